@@ -1,0 +1,16 @@
+# Flags that every target shares.
+add_library(linnet_options INTERFACE)
+target_compile_options(linnet_options INTERFACE
+  -Wall -Wextra -Werror -Wconversion -Wno-sign-conversion
+  $<$<CXX_COMPILER_ID:GNU>:-Wshadow=local -Wno-maybe-uninitialized -Wno-psabi>
+  $<$<CXX_COMPILER_ID:Clang>:-Wno-pass-failed>
+  -ffp-contract=off -fno-math-errno)
+# Highway as headers only: its three x86 targets, chosen at run time by src/kernels/dispatch.h.
+target_compile_definitions(linnet_options INTERFACE
+  HWY_IS_DEBUG_BUILD=0
+  HWY_BASELINE_TARGETS=HWY_SSE4
+  "HWY_DISABLED_TARGETS=(~(HWY_SSE4|HWY_AVX2|HWY_AVX3))")
+if(LINNET_SANITIZE)
+  target_compile_options(linnet_options INTERFACE -fsanitize=${LINNET_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g1)
+  target_link_options(linnet_options INTERFACE -fsanitize=${LINNET_SANITIZE})
+endif()

@@ -1,0 +1,25 @@
+// Which instruction set the kernels of this process use.
+//
+// Every kernel has a plain reference and one Highway form, compiled for each target below. The best one that the
+// machine has is chosen at the first use; LINNET_ISA=reference|sse4|avx2|avx512 in the environment lowers the choice.
+#pragma once
+
+#include <optional>
+#include <string_view>
+
+namespace linnet {
+
+// From plain C++ to the widest. A build for another architecture has other entries between.
+enum class Isa : int { reference = 0, sse4 = 1, avx2 = 2, avx512 = 3 };
+inline constexpr int kIsaCount = 4;
+
+std::string_view isa_name(Isa isa) noexcept;
+std::optional<Isa> parse_isa(std::string_view name) noexcept;
+// The best that this machine can run.
+Isa best_isa() noexcept;
+// The one in use.
+Isa current_isa() noexcept;
+// For tests and benchmarks: lowers the choice (never above best_isa()). Not while a run is under way.
+void set_isa(Isa isa) noexcept;
+
+}  // namespace linnet
