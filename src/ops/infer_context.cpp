@@ -1,0 +1,54 @@
+#include "ops/op.h"
+
+namespace linnet {
+
+bool InferContext::ints(size_t i, DimVector& elements) const {
+  if (!has(i)) return false;
+  if (const Tensor* value = known(i)) {
+    if (!is_integer(value->dtype) && value->dtype != DType::boolean) return false;
+    if (value->shape.rank() > 1) return false;
+    const int64_t count = value->count();
+    elements.resize(static_cast<size_t>(count));
+    for (int64_t k = 0; k < count; ++k) elements[static_cast<size_t>(k)] = integer_at(*value, k);
+    return true;
+  }
+  if (i < tracked_.size() && tracked_[i]) {
+    elements = *tracked_[i];
+    return true;
+  }
+  return false;
+}
+
+std::optional<int64_t> InferContext::known_int(size_t i) const {
+  DimVector elements;
+  if (!ints(i, elements) || elements.size() != 1 || !elements[0].known()) return std::nullopt;
+  return elements[0].value();
+}
+
+void InferContext::set(size_t o, DType dtype, SymShape shape) {
+  if (!wants(o)) return;
+  ValueInfo& info = *out_[o];
+  info.kind = ValueKind::tensor;
+  info.dtype = dtype;
+  info.ranked = true;
+  info.shape = std::move(shape);
+}
+
+void InferContext::set_unranked(size_t o, DType dtype) {
+  if (!wants(o)) return;
+  ValueInfo& info = *out_[o];
+  info.kind = ValueKind::tensor;
+  info.dtype = dtype;
+  info.ranked = false;
+  info.shape.clear();
+}
+
+void InferContext::set_info(size_t o, ValueInfo info) {
+  if (wants(o)) *out_[o] = std::move(info);
+}
+
+void InferContext::set_ints(size_t o, const DimVector& elements) {
+  if (o < out_tracked_.size() && out_tracked_[o]) *out_tracked_[o] = elements;
+}
+
+}  // namespace linnet
