@@ -1,0 +1,98 @@
+#include "kernels/elementwise/broadcast.h"
+
+#include <algorithm>
+
+namespace linnet {
+namespace {
+
+// Rows longer than this are cut, so that a few long rows still spread over threads.
+constexpr size_t kMaxColumns = 32768;
+
+bool mergeable(const BroadcastAxis& slow, const BroadcastAxis& fast, size_t operands) noexcept {
+  for (size_t k = 0; k < operands; ++k)
+    if (slow.stride[k] != fast.stride[k] * fast.size) return false;
+  return true;
+}
+
+// Offsets of row `r`, counted over outer axes and rows.
+void seek(const BroadcastPlan& plan, size_t r, BroadcastBlock& block) noexcept {
+  size_t row = r % plan.row.size;
+  size_t rest = r / plan.row.size;
+  for (size_t k = 0; k < kMaxBroadcastOperands; ++k) block.src[k] = row * plan.row.stride[k];
+  for (size_t i = plan.outer.size(); i-- > 0;) {
+    const BroadcastAxis& axis = plan.outer[i];
+    const size_t index = rest % axis.size;
+    rest /= axis.size;
+    for (size_t k = 0; k < kMaxBroadcastOperands; ++k) block.src[k] += index * axis.stride[k];
+  }
+}
+
+}  // namespace
+
+BroadcastPlan plan_broadcast(std::span<const int64_t> result, std::span<const std::span<const int64_t>> shapes) {
+  BroadcastPlan plan;
+  plan.count = 1;
+  for (const int64_t size : result) plan.count *= static_cast<size_t>(size);
+
+  InlineVector<BroadcastAxis, 8> axes;  // from the fastest
+  size_t dense[kMaxBroadcastOperands] = {1, 1, 1};
+  for (size_t back = 1; back <= result.size(); ++back) {
+    BroadcastAxis axis;
+    axis.size = static_cast<size_t>(result[result.size() - back]);
+    for (size_t k = 0; k < shapes.size(); ++k) {
+      if (back > shapes[k].size()) continue;
+      const size_t size = static_cast<size_t>(shapes[k][shapes[k].size() - back]);
+      axis.stride[k] = size == 1 ? 0 : dense[k];
+      dense[k] *= size;
+    }
+    if (axis.size == 1) continue;
+    if (!axes.empty() && mergeable(axis, axes.back(), shapes.size())) {
+      axes.back().size *= axis.size;
+    } else {
+      axes.push_back(axis);
+    }
+  }
+  if (axes.empty()) axes.push_back({1, {1, 1, 1}});
+  plan.column = axes[0];
+  if (axes.size() > 1) plan.row = axes[1];
+  for (size_t i = axes.size(); i-- > 2;) plan.outer.push_back(axes[i]);
+  return plan;
+}
+
+void for_each_block(const BroadcastPlan& plan, double item_ns, const Parallel& parallel, BroadcastBody body) noexcept {
+  if (plan.count == 0) return;
+  const size_t columns = plan.column.size;
+  BroadcastBlock whole;
+  std::copy_n(plan.row.stride, kMaxBroadcastOperands, whole.row_stride);
+  std::copy_n(plan.column.stride, kMaxBroadcastOperands, whole.stride);
+
+  const size_t rows = plan.rows();
+  const size_t pieces = (columns + kMaxColumns - 1) / kMaxColumns;  // of a row
+  if (pieces > 1) {
+    parallel.for_range(rows * pieces, 1, [&](size_t begin, size_t end, size_t) {
+      for (size_t i = begin; i < end; ++i) {
+        BroadcastBlock block = whole;
+        seek(plan, i / pieces, block);
+        const size_t first = i % pieces * kMaxColumns;
+        block.dst = i / pieces * columns + first;
+        for (size_t k = 0; k < kMaxBroadcastOperands; ++k) block.src[k] += first * block.stride[k];
+        block.rows = 1;
+        block.columns = std::min(kMaxColumns, columns - first);
+        body(block);
+      }
+    });
+    return;
+  }
+  parallel.for_range(rows, grain_for(item_ns * static_cast<double>(columns) + 2.0), [&](size_t begin, size_t end, size_t) {
+    BroadcastBlock block = whole;
+    block.columns = columns;
+    for (size_t r = begin; r < end; r += block.rows) {
+      seek(plan, r, block);
+      block.dst = r * columns;
+      block.rows = std::min(end - r, plan.row.size - r % plan.row.size);
+      body(block);
+    }
+  });
+}
+
+}  // namespace linnet

@@ -1,0 +1,62 @@
+// Where, by the width of an element.
+#include <cstdint>
+
+#include "kernels/elementwise/binary.h"
+
+namespace linnet {
+namespace {
+
+struct Bytes16 {
+  uint64_t part[2];
+};
+
+template <class T>
+void select_block(const BroadcastBlock& block, const bool* condition, const T* x, const T* y, T* dst) noexcept {
+  for (size_t r = 0; r < block.rows; ++r) {
+    const bool* c = condition + block.src[0] + r * block.row_stride[0];
+    const T* p = x + block.src[1] + r * block.row_stride[1];
+    const T* q = y + block.src[2] + r * block.row_stride[2];
+    T* out = dst + block.dst + r * block.columns;
+    const size_t n = block.columns;
+    if (block.stride[0] == 0) {  // the condition holds for the row
+      const T* from = *c ? p : q;
+      const size_t stride = block.stride[*c ? 1 : 2];
+      for (size_t i = 0; i < n; ++i) out[i] = from[i * stride];
+    } else if (block.stride[1] == 1 && block.stride[2] == 1) {
+      for (size_t i = 0; i < n; ++i) out[i] = c[i] ? p[i] : q[i];
+    } else if (block.stride[1] == 0 && block.stride[2] == 1) {
+      const T value = *p;
+      for (size_t i = 0; i < n; ++i) out[i] = c[i] ? value : q[i];
+    } else if (block.stride[1] == 1) {
+      const T value = *q;
+      for (size_t i = 0; i < n; ++i) out[i] = c[i] ? p[i] : value;
+    } else {
+      const T yes = *p;
+      const T no = *q;
+      for (size_t i = 0; i < n; ++i) out[i] = c[i] ? yes : no;
+    }
+  }
+}
+
+template <class T>
+void run(const BroadcastPlan& plan, const bool* condition, const void* x, const void* y, void* dst,
+         const Parallel& parallel) noexcept {
+  for_each_block(plan, 0.2, parallel, [&](const BroadcastBlock& block) {
+    select_block(block, condition, static_cast<const T*>(x), static_cast<const T*>(y), static_cast<T*>(dst));
+  });
+}
+
+}  // namespace
+
+void select(size_t width, const BroadcastPlan& plan, const bool* condition, const void* x, const void* y, void* dst,
+            const Parallel& parallel) noexcept {
+  switch (width) {
+    case 1: return run<uint8_t>(plan, condition, x, y, dst, parallel);
+    case 2: return run<uint16_t>(plan, condition, x, y, dst, parallel);
+    case 4: return run<uint32_t>(plan, condition, x, y, dst, parallel);
+    case 8: return run<uint64_t>(plan, condition, x, y, dst, parallel);
+    default: return run<Bytes16>(plan, condition, x, y, dst, parallel);
+  }
+}
+
+}  // namespace linnet

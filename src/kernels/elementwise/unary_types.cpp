@@ -1,0 +1,64 @@
+// UnaryFn over whole buffers: every type, and the split over threads.
+#include <algorithm>
+#include <cstdint>
+
+#include "kernels/elementwise/half_convert.h"
+#include "kernels/elementwise/unary_reference.h"
+
+namespace linnet {
+namespace {
+
+template <class T>
+void run_range(UnaryFn fn, UnaryParams params, const T* src, T* dst, size_t count) noexcept {
+  if constexpr (std::is_same_v<T, float>) {
+    unary_range(fn, params, src, dst, count);
+  } else if constexpr (std::is_same_v<T, f16> || std::is_same_v<T, bf16>) {
+    float chunk[kHalfChunk];
+    for (size_t i = 0; i < count; i += kHalfChunk) {
+      const size_t n = std::min(kHalfChunk, count - i);
+      to_float(src + i, chunk, n);
+      unary_range(fn, params, chunk, chunk, n);
+      from_float(chunk, dst + i, n);
+    }
+  } else if constexpr (std::is_same_v<T, double>) {
+    for (size_t i = 0; i < count; ++i)
+      dst[i] = unary_reference<double>(fn, static_cast<double>(params.alpha), static_cast<double>(params.beta), src[i]);
+  } else {
+    for (size_t i = 0; i < count; ++i) dst[i] = unary_reference(fn, src[i]);
+  }
+}
+
+}  // namespace
+
+double unary_ns(UnaryFn fn) noexcept {
+  if (fn <= UnaryFn::round) return 0.1;
+  if (fn >= UnaryFn::tan && fn <= UnaryFn::atanh) return 8.0;
+  return 0.5;
+}
+
+template <class T>
+void unary(UnaryFn fn, UnaryParams params, const T* src, T* dst, size_t count, const Parallel& parallel) noexcept {
+  // A multiple of every vector's length keeps the ends of ranges full.
+  const size_t grain = (grain_for(unary_ns(fn)) + 63) & ~size_t{63};
+  parallel.for_range(count, grain, [&](size_t begin, size_t end, size_t) {
+    run_range(fn, params, src + begin, dst + begin, end - begin);
+  });
+}
+
+#define LINNET_INSTANTIATE(T) \
+  template void unary<T>(UnaryFn, UnaryParams, const T*, T*, size_t, const Parallel&) noexcept;
+LINNET_INSTANTIATE(float)
+LINNET_INSTANTIATE(double)
+LINNET_INSTANTIATE(f16)
+LINNET_INSTANTIATE(bf16)
+LINNET_INSTANTIATE(int8_t)
+LINNET_INSTANTIATE(uint8_t)
+LINNET_INSTANTIATE(int16_t)
+LINNET_INSTANTIATE(uint16_t)
+LINNET_INSTANTIATE(int32_t)
+LINNET_INSTANTIATE(uint32_t)
+LINNET_INSTANTIATE(int64_t)
+LINNET_INSTANTIATE(uint64_t)
+#undef LINNET_INSTANTIATE
+
+}  // namespace linnet
