@@ -67,7 +67,7 @@ HWY_INLINE void activate_rows(float* data, size_t row_stride, size_t rows, size_
 }
 
 // Applies the activation in place to rows x columns. An element's result does not depend on where it stands.
-HWY_NOINLINE HWY_MAYBE_UNUSED void activate_block(const ActivationSpec& spec, float* data, size_t row_stride,
+HWY_NOINLINE HWY_MAYBE_UNUSED static void activate_block(const ActivationSpec& spec, float* data, size_t row_stride,
                                                   size_t rows, size_t columns) {
 #define LINNET_ACTIVATION_CASE(kind) \
   case Activation::kind: return activate_rows<Activation::kind>(data, row_stride, rows, columns, spec.a, spec.b)

@@ -48,7 +48,7 @@ const Case kCases[] = {
     {UnaryFn::erf, -5, 5, 5e-7, 0},
     {UnaryFn::gelu_erf, -12, 12, 6e-7, 1e-6, {}, false},
     {UnaryFn::gelu_tanh, -12, 12, 6e-7, 1e-6, {}, false},
-    {UnaryFn::swish, -20, 20, 1.5e-6, 0, {1.702f, 0}, false},
+    {UnaryFn::swish, -20, 20, 3e-6, 0, {1.702f, 0}, false},
     {UnaryFn::mish, -20, 30, 6e-7, 1e-9, {}, false},
     {UnaryFn::softplus, -30, 30, 6e-7, 1e-9},
     {UnaryFn::softsign, -30, 30, 2e-7, 0, {}, false},

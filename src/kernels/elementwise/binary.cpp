@@ -9,6 +9,7 @@
 
 HWY_BEFORE_NAMESPACE();
 namespace linnet::HWY_NAMESPACE {
+namespace {
 namespace hn = hwy::HWY_NAMESPACE;
 
 using D = hn::ScalableTag<float>;
@@ -123,6 +124,7 @@ void compare_block_simd(CompareFn fn, const BroadcastBlock& block, const float* 
   }
 }
 
+}  // namespace
 }  // namespace linnet::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

@@ -7,6 +7,7 @@
 
 HWY_BEFORE_NAMESPACE();
 namespace linnet::HWY_NAMESPACE {
+namespace {
 namespace hn = hwy::HWY_NAMESPACE;
 
 using D = hn::ScalableTag<float>;
@@ -64,6 +65,7 @@ void float_to_bf16(const float* src, bf16* dst, size_t count) {
   for (; i < count; ++i) dst[i] = bf16(src[i]);
 }
 
+}  // namespace
 }  // namespace linnet::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

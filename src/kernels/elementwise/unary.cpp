@@ -12,6 +12,7 @@
 
 HWY_BEFORE_NAMESPACE();
 namespace linnet::HWY_NAMESPACE {
+namespace {
 namespace hn = hwy::HWY_NAMESPACE;
 
 using D = hn::ScalableTag<float>;
@@ -144,6 +145,7 @@ void unary_simd(UnaryFn fn, UnaryParams params, const float* src, float* dst, si
 #undef LINNET_LIBRARY
 }
 
+}  // namespace
 }  // namespace linnet::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
