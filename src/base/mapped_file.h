@@ -1,0 +1,38 @@
+// A file's bytes in memory, read-only: mapped where the system can, else read whole.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <memory>
+#include <span>
+
+#include "base/result.h"
+
+namespace linnet {
+
+class MappedFile {
+ public:
+  enum class Mode {
+    map,   // the pages of the file; truncating the file while it is mapped is outside the contract
+    copy,  // memory of our own, for files that others may write meanwhile
+  };
+
+  // Regular files only: a directory, device or pipe is refused. An empty file has an empty span.
+  static Result<std::shared_ptr<const MappedFile>> open(const std::filesystem::path& path, Mode mode = Mode::map);
+
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+  ~MappedFile();
+
+  // At least 64-byte aligned.
+  std::span<const std::byte> bytes() const noexcept { return {data_, size_}; }
+
+ private:
+  MappedFile(const std::byte* data, size_t size, bool mapped) noexcept : data_(data), size_(size), mapped_(mapped) {}
+
+  const std::byte* data_;
+  size_t size_;
+  bool mapped_;
+};
+
+}  // namespace linnet

@@ -1,0 +1,28 @@
+// Between the tensors of a file and tensors in memory.
+#pragma once
+
+#include "onnx/external_data.h"
+#include "onnx/model.h"
+#include "tensor/tensor.h"
+
+namespace linnet::onnx {
+
+// What the buffer that messages view is kept alive by (null: payloads are copied), and where external data is.
+struct DataSource {
+  std::shared_ptr<const void> owner;
+  ExternalData* external = nullptr;
+};
+
+// Sparse tensors are made dense, up to this size.
+inline constexpr size_t kMaxDenseBytes = size_t{1} << 30;
+
+// A tensor that views its payload in place when that is aligned for its type and has an owner, else a copy. It must not be written to.
+Result<linnet::Tensor> to_tensor(const Tensor& tensor, const DataSource& source);
+// The dense form; absent elements are zero.
+Result<linnet::Tensor> to_tensor(const SparseTensor& tensor, const DataSource& source,
+                                 size_t max_bytes = kMaxDenseBytes);
+
+// The message for a tensor, as a view of it: tensor and name must outlive the message.
+Tensor from_tensor(const linnet::Tensor& tensor, std::string_view name);
+
+}  // namespace linnet::onnx
