@@ -1,0 +1,227 @@
+#include "kernels/conv/conv.h"
+
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+
+#include "base/checked.h"
+#include "kernels/conv/conv_phase.h"
+#include "kernels/conv/depthwise.h"
+#include "kernels/conv/tile.h"
+
+namespace linnet {
+namespace {
+
+constexpr size_t kPanel = 16;
+constexpr size_t kAlignment = 64;
+
+// Output positions whose pointers are looked up together; a panel of weights is read once for all of them.
+constexpr size_t block_positions(size_t taps) noexcept { return taps <= 64 ? 60 : 12; }
+
+size_t most_taps(const ConvGeometry& g) noexcept {
+  size_t taps = g.src_planes ? g.channels : 1;
+  for (size_t a = 0; a < kSpatialAxes; ++a)
+    taps *= g.transposed ? ceil_div(g.kernel[a], g.stride[a] / std::gcd(g.stride[a], g.dilation[a])) : g.kernel[a];
+  return taps;
+}
+
+// A worker's scratch.
+struct Workspace {
+  const float** pointers;  // [block][taps]
+  size_t* offsets;         // [block]
+  float* zeros;            // [run]
+  float* edges;            // [block][taps][run], for merged runs
+
+  // Lays the parts out behind `base`; returns their size.
+  size_t place(std::byte* base, size_t taps, size_t longest_run, bool merged) noexcept {
+    const size_t block = block_positions(taps);
+    size_t at = 0;
+    const auto take = [&](size_t bytes) {
+      std::byte* part = base + at;
+      at += round_up(bytes, kAlignment);
+      return part;
+    };
+    pointers = reinterpret_cast<const float**>(take(block * taps * sizeof(float*)));
+    offsets = reinterpret_cast<size_t*>(take(block * sizeof(size_t)));
+    zeros = reinterpret_cast<float*>(take(longest_run * sizeof(float)));
+    edges = reinterpret_cast<float*>(merged ? take(block * taps * longest_run * sizeof(float)) : base);
+    return at;
+  }
+};
+
+size_t workspace_size(const ConvGeometry& g) noexcept {
+  if (conv_is_depthwise(g)) return depthwise_scratch_size(g);
+  std::byte base[1];
+  Workspace workspace{};
+  // Only ordinary convolutions merge runs, and those have one phase.
+  if (!g.transposed) {
+    const ConvRuns runs = conv_runs(g, conv_phase(g, 0));
+    return workspace.place(base, runs.taps, runs.run, runs.merged);
+  }
+  return workspace.place(base, most_taps(g), g.channels / g.groups, false);
+}
+
+// Finds the memory behind each (output position, tap) of a phase.
+class Gather {
+ public:
+  Gather(const ConvGeometry& g, const ConvPhase& phase, const ConvRuns& runs, const float* src,
+         const Workspace& workspace) noexcept
+      : g_(g), axis_(phase.axis), runs_(runs), src_(src), workspace_(workspace) {
+    const size_t positions = g.src[0] * g.src[1] * g.src[2];
+    unit_ = g.src_planes ? 1 : g.channels;
+    planes_ = g.src_planes ? g.channels : 1;
+    plane_step_ = g.src_planes ? positions : 0;
+    image_step_ = g.channels * positions;
+    std::memset(workspace.zeros, 0, runs.run * sizeof(float));
+  }
+
+  // Fills pointers and offsets for positions [begin, end) of the phase, counted over all images.
+  void operator()(size_t begin, size_t end, size_t group) noexcept {
+    const size_t channel = g_.src_planes ? 0 : group * (g_.channels / g_.groups);
+    size_t o2 = begin % axis_[2].count;
+    size_t o1 = begin / axis_[2].count % axis_[1].count;
+    size_t o0 = begin / axis_[2].count / axis_[1].count % axis_[0].count;
+    size_t n = begin / axis_[2].count / axis_[1].count / axis_[0].count;
+    const float** to = workspace_.pointers;
+    for (size_t p = 0; p < end - begin; ++p) {
+      const size_t d0 = axis_[0].first + o0 * axis_[0].step;
+      const size_t d1 = axis_[1].first + o1 * axis_[1].step;
+      const size_t d2 = axis_[2].first + o2 * axis_[2].step;
+      workspace_.offsets[p] = (((n * g_.dst[0] + d0) * g_.dst[1] + d1) * g_.dst[2] + d2) * g_.filters;
+      const float* image = src_ + n * image_step_ + channel;
+      for (size_t plane = 0; plane < planes_; ++plane)
+        to = position(image + plane * plane_step_, start(0, o0), start(1, o1), start(2, o2), to);
+      if (++o2 < axis_[2].count) continue;
+      o2 = 0;
+      if (++o1 < axis_[1].count) continue;
+      o1 = 0;
+      if (++o0 < axis_[0].count) continue;
+      o0 = 0;
+      ++n;
+    }
+  }
+
+ private:
+  ptrdiff_t start(size_t a, size_t o) const noexcept {
+    return static_cast<ptrdiff_t>(o * axis_[a].advance) + axis_[a].delta;
+  }
+  static bool inside(ptrdiff_t i, size_t size) noexcept { return i >= 0 && i < static_cast<ptrdiff_t>(size); }
+
+  // The pointers of all taps of one position within one plane.
+  const float** position(const float* image, ptrdiff_t s0, ptrdiff_t s1, ptrdiff_t s2, const float** to) noexcept {
+    const size_t columns = runs_.merged ? 1 : axis_[2].taps;
+    for (size_t i = 0; i < axis_[0].taps; ++i) {
+      const ptrdiff_t i0 = s0 + static_cast<ptrdiff_t>(i) * axis_[0].delta_step;
+      for (size_t j = 0; j < axis_[1].taps; ++j, to += columns) {
+        const ptrdiff_t i1 = s1 + static_cast<ptrdiff_t>(j) * axis_[1].delta_step;
+        if (!inside(i0, g_.src[0]) || !inside(i1, g_.src[1])) {
+          std::fill_n(to, columns, workspace_.zeros);
+          continue;
+        }
+        const float* row = image + (static_cast<size_t>(i0) * g_.src[1] + static_cast<size_t>(i1)) * g_.src[2] * unit_;
+        if (runs_.merged) {
+          *to = merged(row, s2, static_cast<size_t>(to - workspace_.pointers));
+          continue;
+        }
+        ptrdiff_t i2 = s2;
+        for (size_t k = 0; k < columns; ++k, i2 += axis_[2].delta_step)
+          to[k] = inside(i2, g_.src[2]) ? row + static_cast<size_t>(i2) * unit_ : workspace_.zeros;
+      }
+    }
+    return to;
+  }
+
+  // A run over all taps of the last axis: in place, or copied with zeros where it leaves the row.
+  const float* merged(const float* row, ptrdiff_t start, size_t slot) noexcept {
+    const ptrdiff_t size = static_cast<ptrdiff_t>(g_.src[2]);
+    const ptrdiff_t taps = static_cast<ptrdiff_t>(axis_[2].taps);
+    if (start >= 0 && start + taps <= size) return row + static_cast<size_t>(start) * unit_;
+    if (start >= size || start + taps <= 0) return workspace_.zeros;
+    float* copy = workspace_.edges + slot * runs_.run;
+    const size_t first = static_cast<size_t>(std::max<ptrdiff_t>(0, -start));
+    const size_t last = static_cast<size_t>(std::min(taps, size - start));
+    std::memset(copy, 0, runs_.run * sizeof(float));
+    std::memcpy(copy + first * unit_, row + static_cast<size_t>(start + static_cast<ptrdiff_t>(first)) * unit_,
+                (last - first) * unit_ * sizeof(float));
+    return copy;
+  }
+
+  const ConvGeometry& g_;
+  const std::array<ConvAxisPhase, kSpatialAxes>& axis_;
+  const ConvRuns& runs_;
+  const float* src_;
+  const Workspace& workspace_;
+  size_t unit_, planes_, plane_step_, image_step_;
+};
+
+void conv_phase_run(const ConvGeometry& g, const ConvPhase& phase, const float* src, const float* packed,
+                    const ConvEpilogue& epilogue, float* dst, std::byte* scratch, const Parallel& parallel) noexcept {
+  const size_t positions = g.batch * phase.positions();
+  const size_t filters = g.filters / g.groups;
+  if (positions == 0 || filters == 0) return;
+  const ConvRuns runs = conv_runs(g, phase);
+  const size_t depth = runs.taps * runs.run;
+  const size_t panels = ceil_div(filters, kPanel);
+  const size_t blocks = ceil_div(positions, block_positions(runs.taps));
+  const double panel_ns = static_cast<double>(positions * depth * kPanel) / static_cast<double>(blocks) / 50.0;
+
+  // With few blocks the panels are split as well. Where the cuts fall changes no sum.
+  const size_t wanted_chunks = ceil_div(parallel.threads() * 4, std::max<size_t>(1, blocks * g.groups));
+  const size_t worthwhile = std::max<size_t>(1, static_cast<size_t>(static_cast<double>(panels) * panel_ns / 10'000.0));
+  const size_t chunks = parallel.threads() == 1 ? 1 : std::min({panels, wanted_chunks, worthwhile});
+  const double item_ns = panel_ns * static_cast<double>(panels) / static_cast<double>(chunks);
+
+  const size_t worker_size = conv_scratch_size(g);
+  parallel.for_range(g.groups * blocks * chunks, grain_for(item_ns), [&](size_t begin, size_t end, size_t worker) {
+    Workspace workspace{};
+    workspace.place(scratch + worker * worker_size, runs.taps, runs.run, runs.merged);
+    Gather gather(g, phase, runs, src, workspace);
+    size_t gathered = SIZE_MAX;
+    for (size_t item = begin; item < end; ++item) {
+      if (parallel.stopped()) return;
+      const size_t group = item / chunks / blocks;
+      const size_t block = item / chunks % blocks;
+      const size_t first_position = positions * block / blocks;
+      const size_t last_position = positions * (block + 1) / blocks;
+      if (gathered != item / chunks) gather(first_position, last_position, group);
+      gathered = item / chunks;
+
+      const size_t first_panel = panels * (item % chunks) / chunks;
+      const size_t last_panel = panels * (item % chunks + 1) / chunks;
+      const size_t first_filter = group * filters + first_panel * kPanel;
+      ConvTile tile{};
+      tile.src = workspace.pointers;
+      tile.positions = last_position - first_position;
+      tile.taps = runs.taps;
+      tile.run = runs.run;
+      tile.weights = packed + (group * panels + first_panel) * depth * kPanel;
+      tile.filters = std::min(filters, last_panel * kPanel) - first_panel * kPanel;
+      tile.offsets = workspace.offsets;
+      tile.dst = dst + first_filter;
+      tile.bias = epilogue.bias ? epilogue.bias + first_filter : nullptr;
+      tile.residual = epilogue.residual ? epilogue.residual + first_filter : nullptr;
+      tile.activation = epilogue.activation;
+      conv_tile(tile);
+    }
+  });
+}
+
+}  // namespace
+
+size_t conv_scratch_size(const ConvGeometry& g) noexcept { return round_up(workspace_size(g), kAlignment); }
+
+void conv(const ConvGeometry& g, const float* src, const float* packed, const ConvEpilogue& epilogue, float* dst,
+          std::byte* scratch, const Parallel& parallel) noexcept {
+  const size_t phases = conv_phase_count(g);
+  for (size_t p = 0; p < phases; ++p) {
+    const ConvPhase phase = conv_phase(g, p);
+    if (conv_is_depthwise(g)) {
+      depthwise_conv(g, phase, src, packed, epilogue, dst, scratch, parallel);
+    } else {
+      conv_phase_run(g, phase, src, packed, epilogue, dst, scratch, parallel);
+    }
+    packed += conv_phase_packed_size(g, phase);
+  }
+}
+
+}  // namespace linnet

@@ -1,0 +1,74 @@
+// Convolution and transposed convolution of fp32, channels-last:
+//   src [batch][src 0][src 1][src 2][channels] -> dst [batch][dst 0][dst 1][dst 2][filters].
+// Fewer than three spatial axes are written with leading ones. https://onnx.ai/onnx/operators/onnx__Conv.html
+//
+// Weights are packed once: for each group, panels of 16 filters, [panel][tap][channel][16], zeros behind the last
+// filter; a depthwise convolution packs [tap][channel], channels rounded up to 16. A transposed convolution is a set of
+// ordinary ones, one for each residue of the output position modulo the stride, packed one after the other.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "base/parallel.h"
+#include "kernels/activation.h"
+
+namespace linnet {
+
+inline constexpr size_t kSpatialAxes = 3;
+using SpatialSizes = std::array<size_t, kSpatialAxes>;
+
+struct ConvGeometry {
+  size_t batch = 1;
+  size_t channels = 1;  // of src, all groups together
+  size_t filters = 1;   // channels of dst, all groups together
+  size_t groups = 1;    // divides both
+  SpatialSizes src{1, 1, 1};
+  SpatialSizes dst{1, 1, 1};
+  SpatialSizes kernel{1, 1, 1};
+  SpatialSizes stride{1, 1, 1};
+  SpatialSizes dilation{1, 1, 1};
+  std::array<ptrdiff_t, kSpatialAxes> pad{};  // before the first element; what follows the last one shows in dst
+  bool transposed = false;
+  // src is [batch][channels][src...] instead: for a first layer of few channels. One group, not transposed.
+  bool src_planes = false;
+};
+
+struct ConvEpilogue {
+  const float* bias = nullptr;      // [filters] or none
+  const float* residual = nullptr;  // of dst's shape, added before the activation; may be dst itself
+  ActivationSpec activation;
+};
+
+// Floats of the packed weights.
+size_t conv_packed_size(const ConvGeometry& geometry) noexcept;
+// `weights` as ONNX has them: [filters][channels / groups][kernel...], of a transposed convolution
+// [channels][filters / groups][kernel...]. Only the sizes that do not depend on an input's shape are read.
+void conv_pack(const ConvGeometry& geometry, const float* weights, float* packed, const Parallel& parallel) noexcept;
+
+// Bytes of scratch for each of the parallel's threads.
+size_t conv_scratch_size(const ConvGeometry& geometry) noexcept;
+// `scratch` holds parallel.threads() parts, aligned to 64 bytes.
+void conv(const ConvGeometry& geometry, const float* src, const float* packed, const ConvEpilogue& epilogue, float* dst,
+          std::byte* scratch, const Parallel& parallel) noexcept;
+
+// One channel a group: runs as a vector over channels, without panels.
+inline bool conv_is_depthwise(const ConvGeometry& g) noexcept {
+  return g.groups == g.channels && g.groups == g.filters && g.groups > 1 && !g.src_planes;
+}
+
+// Where the tensors of the plain form lie: steps in elements between batches, channels and positions.
+struct ConvStrides {
+  size_t batch = 0, channel = 0, position = 0;
+};
+ConvStrides channels_last_strides(size_t channels, const SpatialSizes& sizes) noexcept;
+ConvStrides channels_first_strides(size_t channels, const SpatialSizes& sizes) noexcept;
+
+// The plain form, for any floating-point type and layout: the oracle of the tests, and what f64 runs on.
+// Sums in T.
+template <class T>
+void conv_reference(const ConvGeometry& geometry, const T* src, ConvStrides src_strides, const T* weights,
+                    const T* bias, T* dst, ConvStrides dst_strides, const Parallel& parallel) noexcept;
+
+}  // namespace linnet

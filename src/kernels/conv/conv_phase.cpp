@@ -1,0 +1,85 @@
+#include "kernels/conv/conv_phase.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "base/checked.h"
+
+namespace linnet {
+namespace {
+
+constexpr size_t kPanel = 16;
+// Beyond this many floats a run costs more to copy at a border than it saves in pointers.
+constexpr size_t kLongestMergedRun = 64;
+
+ConvAxisPhase transposed_axis(const ConvGeometry& g, size_t a, size_t residue) noexcept {
+  const ptrdiff_t stride = static_cast<ptrdiff_t>(g.stride[a]);
+  const ptrdiff_t dilation = static_cast<ptrdiff_t>(g.dilation[a]);
+  ConvAxisPhase axis;
+  axis.first = residue;
+  axis.step = g.stride[a];
+  axis.count = residue < g.dst[a] ? ceil_div(g.dst[a] - residue, g.stride[a]) : 0;
+  axis.tap_step = g.stride[a] / std::gcd(g.stride[a], g.dilation[a]);
+  axis.taps = 0;
+  const ptrdiff_t at = static_cast<ptrdiff_t>(residue) + g.pad[a];
+  const size_t period = std::min(axis.tap_step, g.kernel[a]);
+  for (size_t k = 0; k < period; ++k) {
+    const ptrdiff_t distance = at - static_cast<ptrdiff_t>(k) * dilation;
+    if (distance % stride != 0) continue;
+    axis.tap = k;
+    axis.taps = ceil_div(g.kernel[a] - k, axis.tap_step);
+    axis.delta = distance / stride;
+    axis.delta_step = -(dilation * static_cast<ptrdiff_t>(axis.tap_step) / stride);
+    break;
+  }
+  return axis;
+}
+
+}  // namespace
+
+size_t conv_phase_count(const ConvGeometry& g) noexcept {
+  return g.transposed ? g.stride[0] * g.stride[1] * g.stride[2] : 1;
+}
+
+ConvPhase conv_phase(const ConvGeometry& g, size_t index) noexcept {
+  ConvPhase phase;
+  for (size_t a = kSpatialAxes; a-- > 0;) {
+    if (g.transposed) {
+      phase.axis[a] = transposed_axis(g, a, index % g.stride[a]);
+      index /= g.stride[a];
+      continue;
+    }
+    ConvAxisPhase& axis = phase.axis[a];
+    axis.count = g.dst[a];
+    axis.advance = g.stride[a];
+    axis.delta = -g.pad[a];
+    axis.delta_step = static_cast<ptrdiff_t>(g.dilation[a]);
+    axis.taps = g.kernel[a];
+  }
+  return phase;
+}
+
+size_t conv_phase_packed_size(const ConvGeometry& g, const ConvPhase& phase) noexcept {
+  if (conv_is_depthwise(g)) return phase.taps() * round_up(g.channels, kPanel);
+  return g.groups * ceil_div(g.filters / g.groups, kPanel) * kPanel * phase.taps() * (g.channels / g.groups);
+}
+
+size_t conv_packed_size(const ConvGeometry& g) noexcept {
+  // The taps of all phases are the taps of the kernel.
+  const size_t taps = g.kernel[0] * g.kernel[1] * g.kernel[2];
+  if (conv_is_depthwise(g)) return taps * round_up(g.channels, kPanel);
+  return g.groups * ceil_div(g.filters / g.groups, kPanel) * kPanel * taps * (g.channels / g.groups);
+}
+
+ConvRuns conv_runs(const ConvGeometry& g, const ConvPhase& phase) noexcept {
+  const ConvAxisPhase& last = phase.axis[kSpatialAxes - 1];
+  const size_t channels = g.channels / g.groups;
+  const size_t unit = g.src_planes ? 1 : channels;
+  const size_t planes = g.src_planes ? channels : 1;
+  const bool merged = last.delta_step == 1 && g.groups == 1 && !g.transposed && last.taps > 1 &&
+                      last.taps * unit <= kLongestMergedRun;
+  if (merged) return {planes * phase.axis[0].taps * phase.axis[1].taps, last.taps * unit, true};
+  return {planes * phase.taps(), unit, false};
+}
+
+}  // namespace linnet

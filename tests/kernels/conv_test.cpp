@@ -1,0 +1,269 @@
+#include "kernels/conv/conv.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <random>
+#include <vector>
+
+#include "kernels/isa.h"
+
+namespace linnet {
+namespace {
+
+// Cuts every range into as many pieces as it can, each with the next worker's scratch.
+class Shredder : public Parallel {
+ public:
+  Shredder() { set_threads(3); }
+
+ private:
+  void dispatch(size_t count, size_t, Body body) const override {
+    for (size_t i = 0; i < count; ++i) body(i, i + 1, i % 3);
+  }
+};
+
+struct Case {
+  ConvGeometry g;
+  ActivationSpec activation;
+  bool bias = true, residual = false;
+};
+
+std::vector<float> noise(size_t count, unsigned seed) {
+  std::mt19937 random(seed);
+  std::uniform_real_distribution<float> uniform(-1.0f, 1.0f);
+  std::vector<float> values(count);
+  for (float& v : values) v = uniform(random);
+  return values;
+}
+
+size_t count_of(const SpatialSizes& sizes) { return sizes[0] * sizes[1] * sizes[2]; }
+
+// dst from src, kernel and pads that are equal on both sides, but one less at the end of the last axis if `odd`.
+void set_dst(ConvGeometry& g, bool odd) {
+  for (size_t a = 0; a < kSpatialAxes; ++a) {
+    const ptrdiff_t extent = static_cast<ptrdiff_t>((g.kernel[a] - 1) * g.dilation[a]);
+    const ptrdiff_t pads = 2 * g.pad[a] - (odd && a == 2 && g.pad[a] > 0 ? 1 : 0);
+    const ptrdiff_t src = static_cast<ptrdiff_t>(g.src[a]);
+    const ptrdiff_t stride = static_cast<ptrdiff_t>(g.stride[a]);
+    const ptrdiff_t dst = g.transposed ? (src - 1) * stride + extent + 1 - pads : (src + pads - extent - 1) / stride + 1;
+    g.dst[a] = static_cast<size_t>(std::max<ptrdiff_t>(dst, 0));
+  }
+}
+
+std::vector<float> run(const Case& c, const std::vector<float>& src, const std::vector<float>& weights,
+                       const std::vector<float>& bias, const std::vector<float>& residual, const Parallel& parallel) {
+  std::vector<float> packed(conv_packed_size(c.g), std::nanf(""));
+  conv_pack(c.g, weights.data(), packed.data(), parallel);
+  std::vector<std::byte> scratch(conv_scratch_size(c.g) * parallel.threads() + 64, std::byte{0xff});
+  std::byte* aligned = scratch.data() + (64 - reinterpret_cast<uintptr_t>(scratch.data()) % 64) % 64;
+  std::vector<float> dst(c.g.batch * c.g.filters * count_of(c.g.dst), std::nanf(""));
+  ConvEpilogue epilogue{c.bias ? bias.data() : nullptr, c.residual ? residual.data() : nullptr, c.activation};
+  conv(c.g, src.data(), packed.data(), epilogue, dst.data(), aligned, parallel);
+  return dst;
+}
+
+void check(const Case& c) {
+  const ConvGeometry& g = c.g;
+  SCOPED_TRACE(testing::Message() << "batch " << g.batch << " channels " << g.channels << " filters " << g.filters << " groups "
+                                  << g.groups << " src " << g.src[0] << 'x' << g.src[1] << 'x' << g.src[2] << " kernel "
+                                  << g.kernel[0] << 'x' << g.kernel[1] << 'x' << g.kernel[2] << " stride "
+                                  << g.stride[2] << " dilation " << g.dilation[2] << " pad " << g.pad[2]
+                                  << (g.transposed ? " transposed" : "") << (g.src_planes ? " planes" : ""));
+  const size_t dst_count = g.batch * g.filters * count_of(g.dst);
+  const std::vector<float> src = noise(g.batch * g.channels * count_of(g.src), 1);
+  const std::vector<float> weights = noise(g.channels / g.groups * g.filters * count_of(g.kernel), 2);
+  const std::vector<float> bias = noise(g.filters, 3);
+  const std::vector<float> residual = noise(dst_count, 4);
+
+  std::vector<double> want(dst_count);
+  const std::vector<double> src64(src.begin(), src.end()), weights64(weights.begin(), weights.end());
+  const std::vector<double> bias64(bias.begin(), bias.end());
+  conv_reference(g, src64.data(),
+                 g.src_planes ? channels_first_strides(g.channels, g.src) : channels_last_strides(g.channels, g.src),
+                 weights64.data(), c.bias ? bias64.data() : nullptr, want.data(),
+                 channels_last_strides(g.filters, g.dst), Parallel());
+  const double tolerance = 1e-6 * std::sqrt(static_cast<double>(g.channels / g.groups * count_of(g.kernel)) + 1.0) * 4;
+  for (size_t i = 0; i < dst_count; ++i)
+    want[i] = activate_reference(c.activation, static_cast<float>(want[i] + (c.residual ? residual[i] : 0.0f)));
+
+  for (int level = 0; level <= static_cast<int>(best_isa()); ++level) {
+    set_isa(static_cast<Isa>(level));
+    SCOPED_TRACE(isa_name(current_isa()));
+    const std::vector<float> got = run(c, src, weights, bias, residual, Parallel());
+    for (size_t i = 0; i < dst_count; ++i) ASSERT_NEAR(got[i], want[i], tolerance) << "element " << i;
+    ASSERT_EQ(run(c, src, weights, bias, residual, Shredder()), got);
+  }
+  set_isa(best_isa());
+}
+
+ConvGeometry plane(size_t channels, size_t filters, size_t h, size_t w, size_t kernel, size_t stride, ptrdiff_t pad,
+                   size_t groups = 1, size_t dilation = 1) {
+  ConvGeometry g;
+  g.channels = channels;
+  g.filters = filters;
+  g.groups = groups;
+  g.src = {1, h, w};
+  g.kernel = {1, kernel, kernel};
+  g.stride = {1, stride, stride};
+  g.dilation = {1, dilation, dilation};
+  g.pad = {0, pad, pad};
+  set_dst(g, false);
+  return g;
+}
+
+TEST(Conv, ChannelCounts) {
+  for (const size_t channels : {1u, 3u, 5u, 17u, 64u})
+    for (const size_t filters : {1u, 3u, 16u, 17u, 31u, 48u, 65u, 100u})
+      for (const size_t kernel : {1u, 3u}) check({plane(channels, filters, 5, 7, kernel, 1, kernel / 2), {}});
+}
+
+TEST(Conv, Positions) {
+  for (size_t w = 1; w <= 14; ++w) check({plane(8, 40, 1, w, 1, 1, 0), {}});
+  for (const size_t w : {59u, 60u, 61u, 130u}) check({plane(6, 20, 2, w, 3, 1, 1), {}});
+}
+
+TEST(Conv, KernelsStridesDilationsPads) {
+  for (const size_t kernel : {1u, 2u, 3u, 5u, 7u})
+    for (const size_t stride : {1u, 2u, 3u, 5u})
+      for (const size_t dilation : {1u, 2u})
+        for (const ptrdiff_t pad : {ptrdiff_t{0}, ptrdiff_t{1}, ptrdiff_t{4}, ptrdiff_t{8}}) {
+          check({plane(4, 18, 9, 11, kernel, stride, pad, 1, dilation), {}});
+          check({plane(20, 20, 9, 11, kernel, stride, pad, 20, dilation), {}});
+        }
+}
+
+TEST(Conv, NegativePadsCrop) { check({plane(4, 18, 9, 11, 3, 1, -2), {}}); }
+
+TEST(Conv, AsymmetricPads) {
+  ConvGeometry g = plane(3, 8, 6, 6, 3, 2, 1);
+  set_dst(g, true);
+  check({g, {}});
+  g.pad = {0, 0, 1};
+  g.dst = {1, 3, 4};
+  check({g, {}});
+}
+
+TEST(Conv, Groups) {
+  for (const size_t groups : {2u, 3u, 8u}) check({plane(24, 48, 6, 5, 3, 1, 1, groups), {}});
+  check({plane(6, 12, 6, 5, 3, 1, 1, 6), {}});
+  check({plane(6, 12, 6, 5, 3, 2, 1, 6), {}});
+  check({plane(32, 32, 6, 5, 3, 1, 1, 8), {}});
+}
+
+TEST(Conv, DepthwiseChannelsAndColumns) {
+  for (const size_t channels : {2u, 3u, 5u, 16u, 17u, 33u})
+    for (const size_t w : {1u, 4u, 5u, 7u, 8u, 9u, 17u})
+      for (const size_t stride : {1u, 2u, 3u}) check({plane(channels, channels, 4, w, 3, stride, 1, channels), {}});
+}
+
+TEST(Conv, DepthwiseLongKernels) {
+  for (const size_t kernel : {2u, 4u, 6u, 7u, 8u, 9u, 13u, 31u}) {
+    ConvGeometry g;
+    g.channels = g.filters = g.groups = 19;
+    g.batch = 2;
+    g.src = {1, 1, 40};
+    g.kernel = {1, 1, kernel};
+    g.pad = {0, 0, static_cast<ptrdiff_t>(kernel / 2)};
+    set_dst(g, false);
+    check({g, {}});
+  }
+}
+
+TEST(Conv, StemFromPlanes) {
+  for (const size_t channels : {1u, 3u, 4u})
+    for (const size_t kernel : {1u, 3u, 7u})
+      for (const size_t dilation : {1u, 2u}) {
+        ConvGeometry g = plane(channels, 20, 15, 17, kernel, 2, static_cast<ptrdiff_t>(kernel / 2), 1, dilation);
+        g.batch = 2;
+        g.src_planes = true;
+        check({g, {}});
+      }
+}
+
+TEST(Conv, ThreeAxes) {
+  for (const size_t groups : {1u, 2u, 6u}) {
+    ConvGeometry g;
+    g.channels = 6;
+    g.filters = 6;
+    g.groups = groups;
+    g.batch = 2;
+    g.src = {5, 4, 6};
+    g.kernel = {3, 2, 3};
+    g.stride = {2, 1, 1};
+    g.dilation = {1, 1, 2};
+    g.pad = {1, 0, 2};
+    set_dst(g, false);
+    check({g, {}});
+    g.transposed = true;
+    set_dst(g, false);
+    check({g, {}});
+  }
+}
+
+TEST(Conv, Transposed) {
+  for (const size_t kernel : {1u, 2u, 3u, 4u, 5u})
+    for (const size_t stride : {1u, 2u, 3u, 4u})
+      for (const size_t dilation : {1u, 2u, 3u})
+        for (const ptrdiff_t pad : {ptrdiff_t{0}, ptrdiff_t{1}})
+          for (const size_t groups : {1u, 2u, 4u}) {
+            ConvGeometry g = plane(4, 8, 4, 5, kernel, stride, pad, groups, dilation);
+            if (groups == 4) g.filters = 4;
+            g.transposed = true;
+            set_dst(g, false);
+            if (count_of(g.dst) == 0) continue;
+            check({g, {}});
+            g.dst[2] += stride - 1;  // output_padding
+            check({g, {}});
+          }
+}
+
+TEST(Conv, Epilogue) {
+  for (const size_t groups : {1u, 20u})
+    for (const bool bias : {false, true})
+      for (const bool residual : {false, true})
+        for (const Activation kind : {Activation::none, Activation::relu, Activation::clip, Activation::hard_swish,
+                                      Activation::silu, Activation::leaky_relu}) {
+          ActivationSpec activation;
+          activation.kind = kind;
+          activation.a = kind == Activation::clip ? -0.25f : kind == Activation::silu ? 1.0f : 0.1f;
+          activation.b = 0.5f;
+          check({plane(20, 20, 5, 9, 3, 1, 1, groups), activation, bias, residual});
+        }
+}
+
+TEST(Conv, EmptyBatchAndNoPositions) {
+  Case c{plane(3, 4, 5, 5, 3, 1, 1), {}};
+  c.g.batch = 0;
+  check(c);
+  c.g = plane(3, 3, 5, 5, 3, 1, 1, 3);
+  c.g.batch = 0;
+  check(c);
+  c.g = plane(3, 4, 2, 2, 3, 1, 0);
+  check(c);
+}
+
+// A non-finite input reaches the outputs that read it and no others; other groups and channels stay clean.
+TEST(Conv, NonFiniteStaysInItsWindow) {
+  for (const float value : {std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()})
+    for (const size_t groups : {1u, 2u, 8u}) {
+      Case c{plane(8, 8, 5, 9, 3, 1, 1, groups), {}, false};
+      const std::vector<float> weights(8 / groups * 8 * 9, 1.0f);
+      std::vector<float> src(8 * 45, 1.0f);
+      src[(2 * 9 + 4) * 8 + 1] = value;
+      for (int level = 0; level <= static_cast<int>(best_isa()); ++level) {
+        set_isa(static_cast<Isa>(level));
+        const std::vector<float> got = run(c, src, weights, {}, {}, Parallel());
+        for (size_t y = 0; y < 5; ++y)
+          for (size_t x = 0; x < 9; ++x)
+            for (size_t f = 0; f < 8; ++f) {
+              const bool reached = y >= 1 && y <= 3 && x >= 3 && x <= 5 && f / (8 / groups) == 1 / (8 / groups);
+              EXPECT_EQ(std::isfinite(got[(y * 9 + x) * 8 + f]), !reached) << y << ' ' << x << ' ' << f;
+            }
+      }
+      set_isa(best_isa());
+    }
+}
+
+}  // namespace
+}  // namespace linnet
