@@ -11,6 +11,7 @@
 
 HWY_BEFORE_NAMESPACE();
 namespace linnet::HWY_NAMESPACE {
+namespace {
 
 using Floats = hn::CappedTag<float, 16>;
 using Vector = hn::Vec<Floats>;
@@ -211,6 +212,7 @@ void depthwise_tile_simd(const DepthwiseTile& t) {
   activate_block(t.activation, t.dst, t.dst_step, t.stored, t.channels);
 }
 
+}  // namespace
 }  // namespace linnet::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
