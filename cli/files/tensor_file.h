@@ -1,0 +1,30 @@
+// Tensors in files, by the file's name and first bytes.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "base/result.h"
+#include "files/npz.h"
+#include "files/tensor_spec.h"
+#include "tensor/tensor.h"
+
+namespace linnet::cli {
+
+Result<std::string> read_file(const std::filesystem::path& path);
+Status write_file(const std::filesystem::path& path, std::string_view bytes);
+
+// One tensor of a .npy, .json, .png, .jpg, .jpeg, .pgm or .ppm file, read as `spec` says. An array whose type NumPy has
+// no name for may come as the wider type that npy_bytes() writes.
+Result<Tensor> read_tensor_file(const std::filesystem::path& path, const TensorSpec& spec);
+
+// The tensors of a .npz archive by name.
+Result<std::vector<NamedTensor>> read_tensor_archive(const std::filesystem::path& path);
+
+// .npy or .json by the name's extension.
+Status write_tensor_file(const std::filesystem::path& path, const Tensor& tensor);
+
+// The name of a tensor as the name of a file: characters other than letters, digits, '.', '_' and '-' become '_'.
+std::string file_name_of(std::string_view tensor_name);
+
+}  // namespace linnet::cli
