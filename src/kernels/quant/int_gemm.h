@@ -1,0 +1,61 @@
+// Products of 8-bit integer matrices, exact on every instruction set:
+//
+//   C[m][n] = sum over k of (A[m][k] - a_zero) (B[k][n] - b_zero[n])       in int32 that wraps around
+//
+// The vector instruction that multiplies unsigned by signed bytes adds two products in 16 bits and saturates. It cannot
+// when |b0| + |b1| <= 128 for the two weights of a pair. Packing makes every pair so: quads of rows (of one panel) with
+// a pair beyond that are stored as two halves, w = w1 + w2, the second one in a list behind the panel.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/parallel.h"
+
+namespace linnet {
+
+inline constexpr size_t kIntPanel = 16;  // columns of a panel
+
+// B as the caller has it. `is_signed` says int8 rather than uint8.
+struct IntMatrix {
+  const void* data = nullptr;
+  size_t k = 0, n = 0;
+  size_t k_stride = 0, n_stride = 0;  // elements
+  bool is_signed = false;
+};
+
+// Packed form: column sums of B as int8 (uint8 less 128), then the panels [K/4][16][4], each followed by its list.
+size_t int_gemm_packed_size(const IntMatrix& b) noexcept;
+size_t int_gemm_packed_size_limit(size_t k, size_t n) noexcept;  // for any values
+void int_gemm_pack(const IntMatrix& b, std::byte* packed) noexcept;
+
+enum class IntOutput : uint8_t { i32, f32, u8, s8 };
+
+struct IntGemm {
+  size_t m = 0, n = 0, k = 0;
+  const void* a = nullptr;  // rows of k bytes, `lda` apart
+  size_t lda = 0;
+  bool a_signed = false;
+  int32_t a_zero = 0;
+  const std::byte* b = nullptr;   // packed
+  bool b_signed = false;          // what was packed
+  // One for each column, or one for all, or nullptr for 0 (of the type that was packed).
+  const int32_t* b_zero = nullptr;
+  bool b_zero_by_column = false;
+  const int32_t* bias = nullptr;  // n, or nullptr; added to the sum
+
+  // i32: the sum. f32: sum scale + float_bias. u8, s8: saturate(round to even(sum scale) + zero_point).
+  IntOutput output = IntOutput::i32;
+  void* c = nullptr;
+  size_t ldc = 0;                     // elements
+  const float* scale = nullptr;       // one for each column, or one for all
+  bool scale_by_column = false;
+  const float* float_bias = nullptr;  // n, or nullptr
+  int32_t c_zero = 0;
+};
+
+// `scratch`: int_gemm_scratch(m, n) bytes, 64-byte aligned.
+size_t int_gemm_scratch(size_t m, size_t n) noexcept;
+void int_gemm(const IntGemm& gemm, std::byte* scratch, const Parallel& parallel) noexcept;
+
+}  // namespace linnet

@@ -1,0 +1,32 @@
+// Conversions between float and 8-bit integers: the arithmetic of QuantizeLinear, DequantizeLinear and
+// DynamicQuantizeLinear. https://onnx.ai/onnx/operators/onnx__QuantizeLinear.html
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace linnet {
+
+// dst = saturate(round to even(src / scale) + zero_point). NaN becomes the least value.
+void quantize(const float* src, uint8_t* dst, size_t n, float scale, int32_t zero_point) noexcept;
+void quantize(const float* src, int8_t* dst, size_t n, float scale, int32_t zero_point) noexcept;
+
+// dst = (src - zero_point) scale
+void dequantize(const uint8_t* src, float* dst, size_t n, float scale, int32_t zero_point) noexcept;
+void dequantize(const int8_t* src, float* dst, size_t n, float scale, int32_t zero_point) noexcept;
+
+// The least and the greatest element, and 0. NaN elements do not count.
+struct FloatRange {
+  float min = 0.0f;
+  float max = 0.0f;
+};
+FloatRange range_with_zero(const float* src, size_t n) noexcept;
+
+// The scale and zero point that map a range onto [0, 255].
+struct QuantizationU8 {
+  float scale = 1.0f;
+  uint8_t zero_point = 0;
+};
+QuantizationU8 quantization_for(FloatRange range) noexcept;
+
+}  // namespace linnet

@@ -1,0 +1,209 @@
+// 8-bit conversions and the integer GEMM at every instruction set, against plain arithmetic.
+#include <cmath>
+#include <limits>
+#include <random>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "kernels/isa.h"
+#include "kernels/quant/int_gemm.h"
+#include "kernels/quant/quantize.h"
+
+namespace linnet {
+namespace {
+
+class QuantTest : public ::testing::TestWithParam<Isa> {
+ protected:
+  void SetUp() override {
+    if (GetParam() > best_isa()) GTEST_SKIP() << "not on this machine";
+    set_isa(GetParam());
+  }
+  void TearDown() override { set_isa(best_isa()); }
+};
+
+TEST_P(QuantTest, QuantizesToNearestEvenAndSaturates) {
+  const float infinity = std::numeric_limits<float>::infinity();
+  std::vector<float> x = {0.0f, 0.25f, 0.75f, 1.25f, -0.25f, -0.75f, 1e30f, -1e30f, infinity, -infinity, std::nanf("")};
+  for (int i = 0; i < 40; ++i) x.push_back(static_cast<float>(i - 20) * 7.3f);
+  for (size_t n = 0; n <= x.size(); ++n) {
+    std::vector<uint8_t> u(n + 1, 77);
+    std::vector<int8_t> s(n + 1, 77);
+    quantize(x.data(), u.data(), n, 0.5f, 3);
+    quantize(x.data(), s.data(), n, 0.5f, -7);
+    for (size_t i = 0; i < n; ++i) {
+      const auto expected = [&](double zero, double low, double high) {
+        const double y = std::nearbyint(static_cast<double>(x[i]) / 0.5) + zero;
+        return std::isnan(y) ? low : std::clamp(y, low, high);
+      };
+      ASSERT_EQ(u[i], expected(3, 0, 255)) << x[i];
+      ASSERT_EQ(s[i], expected(-7, -128, 127)) << x[i];
+    }
+    ASSERT_EQ(u[n], 77);
+    ASSERT_EQ(s[n], 77);
+  }
+}
+
+TEST_P(QuantTest, DequantizesExactly) {
+  std::vector<uint8_t> u(256);
+  std::vector<int8_t> s(256);
+  for (size_t i = 0; i < 256; ++i) {
+    u[i] = static_cast<uint8_t>(i);
+    s[i] = static_cast<int8_t>(i);
+  }
+  for (const size_t n : {0, 1, 3, 17, 256}) {
+    std::vector<float> from_u(n + 1, -1.0f), from_s(n + 1, -1.0f);
+    dequantize(u.data(), from_u.data(), n, 0.037f, 113);
+    dequantize(s.data(), from_s.data(), n, 0.037f, -5);
+    for (size_t i = 0; i < n; ++i) {
+      ASSERT_EQ(from_u[i], static_cast<float>(static_cast<int>(i) - 113) * 0.037f);
+      ASSERT_EQ(from_s[i], static_cast<float>(s[i] + 5) * 0.037f);
+    }
+    ASSERT_EQ(from_u[n], -1.0f);
+    ASSERT_EQ(from_s[n], -1.0f);
+  }
+}
+
+TEST_P(QuantTest, FindsTheRange) {
+  std::mt19937 random(1);
+  std::normal_distribution<float> normal;
+  for (size_t n = 0; n < 70; ++n) {
+    std::vector<float> x(n);
+    FloatRange expected;
+    for (float& value : x) {
+      value = normal(random);
+      expected.min = std::min(expected.min, value);
+      expected.max = std::max(expected.max, value);
+    }
+    const FloatRange range = range_with_zero(x.data(), n);
+    ASSERT_EQ(range.min, expected.min);
+    ASSERT_EQ(range.max, expected.max);
+  }
+  const float with_nan[] = {1.0f, std::nanf(""), -2.0f, std::nanf("")};
+  EXPECT_EQ(range_with_zero(with_nan, 4).max, 1.0f);
+  EXPECT_EQ(range_with_zero(with_nan, 4).min, -2.0f);
+}
+
+// What onnxruntime 1.32's DynamicQuantizeLinear gives.
+TEST(QuantizationU8Test, KnownValues) {
+  EXPECT_EQ(quantization_for({0.0f, 0.0f}).scale, 1.0f);
+  EXPECT_NEAR(quantization_for({0.0f, 2.0f}).scale, 0.00784314f, 1e-8f);
+  EXPECT_EQ(quantization_for({-4.0f, 0.0f}).zero_point, 255);
+  EXPECT_EQ(quantization_for({-1.0f, 3.0f}).zero_point, 64);
+}
+
+struct GemmCase {
+  size_t m, n, k;
+  bool a_signed, b_signed;
+  int spread;  // greatest |weight|
+};
+
+class IntGemmTest : public QuantTest {
+ protected:
+  void check(const GemmCase& c, IntOutput output) {
+    std::mt19937 random(static_cast<unsigned>(c.m * 131 + c.n * 17 + c.k));
+    std::uniform_int_distribution<int> any(0, 255), weight(-c.spread, c.spread);
+    const size_t lda = c.k + 3, ldc = c.n + 2;
+    std::vector<uint8_t> a(c.m * lda + 1), b(c.k * c.n + 1);
+    for (uint8_t& x : a) x = static_cast<uint8_t>(any(random) | (any(random) & 0xc0));
+    for (uint8_t& x : b) x = static_cast<uint8_t>(std::clamp(weight(random), -128, 127) + (c.b_signed ? 0 : 128));
+    std::vector<int32_t> b_zero(c.n), bias(c.n);
+    std::vector<float> scale(c.n), float_bias(c.n);
+    for (size_t n = 0; n < c.n; ++n) {
+      b_zero[n] = n % 3 ? static_cast<int32_t>(n % 7) + (c.b_signed ? -3 : 125) : c.b_signed ? 0 : 128;
+      bias[n] = static_cast<int32_t>(n) * 1001 - 500;
+      scale[n] = 1e-5f * static_cast<float>(n + 1);
+      float_bias[n] = 0.5f * static_cast<float>(n);
+    }
+    const IntMatrix matrix{b.data(), c.k, c.n, c.n, 1, c.b_signed};
+    std::vector<std::byte> packed(int_gemm_packed_size(matrix) + 64);
+    EXPECT_LE(int_gemm_packed_size(matrix), int_gemm_packed_size_limit(c.k, c.n));
+    std::byte* aligned = reinterpret_cast<std::byte*>((reinterpret_cast<uintptr_t>(packed.data()) + 63) & ~uintptr_t{63});
+    int_gemm_pack(matrix, aligned);
+    std::vector<std::byte> scratch(int_gemm_scratch(c.m, c.n) + 64);
+    std::byte* aligned_scratch = reinterpret_cast<std::byte*>((reinterpret_cast<uintptr_t>(scratch.data()) + 63) & ~uintptr_t{63});
+
+    IntGemm g{c.m, c.n, c.k, a.data(), lda, c.a_signed, c.a_signed ? -11 : 117, aligned, c.b_signed, b_zero.data(), true, bias.data()};
+    g.output = output;
+    const size_t width = output == IntOutput::i32 || output == IntOutput::f32 ? 4 : 1;
+    std::vector<uint8_t> out(c.m * ldc * width, 0xab);
+    g.c = out.data();
+    g.ldc = ldc;
+    g.scale = scale.data();
+    g.scale_by_column = true;
+    g.float_bias = float_bias.data();
+    g.c_zero = output == IntOutput::s8 ? -9 : 100;
+    int_gemm(g, aligned_scratch, Parallel());
+
+    for (size_t m = 0; m < c.m; ++m)
+      for (size_t n = 0; n < c.n; ++n) {
+        int64_t sum = bias[n];
+        for (size_t k = 0; k < c.k; ++k) {
+          const int x = c.a_signed ? static_cast<int8_t>(a[m * lda + k]) : a[m * lda + k];
+          const int w = c.b_signed ? static_cast<int8_t>(b[k * c.n + n]) : b[k * c.n + n];
+          sum += int64_t{x - g.a_zero} * (w - b_zero[n]);
+        }
+        const size_t at = m * ldc + n;
+        const float scaled = static_cast<float>(static_cast<int32_t>(sum)) * scale[n];
+        const auto rounded = [&](float low, float high) {
+          return static_cast<int>(std::clamp(std::nearbyint(scaled) + static_cast<float>(g.c_zero), low, high));
+        };
+        if (output == IntOutput::i32) {
+          ASSERT_EQ(reinterpret_cast<int32_t*>(out.data())[at], sum) << m << " " << n;
+        }
+        if (output == IntOutput::f32) {
+          ASSERT_EQ(reinterpret_cast<float*>(out.data())[at], scaled + float_bias[n]) << m << " " << n;
+        }
+        if (output == IntOutput::u8) {
+          ASSERT_EQ(out[at], rounded(0, 255)) << m << " " << n;
+        }
+        if (output == IntOutput::s8) {
+          ASSERT_EQ(static_cast<int8_t>(out[at]), rounded(-128, 127)) << m << " " << n;
+        }
+      }
+    for (size_t m = 0; m + 1 < c.m; ++m) ASSERT_EQ(out[(m * ldc + c.n) * width], 0xab);
+  }
+};
+
+TEST_P(IntGemmTest, IsExact) {
+  for (const bool a_signed : {false, true})
+    for (const bool b_signed : {false, true})
+      for (const int spread : {40, 64, 90, 128})
+        for (const auto& [m, n, k] : {std::array<size_t, 3>{1, 1, 1}, {1, 16, 64}, {2, 17, 5}, {3, 40, 33}, {4, 5, 8}, {5, 31, 19},
+                                      {6, 16, 16}, {7, 33, 130}, {13, 48, 6}, {100, 20, 50}})
+          check({m, n, k, a_signed, b_signed, spread}, IntOutput::i32);
+}
+
+TEST_P(IntGemmTest, ConvertsTheSums) {
+  for (const IntOutput output : {IntOutput::f32, IntOutput::u8, IntOutput::s8})
+    for (const auto& [m, n, k] : {std::array<size_t, 3>{1, 1, 1}, {2, 17, 5}, {7, 33, 130}}) check({m, n, k, false, true, 128}, output);
+}
+
+TEST_P(IntGemmTest, TakesEmptyMatrices) {
+  for (const auto& [m, n, k] : {std::array<size_t, 3>{0, 3, 4}, {3, 0, 4}, {3, 18, 0}}) check({m, n, k, false, true, 128}, IntOutput::i32);
+}
+
+// 255 times 127, twice: what saturates in 16 bits.
+TEST_P(IntGemmTest, DoesNotSaturate) {
+  std::vector<uint8_t> a(64, 255);
+  std::vector<int8_t> b(64, 127);
+  const IntMatrix matrix{b.data(), 64, 1, 1, 1, true};
+  alignas(64) std::byte packed[16384];
+  ASSERT_LE(int_gemm_packed_size(matrix), sizeof packed);
+  int_gemm_pack(matrix, packed);
+  alignas(64) std::byte scratch[64];
+  int32_t c = 0;
+  IntGemm g{1, 1, 64, a.data(), 64, false, 0, packed, true};
+  g.c = &c;
+  g.ldc = 1;
+  int_gemm(g, scratch, Parallel());
+  EXPECT_EQ(c, 2072640);
+}
+
+const auto kAll = ::testing::Values(Isa::reference, Isa::sse4, Isa::avx2, Isa::avx512);
+const auto kName = [](const auto& level) { return std::string(isa_name(level.param)); };
+INSTANTIATE_TEST_SUITE_P(AllIsas, QuantTest, kAll, kName);
+INSTANTIATE_TEST_SUITE_P(AllIsas, IntGemmTest, kAll, kName);
+
+}  // namespace
+}  // namespace linnet
