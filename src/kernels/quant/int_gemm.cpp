@@ -32,6 +32,7 @@ struct IntPanel {
 
 HWY_BEFORE_NAMESPACE();
 namespace linnet::HWY_NAMESPACE {
+namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
@@ -163,6 +164,7 @@ void int_store_row(IntOutput kind, const int32_t* sums, const float* scale, cons
   memcpy(c, out, columns);
 }
 
+}  // namespace
 }  // namespace linnet::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
