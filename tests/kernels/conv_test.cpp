@@ -37,8 +37,6 @@ std::vector<float> noise(size_t count, unsigned seed) {
   return values;
 }
 
-size_t count_of(const SpatialSizes& sizes) { return sizes[0] * sizes[1] * sizes[2]; }
-
 // dst from src, kernel and pads that are equal on both sides, but one less at the end of the last axis if `odd`.
 void set_dst(ConvGeometry& g, bool odd) {
   for (size_t a = 0; a < kSpatialAxes; ++a) {
@@ -57,7 +55,7 @@ std::vector<float> run(const Case& c, const std::vector<float>& src, const std::
   conv_pack(c.g, weights.data(), packed.data(), parallel);
   std::vector<std::byte> scratch(conv_scratch_size(c.g) * parallel.threads() + 64, std::byte{0xff});
   std::byte* aligned = scratch.data() + (64 - reinterpret_cast<uintptr_t>(scratch.data()) % 64) % 64;
-  std::vector<float> dst(c.g.batch * c.g.filters * count_of(c.g.dst), std::nanf(""));
+  std::vector<float> dst(c.g.batch * c.g.filters * positions_of(c.g.dst), std::nanf(""));
   ConvEpilogue epilogue{c.bias ? bias.data() : nullptr, c.residual ? residual.data() : nullptr, c.activation};
   conv(c.g, src.data(), packed.data(), epilogue, dst.data(), aligned, parallel);
   return dst;
@@ -70,9 +68,9 @@ void check(const Case& c) {
                                   << g.kernel[0] << 'x' << g.kernel[1] << 'x' << g.kernel[2] << " stride "
                                   << g.stride[2] << " dilation " << g.dilation[2] << " pad " << g.pad[2]
                                   << (g.transposed ? " transposed" : "") << (g.src_planes ? " planes" : ""));
-  const size_t dst_count = g.batch * g.filters * count_of(g.dst);
-  const std::vector<float> src = noise(g.batch * g.channels * count_of(g.src), 1);
-  const std::vector<float> weights = noise(g.channels / g.groups * g.filters * count_of(g.kernel), 2);
+  const size_t dst_count = g.batch * g.filters * positions_of(g.dst);
+  const std::vector<float> src = noise(g.batch * g.channels * positions_of(g.src), 1);
+  const std::vector<float> weights = noise(g.channels / g.groups * g.filters * positions_of(g.kernel), 2);
   const std::vector<float> bias = noise(g.filters, 3);
   const std::vector<float> residual = noise(dst_count, 4);
 
@@ -83,7 +81,7 @@ void check(const Case& c) {
                  g.src_planes ? channels_first_strides(g.channels, g.src) : channels_last_strides(g.channels, g.src),
                  weights64.data(), c.bias ? bias64.data() : nullptr, want.data(),
                  channels_last_strides(g.filters, g.dst), Parallel());
-  const double tolerance = 1e-6 * std::sqrt(static_cast<double>(g.channels / g.groups * count_of(g.kernel)) + 1.0) * 4;
+  const double tolerance = 1e-6 * std::sqrt(static_cast<double>(g.channels / g.groups * positions_of(g.kernel)) + 1.0) * 4;
   for (size_t i = 0; i < dst_count; ++i)
     want[i] = activate_reference(c.activation, static_cast<float>(want[i] + (c.residual ? residual[i] : 0.0f)));
 
@@ -211,7 +209,7 @@ TEST(Conv, Transposed) {
             if (groups == 4) g.filters = 4;
             g.transposed = true;
             set_dst(g, false);
-            if (count_of(g.dst) == 0) continue;
+            if (positions_of(g.dst) == 0) continue;
             check({g, {}});
             g.dst[2] += stride - 1;  // output_padding
             check({g, {}});

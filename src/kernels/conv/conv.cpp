@@ -67,7 +67,7 @@ class Gather {
   Gather(const ConvGeometry& g, const ConvPhase& phase, const ConvRuns& runs, const float* src,
          const Workspace& workspace) noexcept
       : g_(g), axis_(phase.axis), runs_(runs), src_(src), workspace_(workspace) {
-    const size_t positions = g.src[0] * g.src[1] * g.src[2];
+    const size_t positions = positions_of(g.src);
     unit_ = g.src_planes ? 1 : g.channels;
     planes_ = g.src_planes ? g.channels : 1;
     plane_step_ = g.src_planes ? positions : 0;

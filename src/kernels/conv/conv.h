@@ -7,17 +7,14 @@
 // ordinary ones, one for each residue of the output position modulo the stride, packed one after the other.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 
 #include "base/parallel.h"
 #include "kernels/activation.h"
+#include "kernels/spatial.h"
 
 namespace linnet {
-
-inline constexpr size_t kSpatialAxes = 3;
-using SpatialSizes = std::array<size_t, kSpatialAxes>;
 
 struct ConvGeometry {
   size_t batch = 1;
@@ -58,17 +55,10 @@ inline bool conv_is_depthwise(const ConvGeometry& g) noexcept {
   return g.groups == g.channels && g.groups == g.filters && g.groups > 1 && !g.src_planes;
 }
 
-// Where the tensors of the plain form lie: steps in elements between batches, channels and positions.
-struct ConvStrides {
-  size_t batch = 0, channel = 0, position = 0;
-};
-ConvStrides channels_last_strides(size_t channels, const SpatialSizes& sizes) noexcept;
-ConvStrides channels_first_strides(size_t channels, const SpatialSizes& sizes) noexcept;
-
 // The plain form, for any floating-point type and layout: the oracle of the tests, and what f64 runs on.
 // Sums in T.
 template <class T>
-void conv_reference(const ConvGeometry& geometry, const T* src, ConvStrides src_strides, const T* weights,
-                    const T* bias, T* dst, ConvStrides dst_strides, const Parallel& parallel) noexcept;
+void conv_reference(const ConvGeometry& geometry, const T* src, SpatialStrides src_strides, const T* weights,
+                    const T* bias, T* dst, SpatialStrides dst_strides, const Parallel& parallel) noexcept;
 
 }  // namespace linnet

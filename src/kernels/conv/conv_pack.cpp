@@ -13,7 +13,7 @@ void pack_panel(const ConvGeometry& g, const ConvPhase& phase, size_t group, siz
                 const float* weights, float* dst) noexcept {
   const size_t channels = g.channels / g.groups;
   const size_t filters = g.filters / g.groups;
-  const size_t kernel = g.kernel[0] * g.kernel[1] * g.kernel[2];
+  const size_t kernel = positions_of(g.kernel);
   const size_t filter_step = g.transposed ? kernel : channels * kernel;
   const size_t channel_step = g.transposed ? filters * kernel : kernel;
   const float* base = weights + group * filters * channels * kernel + first * filter_step;
@@ -35,7 +35,7 @@ void pack_panel(const ConvGeometry& g, const ConvPhase& phase, size_t group, siz
 }
 
 void pack_depthwise(const ConvGeometry& g, const ConvPhase& phase, const float* weights, float* dst) noexcept {
-  const size_t kernel = g.kernel[0] * g.kernel[1] * g.kernel[2];
+  const size_t kernel = positions_of(g.kernel);
   const size_t padded = round_up(g.channels, kPanel);
   const auto& [d, h, w] = phase.axis;
   for (size_t i = 0; i < d.taps; ++i)

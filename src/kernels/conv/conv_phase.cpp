@@ -66,7 +66,7 @@ size_t conv_phase_packed_size(const ConvGeometry& g, const ConvPhase& phase) noe
 
 size_t conv_packed_size(const ConvGeometry& g) noexcept {
   // The taps of all phases are the taps of the kernel.
-  const size_t taps = g.kernel[0] * g.kernel[1] * g.kernel[2];
+  const size_t taps = positions_of(g.kernel);
   if (conv_is_depthwise(g)) return taps * round_up(g.channels, kPanel);
   return g.groups * ceil_div(g.filters / g.groups, kPanel) * kPanel * taps * (g.channels / g.groups);
 }

@@ -2,15 +2,6 @@
 
 namespace linnet {
 
-ConvStrides channels_last_strides(size_t channels, const SpatialSizes& sizes) noexcept {
-  return {channels * sizes[0] * sizes[1] * sizes[2], 1, channels};
-}
-
-ConvStrides channels_first_strides(size_t channels, const SpatialSizes& sizes) noexcept {
-  const size_t positions = sizes[0] * sizes[1] * sizes[2];
-  return {channels * positions, positions, 1};
-}
-
 namespace {
 
 // The input index that output index `o` reads through tap `k`, or -1 when it reads padding or a hole.
@@ -31,12 +22,12 @@ ptrdiff_t source(const ConvGeometry& g, size_t axis, size_t o, size_t k) noexcep
 }  // namespace
 
 template <class T>
-void conv_reference(const ConvGeometry& g, const T* src, ConvStrides src_strides, const T* weights, const T* bias,
-                    T* dst, ConvStrides dst_strides, const Parallel& parallel) noexcept {
+void conv_reference(const ConvGeometry& g, const T* src, SpatialStrides src_strides, const T* weights, const T* bias,
+                    T* dst, SpatialStrides dst_strides, const Parallel& parallel) noexcept {
   const size_t channels = g.channels / g.groups;
   const size_t filters = g.filters / g.groups;
-  const size_t kernel = g.kernel[0] * g.kernel[1] * g.kernel[2];
-  const size_t positions = g.dst[0] * g.dst[1] * g.dst[2];
+  const size_t kernel = positions_of(g.kernel);
+  const size_t positions = positions_of(g.dst);
   const size_t filter_step = g.transposed ? kernel : channels * kernel;
   const size_t channel_step = g.transposed ? filters * kernel : kernel;
   const double item_ns = static_cast<double>(positions * channels * kernel);
@@ -70,9 +61,9 @@ void conv_reference(const ConvGeometry& g, const T* src, ConvStrides src_strides
   });
 }
 
-template void conv_reference(const ConvGeometry&, const float*, ConvStrides, const float*, const float*, float*,
-                             ConvStrides, const Parallel&) noexcept;
-template void conv_reference(const ConvGeometry&, const double*, ConvStrides, const double*, const double*, double*,
-                             ConvStrides, const Parallel&) noexcept;
+template void conv_reference(const ConvGeometry&, const float*, SpatialStrides, const float*, const float*, float*,
+                             SpatialStrides, const Parallel&) noexcept;
+template void conv_reference(const ConvGeometry&, const double*, SpatialStrides, const double*, const double*, double*,
+                             SpatialStrides, const Parallel&) noexcept;
 
 }  // namespace linnet

@@ -43,7 +43,7 @@ size_t tile_columns(size_t count) noexcept {
 size_t depthwise_scratch_size(const ConvGeometry& g) noexcept {
   std::byte base[1];
   Workspace workspace{};
-  return workspace.place(base, g.kernel[0] * g.kernel[1] * g.kernel[2], g.channels);
+  return workspace.place(base, positions_of(g.kernel), g.channels);
 }
 
 void depthwise_conv(const ConvGeometry& g, const ConvPhase& phase, const float* src, const float* packed,
@@ -60,7 +60,7 @@ void depthwise_conv(const ConvGeometry& g, const ConvPhase& phase, const float* 
   parallel.for_range(g.batch * a0.count * a1.count * tiles, grain_for(item_ns), [&](size_t begin, size_t end,
                                                                                   size_t worker) {
     Workspace workspace{};
-    workspace.place(scratch + worker * worker_size, g.kernel[0] * g.kernel[1] * g.kernel[2], channels);
+    workspace.place(scratch + worker * worker_size, positions_of(g.kernel), channels);
     std::memset(workspace.zeros, 0, channels * sizeof(float));
     for (size_t item = begin; item < end; ++item) {
       if (item % 64 == 0 && parallel.stopped()) return;
