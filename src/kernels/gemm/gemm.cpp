@@ -1,0 +1,352 @@
+#include "kernels/gemm/gemm.h"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+
+#include "base/checked.h"
+#include "kernels/gemm/gemm_kernels.h"
+
+namespace linnet {
+namespace {
+
+// A block of A of so many rows stays in the second-level cache, beside one panel of B, while all panels pass.
+constexpr size_t kBlockRows = 128;
+constexpr size_t kBlockFloats = 48 * 1024;
+constexpr size_t kMinDepth = 256;
+constexpr size_t kMaxDepth = 1024;
+// Rows of packed A are this much longer than their content: a stride of a power of two would crowd a few cache sets.
+constexpr size_t kRowPadding = 16;
+// B in rows is read where it is for so few rows: packing would cost more than it saves.
+constexpr size_t kUnpackedRows = 12;
+// B in columns is multiplied by dot products for so few rows.
+constexpr size_t kDotRows = 2;
+constexpr size_t kStopPanels = 16;  // between two looks at `stopped`
+constexpr size_t kDotChunk = 32;
+
+struct Range {
+  size_t begin;
+  size_t end;
+};
+
+enum class Form { panels, unpacked, packed_now, dots };
+
+Form form_of(const GemmArgs& g) {
+  if (g.n == 1 || (g.b_form == BForm::columns && g.m <= kDotRows)) return Form::dots;
+  if (g.b_form == BForm::packed) return Form::panels;
+  return g.b_form == BForm::rows && g.m <= kUnpackedRows ? Form::unpacked : Form::packed_now;
+}
+
+// Rows that are a multiple of 4 KB apart fight for the same cache sets.
+bool packs_a(const GemmArgs& g, Form form) {
+  if (form == Form::dots) return false;
+  return g.a_transposed || (g.lda % 1024 == 0 && g.m >= 64 && g.n >= 128);
+}
+
+size_t block_rows(const GemmArgs& g) { return std::min(g.m, kBlockRows); }
+
+size_t depth(const GemmArgs& g, const GemmKernels& kernels, size_t rows) {
+  // Sums wait in c for the next range of k, so c cannot hold the addend at the same time.
+  if (!kernels.splits_k || rows <= kernels.row_tile || (g.addend && g.addend == g.c)) return g.k;
+  const size_t most = std::clamp(kBlockFloats / (rows + kPanelWidth), kMinDepth, kMaxDepth);
+  const size_t pieces = std::max<size_t>(1, ceil_div(g.k, most));
+  return round_up(ceil_div(g.k, pieces), 4);
+}
+
+// Floats of scratch, in the order in which they are laid out: what all workers read, then each worker's own.
+struct Scratch {
+  size_t shared;
+  size_t worker;
+};
+
+Scratch scratch_of(const GemmArgs& g) {
+  const Form form = form_of(g);
+  Scratch s{0, 0};
+  if (form == Form::packed_now) s.shared = packed_b_size(g.k, g.n) / sizeof(float);
+  if (form == Form::unpacked && g.n % kPanelWidth != 0) s.shared = g.k * kPanelWidth;
+  if (form == Form::dots) s.shared = (g.n == 1 ? round_up(g.k, kPanelWidth) : 0) + (g.a_transposed ? g.m * g.k : 0);
+  // As deep as k: the depth of a block is known only with the pointers.
+  if (packs_a(g, form)) s.worker = round_up(block_rows(g) * (g.k + kRowPadding), kPanelWidth);
+  return s;
+}
+
+GemmBlock block_of(const GemmArgs& g) {
+  GemmBlock t;
+  t.ldc = g.ldc;
+  t.alpha = g.alpha;
+  t.ld_addend = g.ld_addend;
+  t.beta = g.beta;
+  t.activation = g.activation;
+  return t;
+}
+
+// The part of c that `rows` and `columns` select, and what is added to it.
+void place(GemmBlock& t, const GemmArgs& g, Range rows, Range columns) {
+  t.rows = rows.end - rows.begin;
+  t.columns = columns.end - columns.begin;
+  t.c = g.c + rows.begin * g.ldc + columns.begin;
+  t.bias = g.bias ? g.bias + columns.begin : nullptr;
+  t.addend = g.addend ? g.addend + rows.begin * g.ld_addend + columns.begin : nullptr;
+}
+
+void pack_a(const GemmArgs& g, const GemmKernels& kernels, Range rows, Range ks, float* dst, size_t stride) {
+  if (g.a_transposed) {
+    kernels.transpose(g.a + ks.begin * g.lda + rows.begin, g.lda, rows.end - rows.begin, ks.end - ks.begin, dst,
+                      stride);
+    return;
+  }
+  for (size_t i = rows.begin; i < rows.end; ++i, dst += stride)
+    std::memcpy(dst, g.a + i * g.lda + ks.begin, (ks.end - ks.begin) * sizeof(float));
+}
+
+// B as panels: `full` whole ones, and the last, partial one elsewhere if `tail` is set.
+struct Panels {
+  const float* data;
+  size_t panel_stride;
+  size_t k_stride;
+  const float* tail;
+};
+
+void pack_panels(const float* src, size_t k, size_t n, size_t stride, bool transposed, Range panels,
+                 const GemmKernels& kernels, float* dst) {
+  constexpr size_t kStrip = 64;  // of k: rows are read in runs, and few pages are written at a time
+  for (size_t k0 = 0; k0 < k; k0 += kStrip) {
+    const size_t depth = std::min(kStrip, k - k0);
+    for (size_t p = panels.begin; p < panels.end; ++p) {
+      const size_t column = p * kPanelWidth;
+      const size_t width = std::min(kPanelWidth, n - column);
+      float* panel = dst + (p * k + k0) * kPanelWidth;
+      if (width < kPanelWidth) std::fill_n(panel, depth * kPanelWidth, 0.0f);
+      if (transposed) {
+        kernels.transpose(src + column * stride + k0, stride, depth, width, panel, kPanelWidth);
+      } else if (width == kPanelWidth) {
+        for (size_t i = 0; i < depth; ++i)
+          std::memcpy(panel + i * kPanelWidth, src + (k0 + i) * stride + column, kPanelWidth * sizeof(float));
+      } else {
+        for (size_t i = 0; i < depth; ++i)
+          std::memcpy(panel + i * kPanelWidth, src + (k0 + i) * stride + column, width * sizeof(float));
+      }
+    }
+  }
+}
+
+// Rows `rows` and panels `panels` of c, by one thread.
+void run_rows(const GemmArgs& g, const GemmKernels& kernels, const Panels& b, Range rows, Range panels,
+              float* a_scratch, const Parallel& parallel) {
+  const size_t kc = depth(g, kernels, rows.end - rows.begin);
+  GemmBlock t = block_of(g);
+  for (size_t k0 = 0;; k0 += kc) {
+    const size_t k1 = std::min(g.k, k0 + kc);
+    t.k = k1 - k0;
+    t.accumulate = k0 > 0;
+    t.finish = k1 == g.k;
+    if (a_scratch) {
+      t.lda = t.k + kRowPadding;
+      pack_a(g, kernels, rows, {k0, k1}, a_scratch, t.lda);
+      t.a = a_scratch;
+    } else {
+      t.lda = g.lda;
+      t.a = g.a + rows.begin * g.lda + k0;
+    }
+    for (size_t p = panels.begin; p < panels.end;) {
+      if (parallel.stopped()) return;
+      size_t end = std::min(panels.end, p + kStopPanels);
+      t.b = b.data + p * b.panel_stride + k0 * b.k_stride;
+      t.panel_stride = b.panel_stride;
+      t.k_stride = b.k_stride;
+      if (b.tail && end * kPanelWidth > g.n) {
+        if (end - p > 1) {
+          --end;
+        } else {
+          t.b = b.tail + k0 * kPanelWidth;
+          t.k_stride = kPanelWidth;
+        }
+      }
+      place(t, g, rows, {p * kPanelWidth, std::min(g.n, end * kPanelWidth)});
+      kernels.block(t);
+      p = end;
+    }
+    if (t.finish) return;
+  }
+}
+
+// How c is cut into independent parts.
+struct Grid {
+  size_t row_parts;
+  size_t rows;  // of a part
+  size_t column_parts;
+  size_t panels;  // of a part
+};
+
+Grid grid_of(const GemmArgs& g, const GemmKernels& kernels, size_t threads) {
+  const size_t panels = ceil_div(g.n, kPanelWidth);
+  Grid grid{};
+  // Columns first: each thread then reads its own part of B only. Few columns: rows.
+  const size_t least = g.m <= 2 * kernels.row_tile ? 2 : 8;
+  grid.column_parts = panels >= least * threads ? threads : 1;
+  grid.panels = ceil_div(panels, grid.column_parts);
+  if (grid.panels >= 2 * kernels.panel_group)
+    grid.panels = ceil_div(grid.panels, kernels.panel_group) * kernels.panel_group;
+  grid.column_parts = ceil_div(panels, grid.panels);
+  grid.row_parts = ceil_div(g.m, kBlockRows);
+  if (grid.column_parts < threads && g.m >= threads * kernels.row_tile)
+    grid.row_parts = ceil_div(grid.row_parts, threads) * threads;
+  const size_t tiles = ceil_div(g.m, kernels.row_tile);
+  grid.rows = std::min(block_rows(g), ceil_div(tiles, grid.row_parts) * kernels.row_tile);
+  grid.row_parts = ceil_div(g.m, grid.rows);
+  return grid;
+}
+
+// Nanoseconds of so many multiply-adds that read so many floats of B, roughly.
+double cost_ns(size_t m, size_t n, size_t k) {
+  return static_cast<double>(n) * static_cast<double>(k) * std::max(0.02 * static_cast<double>(m), 0.1);
+}
+
+// n == 1, or few rows times B in columns.
+void run_dots(const GemmArgs& g, const GemmKernels& kernels, float* scratch, const Parallel& parallel) {
+  const float* column = g.b;
+  if (g.n == 1) {
+    const size_t step = g.b_form == BForm::packed ? kPanelWidth : g.b_form == BForm::rows ? g.ldb : 1;
+    if (step != 1) {
+      for (size_t i = 0; i < g.k; ++i) scratch[i] = g.b[i * step];
+      column = scratch;
+    }
+    scratch += round_up(g.k, kPanelWidth);
+  }
+  const float* a = g.a;
+  size_t lda = g.lda;
+  if (g.a_transposed) {
+    kernels.transpose(g.a, g.lda, g.m, g.k, scratch, g.k);
+    a = scratch;
+    lda = g.k;
+  }
+  // Sums go through a buffer: c may be the addend, which the epilogue still reads.
+  const size_t count = g.n == 1 ? g.m : g.n;
+  parallel.for_range(
+      ceil_div(count, kDotChunk), grain_for(cost_ns(1, kDotChunk, g.k)), [&](size_t begin, size_t end, size_t) {
+        for (size_t chunk = begin; chunk < end && !parallel.stopped(); ++chunk) {
+          const Range part{chunk * kDotChunk, std::min(count, (chunk + 1) * kDotChunk)};
+          const Range all{0, g.n == 1 ? g.n : g.m};
+          float sums[kDotRows * kDotChunk];
+          GemmBlock t = block_of(g);
+          if (g.n == 1) {
+            place(t, g, part, all);
+            t.ldc = 1;
+            kernels.dots(column, a + part.begin * lda, lda, t.rows, g.k, sums);
+          } else {
+            place(t, g, all, part);
+            t.ldc = kDotChunk;
+            for (size_t i = 0; i < g.m; ++i)
+              kernels.dots(a + i * lda, g.b + part.begin * g.ldb, g.ldb, t.columns, g.k, sums + i * kDotChunk);
+          }
+          float* const c = t.c;
+          t.c = sums;
+          t.accumulate = t.finish = true;
+          kernels.block(t);
+          for (size_t i = 0; i < t.rows; ++i) std::copy_n(sums + i * t.ldc, t.columns, c + i * g.ldc);
+        }
+      });
+}
+
+void run(const GemmArgs& g, float* scratch, const Parallel& parallel) {
+  if (g.m == 0 || g.n == 0) return;
+  const GemmKernels kernels = gemm_kernels();
+  const Form form = form_of(g);
+  const Scratch sizes = scratch_of(g);
+  if (form == Form::dots) return run_dots(g, kernels, scratch, parallel);
+
+  Panels b{g.b, g.k * kPanelWidth, kPanelWidth, nullptr};
+  if (form == Form::packed_now) {
+    pack_b(g.b, g.k, g.n, g.ldb, g.b_form == BForm::columns, scratch, parallel);
+    b.data = scratch;
+  } else if (form == Form::unpacked) {
+    b.panel_stride = kPanelWidth;
+    b.k_stride = g.ldb;
+    if (g.n % kPanelWidth != 0) {
+      const size_t column = g.n / kPanelWidth * kPanelWidth;
+      pack_panels(g.b + column, g.k, g.n - column, g.ldb, false, {0, 1}, kernels, scratch);
+      b.tail = scratch;
+    }
+  }
+
+  float* const workers = scratch + sizes.shared;
+  const bool packs = sizes.worker != 0;
+  const Grid grid = grid_of(g, kernels, parallel.threads());
+  const size_t panels = ceil_div(g.n, kPanelWidth);
+  const double part_ns = cost_ns(grid.rows, std::min(g.n, grid.panels * kPanelWidth), g.k);
+  parallel.for_range(
+      grid.row_parts * grid.column_parts, grain_for(part_ns), [&](size_t begin, size_t end, size_t worker) {
+        for (size_t part = begin; part < end; ++part) {
+          const size_t row = part % grid.row_parts * grid.rows;
+          const size_t panel = part / grid.row_parts * grid.panels;
+          run_rows(g, kernels, b, {row, std::min(g.m, row + grid.rows)}, {panel, std::min(panels, panel + grid.panels)},
+                   packs ? workers + worker * sizes.worker : nullptr, parallel);
+        }
+      });
+}
+
+// Bytes, or the greatest size_t.
+size_t scratch_bytes(const Scratch& s, size_t threads) {
+  const auto workers = checked_mul(s.worker, threads);
+  const auto floats = workers ? checked_add(*workers, s.shared) : std::nullopt;
+  const auto bytes = floats ? checked_mul(*floats, sizeof(float)) : std::nullopt;
+  return bytes.value_or(std::numeric_limits<size_t>::max());
+}
+
+}  // namespace
+
+size_t packed_b_size(size_t k, size_t n) noexcept {
+  const auto floats = checked_mul(ceil_div(n, kPanelWidth) * kPanelWidth, k);
+  const auto bytes = floats ? checked_mul(*floats, sizeof(float)) : std::nullopt;
+  return bytes.value_or(std::numeric_limits<size_t>::max());
+}
+
+void pack_b(const float* src, size_t k, size_t n, size_t stride, bool transposed, float* dst,
+            const Parallel& parallel) noexcept {
+  const GemmKernels kernels = gemm_kernels();
+  const size_t panels = ceil_div(n, kPanelWidth);
+  parallel.for_range(panels, grain_for(static_cast<double>(k) * 5.0), [&](size_t begin, size_t end, size_t) {
+    pack_panels(src, k, n, stride, transposed, {begin, end}, kernels, dst);
+  });
+}
+
+size_t gemm_scratch_size(const GemmArgs& args, size_t threads) noexcept {
+  return scratch_bytes(scratch_of(args), threads);
+}
+
+void gemm(const GemmArgs& args, const Parallel& parallel) noexcept { run(args, args.scratch, parallel); }
+
+size_t batched_gemm_scratch_size(const GemmArgs& args, size_t threads) noexcept {
+  const Scratch s = scratch_of(args);
+  return scratch_bytes({0, s.shared + s.worker}, threads);
+}
+
+void batched_gemm(const GemmArgs& first, const GemmBatch& batch, const Parallel& parallel) noexcept {
+  const size_t count = batch.outer * batch.inner;
+  const auto item = [&](size_t index) {
+    const size_t i = index / batch.inner;
+    const size_t j = index % batch.inner;
+    GemmArgs g = first;
+    g.a += i * batch.a.outer + j * batch.a.inner;
+    g.b += i * batch.b.outer + j * batch.b.inner;
+    g.c += i * batch.c.outer + j * batch.c.inner;
+    if (g.addend) g.addend += i * batch.addend.outer + j * batch.addend.inner;
+    return g;
+  };
+  // A few large products: each uses all threads. Otherwise each thread takes whole products.
+  const size_t threads = parallel.threads();
+  const double ns = cost_ns(first.m, first.n, first.k);
+  const bool uneven = count % threads != 0 && count < 4 * threads;
+  if (uneven && ns > 30'000.0) {
+    for (size_t i = 0; i < count && !parallel.stopped(); ++i) run(item(i), first.scratch, parallel);
+    return;
+  }
+  const Scratch sizes = scratch_of(first);
+  const Parallel serial;
+  parallel.for_range(count, grain_for(ns), [&](size_t begin, size_t end, size_t worker) {
+    float* const scratch = first.scratch + worker * (sizes.shared + sizes.worker);
+    for (size_t i = begin; i < end && !parallel.stopped(); ++i) run(item(i), scratch, serial);
+  });
+}
+
+}  // namespace linnet

@@ -1,0 +1,85 @@
+// Products of fp32 matrices: c = activation(alpha a b + bias + beta addend).
+//
+// B is read in panels of 16 columns: [ceil(n / 16)][k][16], zero-padded. Constants are packed once, when a model loads;
+// other matrices are packed into scratch by gemm itself, or read where they are when that is faster.
+//
+// What holds for the bits of a result, within one instruction set:
+// * they do not depend on the number of threads;
+// * each element is one sum over k in ascending order, whatever m, n, the row, the column, or the form of B, so that
+//   a row gives the same bits alone and in a batch;
+// * except where gemm takes dot products (n == 1, or BForm::columns with m <= 2): those sum in another order, which
+//   depends on k alone.
+#pragma once
+
+#include <cstddef>
+
+#include "base/parallel.h"
+#include "kernels/activation.h"
+
+namespace linnet {
+
+inline constexpr size_t kPanelWidth = 16;
+
+enum class BForm : uint8_t {
+  packed,   // by pack_b
+  rows,     // [k][n], rows ldb apart
+  columns,  // [n][k], columns ldb apart: B transposed
+};
+
+// Bytes of a packed B, and where it starts: 64-byte aligned. The greatest size_t when they are too many.
+size_t packed_b_size(size_t k, size_t n) noexcept;
+
+// Packs src: [k][n] with rows `stride` apart, or [n][k] when transposed.
+void pack_b(const float* src, size_t k, size_t n, size_t stride, bool transposed, float* dst,
+            const Parallel& parallel) noexcept;
+
+struct GemmArgs {
+  size_t m = 0;
+  size_t n = 0;
+  size_t k = 0;  // 0 is an empty sum
+
+  const float* a = nullptr;  // [m][k], rows lda apart; [k][m] when a_transposed
+  size_t lda = 0;
+  bool a_transposed = false;
+
+  const float* b = nullptr;
+  size_t ldb = 0;  // of BForm::rows and columns
+  BForm b_form = BForm::packed;
+
+  float alpha = 1.0f;
+  const float* bias = nullptr;    // [n], or null
+  const float* addend = nullptr;  // [m][n], or null; may be c itself
+  size_t ld_addend = 0;
+  float beta = 1.0f;  // the factor of addend
+  ActivationSpec activation;
+
+  float* c = nullptr;  // [m][n], rows ldc apart; overlaps neither a nor b
+  size_t ldc = 0;
+
+  float* scratch = nullptr;  // gemm_scratch_size bytes, 64-byte aligned
+};
+
+// Reads the sizes, strides and forms of `args`, none of its pointers.
+size_t gemm_scratch_size(const GemmArgs& args, size_t threads) noexcept;
+
+// Once parallel.stopped(), c holds anything.
+void gemm(const GemmArgs& args, const Parallel& parallel) noexcept;
+
+// outer x inner products of one shape, each matrix a stride (in elements; 0 shares it) after the one before.
+struct GemmBatch {
+  struct Strides {
+    size_t outer = 0;
+    size_t inner = 0;
+  };
+  size_t outer = 1;
+  size_t inner = 1;
+  Strides a;
+  Strides b;
+  Strides c;
+  Strides addend;
+};
+
+size_t batched_gemm_scratch_size(const GemmArgs& args, size_t threads) noexcept;
+void batched_gemm(const GemmArgs& first, const GemmBatch& batch, const Parallel& parallel) noexcept;
+
+}  // namespace linnet

@@ -1,0 +1,51 @@
+// What gemm's driver asks of an instruction set.
+#pragma once
+
+#include <cstddef>
+
+#include "kernels/activation.h"
+
+namespace linnet {
+
+// rows x columns of c, over one range of k.
+struct GemmBlock {
+  size_t rows = 0;
+  size_t columns = 0;
+  size_t k = 0;
+
+  const float* a = nullptr;
+  size_t lda = 0;
+  const float* b = nullptr;  // panel p, row i starts at b + p * panel_stride + i * k_stride; whole panels are readable
+  size_t panel_stride = 0;
+  size_t k_stride = 0;
+
+  float* c = nullptr;
+  size_t ldc = 0;
+  bool accumulate = false;  // c holds the sums so far
+  bool finish = false;      // apply what follows
+
+  float alpha = 1.0f;
+  const float* bias = nullptr;
+  const float* addend = nullptr;
+  size_t ld_addend = 0;
+  float beta = 1.0f;
+  ActivationSpec activation;
+};
+
+struct GemmKernels {
+  size_t row_tile;     // rows that one pass over a panel serves
+  size_t panel_group;  // panels that a pass over few rows reads at once
+  bool splits_k;       // whether sums survive in c between ranges of k without loss
+  void (*block)(const GemmBlock& block);
+  // out[i] = x . rows[i]
+  void (*dots)(const float* x, const float* rows, size_t row_stride, size_t count, size_t k, float* out);
+  // dst[i * dst_stride + j] = src[j * src_stride + i] for i < rows, j < columns
+  void (*transpose)(const float* src, size_t src_stride, size_t rows, size_t columns, float* dst, size_t dst_stride);
+};
+
+GemmKernels gemm_kernels() noexcept;  // of the current instruction set
+
+// Sums in double precision and rounds once: the oracle of the tests and what Isa::reference computes.
+GemmKernels gemm_kernels_reference();
+
+}  // namespace linnet

@@ -1,0 +1,40 @@
+#include "kernels/gemm/gemm_kernels.h"
+
+namespace linnet {
+namespace {
+
+void block_reference(const GemmBlock& t) {
+  for (size_t i = 0; i < t.rows; ++i)
+    for (size_t j = 0; j < t.columns; ++j) {
+      const float* b = t.b + j / 16 * t.panel_stride + j % 16;
+      float& c = t.c[i * t.ldc + j];
+      double sum = t.accumulate ? c : 0.0;
+      for (size_t k = 0; k < t.k; ++k) sum += static_cast<double>(t.a[i * t.lda + k]) * b[k * t.k_stride];
+      if (t.finish) {
+        sum *= t.alpha;
+        if (t.bias) sum += t.bias[j];
+        if (t.addend) sum += static_cast<double>(t.beta) * t.addend[i * t.ld_addend + j];
+      }
+      c = t.finish ? activate_reference(t.activation, static_cast<float>(sum)) : static_cast<float>(sum);
+    }
+}
+
+void dots_reference(const float* x, const float* rows, size_t row_stride, size_t count, size_t k, float* out) {
+  for (size_t i = 0; i < count; ++i) {
+    double sum = 0.0;
+    for (size_t j = 0; j < k; ++j) sum += static_cast<double>(x[j]) * rows[i * row_stride + j];
+    out[i] = static_cast<float>(sum);
+  }
+}
+
+void transpose_reference(const float* src, size_t src_stride, size_t rows, size_t columns, float* dst,
+                         size_t dst_stride) {
+  for (size_t i = 0; i < rows; ++i)
+    for (size_t j = 0; j < columns; ++j) dst[i * dst_stride + j] = src[j * src_stride + i];
+}
+
+}  // namespace
+
+GemmKernels gemm_kernels_reference() { return {1, 1, false, block_reference, dots_reference, transpose_reference}; }
+
+}  // namespace linnet
