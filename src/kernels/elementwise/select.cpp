@@ -6,8 +6,10 @@
 namespace linnet {
 namespace {
 
-struct Bytes16 {
-  uint64_t part[2];
+// An element of no particular alignment.
+template <size_t kWidth>
+struct Bytes {
+  unsigned char bytes[kWidth];
 };
 
 template <class T>
@@ -51,11 +53,11 @@ void run(const BroadcastPlan& plan, const bool* condition, const void* x, const 
 void select(size_t width, const BroadcastPlan& plan, const bool* condition, const void* x, const void* y, void* dst,
             const Parallel& parallel) noexcept {
   switch (width) {
-    case 1: return run<uint8_t>(plan, condition, x, y, dst, parallel);
-    case 2: return run<uint16_t>(plan, condition, x, y, dst, parallel);
-    case 4: return run<uint32_t>(plan, condition, x, y, dst, parallel);
-    case 8: return run<uint64_t>(plan, condition, x, y, dst, parallel);
-    default: return run<Bytes16>(plan, condition, x, y, dst, parallel);
+    case 1: return run<Bytes<1>>(plan, condition, x, y, dst, parallel);
+    case 2: return run<Bytes<2>>(plan, condition, x, y, dst, parallel);
+    case 4: return run<Bytes<4>>(plan, condition, x, y, dst, parallel);
+    case 8: return run<Bytes<8>>(plan, condition, x, y, dst, parallel);
+    default: return run<Bytes<16>>(plan, condition, x, y, dst, parallel);
   }
 }
 

@@ -1,0 +1,129 @@
+#include <algorithm>
+#include <cmath>
+#include <type_traits>
+
+#include "kernels/reduce/reduce.h"
+
+namespace linnet {
+namespace {
+
+// Columns that are scanned together.
+constexpr size_t kTile = 64;
+
+template <class T>
+auto comparable(T x) noexcept {
+  if constexpr (std::is_same_v<T, f16> || std::is_same_v<T, bf16>) return static_cast<float>(x);
+  else return x;
+}
+
+template <bool Max, bool Last, class T>
+bool better(T x, T best) noexcept {
+  if constexpr (std::is_floating_point_v<T>) {
+    if (std::isnan(best)) return Last && std::isnan(x);
+    if (std::isnan(x)) return true;
+  }
+  if constexpr (Last) return Max ? x >= best : x <= best;
+  else return Max ? x > best : x < best;
+}
+
+template <bool Max, bool Last, class T>
+void scan(const ArgReduce& what, size_t begin, size_t end, const T* src, int64_t* dst) noexcept {
+  using C = decltype(comparable(T{}));
+  for (size_t o = begin; o < end; ++o) {
+    const T* block = src + o * what.n * what.inner;
+    for (size_t column = 0; column < what.inner; column += kTile) {
+      const size_t columns = std::min(kTile, what.inner - column);
+      C best[kTile];
+      int64_t* index = dst + o * what.inner + column;
+      for (size_t k = 0; k < columns; ++k) {
+        best[k] = comparable(block[column + k]);
+        index[k] = 0;
+      }
+      for (size_t i = 1; i < what.n; ++i) {
+        const T* row = block + i * what.inner + column;
+        for (size_t k = 0; k < columns; ++k) {
+          const C x = comparable(row[k]);
+          if (better<Max, Last>(x, best[k])) {
+            best[k] = x;
+            index[k] = static_cast<int64_t>(i);
+          }
+        }
+      }
+    }
+  }
+}
+
+// Rows of float: the extreme by SIMD, then its place.
+void find_in_rows(const ArgReduce& what, size_t begin, size_t end, const float* src, int64_t* dst) noexcept {
+  ReducePlan plan;
+  plan.reduced.push_back({what.n, 1});
+  plan.outputs = 1;
+  plan.per_output = what.n;
+  for (size_t o = begin; o < end; ++o) {
+    const float* row = src + o * what.n;
+    float best = 0.0f;
+    reduce(what.max ? ReduceFn::max : ReduceFn::min, plan, row, &best, Parallel());
+    const auto is_best = [best, nan = std::isnan(best)](float x) { return nan ? std::isnan(x) : x == best; };
+    size_t i = what.last ? what.n - 1 : 0;
+    while (!is_best(row[i])) i += what.last ? size_t(-1) : size_t{1};
+    dst[o] = static_cast<int64_t>(i);
+  }
+}
+
+}  // namespace
+
+template <class T>
+void arg_reduce(const ArgReduce& what, const T* src, int64_t* dst, const Parallel& parallel) noexcept {
+  const double ns = static_cast<double>(what.n) * static_cast<double>(what.inner);
+  parallel.for_range(what.outer, grain_for(ns), [&](size_t begin, size_t end, size_t) {
+    if constexpr (std::is_same_v<T, float>) {
+      if (what.inner == 1 && what.n >= 32) return find_in_rows(what, begin, end, src, dst);
+    }
+    if (what.max) {
+      what.last ? scan<true, true>(what, begin, end, src, dst) : scan<true, false>(what, begin, end, src, dst);
+    } else {
+      what.last ? scan<false, true>(what, begin, end, src, dst) : scan<false, false>(what, begin, end, src, dst);
+    }
+  });
+}
+
+template <class T>
+void cumulate(const Cumulative& what, const T* src, T* dst, const Parallel& parallel) noexcept {
+  // Integers wrap; halves are added as float.
+  using Sum = std::conditional_t<std::is_integral_v<T>, uint64_t, std::conditional_t<std::is_same_v<T, double>, double, float>>;
+  const auto fold = [&](Sum sum, Sum x) { return what.product ? sum * x : sum + x; };
+  const double ns = static_cast<double>(what.n) * static_cast<double>(what.inner);
+  parallel.for_range(what.outer, grain_for(ns), [&](size_t begin, size_t end, size_t) {
+    for (size_t o = begin; o < end; ++o) {
+      for (size_t k = 0; k < what.inner; ++k) {
+        const size_t base = o * what.n * what.inner + k;
+        Sum sum = what.product ? Sum{1} : Sum{0};
+        for (size_t i = 0; i < what.n; ++i) {
+          const size_t at = base + (what.reverse ? what.n - 1 - i : i) * what.inner;
+          const Sum next = fold(sum, static_cast<Sum>(src[at]));
+          dst[at] = static_cast<T>(what.exclusive ? sum : next);
+          sum = next;
+        }
+      }
+    }
+  });
+}
+
+#define LINNET_INSTANTIATE(T)                                                              \
+  template void arg_reduce<T>(const ArgReduce&, const T*, int64_t*, const Parallel&) noexcept; \
+  template void cumulate<T>(const Cumulative&, const T*, T*, const Parallel&) noexcept;
+LINNET_INSTANTIATE(float)
+LINNET_INSTANTIATE(double)
+LINNET_INSTANTIATE(f16)
+LINNET_INSTANTIATE(bf16)
+LINNET_INSTANTIATE(int8_t)
+LINNET_INSTANTIATE(uint8_t)
+LINNET_INSTANTIATE(int16_t)
+LINNET_INSTANTIATE(uint16_t)
+LINNET_INSTANTIATE(int32_t)
+LINNET_INSTANTIATE(uint32_t)
+LINNET_INSTANTIATE(int64_t)
+LINNET_INSTANTIATE(uint64_t)
+#undef LINNET_INSTANTIATE
+
+}  // namespace linnet

@@ -1,0 +1,109 @@
+#include "kernels/elementwise/cast.h"
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "base/float8.h"
+#include "base/half.h"
+#include "kernels/each_isa.h"
+
+namespace linnet {
+namespace {
+
+template <class From, class To>
+To cast_one(NumberType from, From value, NumberType to, CastOptions options = {}) {
+  To out{};
+  cast(from, &value, to, &out, 1, options, Parallel());
+  return out;
+}
+
+TEST(Cast, FloatToHalfMatchesTheDefinitionForAllRoundings) {
+  for_each_isa([] {
+    std::vector<float> src;
+    for (uint32_t bits = 0; bits < 0x10000; ++bits) {
+      f16 half;
+      half.bits = static_cast<uint16_t>(bits);
+      const float x = half;
+      src.push_back(x);
+      src.push_back(std::nextafter(x, 1e9f));
+      src.push_back(x * 1.0004883f);
+    }
+    src.insert(src.end(), {1e-10f, -1e-10f, 1e9f, -1e9f, std::numeric_limits<float>::infinity(), 65519.0f, 65520.0f});
+    std::vector<f16> f16s(src.size());
+    std::vector<bf16> bf16s(src.size());
+    cast(NumberType::f32, src.data(), NumberType::f16, f16s.data(), src.size(), {}, Parallel());
+    cast(NumberType::f32, src.data(), NumberType::bf16, bf16s.data(), src.size(), {}, Parallel());
+    for (size_t i = 0; i < src.size(); ++i) {
+      if (std::isnan(src[i])) {
+        EXPECT_TRUE(std::isnan(static_cast<float>(f16s[i])) && std::isnan(static_cast<float>(bf16s[i])));
+      } else {
+        ASSERT_EQ(f16s[i].bits, f16(src[i]).bits) << src[i];
+        ASSERT_EQ(bf16s[i].bits, bf16(src[i]).bits) << src[i];
+      }
+    }
+    std::vector<float> back(f16s.size());
+    cast(NumberType::f16, f16s.data(), NumberType::f32, back.data(), back.size(), {}, Parallel());
+    for (size_t i = 0; i < back.size(); ++i)
+      if (!std::isnan(back[i])) {
+        ASSERT_EQ(back[i], static_cast<float>(f16s[i]));
+      }
+  });
+}
+
+TEST(Cast, DoubleToHalfRoundsOnce) {
+  // Just above the middle of 1 and its successor: rounding to float first would land on the middle, then on 1.
+  const double x = 1.0 + 0x1p-11 + 0x1p-40;
+  EXPECT_EQ((cast_one<double, f16>(NumberType::f64, x, NumberType::f16).bits), 0x3c01);
+  EXPECT_EQ((cast_one<double, f16>(NumberType::f64, -x, NumberType::f16).bits), 0xbc01);
+  EXPECT_EQ((cast_one<double, f16>(NumberType::f64, 1.0 + 0x1p-11, NumberType::f16).bits), 0x3c00);
+  EXPECT_TRUE(std::isinf(static_cast<float>(cast_one<double, f16>(NumberType::f64, 1e300, NumberType::f16))));
+}
+
+TEST(Cast, FloatToInteger) {
+  const auto to_i32 = [](float x) { return cast_one<float, int32_t>(NumberType::f32, x, NumberType::i32); };
+  EXPECT_EQ(to_i32(-2.9f), -2);
+  EXPECT_EQ(to_i32(std::numeric_limits<float>::quiet_NaN()), 0);
+  const auto to_i64 = [](double x) { return cast_one<double, int64_t>(NumberType::f64, x, NumberType::i64); };
+  EXPECT_EQ(to_i64(1e30), std::numeric_limits<int64_t>::max());
+  EXPECT_EQ(to_i64(-HUGE_VAL), std::numeric_limits<int64_t>::min());
+  EXPECT_EQ((cast_one<float, uint8_t>(NumberType::f32, 300.0f, NumberType::u8)), 44);
+  EXPECT_EQ((cast_one<double, uint64_t>(NumberType::f64, 0x1p63, NumberType::u64)), uint64_t{1} << 63);
+  EXPECT_TRUE((cast_one<float, bool>(NumberType::f32, 0.1f, NumberType::boolean)));
+  EXPECT_FALSE((cast_one<float, bool>(NumberType::f32, -0.0f, NumberType::boolean)));
+}
+
+TEST(Cast, IntegersKeepLowBits) {
+  EXPECT_EQ((cast_one<int16_t, int8_t>(NumberType::i16, 200, NumberType::i8)), -56);
+  EXPECT_EQ((cast_one<int64_t, float>(NumberType::i64, 16777217, NumberType::f32)), 16777216.0f);
+  EXPECT_EQ((cast_one<uint64_t, float>(NumberType::u64, ~uint64_t{0}, NumberType::f32)), 0x1p64f);
+  EXPECT_EQ((cast_one<bool, double>(NumberType::boolean, true, NumberType::f64)), 1.0);
+}
+
+TEST(Cast, PackedAndEightBit) {
+  const float src[] = {-8.0f, 7.0f, 3.9f, -1.0f, 0.0f};
+  uint8_t packed[3] = {};
+  cast(NumberType::f32, src, NumberType::i4, packed, 5, {}, Parallel());
+  EXPECT_EQ(packed[0], 0x78);
+  EXPECT_EQ(packed[1], 0xf3);
+  EXPECT_EQ(packed[2], 0x00);
+  int32_t back[5];
+  cast(NumberType::i4, packed, NumberType::i32, back, 5, {}, Parallel());
+  EXPECT_EQ(back[0], -8);
+  EXPECT_EQ(back[3], -1);
+  cast(NumberType::u4, packed, NumberType::i32, back, 5, {}, Parallel());
+  EXPECT_EQ(back[3], 15);
+  std::vector<float> many(1300);
+  for (size_t i = 0; i < many.size(); ++i) many[i] = static_cast<float>(i % 4);
+  std::vector<uint8_t> twos(325);
+  std::vector<float> unpacked(1300);
+  cast(NumberType::f32, many.data(), NumberType::u2, twos.data(), many.size(), {}, Parallel());
+  cast(NumberType::u2, twos.data(), NumberType::f32, unpacked.data(), many.size(), {}, Parallel());
+  EXPECT_EQ(many, unpacked);
+  EXPECT_EQ((cast_one<float, uint8_t>(NumberType::f32, 1e6f, NumberType::f8e4m3fn)), 0x7e);
+  EXPECT_EQ((cast_one<float, uint8_t>(NumberType::f32, 1e6f, NumberType::f8e4m3fn, {false, 'u'})), 0x7f);
+  EXPECT_EQ((cast_one<uint8_t, float>(NumberType::f8e5m2, 0x3c, NumberType::f32)), 1.0f);
+}
+
+}  // namespace
+}  // namespace linnet
