@@ -1,0 +1,81 @@
+// Places that an index tensor names in a data tensor: what the Gather and Scatter families share.
+#pragma once
+
+#include "ops/element_types.h"
+
+namespace linnet {
+
+// GatherElements and ScatterElements: calls f(position, place) for each element of `indices`, with the place in `data`
+// where the index replaces the coordinate of `axis`. The sizes of the index tensor off the axis are at most the data's.
+// Returns the first index that is out of range, for which f is not called; it ends there.
+template <class I, class F>
+std::optional<int64_t> for_each_element_index(const Shape& data, size_t axis, const Tensor& indices, F f) {
+  const Shape strides = strides_of(data);
+  const size_t rank = data.rank();
+  const int64_t size = data[axis];
+  const int64_t count = indices.count();
+  if (count == 0) return std::nullopt;
+  const int64_t row = indices.shape[rank - 1];
+  const int64_t step = axis == rank - 1 ? 0 : 1;
+  const I* index = indices.ptr<I>();
+  Shape at(rank, 0);
+  int64_t base = 0;  // without the coordinate of `axis`
+  for (int64_t position = 0; position < count;) {
+    int64_t place = base;
+    for (int64_t i = 0; i < row; ++i, ++position, place += step) {
+      int64_t k = index[position];
+      if (k < 0) k += size;
+      if (k < 0 || k >= size) return index[position];
+      f(position, place + k * strides[axis]);
+    }
+    for (size_t a = rank - 1; a-- > 0;) {
+      const int64_t stride = a == axis ? 0 : strides[a];
+      base += stride;
+      if (++at[a] < indices.shape[a]) break;
+      base -= stride * indices.shape[a];
+      at[a] = 0;
+    }
+  }
+  return std::nullopt;
+}
+
+// GatherND and ScatterND: `indices` is [..., m], each row naming a slice of data after `batch` shared axes. Writes the
+// number of the slice, counted over the first batch + m axes of data, for each row. Returns the first bad index.
+inline std::optional<int64_t> slice_numbers(const Shape& data, size_t batch, const Tensor& indices, int64_t* numbers) {
+  const size_t m = static_cast<size_t>(indices.shape[indices.shape.rank() - 1]);
+  const int64_t rows = indices.shape.count(0, indices.shape.rank() - 1);
+  const int64_t batches = data.count(0, batch);
+  const int64_t rows_per_batch = batches ? rows / batches : 0;
+  const int64_t slices_per_batch = data.count(batch, batch + m);
+  const int64_t* index = indices.ptr<int64_t>();
+  for (int64_t r = 0; r < rows; ++r) {
+    int64_t number = 0;
+    for (size_t j = 0; j < m; ++j, ++index) {
+      const int64_t size = data[batch + j];
+      const int64_t k = *index < 0 ? *index + size : *index;
+      if (k < 0 || k >= size) return *index;
+      number = number * size + k;
+    }
+    numbers[r] = r / rows_per_batch * slices_per_batch + number;
+  }
+  return std::nullopt;
+}
+
+// The shape rules of GatherElements and ScatterElements; inputs 0 and 1 have ranks.
+inline Status check_element_indices(const InferContext& context, int64_t axis) {
+  const SymShape &data = context.shape(0), &indices = context.shape(1);
+  LINNET_REQUIRE(data.size() == indices.size() && !data.empty(),
+                 invalid_argument("data of rank ", data.size(), " and indices of rank ", indices.size(), " do not match"));
+  const std::optional<size_t> normal = normalize_axis(axis, data.size());
+  LINNET_REQUIRE(normal, invalid_argument("axis ", axis, " is out of range for rank ", data.size()));
+  for (size_t a = 0; a < data.size(); ++a)
+    LINNET_REQUIRE(a == *normal || !data[a].known() || !indices[a].known() || indices[a].value() <= data[a].value(),
+                   invalid_argument("indices have size ", indices[a].value(), " on axis ", a, ", data only ", data[a].value()));
+  return {};
+}
+
+inline Status index_out_of_range(int64_t index, int64_t size) {
+  return invalid_argument("index ", index, " is out of range for an axis of size ", size);
+}
+
+}  // namespace linnet

@@ -1,0 +1,235 @@
+// Elements and slices written to places that are given by index.
+// https://onnx.ai/onnx/operators/onnx__ScatterElements.html, ...ScatterND, ...TensorScatter
+#include "ops/indexed.h"
+#include "ops/infer_shapes.h"
+
+namespace linnet {
+namespace {
+
+enum class Reduction : uint8_t { none, add, mul, max, min };
+
+Result<Reduction> parse_reduction(NodeReader& reader) {
+  const std::string name = reader.text("reduction", "none");
+  constexpr std::string_view kNames[] = {"none", "add", "mul", "max", "min"};
+  for (size_t i = 0; i < std::size(kNames); ++i)
+    if (name == kNames[i]) return static_cast<Reduction>(i);
+  return invalid_model("reduction '", name, "' is not known");
+}
+
+// In float for half-precision types; integers wrap.
+template <class T>
+T reduce(Reduction reduction, T a, T b) noexcept {
+  if constexpr (std::is_same_v<T, f16> || std::is_same_v<T, bf16>) {
+    return T(reduce<float>(reduction, a, b));
+  } else {
+    using Wide = std::conditional_t<std::is_integral_v<T>, uint64_t, T>;
+    switch (reduction) {
+      case Reduction::add: return static_cast<T>(static_cast<Wide>(a) + static_cast<Wide>(b));
+      case Reduction::mul: return static_cast<T>(static_cast<Wide>(a) * static_cast<Wide>(b));
+      case Reduction::max: return b > a || b != b ? b : a;  // NaN wins
+      case Reduction::min: return b < a || b != b ? b : a;
+      case Reduction::none: break;
+    }
+    return b;
+  }
+}
+
+// What both operators do: data goes to the output, and updates over it, one after the other.
+class Scatter : public Op {
+ public:
+  Status infer(InferContext& context) const override {
+    LINNET_TRY(expect_type(context, 0, reduction_ == Reduction::none ? kWholeTypes : kNumberTypes));
+    LINNET_TRY(expect_same_type(context, 2, 0));
+    if (context.ranked(0) && context.ranked(1)) LINNET_TRY(check_shapes(context));
+    return infer_same_as_input(context);
+  }
+  bool can_overwrite(size_t input, size_t) const override { return input == 0; }
+
+ protected:
+  virtual Status check_shapes(InferContext& context) const = 0;
+  Reduction reduction_ = Reduction::none;
+};
+
+class ScatterElements final : public Scatter {
+ public:
+  Status parse(NodeReader& reader) {
+    axis_ = reader.integer("axis", 0);
+    LINNET_ASSIGN(reduction_, parse_reduction(reader));
+    return {};
+  }
+
+  Status run(RunContext& context) const override {
+    copy_elements(context.in(0), context.out(0));
+    if (context.in(1).dtype == DType::i32) return run_indexed<int32_t>(context);
+    return run_indexed<int64_t>(context);
+  }
+
+ private:
+  Status check_shapes(InferContext& context) const override {
+    LINNET_TRY(expect_type(context, 1, kIndexTypes));
+    LINNET_TRY(check_element_indices(context, axis_));
+    if (!context.ranked(2)) return {};
+    const SymShape &indices = context.shape(1), &updates = context.shape(2);
+    LINNET_REQUIRE(indices.size() == updates.size() && (!indices.known() || !updates.known() || indices == updates),
+                   invalid_argument("updates and indices differ in shape"));
+    return {};
+  }
+
+  template <class I>
+  Status run_indexed(RunContext& context) const {
+    const Tensor& updates = context.in(2);
+    Tensor& out = context.out(0);
+    LINNET_ASSIGN(const size_t axis, checked_axis(axis_, out.shape.rank()));
+    const auto scatter = [&](auto write) {
+      const auto bad = for_each_element_index<I>(out.shape, axis, context.in(1), write);
+      return bad ? index_out_of_range(*bad, out.shape[axis]) : Status();
+    };
+    if (reduction_ == Reduction::none)
+      return visit_width(out.dtype, [&]<class T>(TypeTag<T>) {
+        return scatter([from = updates.ptr<T>(), to = out.ptr<T>()](int64_t position, int64_t place) { to[place] = from[position]; });
+      });
+    return visit_number(out.dtype, [&]<class T>(TypeTag<T>) {
+      return scatter([from = updates.ptr<T>(), to = out.ptr<T>(), r = reduction_](int64_t position, int64_t place) {
+        to[place] = reduce(r, to[place], from[position]);
+      });
+    });
+  }
+
+  int64_t axis_ = 0;
+};
+
+class ScatterNd final : public Scatter {
+ public:
+  Status parse(NodeReader& reader) {
+    LINNET_ASSIGN(reduction_, parse_reduction(reader));
+    return {};
+  }
+
+  Status bind(BindContext& context) const override {
+    const Shape& indices = context.shape(1);
+    context.request_scratch(static_cast<size_t>(indices.count(0, indices.rank() - 1)) * sizeof(int64_t));
+    return {};
+  }
+
+  Status run(RunContext& context) const override {
+    const Tensor &indices = context.in(1), &updates = context.in(2);
+    Tensor& out = context.out(0);
+    auto* numbers = reinterpret_cast<int64_t*>(context.scratch());
+    if (const auto bad = slice_numbers(out.shape, 0, indices, numbers))
+      return invalid_argument("index ", *bad, " is out of range for data of shape ", out.shape);
+    copy_elements(context.in(0), out);
+    const int64_t rows = indices.shape.count(0, indices.shape.rank() - 1);
+    const int64_t run = out.shape.count(static_cast<size_t>(indices.shape[indices.shape.rank() - 1]), out.shape.rank());
+    if (reduction_ == Reduction::none) {
+      visit_width(out.dtype, [&]<class T>(TypeTag<T>) {
+        for (int64_t r = 0; r < rows; ++r) std::copy_n(updates.ptr<T>() + r * run, run, out.ptr<T>() + numbers[r] * run);
+      });
+    } else {
+      visit_number(out.dtype, [&]<class T>(TypeTag<T>) {
+        for (int64_t r = 0; r < rows; ++r) {
+          const T* from = updates.ptr<T>() + r * run;
+          T* to = out.ptr<T>() + numbers[r] * run;
+          for (int64_t i = 0; i < run; ++i) to[i] = reduce(reduction_, to[i], from[i]);
+        }
+      });
+    }
+    return {};
+  }
+
+ private:
+  Status check_shapes(InferContext& context) const override {
+    LINNET_TRY(expect_type(context, 1, TypeSet{DType::i64}));
+    const SymShape &data = context.shape(0), &indices = context.shape(1);
+    LINNET_REQUIRE(!data.empty() && !indices.empty(), invalid_argument("data and indices must have an axis"));
+    const Dim m = indices[indices.size() - 1];
+    LINNET_REQUIRE(!m.known() || (m.value() >= 1 && m.value() <= static_cast<int64_t>(data.size())),
+                   invalid_argument("rows of ", m.value(), " indices do not fit data of rank ", data.size()));
+    if (!context.ranked(2) || !m.known()) return {};
+    SymShape wanted(indices.begin(), indices.end() - 1);
+    for (size_t a = static_cast<size_t>(m.value()); a < data.size(); ++a) wanted.push_back(data[a]);
+    const SymShape& updates = context.shape(2);
+    LINNET_REQUIRE(wanted.size() == updates.size() && (!wanted.known() || !updates.known() || wanted == updates),
+                   invalid_argument("updates have shape ", context.symbols().to_string(updates), " in place of ", context.symbols().to_string(wanted)));
+    return {};
+  }
+};
+
+class TensorScatter final : public Op {
+ public:
+  Status parse(NodeReader& reader) {
+    axis_ = reader.integer("axis", -2);
+    const std::string mode = reader.text("mode", "linear");
+    circular_ = mode == "circular";
+    LINNET_REQUIRE(circular_ || mode == "linear", invalid_model("mode '", mode, "' is not known"));
+    return {};
+  }
+
+  Status infer(InferContext& context) const override {
+    LINNET_TRY(expect_type(context, 0, kWholeTypes));
+    LINNET_TRY(expect_same_type(context, 1, 0));
+    LINNET_TRY(expect_type(context, 2, TypeSet{DType::i64}));
+    if (context.ranked(0) && context.ranked(1)) {
+      const SymShape &cache = context.shape(0), &update = context.shape(1);
+      LINNET_ASSIGN(const size_t axis, checked_axis(axis_, cache.size()));
+      LINNET_REQUIRE(axis > 0, invalid_argument("axis 0 is the batch"));
+      LINNET_REQUIRE(cache.size() == update.size(), invalid_argument("the ranks of cache and update differ"));
+      for (size_t a = 0; a < cache.size(); ++a) {
+        if (!cache[a].known() || !update[a].known()) continue;
+        LINNET_REQUIRE(a == axis ? update[a].value() <= cache[a].value() : update[a] == cache[a],
+                       invalid_argument("the update's size ", update[a].value(), " of axis ", a, " does not fit the cache's ", cache[a].value()));
+      }
+      if (context.ranked(2)) {
+        const SymShape& starts = context.shape(2);
+        LINNET_REQUIRE(starts.size() == 1 && (!starts[0].known() || !cache[0].known() || starts[0] == cache[0]),
+                       invalid_argument("write_indices must have one index for each sample of the batch"));
+      }
+    }
+    return infer_same_as_input(context);
+  }
+
+  bool can_overwrite(size_t input, size_t) const override { return input == 0; }
+
+  Status run(RunContext& context) const override {
+    const Tensor& update = context.in(1);
+    Tensor& out = context.out(0);
+    LINNET_ASSIGN(const size_t axis, checked_axis(axis_, out.shape.rank()));
+    const int64_t length = out.shape[axis], added = update.shape[axis];
+    const Tensor* starts = context.maybe(2);
+    if (starts)
+      for (const int64_t start : starts->as<int64_t>())
+        LINNET_REQUIRE(circular_ || (start >= 0 && start <= length - added),
+                       invalid_argument("write index ", start, " leaves no room for ", added, " entries in a cache of ", length));
+    copy_elements(context.in(0), out);
+    if (update.count() == 0) return {};
+    const int64_t rows = out.shape.count(0, axis), rows_per_sample = out.shape.count(1, axis);
+    const int64_t run = out.shape.count(axis + 1, out.shape.rank());
+    visit_width(out.dtype, [&]<class T>(TypeTag<T>) {
+      for (int64_t r = 0; r < rows; ++r) {
+        int64_t start = starts ? starts->ptr<int64_t>()[r / rows_per_sample] % length : 0;
+        if (start < 0) start += length;
+        const T* from = update.ptr<T>() + r * added * run;
+        T* to = out.ptr<T>() + r * length * run;
+        const int64_t before_wrap = std::min(added, length - start);
+        std::copy_n(from, before_wrap * run, to + start * run);
+        std::copy_n(from + before_wrap * run, (added - before_wrap) * run, to);
+      }
+    });
+    return {};
+  }
+
+ private:
+  int64_t axis_ = -2;
+  bool circular_ = false;
+};
+
+constexpr OpDef kDefs[] = {
+    {"", "ScatterElements", 11, 3, 3, 1, 1, create<ScatterElements>},
+    {"", "ScatterND", 11, 3, 3, 1, 1, create<ScatterNd>},
+    {"", "TensorScatter", 24, 2, 3, 1, 1, create<TensorScatter>},
+};
+
+}  // namespace
+
+extern const std::span<const OpDef> kScatterOps = kDefs;
+
+}  // namespace linnet
