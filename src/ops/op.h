@@ -97,7 +97,8 @@ class InferContext {
   SymbolTable& symbols() const noexcept { return *symbols_; }
 
   // No-ops for outputs that the node leaves out. A size that only the data decides is Dim() (the executor then asks
-  // again when the data is there; if infer still cannot tell, run must allocate the output itself).
+  // again when the data is there; if infer still cannot tell, run must allocate the output itself). Operators with
+  // subgraphs are asked at load only; they are not bound, and run allocates all their outputs.
   void set(size_t o, DType dtype, SymShape shape);
   void set_unranked(size_t o, DType dtype);
   void set_info(size_t o, ValueInfo info);

@@ -1,0 +1,69 @@
+// A program: what loading makes of a graph and what runs execute. Steps in order, values as numbered slots, operators
+// prepared, constants packed. Immutable once built; shared by all sessions and threads.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/aligned_buffer.h"
+#include "graph/graph.h"
+#include "infer/infer.h"
+#include "ops/op.h"
+
+namespace linnet {
+
+using SlotId = uint32_t;
+inline constexpr SlotId kNoSlot = 0xffffffffu;
+
+struct Slot {
+  std::string name;
+  ValueInfo info;                          // with symbolic sizes
+  std::shared_ptr<const Tensor> constant;  // without data once every reader works from a packed form
+};
+
+class Program;
+
+struct Step {
+  std::unique_ptr<Op> op;
+  const OpDef* def = nullptr;
+  std::string path;  // for messages and profiles
+  std::vector<SlotId> in, out;
+  std::vector<SlotId> captures;  // parallel to the bodies' Program::captures
+  std::vector<std::unique_ptr<Program>> bodies;
+};
+
+struct ProgramPort {
+  std::string name;
+  SlotId slot = kNoSlot;
+};
+
+class Program {
+ public:
+  std::string name;
+  std::vector<Slot> slots;
+  std::vector<Step> steps;
+  std::vector<ProgramPort> inputs, outputs;
+  std::vector<SlotId> captures;  // of a body: the slot for each of the step's captures; kNoSlot if unused
+  std::shared_ptr<SymbolTable> symbols;
+
+  // Bytes of constants as loaded, and of packed forms; bodies included.
+  size_t constant_bytes() const;
+  size_t packed_bytes() const;
+
+  // Builds from a sorted, inferred graph. `parallel` packs; `discard` is told of each constant that only packed forms are
+  // read of from now on.
+  struct Options {
+    const Parallel* parallel = nullptr;
+    std::function<void(const Tensor&)> discard;
+  };
+  static Result<std::unique_ptr<Program>> build(const Graph& graph, std::shared_ptr<SymbolTable> symbols, const Options& options);
+
+ private:
+  friend class Preparation;
+  std::map<std::pair<const void*, std::string>, std::shared_ptr<AlignedBuffer>> packed_;
+};
+
+}  // namespace linnet
