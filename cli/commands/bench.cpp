@@ -1,0 +1,143 @@
+// linnet bench: load, first run and steady runs of a model, as figures.
+#include <time.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include <sys/resource.h>
+
+#include "commands/command.h"
+#include "files/tensor_file.h"
+#include "load.h"
+
+namespace linnet::cli {
+namespace {
+
+struct Options {
+  std::string model, inputs, save_outputs;
+  size_t threads = 1;
+  int warmup = 3, min_runs = 10;
+  double min_seconds = 1;
+  bool json = false, no_optimize = false;
+  std::vector<std::string> disabled;
+};
+
+double now_ms() {
+  timespec t{};
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return static_cast<double>(t.tv_sec) * 1e3 + static_cast<double>(t.tv_nsec) * 1e-6;
+}
+
+double cpu_ms() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1e3 +
+         static_cast<double>(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1e-3;
+}
+
+// A line of /proc/self/status in bytes; 0 where there is none.
+int64_t status_bytes(const std::string& key) {
+  std::ifstream file("/proc/self/status");
+  for (std::string line; std::getline(file, line);)
+    if (line.starts_with(key + ":")) return std::atoll(line.c_str() + key.size() + 1) * 1024;
+  return 0;
+}
+
+std::filesystem::path npy_path(const std::string& folder, std::string_view name) {
+  return std::filesystem::path(folder) / (file_name_of(name) + ".npy");
+}
+
+Status bench(const Options& options, double process_start, nlohmann::json& report) {
+  const double load_start = now_ms();
+  auto engine = std::make_shared<Engine>(options.threads);
+  LoadOptions load;
+  if (options.no_optimize) load.optimize.level = OptimizationLevel::none;
+  load.optimize.disabled.insert(options.disabled.begin(), options.disabled.end());
+  LINNET_ASSIGN(const auto model, load_model(*engine, ModelSource{options.model, {}, nullptr}, load));
+  Session session(engine, model);
+  const double load_ms = now_ms() - load_start;
+
+  std::vector<Value> inputs, outputs(model->outputs.size());
+  for (const Model::Port& port : model->inputs) {
+    LINNET_ASSIGN(Tensor tensor, read_tensor_file(npy_path(options.inputs, port.name), {}));
+    inputs.emplace_back(std::move(tensor));
+  }
+  const double first_start = now_ms();
+  LINNET_TRY(session.run(inputs, outputs));
+  const double first_end = now_ms();
+  for (int i = 0; i < options.warmup; ++i) LINNET_TRY(session.run(inputs, outputs));
+
+  report["load_ms"] = load_ms;
+  report["first_run_ms"] = first_end - first_start;
+  report["start_to_first_output_ms"] = first_end - process_start;
+  report["peak_rss_bytes"] = status_bytes("VmHWM");
+  report["rss_bytes"] = status_bytes("VmRSS");
+  report["anon_bytes"] = status_bytes("RssAnon");
+
+  std::vector<double> times;
+  times.reserve(1 << 16);
+  const double cpu_start = cpu_ms(), start = now_ms();
+  for (double begin = start; begin - start < options.min_seconds * 1e3 || static_cast<int>(times.size()) < options.min_runs;) {
+    LINNET_TRY(session.run(inputs, outputs));
+    const double end = now_ms();
+    times.push_back(end - begin);
+    begin = end;
+  }
+  const double cpu = cpu_ms() - cpu_start;
+  std::sort(times.begin(), times.end());
+  const auto quantile = [&](double q) { return times[static_cast<size_t>(q * static_cast<double>(times.size() - 1))]; };
+  report["p50_ms"] = quantile(0.5);
+  report["p90_ms"] = quantile(0.9);
+  report["p99_ms"] = quantile(0.99);
+  report["min_ms"] = times.front();
+  report["runs"] = times.size();
+  report["cpu_ms_per_run"] = cpu / static_cast<double>(times.size());
+  if (!options.save_outputs.empty()) {
+    std::filesystem::create_directories(options.save_outputs);
+    for (size_t k = 0; k < outputs.size(); ++k)
+      if (outputs[k].is_tensor()) LINNET_TRY(write_tensor_file(npy_path(options.save_outputs, model->outputs[k].name), outputs[k].tensor));
+  }
+  return {};
+}
+
+int run(const Options& options, double main_start) {
+  double process_start = main_start;
+  if (const char* start = std::getenv("PANEL_START_NS")) process_start = std::atof(start) * 1e-6;
+  nlohmann::json report;
+  if (const Status status = bench(options, process_start, report); !status.ok()) {
+    std::fprintf(stderr, "linnet bench: %s: %s\n", options.model.c_str(), std::string(status.message()).c_str());
+    return kError;
+  }
+  if (options.json) {
+    std::printf("%s\n", report.dump().c_str());
+  } else {
+    for (const auto& [key, value] : report.items()) std::printf("%-26s %s\n", key.c_str(), value.dump().c_str());
+  }
+  return kSuccess;
+}
+
+}  // namespace
+
+void add_bench(CLI::App& app, int& exit_code) {
+  const double main_start = now_ms();
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("bench", "Measure loading, the first run and steady runs of a model");
+  command->add_option("MODEL", options->model, "an .onnx file")->required();
+  command->add_option("--inputs", options->inputs, "folder with one .npy per input, named after it")->required();
+  command->add_option("--threads", options->threads, "threads to run on")->capture_default_str();
+  command->add_option("--warmup", options->warmup, "runs after the first that are not timed")->capture_default_str();
+  command->add_option("--min-seconds", options->min_seconds, "time runs for at least this long")->capture_default_str();
+  command->add_option("--min-runs", options->min_runs, "time at least this many runs")->capture_default_str();
+  command->add_option("--save-outputs", options->save_outputs, "folder to write one .npy per output to");
+  command->add_option("--disable-pass", options->disabled, "leave out a rewrite, by name (see `linnet inspect --passes`)");
+  command->add_flag("--no-optimize", options->no_optimize, "run the graph as the model has it");
+  command->add_flag("--json", options->json, "print one JSON object");
+  command->footer("Example:\n  linnet bench model.onnx --inputs inputs/ --threads 2 --json");
+  command->callback([options, &exit_code, main_start] { exit_code = run(*options, main_start); });
+}
+
+}  // namespace linnet::cli

@@ -1,0 +1,152 @@
+// linnet check: runs models over their test data and compares.
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "base/mapped_file.h"
+#include "commands/command.h"
+#include "compare.h"
+#include "load.h"
+#include "onnx/value_data.h"
+
+namespace linnet::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Options {
+  std::vector<std::string> paths;
+  double rtol = -1, atol = -1;  // below 0: from meta.json, else the backend runner's defaults
+  bool json = false, no_optimize = false, verbose = false;
+  size_t threads = 1;
+};
+
+struct Outcome {
+  std::string status = "pass", message;
+  double max_abs = 0, max_rel = 0;
+};
+
+struct Tolerance {
+  double rtol = 1e-3, atol = 1e-7;
+};
+
+Tolerance tolerance_of(const fs::path& folder, const Options& options) {
+  Tolerance t;
+  std::ifstream file(folder / "meta.json");
+  if (const auto meta = nlohmann::json::parse(file, nullptr, false); meta.is_object()) {
+    t.rtol = meta.value("rtol", t.rtol);
+    t.atol = meta.value("atol", t.atol);
+  }
+  if (options.rtol >= 0) t.rtol = options.rtol;
+  if (options.atol >= 0) t.atol = options.atol;
+  return t;
+}
+
+onnx::ElementKind kind_of(const ValueInfo& info) {
+  switch (info.kind) {
+    case ValueKind::sequence: return onnx::ElementKind::sequence;
+    case ValueKind::optional: return onnx::ElementKind::optional;
+    case ValueKind::map: return onnx::ElementKind::map;
+    default: return onnx::ElementKind::tensor;
+  }
+}
+
+// The values of <prefix>0.pb, <prefix>1.pb, ..., by position or, where all files carry names of ports, by name.
+Result<std::vector<Value>> read_values(const fs::path& folder, const std::string& prefix, const std::vector<Model::Port>& ports) {
+  std::vector<onnx::NamedValue> found;
+  for (size_t i = 0; fs::exists(folder / concat(prefix, i, ".pb")); ++i) {
+    LINNET_ASSIGN(const auto file, MappedFile::open(folder / concat(prefix, i, ".pb"), MappedFile::Mode::copy));
+    if (i >= ports.size()) return invalid_argument(folder.string(), " holds more values than the model has: ", prefix, i, ".pb");
+    Result<onnx::NamedValue> value = onnx::decode_value(file->bytes(), kind_of(ports[i].info), file);
+    if (!value.ok()) return std::move(value).status().within(concat(prefix, i, ".pb"));
+    found.push_back(std::move(*value));
+  }
+  std::vector<Value> values(ports.size());
+  std::vector<size_t> at;
+  for (const onnx::NamedValue& v : found) {
+    const auto port = std::find_if(ports.begin(), ports.end(), [&](const Model::Port& p) { return p.name == v.name; });
+    if (port != ports.end()) at.push_back(static_cast<size_t>(port - ports.begin()));
+  }
+  const bool by_name = at.size() == found.size();
+  for (size_t i = 0; i < found.size(); ++i) values[by_name ? at[i] : i] = std::move(found[i].value);
+  return values;
+}
+
+Status check_set(Session& session, const fs::path& set, const Tolerance& tolerance, Outcome& outcome) {
+  const Model& model = session.model();
+  LINNET_ASSIGN(const std::vector<Value> inputs, read_values(set, "input_", model.inputs));
+  LINNET_ASSIGN(const std::vector<Value> expected, read_values(set, "output_", model.outputs));
+  std::vector<Value> outputs(model.outputs.size());
+  LINNET_TRY(session.run(inputs, outputs));
+  for (size_t k = 0; k < outputs.size(); ++k) {
+    if (!fs::exists(set / concat("output_", k, ".pb"))) continue;
+    const Difference d = compare(outputs[k], expected[k], tolerance.rtol, tolerance.atol);
+    outcome.max_abs = std::max(outcome.max_abs, d.max_abs);
+    outcome.max_rel = std::max(outcome.max_rel, d.max_rel);
+    if (d.equal) continue;
+    outcome.status = "fail";
+    if (outcome.message.empty()) outcome.message = concat(set.filename().string(), ": output '", model.outputs[k].name, "' ", d.message);
+  }
+  return {};
+}
+
+Status check_folder(const fs::path& folder, const Options& options, Outcome& outcome) {
+  auto engine = std::make_shared<Engine>(options.threads);
+  LoadOptions load;
+  if (options.no_optimize) load.optimize.level = OptimizationLevel::none;
+  LINNET_ASSIGN(const auto model, load_model(*engine, ModelSource{folder / "model.onnx", {}, nullptr}, load));
+  Session session(engine, model);
+  std::vector<fs::path> sets;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(folder, ignored))
+    if (entry.path().filename().string().starts_with("test_data_set_")) sets.push_back(entry.path());
+  std::sort(sets.begin(), sets.end());
+  if (sets.empty()) return error(Code::not_found, "there is no test_data_set_* in ", folder.string());
+  const Tolerance tolerance = tolerance_of(folder, options);
+  for (const fs::path& set : sets) LINNET_TRY(check_set(session, set, tolerance, outcome));
+  return {};
+}
+
+int run(const Options& options) {
+  nlohmann::json results = nlohmann::json::array();
+  size_t passed = 0;
+  for (const std::string& path : options.paths) {
+    Outcome outcome;
+    if (const Status status = check_folder(path, options, outcome); !status.ok()) {
+      outcome.status = status.code() == Code::unsupported ? "unsupported" : "error";
+      outcome.message = std::string(status.message());
+    }
+    passed += outcome.status == "pass";
+    if (options.json) {
+      results.push_back({{"path", path}, {"status", outcome.status}, {"max_abs", outcome.max_abs},
+                         {"max_rel", outcome.max_rel}, {"message", outcome.message}});
+    } else {
+      std::printf("%-11s %s", outcome.status.c_str(), path.c_str());
+      if (options.verbose) std::printf("  max_abs %.3g max_rel %.3g", outcome.max_abs, outcome.max_rel);
+      std::printf("%s%s\n", outcome.message.empty() ? "" : "  ", outcome.message.c_str());
+    }
+    std::fflush(stdout);
+  }
+  if (options.json) std::printf("%s\n", results.dump(1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+  return passed == options.paths.size() ? kSuccess : kFailed;
+}
+
+}  // namespace
+
+void add_check(CLI::App& app, int& exit_code) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("check", "Run models over their test data and compare the outputs");
+  command->add_option("PATH", options->paths, "folders with model.onnx and test_data_set_*/{input,output}_*.pb")->required();
+  command->add_option("--rtol", options->rtol, "relative tolerance (default: meta.json's, else 1e-3)");
+  command->add_option("--atol", options->atol, "absolute tolerance (default: meta.json's, else 1e-7)");
+  command->add_option("--threads", options->threads, "threads to run on")->capture_default_str();
+  command->add_flag("--no-optimize", options->no_optimize, "run the graph as the model has it");
+  command->add_flag("--json", options->json, "print an array of results");
+  command->add_flag("--verbose", options->verbose, "print the greatest differences");
+  command->footer("Example:\n  linnet check models/bert models/resnet --threads 2");
+  command->callback([options, &exit_code] { exit_code = run(*options); });
+}
+
+}  // namespace linnet::cli

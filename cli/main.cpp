@@ -1,0 +1,25 @@
+// The command line of Linnet: one file a command in commands/.
+#include <cstdio>
+#include <exception>
+
+#include "commands/command.h"
+
+int main(int argc, char** argv) {
+  CLI::App app{"Linnet runs ONNX models on this machine."};
+  app.name("linnet");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", LINNET_VERSION);
+  app.failure_message(CLI::FailureMessage::help);
+  int exit_code = linnet::cli::kSuccess;
+  linnet::cli::add_check(app, exit_code);
+  linnet::cli::add_bench(app, exit_code);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? linnet::cli::kSuccess : linnet::cli::kError;
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "linnet: %s\n", e.what());
+    return linnet::cli::kError;
+  }
+  return exit_code;
+}

@@ -1,0 +1,45 @@
+// From a model file to a program that runs: map, parse, build, upgrade, infer, optimize, plan.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "onnx/external_data.h"
+#include "optimize/optimizer.h"
+#include "run/session.h"
+
+namespace linnet {
+
+enum class Severity { verbose, info, warning, error };
+
+struct LoadOptions {
+  OptimizeOptions optimize;
+  std::map<std::string, int64_t, std::less<>> fixed_sizes;      // symbolic sizes by name
+  std::map<std::string, Tensor, std::less<>> initializers;       // replaced; type and shape must agree
+  std::map<std::string, onnx::SharedBytes, std::less<>> external_data;  // files by location, from memory
+  std::vector<std::string> extra_outputs;  // inner values of the main graph that become outputs
+  bool copy_file = false;                  // read the file instead of mapping it
+  uint64_t seed = 0;                       // of random operators without a seed of their own
+  std::function<void(Severity, std::string_view)> log;
+};
+
+struct ModelSource {
+  std::filesystem::path path;        // or
+  std::span<const std::byte> bytes;  // a whole model in memory
+  std::shared_ptr<const void> owner;  // keeps `bytes`; without one they are copied
+};
+
+// A graph that has been read, upgraded and inferred, before any optimisation.
+struct LoadedGraph {
+  std::shared_ptr<Graph> graph;
+  std::shared_ptr<SymbolTable> symbols;
+  std::shared_ptr<Model> model;  // description only
+};
+Result<LoadedGraph> load_graph(const ModelSource& source, const LoadOptions& options);
+
+Result<std::shared_ptr<const Model>> load_model(Engine& engine, const ModelSource& source, const LoadOptions& options);
+
+}  // namespace linnet

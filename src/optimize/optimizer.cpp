@@ -1,0 +1,65 @@
+#include "optimize/optimizer.h"
+
+#include <algorithm>
+#include <chrono>
+
+namespace linnet {
+
+#define LINNET_PASS(function, level) Result<size_t> function(Graph& graph, PassContext& context);
+#include "optimize/pass_list.inc"
+#undef LINNET_PASS
+
+namespace {
+
+constexpr Pass kPasses[] = {
+#define LINNET_PASS(function, level) {#function, OptimizationLevel::level, function},
+#include "optimize/pass_list.inc"
+#undef LINNET_PASS
+};
+
+Result<size_t> run_pass(const Pass& pass, Graph& graph, SymbolTable& symbols, const OptimizeOptions& options,
+                        const GraphFacts& facts, bool top_level) {
+  PassContext context{symbols, options, facts, top_level, [&](std::string_view text) {
+                        if (options.trace) options.trace(pass.name, text);
+                      }};
+  LINNET_ASSIGN(size_t changes, pass.run(graph, context));
+  LINNET_TRY(graph.sort());
+  const GraphFacts none;
+  for (const NodeId id : graph.order()) {
+    for (const std::shared_ptr<Graph>& body : subgraphs_of(graph.node(id))) {
+      LINNET_ASSIGN(const size_t inner, run_pass(pass, *body, symbols, options, none, false));
+      changes += inner;
+    }
+  }
+  return changes;
+}
+
+}  // namespace
+
+std::span<const Pass> all_passes() noexcept { return kPasses; }
+
+Result<std::vector<PassReport>> optimize(Graph& graph, SymbolTable& symbols, const OptimizeOptions& options) {
+  for (const std::string& name : options.disabled)
+    if (std::none_of(std::begin(kPasses), std::end(kPasses), [&](const Pass& p) { return p.name == name; }))
+      return error(Code::invalid_argument, "there is no pass named '", name, "'");
+  std::vector<PassReport> reports;
+  LINNET_ASSIGN(GraphFacts facts, infer_graph(graph, symbols));
+  for (const Pass& pass : kPasses) {
+    if (pass.level > options.level || options.disabled.contains(pass.name)) continue;
+    const auto begin = std::chrono::steady_clock::now();
+    Result<size_t> changes = run_pass(pass, graph, symbols, options, facts, true);
+    if (!changes.ok()) return std::move(changes).status().within(concat("pass ", pass.name));
+    if (*changes != 0) {
+      graph.remove_unused();
+      LINNET_TRY(graph.sort());
+      Result<GraphFacts> again = infer_graph(graph, symbols);
+      if (!again.ok()) return std::move(again).status().within(concat("after pass ", pass.name));
+      facts = std::move(*again);
+    }
+    const std::chrono::duration<double, std::milli> spent = std::chrono::steady_clock::now() - begin;
+    reports.push_back({std::string(pass.name), *changes, spent.count()});
+  }
+  return reports;
+}
+
+}  // namespace linnet
