@@ -1,0 +1,59 @@
+// From the attributes of the tree operators to arrays that are safe to walk.
+#pragma once
+
+#include <vector>
+
+#include "base/result.h"
+#include "kernels/tree/tree_ensemble.h"
+
+namespace linnet {
+
+// An ensemble as models describe it; nothing of it is trusted. Nodes are named by their index in `nodes`.
+struct RawTrees {
+  struct Node {
+    bool leaf = false;
+    bool nan_passes = false;
+    TreeTest test = TreeTest::leq;
+    double value = 0;
+    int64_t feature = 0;
+    size_t pass = 0, fail = 0;       // children of an inner node
+    size_t set_begin = 0, set_end = 0;  // of `members`, for TreeTest::member
+  };
+  struct Vote {
+    size_t leaf;
+    int64_t target;
+    double weight;
+  };
+  std::vector<Node> nodes;
+  std::vector<size_t> roots;
+  std::vector<double> members;
+  std::vector<Vote> votes;  // a leaf's votes count in this order; votes of inner nodes are ignored
+};
+
+template <class T>
+struct BuiltTrees {
+  std::vector<TreeNode<T>> nodes;
+  std::vector<uint32_t> roots;
+  std::vector<TreeTest> tests;
+  TreeTest test = TreeTest::leq;
+  bool nan_passes = false;
+  std::vector<uint32_t> set_begin;
+  std::vector<T> members;
+  std::vector<uint32_t> vote_begin;
+  std::vector<TreeVote<T>> votes;
+  size_t targets = 1;
+  bool every_target_voted = false;  // every row gets a vote for every target
+
+  TreeEnsembleView<T> view() const noexcept {
+    return {nodes, roots, tests, test, nan_passes, set_begin, members, vote_begin, votes, targets};
+  }
+};
+
+// Fails unless every child, feature and target is in range and no inner node is reached twice.
+template <class T>
+Result<BuiltTrees<T>> build_trees(const RawTrees& raw, size_t targets);
+
+extern template Result<BuiltTrees<float>> build_trees(const RawTrees&, size_t);
+extern template Result<BuiltTrees<double>> build_trees(const RawTrees&, size_t);
+
+}  // namespace linnet

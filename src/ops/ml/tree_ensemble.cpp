@@ -1,0 +1,279 @@
+// https://onnx.ai/onnx/operators/onnx_aionnxml_TreeEnsembleClassifier.html, ...TreeEnsembleRegressor, ...TreeEnsemble
+#include <algorithm>
+
+#include "ops/ml/class_labels.h"
+#include "ops/ml/features.h"
+#include "ops/ml/post_transform.h"
+#include "ops/ml/tree_attributes.h"
+
+namespace linnet {
+namespace {
+
+// What the three operators share. Doubles are compared and summed as doubles, everything else as floats.
+class TreeOp : public Op {
+ public:
+  Status prepare(PrepareContext& context) override {
+    is_double_ = context.dtype(0) == DType::f64;
+    if (is_double_) {
+      LINNET_ASSIGN(doubles_, build_trees<double>(raw_, targets_));
+    } else {
+      LINNET_ASSIGN(floats_, build_trees<float>(raw_, targets_));
+    }
+    raw_ = RawTrees();
+    return {};
+  }
+
+  Status bind(BindContext& context) const override {
+    const Shape& shape = context.shape(0);
+    const size_t cells = row_count(shape) * targets_;
+    const size_t size = is_double_ ? sizeof(double) : sizeof(float);
+    State& state = context.state<State>();
+    const bool widen = context.dtype(0) != DType::f64 && context.dtype(0) != DType::f32;
+    state.scores = widen ? round_up(static_cast<size_t>(shape.count()) * sizeof(float), 64) : 0;
+    state.voted = state.scores + round_up(cells * size, 64);
+    context.request_scratch(state.voted + cells);
+    return {};
+  }
+
+ protected:
+  struct State {
+    size_t scores, voted;  // where they start in the scratch memory, behind the converted features
+  };
+
+  Status parse_base(NodeReader& reader) {
+    LINNET_ASSIGN(transform_, parse_post_transform(reader));
+    LINNET_ASSIGN(base_, numbers_or_tensor(reader, "base_values"));
+    return {};
+  }
+  Status parse_targets(int64_t targets) {
+    LINNET_REQUIRE(targets > 0 && targets < INT32_MAX, invalid_model("has ", targets, " targets or classes"));
+    targets_ = static_cast<size_t>(targets);
+    for (const RawTrees::Node& node : raw_.nodes)
+      if (!node.leaf) features_ = std::max(features_, node.feature);
+    return {};
+  }
+
+  Result<Dim> infer_rows(const InferContext& context) const {
+    LINNET_ASSIGN(const FeatureShape shape, feature_shape(context, 0));
+    LINNET_REQUIRE(!shape.features.known() || shape.features.value() > features_,
+                   invalid_argument("the trees test feature ", features_, ", but the input has ", shape.features.value()));
+    return shape.rows;
+  }
+
+  // `finish(row, scores, voted)` for each row, with the sums of the votes.
+  template <class T, class Finish>
+  void evaluate(RunContext& context, const BuiltTrees<T>& trees, TreeAggregate aggregate, bool want_voted, const Finish& finish) const {
+    const State& state = context.state<State>();
+    const Shape& shape = context.in(0).shape;
+    const T* rows;
+    if constexpr (std::is_same_v<T, double>) {
+      rows = context.in(0).ptr<double>();
+    } else {
+      rows = float_features(context, 0, context.scratch());
+    }
+    T* scores = reinterpret_cast<T*>(context.scratch() + state.scores);
+    bool* voted = want_voted && !(trees.every_target_voted && aggregate == TreeAggregate::sum)
+                      ? reinterpret_cast<bool*>(context.scratch() + state.voted)
+                      : nullptr;
+    const size_t count = row_count(shape);
+    evaluate_trees(trees.view(), rows, feature_count(shape), count, aggregate, scores, voted, context.parallel);
+    for (size_t row = 0; row < count; ++row)
+      finish(row, std::span(scores + row * targets_, targets_), voted ? voted + row * targets_ : nullptr);
+  }
+
+  RawTrees raw_;
+  BuiltTrees<float> floats_;
+  BuiltTrees<double> doubles_;
+  bool is_double_ = false;
+  size_t targets_ = 1;
+  int64_t features_ = -1;  // the greatest that a node tests
+  PostTransform transform_ = PostTransform::none;
+  std::vector<double> base_;
+};
+
+class TreeRegressor : public TreeOp {
+ public:
+  Status infer(InferContext& context) const override {
+    LINNET_TRY(check_type(context));
+    LINNET_ASSIGN(const Dim rows, infer_rows(context));
+    context.set(0, out_dtype(context.dtype(0)), {rows, Dim(static_cast<int64_t>(targets_))});
+    return {};
+  }
+
+  Status run(RunContext& context) const override {
+    return is_double_ ? run_as(context, doubles_) : run_as(context, floats_);
+  }
+
+ protected:
+  virtual Status check_type(const InferContext& context) const { return check_feature_type(context, 0); }
+  virtual DType out_dtype(DType) const { return DType::f32; }
+
+  Status set_aggregate(int64_t function) {  // numbered as TreeEnsemble does
+    LINNET_REQUIRE(function >= 0 && function <= 3, invalid_model("aggregate_function ", function, " is not known"));
+    average_ = function == 0;
+    aggregate_ = function < 2 ? TreeAggregate::sum : function == 2 ? TreeAggregate::min : TreeAggregate::max;
+    return {};
+  }
+
+ private:
+  template <class T>
+  Status run_as(RunContext& context, const BuiltTrees<T>& trees) const {
+    const double tree_count = static_cast<double>(trees.roots.size());
+    Tensor& out = context.out(0);
+    evaluate(context, trees, aggregate_, aggregate_ != TreeAggregate::sum, [&](size_t row, std::span<T> scores, const bool*) {
+      for (size_t k = 0; k < targets_; ++k) {
+        if (average_) scores[k] /= static_cast<T>(tree_count);
+        if (!base_.empty()) scores[k] += static_cast<T>(base_[k]);
+      }
+      post_transform(transform_, scores);
+      for (size_t k = 0; k < targets_; ++k) {
+        const size_t cell = row * targets_ + k;
+        if (out.dtype == DType::f64) {
+          out.ptr<double>()[cell] = static_cast<double>(scores[k]);
+        } else if (out.dtype == DType::f16) {
+          out.ptr<f16>()[cell] = f16(static_cast<float>(scores[k]));
+        } else {
+          out.ptr<float>()[cell] = static_cast<float>(scores[k]);
+        }
+      }
+    });
+    return {};
+  }
+
+  TreeAggregate aggregate_ = TreeAggregate::sum;
+  bool average_ = false;
+};
+
+class TreeEnsembleRegressor final : public TreeRegressor {
+ public:
+  Status parse(NodeReader& reader) {
+    constexpr std::string_view kFunctions[] = {"AVERAGE", "SUM", "MIN", "MAX"};
+    const std::string function = reader.text("aggregate_function", "SUM");
+    const auto* known = std::find(std::begin(kFunctions), std::end(kFunctions), function);
+    LINNET_REQUIRE(known != std::end(kFunctions), invalid_model("aggregate_function '", function, "' is not known"));
+    LINNET_TRY(set_aggregate(known - std::begin(kFunctions)));
+    LINNET_ASSIGN(raw_, parse_trees_by_id(reader, "target"));
+    LINNET_TRY(parse_targets(reader.integer("n_targets", 1)));
+    LINNET_TRY(parse_base(reader));
+    LINNET_REQUIRE(base_.empty() || base_.size() == targets_, invalid_model("has ", base_.size(), " base values for ", targets_, " targets"));
+    return {};
+  }
+};
+
+class TreeEnsemble final : public TreeRegressor {
+ public:
+  Status parse(NodeReader& reader) {
+    LINNET_TRY(set_aggregate(reader.integer("aggregate_function", 1)));
+    const int64_t transform = reader.integer("post_transform", 0);
+    LINNET_REQUIRE(transform >= 0 && transform <= 4, invalid_model("post_transform ", transform, " is not known"));
+    transform_ = static_cast<PostTransform>(transform);
+    LINNET_ASSIGN(raw_, parse_trees_by_index(reader));
+    return parse_targets(reader.integer("n_targets", 1));
+  }
+
+ private:
+  Status check_type(const InferContext& context) const override {
+    const DType type = context.dtype(0);
+    LINNET_REQUIRE(type == DType::f32 || type == DType::f64 || type == DType::f16,
+                   unsupported("features of type ", dtype_name(type), " are not supported"));
+    return {};
+  }
+  DType out_dtype(DType type) const override { return type; }
+};
+
+class TreeEnsembleClassifier final : public TreeOp {
+ public:
+  Status parse(NodeReader& reader) {
+    LINNET_ASSIGN(raw_, parse_trees_by_id(reader, "class"));
+    LINNET_TRY(labels_.parse(reader, "classlabels_int64s", "classlabels_strings"));
+    LINNET_TRY(parse_targets(static_cast<int64_t>(labels_.size())));
+    LINNET_TRY(parse_base(reader));
+    const bool fits = base_.empty() || base_.size() == targets_ || (targets_ == 2 && base_.size() == 1);
+    LINNET_REQUIRE(fits, invalid_model("has ", base_.size(), " base values for ", targets_, " classes"));
+    for (const RawTrees::Vote& vote : raw_.votes) {
+      one_class_votes_ &= vote.target == raw_.votes[0].target;
+      no_negative_vote_ &= vote.weight >= 0;
+    }
+    if (targets_ == 2 && !raw_.votes.empty()) voted_class_ = raw_.votes[0].target == 1 ? 1 : 0;
+    return {};
+  }
+
+  Status infer(InferContext& context) const override {
+    LINNET_TRY(check_feature_type(context, 0));
+    LINNET_ASSIGN(const Dim rows, infer_rows(context));
+    context.set(0, labels_.dtype(), {rows});
+    context.set(1, DType::f32, {rows, Dim(static_cast<int64_t>(targets_))});
+    return {};
+  }
+
+  Status run(RunContext& context) const override {
+    if (is_double_) {
+      run_as(context, doubles_);
+    } else {
+      run_as(context, floats_);
+    }
+    return {};
+  }
+
+ private:
+  template <class T>
+  void run_as(RunContext& context, const BuiltTrees<T>& trees) const {
+    const bool want_voted = targets_ > 1 && !one_class_votes_ && base_.empty();
+    evaluate(context, trees, TreeAggregate::sum, want_voted, [&](size_t row, std::span<T> scores, const bool* voted) {
+      float* out = context.wants(1) ? context.out(1).ptr<float>() + row * targets_ : nullptr;
+      if (targets_ == 2 && one_class_votes_) {
+        finish_one_sided(context, row, static_cast<float>(scores[voted_class_]), out);
+        return;
+      }
+      for (size_t k = 0; k < base_.size(); ++k) scores[k] += static_cast<T>(base_[k]);
+      if (context.wants(0)) {
+        if (targets_ == 1) {
+          labels_.write_sign(context.out(0), row, scores[0] > 0);
+        } else {
+          labels_.write(context.out(0), row, best(std::span<const T>(scores), voted));
+        }
+      }
+      post_transform(transform_, scores);
+      if (out) std::transform(scores.begin(), scores.end(), out, [](T s) { return static_cast<float>(s); });
+    });
+  }
+
+  // The class with the greatest score among those that were voted for.
+  template <class T>
+  static size_t best(std::span<const T> scores, const bool* voted) {
+    size_t winner = scores.size();
+    for (size_t k = 0; k < scores.size(); ++k)
+      if ((!voted || voted[k]) && (winner == scores.size() || scores[k] > scores[winner])) winner = k;
+    return winner == scores.size() ? 0 : winner;
+  }
+
+  // Two classes, but all votes are for one: their sum weighs for the second class, and the first gets what is left.
+  void finish_one_sided(RunContext& context, size_t row, float score, float* out) const {
+    if (!base_.empty()) score += static_cast<float>(base_[base_.size() == 2 ? voted_class_ : 0]);
+    if (context.wants(0)) labels_.write(context.out(0), row, score > (no_negative_vote_ ? 0.5f : 0.0f) ? 1 : 0);
+    if (!out) return;
+    out[0] = out[1] = score;
+    if (voted_class_ == 0) {
+      add_second_class(transform_, no_negative_vote_ ? SecondClass::complement : SecondClass::opposite, out);
+    } else {
+      out[0] = 0;
+      post_transform(transform_, std::span(out, 2));
+    }
+  }
+
+  ClassLabels labels_;
+  bool one_class_votes_ = true, no_negative_vote_ = true;
+  size_t voted_class_ = 0;  // meaningful when all votes are for one
+};
+
+constexpr OpDef kDefs[] = {
+    {"ai.onnx.ml", "TreeEnsembleClassifier", 1, 1, 1, 1, 2, create<TreeEnsembleClassifier>},
+    {"ai.onnx.ml", "TreeEnsembleRegressor", 1, 1, 1, 1, 1, create<TreeEnsembleRegressor>},
+    {"ai.onnx.ml", "TreeEnsemble", 5, 1, 1, 1, 1, create<TreeEnsemble>},
+};
+
+}  // namespace
+
+extern const std::span<const OpDef> kTreeOps = kDefs;
+
+}  // namespace linnet

@@ -1,0 +1,158 @@
+// Building and walking tree ensembles, against a walk over the raw description.
+#include "ops/ml/tree_builder.h"
+
+#include <cmath>
+#include <limits>
+#include <random>
+
+#include "gtest/gtest.h"
+
+namespace linnet {
+namespace {
+
+constexpr size_t kFeatures = 7;
+
+struct Forest {
+  RawTrees raw;
+  std::mt19937 random;
+
+  explicit Forest(unsigned seed) : random(seed) {}
+  int draw(int most) { return static_cast<int>(random() % static_cast<unsigned>(most + 1)); }
+
+  size_t add_node(int depth, std::span<const TreeTest> tests, size_t targets, bool nan) {
+    const size_t id = raw.nodes.size();
+    raw.nodes.emplace_back();
+    RawTrees::Node node;
+    if (depth == 0 || draw(5) == 0) {
+      node.leaf = true;
+      for (int v = draw(2); v >= 0; --v)
+        raw.votes.push_back({id, draw(static_cast<int>(targets) - 1), draw(100) / 16.0 - 3});
+    } else {
+      node.test = tests[static_cast<size_t>(draw(static_cast<int>(tests.size()) - 1))];
+      node.value = draw(8) / 4.0 - 1;
+      node.feature = draw(kFeatures - 1);
+      node.nan_passes = nan && draw(1) == 0;
+      node.set_begin = raw.members.size();
+      if (node.test == TreeTest::member)
+        for (int m = draw(3); m > 0; --m) raw.members.push_back(draw(8) / 4.0 - 1);
+      node.set_end = raw.members.size();
+      node.pass = add_node(depth - 1, tests, targets, nan);
+      node.fail = add_node(depth - 1, tests, targets, nan);
+    }
+    raw.nodes[id] = node;
+    return id;
+  }
+};
+
+bool passes(const RawTrees& raw, const RawTrees::Node& node, float x) {
+  if (std::isnan(x) && node.nan_passes) return true;
+  const float v = static_cast<float>(node.value);
+  switch (node.test) {
+    case TreeTest::leq: return x <= v;
+    case TreeTest::lt: return x < v;
+    case TreeTest::gte: return x >= v;
+    case TreeTest::gt: return x > v;
+    case TreeTest::eq: return x == v;
+    case TreeTest::neq: return x != v;
+    case TreeTest::member: break;
+  }
+  for (size_t i = node.set_begin; i < node.set_end; ++i)
+    if (static_cast<float>(raw.members[i]) == x) return true;
+  return false;
+}
+
+void expect_same(const RawTrees& raw, size_t targets, std::mt19937& random, TreeAggregate aggregate) {
+  const auto built = build_trees<float>(raw, targets);
+  ASSERT_TRUE(built.ok()) << built.status().message();
+  for (const size_t rows : {1, 2, 7, 8, 9, 63, 64, 65, 200}) {
+    std::vector<float> x(rows * kFeatures);
+    for (float& v : x) {
+      v = static_cast<float>(random() % 11) / 4.0f - 1.25f;
+      if (random() % 13 == 0) v = std::numeric_limits<float>::quiet_NaN();
+    }
+    std::vector<float> scores(rows * targets, 77.0f);
+    const auto voted = std::make_unique<bool[]>(rows * targets);
+    evaluate_trees(built->view(), x.data(), kFeatures, rows, aggregate, scores.data(), voted.get(), Parallel());
+    for (size_t r = 0; r < rows; ++r) {
+      std::vector<float> wanted(targets, 0.0f);
+      std::vector<bool> any(targets, false);
+      for (const size_t root : raw.roots) {
+        size_t at = root;
+        while (!raw.nodes[at].leaf) {
+          const auto& node = raw.nodes[at];
+          at = passes(raw, node, x[r * kFeatures + static_cast<size_t>(node.feature)]) ? node.pass : node.fail;
+        }
+        for (const auto& vote : raw.votes) {
+          if (vote.leaf != at) continue;
+          const size_t k = static_cast<size_t>(vote.target);
+          const float w = static_cast<float>(vote.weight);
+          if (aggregate == TreeAggregate::sum) wanted[k] += w;
+          if (aggregate == TreeAggregate::min && (!any[k] || w < wanted[k])) wanted[k] = w;
+          if (aggregate == TreeAggregate::max && (!any[k] || w > wanted[k])) wanted[k] = w;
+          any[k] = true;
+        }
+      }
+      for (size_t k = 0; k < targets; ++k) {
+        ASSERT_EQ(scores[r * targets + k], wanted[k]) << "row " << r << " of " << rows << ", target " << k;
+        ASSERT_EQ(voted[r * targets + k], any[k]);
+        if (built->every_target_voted) ASSERT_TRUE(any[k]);
+      }
+    }
+  }
+}
+
+TEST(TreeEnsemble, AgreesWithAWalkOverTheDescription) {
+  using enum TreeTest;
+  const std::vector<std::vector<TreeTest>> mixes = {{leq}, {lt}, {gt}, {gte}, {leq, gt}, {lt, gte}, {leq, lt}, {eq, neq, member}};
+  for (const auto& tests : mixes) {
+    for (const bool nan : {false, true}) {
+      for (const size_t trees : {1, 3, 9, 70}) {
+        for (const auto aggregate : {TreeAggregate::sum, TreeAggregate::min, TreeAggregate::max}) {
+          Forest forest(static_cast<unsigned>(trees * 10 + (nan ? 1 : 0)));
+          for (size_t t = 0; t < trees; ++t) forest.raw.roots.push_back(forest.add_node(static_cast<int>(t % 6), tests, 3, nan));
+          expect_same(forest.raw, 3, forest.random, aggregate);
+        }
+      }
+    }
+  }
+}
+
+RawTrees one_split() {
+  RawTrees raw;
+  raw.nodes.resize(3);
+  raw.nodes[0].pass = 1;
+  raw.nodes[0].fail = 2;
+  raw.nodes[1].leaf = raw.nodes[2].leaf = true;
+  raw.votes = {{1, 0, 1.0}, {2, 0, 2.0}};
+  raw.roots = {0};
+  return raw;
+}
+
+TEST(TreeEnsemble, RefusesWhatDoesNotEndOrLeadsOutside) {
+  EXPECT_TRUE(build_trees<float>(one_split(), 1).ok());
+  RawTrees loop = one_split();
+  loop.nodes[0].fail = 0;
+  EXPECT_FALSE(build_trees<float>(loop, 1).ok());
+  RawTrees outside = one_split();
+  outside.nodes[0].fail = 3;
+  EXPECT_FALSE(build_trees<float>(outside, 1).ok());
+  RawTrees target = one_split();
+  target.votes[1].target = 1;
+  EXPECT_FALSE(build_trees<float>(target, 1).ok());
+  RawTrees feature = one_split();
+  feature.nodes[0].feature = -1;
+  EXPECT_FALSE(build_trees<float>(feature, 1).ok());
+  RawTrees deep;
+  constexpr size_t kDepth = 200'000;
+  for (size_t i = 0; i < kDepth; ++i) {
+    deep.nodes.emplace_back();
+    deep.nodes.back().pass = i + 1;
+    deep.nodes.back().fail = kDepth;
+  }
+  deep.nodes.emplace_back().leaf = true;
+  deep.roots = {0};
+  EXPECT_TRUE(build_trees<float>(deep, 1).ok());
+}
+
+}  // namespace
+}  // namespace linnet
