@@ -305,21 +305,9 @@ class DynamicQuantizeLinear final : public Op {
     return {};
   }
   Status run(RunContext& context) const override {
-    const float* x = context.in(0).ptr<float>();
-    const size_t count = static_cast<size_t>(context.in(0).count()), blocks = ceil_div(count, kBlock);
-    auto* ranges = reinterpret_cast<FloatRange*>(context.scratch());
-    std::fill_n(ranges, context.parallel.threads(), FloatRange{});
-    context.parallel.for_range(blocks, 64, [&](size_t first, size_t last, size_t worker) {
-      const FloatRange range = range_with_zero(x + first * kBlock, std::min(count, last * kBlock) - first * kBlock);
-      ranges[worker] = {std::min(ranges[worker].min, range.min), std::max(ranges[worker].max, range.max)};
-    });
-    FloatRange range;
-    for (size_t i = 0; i < context.parallel.threads(); ++i) range = {std::min(range.min, ranges[i].min), std::max(range.max, ranges[i].max)};
-    const QuantizationU8 q = quantization_for(range);
-    uint8_t* y = context.out(0).ptr<uint8_t>();
-    context.parallel.for_range(blocks, 32, [&](size_t first, size_t last, size_t) {
-      quantize(x + first * kBlock, y + first * kBlock, std::min(count, last * kBlock) - first * kBlock, q.scale, q.zero_point);
-    });
+    const Tensor& x = context.in(0);
+    const QuantizationU8 q = dynamic_quantize(x.ptr<float>(), context.out(0).ptr<uint8_t>(), static_cast<size_t>(x.count()),
+                                              reinterpret_cast<FloatRange*>(context.scratch()), context.parallel);
     if (context.wants(1)) *context.out(1).ptr<float>() = q.scale;
     if (context.wants(2)) *context.out(2).ptr<uint8_t>() = q.zero_point;
     return {};

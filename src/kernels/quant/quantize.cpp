@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "base/checked.h"
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/quant/quantize.cpp"
 #include "hwy/foreach_target.h"
@@ -144,6 +146,23 @@ QuantizationU8 quantization_for(FloatRange range) noexcept {
   if (range.max > range.min) q.scale = (range.max - range.min) / 255.0f;
   const float zero = std::nearbyint(std::clamp(-range.min / q.scale, 0.0f, 255.0f));
   q.zero_point = std::isnan(zero) ? uint8_t{0} : static_cast<uint8_t>(zero);
+  return q;
+}
+
+QuantizationU8 dynamic_quantize(const float* src, uint8_t* dst, size_t n, FloatRange* ranges, const Parallel& parallel) noexcept {
+  constexpr size_t kBlock = 1024;
+  const size_t blocks = ceil_div(n, kBlock);
+  std::fill_n(ranges, parallel.threads(), FloatRange{});
+  parallel.for_range(blocks, 64, [&](size_t first, size_t last, size_t worker) {
+    const FloatRange range = range_with_zero(src + first * kBlock, std::min(n, last * kBlock) - first * kBlock);
+    ranges[worker] = {std::min(ranges[worker].min, range.min), std::max(ranges[worker].max, range.max)};
+  });
+  FloatRange range;
+  for (size_t i = 0; i < parallel.threads(); ++i) range = {std::min(range.min, ranges[i].min), std::max(range.max, ranges[i].max)};
+  const QuantizationU8 q = quantization_for(range);
+  parallel.for_range(blocks, 32, [&](size_t first, size_t last, size_t) {
+    quantize(src + first * kBlock, dst + first * kBlock, std::min(n, last * kBlock) - first * kBlock, q.scale, q.zero_point);
+  });
   return q;
 }
 

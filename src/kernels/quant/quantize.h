@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/parallel.h"
+
 namespace linnet {
 
 // dst = saturate(round to even(src / scale) + zero_point). NaN becomes the least value.
@@ -28,5 +30,8 @@ struct QuantizationU8 {
   uint8_t zero_point = 0;
 };
 QuantizationU8 quantization_for(FloatRange range) noexcept;
+
+// Quantises with the range of src itself. `ranges`: parallel.threads() elements.
+QuantizationU8 dynamic_quantize(const float* src, uint8_t* dst, size_t n, FloatRange* ranges, const Parallel& parallel) noexcept;
 
 }  // namespace linnet

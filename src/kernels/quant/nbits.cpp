@@ -1,0 +1,435 @@
+#include "kernels/quant/nbits.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "base/checked.h"
+#include "kernels/gemm/gemm_kernels.h"
+#include "kernels/quant/nbits_format.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/quant/nbits.cpp"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+
+#ifndef LINNET_NBITS_ONCE
+#define LINNET_NBITS_ONCE
+namespace linnet {
+namespace {
+constexpr size_t kByteRows = 4;  // rows that share unpacked codes
+
+// A row of A in 8 bits: a = scale q in each block.
+struct ByteRow {
+  const int8_t* q;
+  const float* scales;
+  const float* sums;  // of q
+};
+}  // namespace
+}  // namespace linnet
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace linnet::HWY_NAMESPACE {
+namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+using Floats = hn::CappedTag<float, kNBitsPanel>;
+using Words = hn::Repartition<uint32_t, Floats>;
+using Ints = hn::Repartition<int32_t, Floats>;
+using Shorts = hn::Repartition<int16_t, Floats>;
+using Bytes = hn::Repartition<int8_t, Floats>;
+constexpr size_t kLanes = hn::MaxLanes(Floats());
+constexpr size_t kVectors = kNBitsPanel / kLanes;
+
+// Code j of each column as 1 + code / kFactor: its bits moved to the top of the mantissa.
+template <int kBits, int kIndex>
+HWY_INLINE hn::Vec<Floats> code_plus_one(hn::Vec<Words> codes) {
+  constexpr int kTop = 23 - kBits;
+  constexpr int kAt = kBits == 8 ? kIndex * 8 : kIndex % 4 * 8 + kIndex / 4 * 4;
+  const Words dw;
+  hn::Vec<Words> shifted;
+  if constexpr (kTop >= kAt) {
+    shifted = hn::ShiftLeft<kTop - kAt>(codes);
+  } else {
+    shifted = hn::ShiftRight<kAt - kTop>(codes);
+  }
+  const auto mask = hn::Set(dw, ((1u << kBits) - 1u) << kTop);
+  return hn::BitCast(Floats(), hn::Or(hn::And(shifted, mask), hn::Set(dw, 0x3f800000u)));
+}
+
+template <int kBits, int kIndex = 0>
+HWY_INLINE void add_codes(hn::Vec<Words> codes, const float* a, hn::Vec<Floats> (&sums)[2]) {
+  if constexpr (kIndex < 32 / kBits) {
+    sums[kIndex % 2] = hn::MulAdd(code_plus_one<kBits, kIndex>(codes), hn::Set(Floats(), a[kIndex]), sums[kIndex % 2]);
+    add_codes<kBits, kIndex + 1>(codes, a, sums);
+  }
+}
+
+// One row of float A, padded to whole blocks, and one panel.
+template <int kBits>
+HWY_INLINE void float_row(const NBitsFormat& f, const std::byte* panel, const float* a, const float* a_sums, float zero, float* c) {
+  constexpr size_t kGroup = 32 / kBits;  // rows of a 64-byte group of codes
+  constexpr float kFactor = 1 << kBits;
+  const Floats d;
+  const Words dw;
+  hn::Vec<Floats> total[kVectors];
+#pragma GCC unroll 4
+  for (size_t v = 0; v < kVectors; ++v) total[v] = hn::Zero(d);
+  const size_t blocks = f.blocks(), code_bytes = nbits_code_bytes(f), block_bytes = nbits_block_bytes(f);
+  for (size_t b = 0; b < blocks; ++b, panel += block_bytes, a += f.block) {
+    hn::Vec<Floats> sums[kVectors][2];
+#pragma GCC unroll 4
+    for (size_t v = 0; v < kVectors; ++v) sums[v][0] = sums[v][1] = hn::Zero(d);
+    const auto* codes = reinterpret_cast<const uint32_t*>(panel);
+    for (size_t g = 0; g < f.block / kGroup; ++g) {
+#pragma GCC unroll 4
+      for (size_t v = 0; v < kVectors; ++v) add_codes<kBits>(hn::LoadU(dw, codes + g * 16 + v * kLanes), a + g * kGroup, sums[v]);
+    }
+    const auto* numbers = reinterpret_cast<const float*>(panel + code_bytes);
+#pragma GCC unroll 4
+    for (size_t v = 0; v < kVectors; ++v) {
+      const auto zeros = f.has_zeros ? hn::LoadU(d, numbers + kNBitsPanel + v * kLanes) : hn::Set(d, zero);
+      const auto sum = hn::Mul(hn::Add(sums[v][0], sums[v][1]), hn::Set(d, kFactor));
+      const auto less = hn::Mul(hn::Add(zeros, hn::Set(d, kFactor)), hn::Set(d, a_sums[b]));
+      total[v] = hn::MulAdd(hn::Sub(sum, less), hn::LoadU(d, numbers + v * kLanes), total[v]);
+    }
+  }
+#pragma GCC unroll 4
+  for (size_t v = 0; v < kVectors; ++v) hn::StoreU(total[v], d, c + v * kLanes);
+}
+
+template <int kBits, int kIndex = 0>
+HWY_INLINE void decode_codes(hn::Vec<Words> codes, hn::Vec<Floats> zeros, hn::Vec<Floats> scales, float* out) {
+  if constexpr (kIndex < 32 / kBits) {
+    const Floats d;
+    // Exact up to the product with the scale.
+    const auto code = hn::Mul(hn::Sub(code_plus_one<kBits, kIndex>(codes), hn::Set(d, 1.0f)), hn::Set(d, static_cast<float>(1 << kBits)));
+    hn::StoreU(hn::Mul(hn::Sub(code, zeros), scales), d, out + kIndex * kNBitsPanel);
+    decode_codes<kBits, kIndex + 1>(codes, zeros, scales, out);
+  }
+}
+
+// One block as floats, [block][16].
+template <int kBits>
+HWY_INLINE void decode(const NBitsFormat& f, const std::byte* block, float zero, float* out) {
+  constexpr size_t kGroup = 32 / kBits;
+  const Floats d;
+  const auto* codes = reinterpret_cast<const uint32_t*>(block);
+  const auto* numbers = reinterpret_cast<const float*>(block + nbits_code_bytes(f));
+  for (size_t v = 0; v < kVectors; ++v) {
+    const auto scales = hn::LoadU(d, numbers + v * kLanes);
+    const auto zeros = f.has_zeros ? hn::LoadU(d, numbers + kNBitsPanel + v * kLanes) : hn::Set(d, zero);
+    for (size_t g = 0; g < f.block / kGroup; ++g)
+      decode_codes<kBits>(hn::LoadU(Words(), codes + g * 16 + v * kLanes), zeros, scales, out + g * kGroup * kNBitsPanel + v * kLanes);
+  }
+}
+
+void nbits_float_row(const NBitsFormat& f, const std::byte* panel, const float* a, const float* a_sums, float zero, float* c) {
+  if (f.bits == 8) {
+    float_row<8>(f, panel, a, a_sums, zero, c);
+  } else {
+    float_row<4>(f, panel, a, a_sums, zero, c);
+  }
+}
+
+void nbits_decode(const NBitsFormat& f, const std::byte* block, float zero, float* out) {
+  if (f.bits == 8) {
+    decode<8>(f, block, zero, out);
+  } else {
+    decode<4>(f, block, zero, out);
+  }
+}
+
+// Pairs of products of unsigned and signed bytes, which cannot saturate for codes of 4 bits.
+HWY_INLINE hn::Vec<Shorts> byte_pairs(hn::Vec<Bytes> codes, hn::Vec<Bytes> a) {
+#if HWY_TARGET == HWY_AVX3
+  return hn::Vec<Shorts>{_mm512_maddubs_epi16(codes.raw, a.raw)};
+#elif HWY_TARGET == HWY_AVX2
+  return hn::Vec<Shorts>{_mm256_maddubs_epi16(codes.raw, a.raw)};
+#elif HWY_TARGET == HWY_SSE4
+  return hn::Vec<Shorts>{_mm_maddubs_epi16(codes.raw, a.raw)};
+#else
+#error "add the byte dot product of this target"
+#endif
+}
+
+HWY_INLINE hn::Vec<Ints> short_pairs(hn::Vec<Shorts> a) {
+  const auto ones = hn::Set(Shorts(), 1);
+#if HWY_TARGET == HWY_AVX3
+  return hn::Vec<Ints>{_mm512_madd_epi16(a.raw, ones.raw)};
+#elif HWY_TARGET == HWY_AVX2
+  return hn::Vec<Ints>{_mm256_madd_epi16(a.raw, ones.raw)};
+#else
+  return hn::Vec<Ints>{_mm_madd_epi16(a.raw, ones.raw)};
+#endif
+}
+
+HWY_INLINE hn::Vec<Bytes> quad_of(const int8_t* a) {
+  int32_t quad;
+  memcpy(&quad, a, sizeof quad);
+  return hn::BitCast(Bytes(), hn::Set(Ints(), quad));
+}
+
+template <size_t kRows>
+HWY_INLINE void byte_rows(const NBitsFormat& f, const std::byte* panel, const ByteRow* rows, float zero, float* c) {
+  const Floats d;
+  const auto low = hn::Set(Bytes(), 15);
+  hn::Vec<Floats> total[kRows][kVectors];
+#pragma GCC unroll 4
+  for (size_t r = 0; r < kRows; ++r)
+#pragma GCC unroll 4
+    for (size_t v = 0; v < kVectors; ++v) total[r][v] = hn::Zero(d);
+  const size_t blocks = f.blocks(), groups = f.block / 8, code_bytes = nbits_code_bytes(f), block_bytes = nbits_block_bytes(f);
+  for (size_t b = 0; b < blocks; ++b, panel += block_bytes) {
+    const auto* codes = reinterpret_cast<const int8_t*>(panel);
+    const auto* numbers = reinterpret_cast<const float*>(panel + code_bytes);
+#pragma GCC unroll 4
+    for (size_t v = 0; v < kVectors; ++v) {
+      hn::Vec<Ints> sums[kRows];
+#pragma GCC unroll 4
+      for (size_t r = 0; r < kRows; ++r) sums[r] = hn::Zero(Ints());
+      // Eight pairs of pairs, 32 rows of B, fit into 16 bits: 8 * 2 * 15 * 127 = 30480.
+      for (size_t g = 0; g < groups; g += 4) {
+        hn::Vec<Shorts> pairs[kRows];
+#pragma GCC unroll 4
+        for (size_t r = 0; r < kRows; ++r) pairs[r] = hn::Zero(Shorts());
+        const size_t end = HWY_MIN(groups, g + 4);
+        for (size_t i = g; i < end; ++i) {
+          const auto both = hn::LoadU(Bytes(), codes + i * 64 + v * hn::MaxLanes(Bytes()));
+          const auto first = hn::And(both, low);
+          const auto second = hn::And(hn::BitCast(Bytes(), hn::ShiftRight<4>(hn::BitCast(Words(), both))), low);
+#pragma GCC unroll 4
+          for (size_t r = 0; r < kRows; ++r) {
+            const int8_t* q = rows[r].q + b * f.block + i * 8;
+            pairs[r] = hn::Add(pairs[r], hn::Add(byte_pairs(first, quad_of(q)), byte_pairs(second, quad_of(q + 4))));
+          }
+        }
+#pragma GCC unroll 4
+        for (size_t r = 0; r < kRows; ++r) sums[r] = hn::Add(sums[r], short_pairs(pairs[r]));
+      }
+      const auto scales = hn::LoadU(d, numbers + v * kLanes);
+      const auto zeros = f.has_zeros ? hn::LoadU(d, numbers + kNBitsPanel + v * kLanes) : hn::Set(d, zero);
+#pragma GCC unroll 4
+      for (size_t r = 0; r < kRows; ++r) {
+        const auto dot = hn::NegMulAdd(zeros, hn::Set(d, rows[r].sums[b]), hn::ConvertTo(d, sums[r]));
+        total[r][v] = hn::MulAdd(dot, hn::Mul(scales, hn::Set(d, rows[r].scales[b])), total[r][v]);
+      }
+    }
+  }
+#pragma GCC unroll 4
+  for (size_t r = 0; r < kRows; ++r)
+#pragma GCC unroll 4
+    for (size_t v = 0; v < kVectors; ++v) hn::StoreU(total[r][v], d, c + r * kNBitsPanel + v * kLanes);
+}
+
+void nbits_byte_rows(const NBitsFormat& f, const std::byte* panel, const ByteRow* rows, size_t count, float zero, float* c) {
+  switch (count) {
+    case 1: return byte_rows<1>(f, panel, rows, zero, c);
+    case 2: return byte_rows<2>(f, panel, rows, zero, c);
+    case 3: return byte_rows<3>(f, panel, rows, zero, c);
+    default: return byte_rows<4>(f, panel, rows, zero, c);
+  }
+}
+
+}  // namespace
+}  // namespace linnet::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+#include "kernels/dispatch.h"
+
+namespace linnet {
+namespace {
+
+int code_at(const NBitsFormat& f, const std::byte* block, size_t row, size_t column) noexcept {
+  const auto* bytes = reinterpret_cast<const uint8_t*>(block) + column * 4;
+  if (f.bits == 8) return bytes[row / 4 * 64 + row % 4];
+  return bytes[row / 8 * 64 + row % 4] >> (row % 8 / 4 * 4) & 15;
+}
+
+float number_of(const NBitsFormat& f, const std::byte* block, size_t index) noexcept {
+  return reinterpret_cast<const float*>(block + nbits_code_bytes(f))[index];
+}
+
+float zero_of(const NBitsFormat& f, const std::byte* block, size_t column, float zero) noexcept {
+  return f.has_zeros ? number_of(f, block, kNBitsPanel + column) : zero;
+}
+
+void nbits_decode_reference(const NBitsFormat& f, const std::byte* block, float zero, float* out) {
+  for (size_t i = 0; i < f.block; ++i)
+    for (size_t c = 0; c < kNBitsPanel; ++c)
+      out[i * kNBitsPanel + c] = (static_cast<float>(code_at(f, block, i, c)) - zero_of(f, block, c, zero)) * number_of(f, block, c);
+}
+
+void nbits_float_row_reference(const NBitsFormat& f, const std::byte* panel, const float* a, const float*, float zero, float* c) {
+  for (size_t n = 0; n < kNBitsPanel; ++n) {
+    double sum = 0;
+    for (size_t b = 0; b < f.blocks(); ++b) {
+      const std::byte* block = panel + b * nbits_block_bytes(f);
+      double part = 0;
+      for (size_t i = 0; i < f.block; ++i)
+        part += static_cast<double>(a[b * f.block + i]) * (static_cast<double>(code_at(f, block, i, n)) - zero_of(f, block, n, zero));
+      sum += part * number_of(f, block, n);
+    }
+    c[n] = static_cast<float>(sum);
+  }
+}
+
+void nbits_byte_rows_reference(const NBitsFormat& f, const std::byte* panel, const ByteRow* rows, size_t count, float zero, float* c) {
+  for (size_t r = 0; r < count; ++r)
+    for (size_t n = 0; n < kNBitsPanel; ++n) {
+      double sum = 0;
+      for (size_t b = 0; b < f.blocks(); ++b) {
+        const std::byte* block = panel + b * nbits_block_bytes(f);
+        double part = 0;
+        for (size_t i = 0; i < f.block; ++i)
+          part += rows[r].q[b * f.block + i] * (static_cast<double>(code_at(f, block, i, n)) - zero_of(f, block, n, zero));
+        sum += part * number_of(f, block, n) * rows[r].scales[b];
+      }
+      c[r * kNBitsPanel + n] = static_cast<float>(sum);
+    }
+}
+
+struct Scratch {
+  size_t row = 0;      // floats of a padded row
+  size_t rows = 0;     // bytes of A in the form that the kernel reads
+  size_t panels = 0;   // bytes for each worker
+  bool bytes = false;  // A in 8 bits
+  bool decoded = false;
+};
+
+// Rows at which decoding a panel to floats pays.
+constexpr size_t kDecodeRows = 2;
+
+Scratch scratch_of(const NBitsGemm& g) noexcept {
+  Scratch s;
+  const size_t blocks = g.format.blocks();
+  s.row = blocks * g.format.block;
+  s.bytes = g.a_int8 && g.format.bits != 8;
+  s.decoded = !s.bytes && g.m >= kDecodeRows;
+  if (s.bytes) {
+    s.rows = round_up(g.m * s.row, 64) + round_up(g.m * blocks * 2 * sizeof(float), 64);
+  } else if (!s.decoded) {
+    s.rows = g.m * (round_up(s.row * sizeof(float), 64) + round_up(blocks * sizeof(float), 64));
+  } else {
+    s.panels = s.row * kNBitsPanel * sizeof(float);
+  }
+  return s;
+}
+
+void round_block(const float* a, size_t count, size_t block, int8_t* q, float& scale, float& sum) noexcept {
+  float greatest = 0.0f;
+  for (size_t i = 0; i < count; ++i) greatest = std::max(greatest, std::abs(a[i]));
+  scale = greatest / 127.0f;
+  const float inverse = greatest > 0.0f ? 127.0f / greatest : 0.0f;
+  int total = 0;
+  for (size_t i = 0; i < count; ++i) {
+    const float rounded = std::nearbyint(a[i] * inverse);
+    q[i] = static_cast<int8_t>(rounded > -127.0f ? std::min(rounded, 127.0f) : -127.0f);
+    total += q[i];
+  }
+  std::fill(q + count, q + block, int8_t{0});
+  sum = static_cast<float>(total);
+}
+
+}  // namespace
+
+size_t nbits_scratch_size(const NBitsGemm& g, size_t threads) noexcept {
+  const Scratch s = scratch_of(g);
+  return s.rows + threads * s.panels;
+}
+
+void nbits_gemm(const NBitsGemm& g, std::byte* scratch, const Parallel& parallel) noexcept {
+  if (g.m == 0 || g.format.n == 0) return;
+  const NBitsFormat& f = g.format;
+  const Scratch s = scratch_of(g);
+  const size_t blocks = f.blocks(), panels = ceil_div(f.n, kNBitsPanel);
+  const float zero = static_cast<float>(1 << (f.bits - 1));
+  const auto store = [&](const float* tile, size_t rows, size_t first_row, size_t panel) {
+    const size_t column = panel * kNBitsPanel, columns = std::min(kNBitsPanel, f.n - column);
+    for (size_t r = 0; r < rows; ++r)
+      for (size_t n = 0; n < columns; ++n)
+        g.c[(first_row + r) * f.n + column + n] = tile[r * kNBitsPanel + n] + (g.bias ? g.bias[column + n] : 0.0f);
+  };
+  const double panel_ns = static_cast<double>(g.m * s.row) * 0.3 + 50.0;
+
+  if (s.decoded) {
+    const GemmKernels kernels = gemm_kernels();
+    const auto decode = LINNET_DISPATCH(nbits_decode, nbits_decode_reference);
+    parallel.for_range(panels, grain_for(panel_ns), [&](size_t first, size_t last, size_t worker) {
+      auto* weights = reinterpret_cast<float*>(scratch + s.rows + worker * s.panels);
+      for (size_t p = first; p < last; ++p) {
+        if (parallel.stopped()) return;
+        for (size_t b = 0; b < blocks; ++b)
+          decode(f, g.b + p * nbits_panel_bytes(f) + b * nbits_block_bytes(f), zero, weights + b * f.block * kNBitsPanel);
+        GemmBlock block;
+        block.rows = g.m;
+        block.columns = std::min(kNBitsPanel, f.n - p * kNBitsPanel);
+        block.k = f.k;
+        block.a = g.a;
+        block.lda = f.k;
+        block.b = weights;
+        block.k_stride = kNBitsPanel;
+        block.c = g.c + p * kNBitsPanel;
+        block.ldc = f.n;
+        block.finish = true;
+        block.bias = g.bias ? g.bias + p * kNBitsPanel : nullptr;
+        kernels.block(block);
+      }
+    });
+    return;
+  }
+
+  if (s.bytes) {
+    const auto rows_kernel = LINNET_DISPATCH(nbits_byte_rows, nbits_byte_rows_reference);
+    auto* q = reinterpret_cast<int8_t*>(scratch);
+    auto* scales = reinterpret_cast<float*>(scratch + round_up(g.m * s.row, 64));
+    float* sums = scales + g.m * blocks;
+    parallel.for_range(g.m, grain_for(static_cast<double>(f.k) * 2.0), [&](size_t first, size_t last, size_t) {
+      for (size_t m = first; m < last; ++m)
+        for (size_t b = 0; b < blocks; ++b)
+          round_block(g.a + m * f.k + b * f.block, std::min(f.block, f.k - b * f.block), f.block, q + m * s.row + b * f.block,
+                      scales[m * blocks + b], sums[m * blocks + b]);
+    });
+    parallel.for_range(panels, grain_for(panel_ns), [&](size_t first, size_t last, size_t) {
+      alignas(64) float tile[kByteRows * kNBitsPanel];
+      for (size_t p = first; p < last; ++p) {
+        if (parallel.stopped()) return;
+        for (size_t m = 0; m < g.m; m += kByteRows) {
+          const size_t count = std::min(kByteRows, g.m - m);
+          ByteRow rows[kByteRows];
+          for (size_t r = 0; r < count; ++r) rows[r] = {q + (m + r) * s.row, scales + (m + r) * blocks, sums + (m + r) * blocks};
+          rows_kernel(f, g.b + p * nbits_panel_bytes(f), rows, count, zero, tile);
+          store(tile, count, m, p);
+        }
+      }
+    });
+    return;
+  }
+
+  const auto row_kernel = LINNET_DISPATCH(nbits_float_row, nbits_float_row_reference);
+  const size_t row_bytes = round_up(s.row * sizeof(float), 64), sum_bytes = round_up(blocks * sizeof(float), 64);
+  for (size_t m = 0; m < g.m; ++m) {
+    auto* a = reinterpret_cast<float*>(scratch + m * (row_bytes + sum_bytes));
+    float* sums = a + row_bytes / sizeof(float);
+    std::copy_n(g.a + m * f.k, f.k, a);
+    std::fill(a + f.k, a + s.row, 0.0f);
+    for (size_t b = 0; b < blocks; ++b) {
+      float parts[8] = {};
+      for (size_t i = 0; i < f.block; ++i) parts[i % 8] += a[b * f.block + i];
+      sums[b] = ((parts[0] + parts[1]) + (parts[2] + parts[3])) + ((parts[4] + parts[5]) + (parts[6] + parts[7]));
+    }
+    parallel.for_range(panels, grain_for(static_cast<double>(s.row) * 0.6 + 30.0), [&](size_t first, size_t last, size_t) {
+      alignas(64) float tile[kNBitsPanel];
+      for (size_t p = first; p < last; ++p) {
+        row_kernel(f, g.b + p * nbits_panel_bytes(f), a, sums, zero, tile);
+        store(tile, 1, m, p);
+      }
+    });
+  }
+}
+
+}  // namespace linnet
+#endif

@@ -1,0 +1,271 @@
+// Matrix products of 8-bit integers.
+// https://onnx.ai/onnx/operators/onnx__MatMulInteger.html, ...QLinearMatMul; com.microsoft: QGemm, MatMulIntegerToFloat and
+// DynamicQuantizeMatMul, https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md
+#include "kernels/quant/int_gemm.h"
+#include "kernels/quant/quantize.h"
+#include "ops/infer_shapes.h"
+#include "ops/op.h"
+
+namespace linnet {
+namespace {
+
+// Where each operator has which input; -1 for what it does not have.
+struct Slots {
+  std::string_view name;
+  int a, a_scale, a_zero, b, b_scale, b_zero, bias, y_scale, y_zero;
+};
+constexpr Slots kSlots[] = {
+    {"MatMulInteger", 0, -1, 2, 1, -1, 3, -1, -1, -1},
+    {"QLinearMatMul", 0, 1, 2, 3, 4, 5, -1, 6, 7},
+    {"MatMulIntegerToFloat", 0, 2, 4, 1, 3, 5, 6, -1, -1},
+    {"DynamicQuantizeMatMul", 0, -1, -1, 1, 2, 3, 4, -1, -1},
+    {"QGemm", 0, 1, 2, 3, 4, 5, 6, 7, 8},
+};
+
+bool is_int8(DType t) noexcept { return t == DType::u8 || t == DType::i8; }
+
+// C = A B over a batch of matrices. `batch` is 1 when all rows of A meet the same B.
+struct Product {
+  size_t m = 1, n = 1, k = 1, batch = 1;
+};
+
+class IntegerMatMul final : public Op {
+ public:
+  Status parse(NodeReader& reader) {
+    for (const Slots& s : kSlots)
+      if (s.name == reader.op_type()) slots_ = &s;
+    if (slots_->name == "QGemm") {
+      alpha_ = reader.number("alpha", 1.0f);
+      trans_a_ = reader.flag("transA", false);
+      trans_b_ = reader.flag("transB", false);
+    }
+    return {};
+  }
+
+  Status infer(InferContext& context) const override {
+    const auto at = [&](int slot) { return static_cast<size_t>(slot); };
+    const auto has = [&](int slot) { return slot >= 0 && context.has(at(slot)); };
+    LINNET_REQUIRE(dynamic() ? context.dtype(0) == DType::f32 : is_int8(context.dtype(at(slots_->a))),
+                   unsupported("A is of type ", dtype_name(context.dtype(at(slots_->a)))));
+    LINNET_REQUIRE(is_int8(context.dtype(at(slots_->b))), unsupported("B is of type ", dtype_name(context.dtype(at(slots_->b)))));
+    for (const auto& [zero, of] : {std::pair{slots_->a_zero, slots_->a}, std::pair{slots_->b_zero, slots_->b}})
+      LINNET_REQUIRE(!has(zero) || context.dtype(at(zero)) == context.dtype(at(of)),
+                     invalid_model("the type of input ", zero, " is not that of input ", of));
+    for (const int scale : {slots_->a_scale, slots_->b_scale, slots_->y_scale})
+      LINNET_REQUIRE(!has(scale) || is_float(context.dtype(at(scale))), invalid_model("the scale (input ", scale, ") is not a float"));
+    for (const int scalar : {slots_->a_scale, slots_->a_zero, slots_->y_scale, slots_->y_zero})
+      LINNET_REQUIRE(!has(scalar) || !context.ranked(at(scalar)) || !context.shape(at(scalar)).known() ||
+                         context.shape(at(scalar)).values().count() == 1,
+                     unsupported("input ", scalar, " holds more than one element; only columns of B may have scales of their own"));
+    const DType bias = slots_->name == "QGemm" ? DType::i32 : DType::f32;
+    LINNET_REQUIRE(!has(slots_->bias) || context.dtype(at(slots_->bias)) == bias, unsupported("the bias is of type ", dtype_name(context.dtype(at(slots_->bias)))));
+    DType output = slots_->a_scale < 0 && !dynamic() ? DType::i32 : DType::f32;
+    if (has(slots_->y_scale)) output = has(slots_->y_zero) ? context.dtype(at(slots_->y_zero)) : context.dtype(at(slots_->a));
+    LINNET_REQUIRE(output == DType::i32 || output == DType::f32 || is_int8(output), unsupported("the output is of type ", dtype_name(output)));
+    if (!context.ranked(at(slots_->a)) || !context.ranked(at(slots_->b))) {
+      context.set_unranked(0, output);
+      return {};
+    }
+    LINNET_ASSIGN(SymShape shape, output_shape(context));
+    context.set(0, output, std::move(shape));
+    return {};
+  }
+
+  Status prepare(PrepareContext& context) override {
+    const Tensor* b = context.constant(static_cast<size_t>(slots_->b));
+    if (!b || b->shape.rank() < 2 || b->shape.count(0, b->shape.rank() - 2) != 1) return {};
+    const IntMatrix matrix = matrix_b(*b, 0);
+    LINNET_ASSIGN(packed_, context.packed(static_cast<size_t>(slots_->b), trans_b_ ? "int8 quads, transposed" : "int8 quads",
+                                          int_gemm_packed_size(matrix), [&](std::byte* to) { int_gemm_pack(matrix, to); }));
+    context.release(static_cast<size_t>(slots_->b));
+    return {};
+  }
+
+  Status bind(BindContext& context) const override {
+    const Shape& a = context.shape(static_cast<size_t>(slots_->a));
+    const Shape& b = context.shape(static_cast<size_t>(slots_->b));
+    Product& p = context.state<Product>();
+    p.k = static_cast<size_t>(trans_a_ ? a[0] : a.back());
+    p.n = b.rank() == 1 ? 1 : static_cast<size_t>(b[b.rank() - (trans_b_ ? 2 : 1)]);
+    const size_t rows = static_cast<size_t>(trans_a_ ? a[1] : a.rank() == 1 ? 1 : a[a.rank() - 2]);
+    const size_t b_batch = b.rank() <= 2 ? 1 : static_cast<size_t>(b.count(0, b.rank() - 2));
+    const size_t total = static_cast<size_t>(context.out_shape(0).count());
+    if (b_batch == 1) {
+      p.m = p.n == 0 ? 0 : total / p.n;
+    } else {
+      p.m = rows;
+      p.batch = rows * p.n == 0 ? 0 : total / (rows * p.n);
+    }
+    for (const int slot : {slots_->b_scale, slots_->b_zero, slots_->bias})
+      if (slot >= 0 && context.has(static_cast<size_t>(slot))) {
+        const Shape& shape = context.shape(static_cast<size_t>(slot));
+        LINNET_REQUIRE((slot != slots_->bias && shape.count() == 1) || shape.count() == static_cast<int64_t>(p.n),
+                       unsupported("input ", slot, " of shape ", shape, " does not fit ", p.n, " columns"));
+      }
+    context.request_scratch(layout(p, a, context.threads()).bytes);
+    return {};
+  }
+
+  Status run(RunContext& context) const override {
+    const Product& p = context.state<Product>();
+    const Tensor& a = context.in(static_cast<size_t>(slots_->a));
+    const Tensor& b = context.in(static_cast<size_t>(slots_->b));
+    Tensor& y = context.out(0);
+    const Layout at = layout(p, a.shape, context.parallel.threads());
+    std::byte* scratch = context.scratch();
+    const auto input = [&](int slot) { return slot < 0 ? nullptr : context.maybe(static_cast<size_t>(slot)); };
+
+    IntGemm g;
+    g.m = p.m;
+    g.n = p.n;
+    g.k = p.k;
+    g.lda = p.k;
+    g.ldc = p.n;
+    g.b_signed = b.dtype == DType::i8;
+    float a_scale = 1.0f;
+    const auto* a_data = static_cast<const uint8_t*>(a.data);
+    if (dynamic()) {
+      auto* quantized = reinterpret_cast<uint8_t*>(scratch + at.a);
+      const QuantizationU8 q = dynamic_quantize(a.ptr<float>(), quantized, static_cast<size_t>(a.count()),
+                                                reinterpret_cast<FloatRange*>(scratch + at.ranges), context.parallel);
+      a_scale = q.scale;
+      g.a_zero = q.zero_point;
+      a_data = quantized;
+    } else {
+      g.a_signed = a.dtype == DType::i8;
+      if (const Tensor* scale = input(slots_->a_scale)) a_scale = static_cast<float>(number_at(*scale, 0));
+      if (const Tensor* zero = input(slots_->a_zero)) g.a_zero = static_cast<int32_t>(integer_at(*zero, 0));
+      if (trans_a_) {
+        auto* transposed = reinterpret_cast<uint8_t*>(scratch + at.a);
+        for (size_t m = 0; m < p.m; ++m)
+          for (size_t k = 0; k < p.k; ++k) transposed[m * p.k + k] = a_data[k * p.m + m];
+        a_data = transposed;
+      }
+    }
+    if (const Tensor* zero = input(slots_->b_zero)) {
+      auto* zeros = reinterpret_cast<int32_t*>(scratch + at.zeros);
+      for (int64_t i = 0; i < zero->count(); ++i) zeros[i] = static_cast<int32_t>(integer_at(*zero, i));
+      g.b_zero = zeros;
+      g.b_zero_by_column = zero->count() > 1;
+    } else {
+      static constexpr int32_t kZero = 0;
+      g.b_zero = &kZero;
+    }
+    if (const Tensor* scale = input(slots_->b_scale)) {
+      auto* scales = reinterpret_cast<float*>(scratch + at.scales);
+      const Tensor* y_scale = input(slots_->y_scale);
+      const float divisor = y_scale ? static_cast<float>(number_at(*y_scale, 0)) : 1.0f;
+      for (int64_t i = 0; i < scale->count(); ++i) {
+        const float product = alpha_ * a_scale * static_cast<float>(number_at(*scale, i));
+        scales[i] = y_scale ? product / divisor : product;
+      }
+      g.scale = scales;
+      g.scale_by_column = scale->count() > 1;
+    }
+    if (const Tensor* bias = input(slots_->bias)) {
+      if (bias->dtype == DType::i32) {
+        g.bias = bias->ptr<int32_t>();
+      } else {
+        g.float_bias = bias->ptr<float>();
+      }
+    }
+    if (const Tensor* zero = input(slots_->y_zero)) g.c_zero = static_cast<int32_t>(integer_at(*zero, 0));
+    g.output = y.dtype == DType::i32 ? IntOutput::i32 : y.dtype == DType::f32 ? IntOutput::f32 : y.dtype == DType::u8 ? IntOutput::u8 : IntOutput::s8;
+
+    for (size_t i = 0; i < p.batch; ++i) {
+      const auto [a_at, b_at] = p.batch == 1 ? std::pair<size_t, size_t>{} : batch_item(a.shape, b.shape, i);
+      g.a = a_data + a_at * p.m * p.k;
+      g.b = packed_;
+      if (!packed_) {
+        int_gemm_pack(matrix_b(b, b_at), scratch + at.b);
+        g.b = scratch + at.b;
+      }
+      g.c = static_cast<std::byte*>(y.data) + i * p.m * p.n * element_size(y.dtype);
+      int_gemm(g, scratch + at.gemm, context.parallel);
+    }
+    return {};
+  }
+
+ private:
+  bool dynamic() const noexcept { return slots_->name == "DynamicQuantizeMatMul"; }
+
+  Result<SymShape> output_shape(InferContext& context) const {
+    const SymShape& a = context.shape(static_cast<size_t>(slots_->a));
+    const SymShape& b = context.shape(static_cast<size_t>(slots_->b));
+    LINNET_REQUIRE(!a.empty() && !b.empty(), invalid_argument("a product of matrices does not take scalars"));
+    if (slots_->name == "QGemm") LINNET_REQUIRE(a.size() == 2 && b.size() == 2, invalid_argument("QGemm takes matrices"));
+    const Dim ka = trans_a_ ? a[0] : a.back(), kb = b.size() == 1 ? b[0] : b[b.size() - (trans_b_ ? 1 : 2)];
+    LINNET_REQUIRE(!ka.known() || !kb.known() || ka == kb,
+                   invalid_argument("cannot multiply ", context.symbols().to_string(a), " and ", context.symbols().to_string(b)));
+    const auto batch_of = [](const SymShape& s) { return s.size() <= 2 ? SymShape() : SymShape(s.begin(), s.end() - 2); };
+    LINNET_ASSIGN(SymShape shape, broadcast_shapes(batch_of(a), batch_of(b), context.symbols()));
+    if (a.size() > 1) shape.push_back(trans_a_ ? a[1] : a[a.size() - 2]);
+    if (b.size() > 1) shape.push_back(b[b.size() - (trans_b_ ? 2 : 1)]);
+    return shape;
+  }
+
+  // Offsets of a run's parts in scratch memory.
+  struct Layout {
+    size_t gemm = 0, a = 0, ranges = 0, zeros = 0, scales = 0, b = 0, bytes = 0;
+  };
+  Layout layout(const Product& p, const Shape& a, size_t threads) const {
+    Layout at;
+    const auto take = [&](size_t bytes) {
+      const size_t start = at.bytes;
+      at.bytes += round_up(bytes, 64);
+      return start;
+    };
+    at.gemm = take(int_gemm_scratch(p.m, p.n));
+    at.zeros = take(p.n * sizeof(int32_t) + 64);
+    at.scales = take(p.n * sizeof(float) + 64);
+    if (dynamic()) at.ranges = take(threads * sizeof(FloatRange));
+    if (dynamic() || trans_a_) at.a = take(static_cast<size_t>(a.count()));
+    if (!packed_) at.b = take(int_gemm_packed_size_limit(p.k, p.n));
+    return at;
+  }
+
+  IntMatrix matrix_b(const Tensor& b, size_t item) const {
+    const size_t rank = b.shape.rank();
+    const size_t rows = static_cast<size_t>(rank == 1 ? b.shape[0] : b.shape[rank - 2]);
+    const size_t columns = static_cast<size_t>(rank == 1 ? 1 : b.shape[rank - 1]);
+    IntMatrix matrix{static_cast<const uint8_t*>(b.data) + item * rows * columns, rows, columns, columns, 1, b.dtype == DType::i8};
+    if (trans_b_) std::swap(matrix.k, matrix.n), std::swap(matrix.k_stride, matrix.n_stride);
+    return matrix;
+  }
+
+  // The numbers of the matrices of A and B that item i of the output's batch multiplies.
+  static std::pair<size_t, size_t> batch_item(const Shape& a, const Shape& b, size_t i) {
+    const size_t axes = std::max(a.rank(), b.rank()) - 2;
+    size_t a_at = 0, b_at = 0, a_step = 1, b_step = 1;
+    for (size_t back = 0; back < axes; ++back) {
+      const size_t size_a = back + 2 < a.rank() ? static_cast<size_t>(a[a.rank() - 3 - back]) : 1;
+      const size_t size_b = back + 2 < b.rank() ? static_cast<size_t>(b[b.rank() - 3 - back]) : 1;
+      const size_t size = std::max(size_a, size_b), index = i % size;
+      i /= size;
+      if (size_a > 1) a_at += index * a_step;
+      if (size_b > 1) b_at += index * b_step;
+      a_step *= size_a;
+      b_step *= size_b;
+    }
+    return {a_at, b_at};
+  }
+
+  const Slots* slots_ = kSlots;
+  float alpha_ = 1.0f;
+  bool trans_a_ = false, trans_b_ = false;
+  const std::byte* packed_ = nullptr;
+};
+
+constexpr OpDef kDefs[] = {
+    {"", "MatMulInteger", 10, 2, 4, 1, 1, create<IntegerMatMul>},
+    {"", "QLinearMatMul", 10, 8, 8, 1, 1, create<IntegerMatMul>},
+    {"com.microsoft", "MatMulIntegerToFloat", 1, 4, 7, 1, 1, create<IntegerMatMul>},
+    {"com.microsoft", "DynamicQuantizeMatMul", 1, 3, 5, 1, 1, create<IntegerMatMul>},
+    {"com.microsoft", "QGemm", 1, 6, 9, 1, 1, create<IntegerMatMul>},
+};
+
+}  // namespace
+
+extern const std::span<const OpDef> kIntegerMatMulOps = kDefs;
+
+}  // namespace linnet
