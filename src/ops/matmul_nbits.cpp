@@ -1,0 +1,296 @@
+// Matrix products with constant weights of 2, 4 and 8 bits.
+// https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#commicrosoftmatmulnbits, ...matmulbnb4
+#include <bit>
+#include <vector>
+
+#include "kernels/elementwise/half_convert.h"
+#include "kernels/gemm/gemm.h"
+#include "kernels/quant/nbits.h"
+#include "ops/infer_shapes.h"
+#include "ops/op.h"
+
+namespace linnet {
+namespace {
+
+Status check_block_size(int64_t block) {
+  LINNET_REQUIRE(block >= 16 && block <= (1 << 20) && std::has_single_bit(static_cast<uint64_t>(block)),
+                 invalid_model("block_size is ", block, "; it must be a power of two from 16 on"));
+  return {};
+}
+
+Status check_sizes(int64_t n, int64_t k) {
+  LINNET_REQUIRE(n > 0 && k > 0 && n < (int64_t{1} << 31) && k < (int64_t{1} << 31) && checked_mul(n, k + (1 << 20)) && narrow<size_t>(n * 4) &&
+                     narrow<ptrdiff_t>(n * (k + (1 << 20)) * 4),
+                 invalid_model("N is ", n, " and K is ", k, "; they must be positive and fit into memory"));
+  return {};
+}
+
+std::vector<float> as_floats(const Tensor& t) {
+  std::vector<float> out(static_cast<size_t>(t.count()));
+  for (size_t i = 0; i < out.size(); ++i) out[i] = static_cast<float>(number_at(t, static_cast<int64_t>(i)));
+  return out;
+}
+
+// A times constant weights, [.., inner] to [.., outer]; A and the output of any float type, computed in float.
+class WeightProduct : public Op {
+ public:
+  Status infer(InferContext& context) const override {
+    const DType type = context.dtype(0);
+    LINNET_REQUIRE(type == DType::f32 || type == DType::f16 || type == DType::bf16, unsupported("A is of type ", dtype_name(type)));
+    LINNET_TRY(check_inputs(context));
+    if (!context.ranked(0)) {
+      context.set_unranked(0, type);
+      return {};
+    }
+    SymShape shape = context.shape(0);
+    LINNET_REQUIRE(!shape.empty() && (!shape.back().known() || shape.back().is(inner())),
+                   invalid_argument("A has rows of ", shape.empty() || !shape.back().known() ? 0 : shape.back().value(), " elements, not ", inner()));
+    shape.back() = outer();
+    context.set(0, type, std::move(shape));
+    return {};
+  }
+
+  Status bind(BindContext& context) const override {
+    Sizes& s = context.state<Sizes>();
+    s.rows = static_cast<size_t>(context.shape(0).count(0, context.shape(0).rank() - 1));
+    s.product = round_up(product_scratch(s.rows, context.threads()), 64);
+    const bool half = context.dtype(0) != DType::f32;
+    s.a = half ? round_up(s.rows * static_cast<size_t>(inner()) * sizeof(float), 64) : 0;
+    s.c = half ? round_up(s.rows * static_cast<size_t>(outer()) * sizeof(float), 64) : 0;
+    context.request_scratch(s.product + s.a + s.c);
+    return {};
+  }
+
+  Status run(RunContext& context) const override {
+    const Sizes& s = context.state<Sizes>();
+    const Tensor& a = context.in(0);
+    Tensor& y = context.out(0);
+    if (a.dtype == DType::f32) {
+      product(s.rows, a.ptr<float>(), y.ptr<float>(), context.scratch(), context.parallel);
+      return {};
+    }
+    auto* a_float = reinterpret_cast<float*>(context.scratch() + s.product);
+    auto* c_float = reinterpret_cast<float*>(context.scratch() + s.product + s.a);
+    const auto a_count = static_cast<size_t>(a.count()), c_count = static_cast<size_t>(y.count());
+    if (a.dtype == DType::f16) {
+      to_float(a.ptr<f16>(), a_float, a_count);
+      product(s.rows, a_float, c_float, context.scratch(), context.parallel);
+      from_float(c_float, y.ptr<f16>(), c_count);
+    } else {
+      to_float(a.ptr<bf16>(), a_float, a_count);
+      product(s.rows, a_float, c_float, context.scratch(), context.parallel);
+      from_float(c_float, y.ptr<bf16>(), c_count);
+    }
+    return {};
+  }
+
+ protected:
+  virtual int64_t inner() const = 0;
+  virtual int64_t outer() const = 0;
+  virtual Status check_inputs(InferContext& context) const = 0;
+  virtual size_t product_scratch(size_t rows, size_t threads) const = 0;
+  virtual void product(size_t rows, const float* a, float* c, std::byte* scratch, const Parallel& parallel) const = 0;
+
+ private:
+  struct Sizes {
+    size_t rows, product, a, c;
+  };
+};
+
+class MatMulNBits final : public WeightProduct {
+ public:
+  Status parse(NodeReader& reader) {
+    const int64_t n = reader.integer("N", 0), k = reader.integer("K", 0), block = reader.integer("block_size", 0);
+    const int64_t bits = reader.integer("bits", 4);
+    LINNET_TRY(check_block_size(block));
+    LINNET_TRY(check_sizes(n, k));
+    LINNET_REQUIRE(bits == 2 || bits == 4 || bits == 8, unsupported("weights of ", bits, " bits are not supported"));
+    LINNET_REQUIRE(reader.integer("weight_prepacked", 0) == 0, unsupported("weights packed for another device are not supported"));
+    LINNET_REQUIRE(!reader.has_input(4), unsupported("g_idx is not supported: export the model without reordered groups"));
+    a_int8_ = reader.integer("accuracy_level", 0) == 4;
+    format_ = {static_cast<size_t>(n), static_cast<size_t>(k), static_cast<size_t>(block), static_cast<int>(bits), reader.has_input(3)};
+    return {};
+  }
+
+  Status prepare(PrepareContext& context) override {
+    const Tensor* codes = context.constant(1);
+    const Tensor* scales = context.constant(2);
+    const Tensor* zeros = context.has(3) ? context.constant(3) : nullptr;
+    const Tensor* bias = context.has(5) ? context.constant(5) : nullptr;
+    LINNET_REQUIRE(codes && scales && (zeros || !context.has(3)) && (bias || !context.has(5)),
+                   unsupported("the weights, their scales and zero points and the bias must be constants"));
+    if (bias) bias_ = as_floats(*bias);
+    omitted_ = codes->count() == 0;
+    if (omitted_) return {};
+    const size_t blocks = format_.blocks(), bits = static_cast<size_t>(format_.bits);
+    LINNET_ASSIGN(packed_, context.packed(1, "blocks of codes", nbits_packed_size(format_), [&](std::byte* to) {
+      const std::vector<float> scale_values = as_floats(*scales);
+      std::vector<float> zero_values;
+      if (zeros && zeros->dtype == DType::u8) {
+        const size_t row = ceil_div<size_t>(blocks * bits, 8), per_byte = 8 / bits;
+        for (size_t n = 0; n < format_.n; ++n)
+          for (size_t b = 0; b < blocks; ++b)
+            zero_values.push_back(static_cast<float>((zeros->ptr<uint8_t>()[n * row + b / per_byte] >> (b % per_byte * bits)) & ((1u << bits) - 1u)));
+      } else if (zeros) {
+        zero_values = as_floats(*zeros);
+      }
+      nbits_pack(format_, codes->ptr<uint8_t>(), scale_values.data(), zeros ? zero_values.data() : nullptr, to);
+    }));
+    context.release(1);
+    context.release(2);
+    if (zeros) context.release(3);
+    return {};
+  }
+
+ protected:
+  int64_t inner() const override { return static_cast<int64_t>(format_.k); }
+  int64_t outer() const override { return static_cast<int64_t>(format_.n); }
+
+  Status check_inputs(InferContext& context) const override {
+    const auto count_is = [&](size_t input, size_t expected) -> Status {
+      if (!context.ranked(input) || !context.shape(input).known()) return {};
+      const std::optional<int64_t> count = context.shape(input).values().checked_count();
+      LINNET_REQUIRE(count && *count == static_cast<int64_t>(expected),
+                     invalid_model("input ", input, " of shape ", context.shape(input).values(), " does not have the ", expected,
+                                   " elements that N, K and block_size ask for"));
+      return {};
+    };
+    const size_t blocks = format_.blocks(), bits = static_cast<size_t>(format_.bits);
+    LINNET_REQUIRE(context.dtype(1) == DType::u8, invalid_model("B is of type ", dtype_name(context.dtype(1))));
+    if (context.has(5)) LINNET_TRY(count_is(5, format_.n));
+    if (context.ranked(1) && context.shape(1).known() && context.shape(1).values().count() == 0) return {};
+    LINNET_TRY(count_is(1, format_.n * blocks * (format_.block * bits / 8)));
+    LINNET_TRY(count_is(2, format_.n * blocks));
+    if (context.has(3)) LINNET_TRY(count_is(3, context.dtype(3) == DType::u8 ? format_.n * ceil_div<size_t>(blocks * bits, 8) : format_.n * blocks));
+    return {};
+  }
+
+  size_t product_scratch(size_t rows, size_t threads) const override {
+    return omitted_ ? 0 : nbits_scratch_size(gemm(rows), threads);
+  }
+
+  void product(size_t rows, const float* a, float* c, std::byte* scratch, const Parallel& parallel) const override {
+    if (omitted_) {
+      for (size_t i = 0; i < rows * format_.n; ++i) c[i] = bias_.empty() ? 0.0f : bias_[i % format_.n];
+      return;
+    }
+    NBitsGemm g = gemm(rows);
+    g.a = a;
+    g.c = c;
+    nbits_gemm(g, scratch, parallel);
+  }
+
+ private:
+  NBitsGemm gemm(size_t rows) const {
+    NBitsGemm g;
+    g.format = format_;
+    g.b = packed_;
+    g.m = rows;
+    g.bias = bias_.empty() ? nullptr : bias_.data();
+    g.a_int8 = a_int8_;
+    return g;
+  }
+
+  NBitsFormat format_;
+  bool a_int8_ = false;
+  bool omitted_ = false;
+  const std::byte* packed_ = nullptr;
+  std::vector<float> bias_;
+};
+
+// https://arxiv.org/abs/2305.14314; the values are bitsandbytes'.
+constexpr float kFp4[16] = {0.0f,        5.208333333e-03f,  0.66666667f,  1.0f,  0.33333333f,  0.5f,  0.16666667f,  0.25f,
+                            -0.0f, -5.208333333e-03f, -0.66666667f, -1.0f, -0.33333333f, -0.5f, -0.16666667f, -0.25f};
+constexpr float kNf4[16] = {-1.0f, -0.6961928009986877f, -0.5250730514526367f, -0.39491748809814453f, -0.28444138169288635f,
+                            -0.18477343022823334f, -0.09105003625154495f, 0.0f, 0.07958029955625534f, 0.16093020141124725f,
+                            0.24611230194568634f, 0.33791524171829224f, 0.44070982933044434f, 0.5626170039176941f,
+                            0.7229568362236023f, 1.0f};
+
+// The weights are expanded to floats when the model loads.
+class MatMulBnb4 final : public WeightProduct {
+ public:
+  Status parse(NodeReader& reader) {
+    n_ = reader.integer("N", 0);
+    k_ = reader.integer("K", 0);
+    block_ = reader.integer("block_size", 0);
+    trans_b_ = reader.flag("transB", true);
+    const int64_t type = reader.integer("quant_type", 0);
+    LINNET_TRY(check_block_size(block_));
+    LINNET_TRY(check_sizes(n_, k_));
+    LINNET_REQUIRE(type == 0 || type == 1, invalid_model("quant_type is ", type, "; 0 is FP4 and 1 is NF4"));
+    values_ = type == 0 ? kFp4 : kNf4;
+    reader.ignore("training_mode");
+    return {};
+  }
+
+  Status prepare(PrepareContext& context) override {
+    const Tensor* codes = context.constant(1);
+    const Tensor* scales = context.constant(2);
+    LINNET_REQUIRE(codes && scales, unsupported("the weights and their scales must be constants"));
+    const auto rows = static_cast<size_t>(n_), columns = static_cast<size_t>(k_);
+    LINNET_ASSIGN(const std::byte* packed, context.packed(1, trans_b_ ? "float panels, transposed" : "float panels",
+                                                          packed_b_size(static_cast<size_t>(inner()), static_cast<size_t>(outer())), [&](std::byte* to) {
+      std::vector<float> weights(rows * columns);
+      const std::vector<float> scale_values = as_floats(*scales);
+      for (size_t i = 0; i < weights.size(); ++i) {
+        const int code = codes->ptr<uint8_t>()[i / 2] >> (i % 2 ? 0 : 4) & 15;  // high half first
+        weights[i] = values_[code] * scale_values[i / static_cast<size_t>(block_)];
+      }
+      pack_b(weights.data(), static_cast<size_t>(inner()), static_cast<size_t>(outer()), columns, trans_b_, reinterpret_cast<float*>(to), context.parallel());
+    }));
+    packed_ = reinterpret_cast<const float*>(packed);
+    context.release(1);
+    context.release(2);
+    return {};
+  }
+
+ protected:
+  int64_t inner() const override { return trans_b_ ? k_ : n_; }
+  int64_t outer() const override { return trans_b_ ? n_ : k_; }
+
+  Status check_inputs(InferContext& context) const override {
+    const int64_t expected[] = {0, (n_ * k_ + 1) / 2, (n_ * k_ + block_ - 1) / block_};
+    for (const size_t i : {size_t{1}, size_t{2}})
+      if (context.ranked(i) && context.shape(i).known())
+        LINNET_REQUIRE(context.shape(i).values().count() == expected[i],
+                       invalid_model("input ", i, " does not have the ", expected[i], " elements that N, K and block_size ask for"));
+    LINNET_REQUIRE(context.dtype(1) == DType::u8, invalid_model("B is of type ", dtype_name(context.dtype(1))));
+    return {};
+  }
+
+  size_t product_scratch(size_t rows, size_t threads) const override { return gemm_scratch_size(gemm_of(rows), threads); }
+
+  void product(size_t rows, const float* a, float* c, std::byte* scratch, const Parallel& parallel) const override {
+    GemmArgs g = gemm_of(rows);
+    g.a = a;
+    g.c = c;
+    g.scratch = reinterpret_cast<float*>(scratch);
+    gemm(g, parallel);
+  }
+
+ private:
+  GemmArgs gemm_of(size_t rows) const {
+    GemmArgs g;
+    g.m = rows;
+    g.k = g.lda = static_cast<size_t>(inner());
+    g.n = g.ldc = static_cast<size_t>(outer());
+    g.b = packed_;
+    return g;
+  }
+
+  int64_t n_ = 0, k_ = 0, block_ = 0;
+  bool trans_b_ = true;
+  const float* values_ = kFp4;
+  const float* packed_ = nullptr;
+};
+
+constexpr OpDef kDefs[] = {
+    {"com.microsoft", "MatMulNBits", 1, 3, 6, 1, 1, create<MatMulNBits>},
+    {"com.microsoft", "MatMulBnb4", 1, 3, 3, 1, 1, create<MatMulBnb4>},
+};
+
+}  // namespace
+
+extern const std::span<const OpDef> kMatMulNBitsOps = kDefs;
+
+}  // namespace linnet

@@ -1,0 +1,81 @@
+// Products with weights of few bits at every instruction set, against double arithmetic on the unpacked weights.
+#include "kernels/quant/nbits.h"
+
+#include <cmath>
+#include <random>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "kernels/isa.h"
+
+namespace linnet {
+namespace {
+
+class NBitsTest : public ::testing::TestWithParam<Isa> {
+ protected:
+  void SetUp() override {
+    if (GetParam() > best_isa()) GTEST_SKIP() << "not on this machine";
+    set_isa(GetParam());
+  }
+  void TearDown() override { set_isa(best_isa()); }
+
+  static void check(int bits, size_t block, size_t m, size_t n, size_t k, bool zeros, bool a_int8) {
+    std::mt19937 random(static_cast<unsigned>(bits + m * 3 + n * 5 + k));
+    std::normal_distribution<float> normal;
+    NBitsGemm g;
+    g.format = {n, k, block, bits, zeros};
+    const size_t blocks = g.format.blocks(), block_bytes = block * static_cast<size_t>(bits) / 8;
+    std::vector<uint8_t> codes(n * blocks * block_bytes);
+    for (uint8_t& code : codes) code = static_cast<uint8_t>(random());
+    std::vector<float> scales(n * blocks), zero_points(n * blocks), a(m * k), bias(n), c(m * n + 1, 7.0f);
+    for (float& x : scales) x = 0.01f * normal(random);
+    for (float& x : zero_points) x = static_cast<float>(random() % (1u << bits));
+    for (float& x : a) x = normal(random);
+    for (float& x : bias) x = normal(random);
+    std::vector<std::byte> packed(nbits_packed_size(g.format) + 64);
+    auto* aligned = reinterpret_cast<std::byte*>((reinterpret_cast<uintptr_t>(packed.data()) + 63) & ~uintptr_t{63});
+    nbits_pack(g.format, codes.data(), scales.data(), zero_points.data(), aligned);
+    g.b = aligned;
+    g.m = m;
+    g.a = a.data();
+    g.bias = bias.data();
+    g.c = c.data();
+    g.a_int8 = a_int8;
+    std::vector<std::byte> scratch(nbits_scratch_size(g, 1) + 64);
+    nbits_gemm(g, reinterpret_cast<std::byte*>((reinterpret_cast<uintptr_t>(scratch.data()) + 63) & ~uintptr_t{63}), Parallel());
+    for (size_t i = 0; i < m; ++i)
+      for (size_t j = 0; j < n; ++j) {
+        double sum = bias[j], size = 0;
+        for (size_t x = 0; x < k; ++x) {
+          const size_t at = x / block, within = x % block, per_byte = 8 / static_cast<size_t>(bits);
+          const uint8_t byte = codes[(j * blocks + at) * block_bytes + within / per_byte];
+          const int code = byte >> (within % per_byte * static_cast<size_t>(bits)) & ((1 << bits) - 1);
+          const double zero = zeros ? zero_points[j * blocks + at] : 1 << (bits - 1);
+          const double term = a[i * k + x] * (code - zero) * scales[j * blocks + at];
+          sum += term;
+          size += std::abs(term);
+        }
+        ASSERT_NEAR(c[i * n + j], sum, (a_int8 ? 1e-2 : 2e-6) * size + 1e-6)
+            << bits << " bits, block " << block << ", " << m << "x" << n << "x" << k << " at " << i << "," << j;
+      }
+    ASSERT_EQ(c[m * n], 7.0f);
+  }
+};
+
+TEST_P(NBitsTest, MatchesDoubleArithmetic) {
+  for (const int bits : {2, 4, 8})
+    for (const size_t block : {16, 32, 64, 128})
+      for (const bool zeros : {false, true})
+        for (const bool a_int8 : {false, true})
+          for (const auto& [m, n, k] : {std::array<size_t, 3>{1, 1, 1}, {1, 16, 64}, {1, 35, 100}, {2, 17, 33}, {5, 40, 256}, {9, 3, 130}})
+            check(bits, block, m, n, k, zeros, a_int8);
+}
+
+TEST_P(NBitsTest, TakesNoRows) { check(4, 32, 0, 20, 64, true, false); }
+
+INSTANTIATE_TEST_SUITE_P(AllIsas, NBitsTest, ::testing::Values(Isa::reference, Isa::sse4, Isa::avx2, Isa::avx512),
+                         [](const auto& level) { return std::string(isa_name(level.param)); });
+
+}  // namespace
+}  // namespace linnet
