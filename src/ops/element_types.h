@@ -87,6 +87,13 @@ auto visit_index(DType dtype, F&& f) {
   return f(TypeTag<int64_t>());
 }
 
+// The value in another type of number; one that an integer cannot hold is the caller's to avoid.
+template <class T>
+T rounded(double value) noexcept {
+  if constexpr (std::is_same_v<T, f16> || std::is_same_v<T, bf16>) return T(static_cast<float>(value));
+  else return static_cast<T>(value);
+}
+
 struct Bits128 {
   uint64_t low = 0, high = 0;
 };
