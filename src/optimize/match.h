@@ -1,0 +1,49 @@
+// Small questions that fusion patterns ask of a graph.
+#pragma once
+
+#include <cmath>
+#include <optional>
+
+#include "graph/graph.h"
+
+namespace linnet {
+
+// The only node that uses the value, when the value is no graph output. kNoNode otherwise.
+inline NodeId sole_user(const Graph& graph, ValueId value) {
+  if (value == kNoValue || graph.is_output(value) || graph.uses(value).size() != 1) return kNoNode;
+  return graph.uses(value)[0];
+}
+
+// The node that makes the value when it is of this type, else nullptr.
+inline const Node* made_by(const Graph& graph, ValueId value, std::string_view type, std::string_view domain = "") {
+  const Node* node = graph.producer(value);
+  return node && node->is(type, domain) ? node : nullptr;
+}
+// The same, where nothing else uses the value.
+inline const Node* made_only_for_one(const Graph& graph, ValueId value, std::string_view type, std::string_view domain = "") {
+  return sole_user(graph, value) != kNoNode ? made_by(graph, value, type, domain) : nullptr;
+}
+
+// The number when the value is a float constant of one element.
+inline std::optional<float> scalar(const Graph& graph, ValueId value) {
+  const Tensor* t = graph.constant(value);
+  if (!t || t->count() != 1 || !is_float(t->dtype)) return std::nullopt;
+  return static_cast<float>(number_at(*t, 0));
+}
+inline bool is_scalar(const Graph& graph, ValueId value, double wanted, double tolerance = 1e-4) {
+  const std::optional<float> number = scalar(graph, value);
+  return number && std::fabs(static_cast<double>(*number) - wanted) <= tolerance * std::fabs(wanted);
+}
+
+// For a commutative node: the other input when one of the two satisfies the predicate.
+template <class Predicate>
+ValueId other_input(const Node& node, Predicate&& is_wanted) {
+  if (node.inputs.size() != 2) return kNoValue;
+  if (is_wanted(node.inputs[1])) return node.inputs[0];
+  if (is_wanted(node.inputs[0])) return node.inputs[1];
+  return kNoValue;
+}
+
+inline NodeId node_id(const Graph& graph, ValueId output) { return graph.value(output).producer; }
+
+}  // namespace linnet

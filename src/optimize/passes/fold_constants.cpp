@@ -1,0 +1,62 @@
+// Computes ahead what depends on constants only, and values that shape inference has found out.
+#include "optimize/evaluate.h"
+#include "optimize/optimizer.h"
+
+namespace linnet {
+namespace {
+
+// Integer-only quantised weights stay as they are: an integer kernel wants them, and they are a quarter of the size.
+bool keeps(const Graph& graph, const Node& node) {
+  if (node.op_type != "DequantizeLinear") return false;
+  const Tensor* weights = graph.constant(node.input(0));
+  return weights && weights->count() > 1024;
+}
+
+Result<Tensor> tensor_of(DType dtype, bool scalar, const DimVector& elements) {
+  LINNET_ASSIGN(Tensor tensor, make_tensor(dtype, scalar ? Shape() : Shape{static_cast<int64_t>(elements.size())}));
+  for (size_t i = 0; i < elements.size(); ++i) {
+    if (dtype == DType::i64) tensor.ptr<int64_t>()[i] = elements[i].value();
+    if (dtype == DType::i32) tensor.ptr<int32_t>()[i] = static_cast<int32_t>(elements[i].value());
+  }
+  return tensor;
+}
+
+// The output's elements where inference knows all of them.
+std::optional<Tensor> inferred(const Graph& graph, const PassContext& context, ValueId value) {
+  const DimVector* elements = context.facts.tracked(value);
+  const ValueInfo& info = graph.value(value).info;
+  if (!elements || !elements->known() || (info.dtype != DType::i64 && info.dtype != DType::i32)) return std::nullopt;
+  if (!info.concrete() || info.shape.size() > 1 || info.shape.values().count() != static_cast<int64_t>(elements->size())) return std::nullopt;
+  Result<Tensor> tensor = tensor_of(info.dtype, info.shape.empty(), *elements);
+  if (!tensor.ok()) return std::nullopt;
+  return std::move(*tensor);
+}
+
+}  // namespace
+
+Result<size_t> fold_constants(Graph& graph, PassContext& context) {
+  size_t changes = 0, budget = context.options.fold_bytes;
+  const std::vector<NodeId> order = graph.order();
+  for (const NodeId id : order) {
+    const Node& node = graph.node(id);
+    if (keeps(graph, node)) continue;
+    std::optional<std::vector<Tensor>> outputs;
+    if (node.outputs.size() == 1 && node.outputs[0] != kNoValue) {
+      if (std::optional<Tensor> tensor = inferred(graph, context, node.outputs[0])) outputs.emplace().push_back(std::move(*tensor));
+    }
+    if (!outputs) outputs = evaluate(graph, id, budget);
+    if (!outputs) continue;
+    const std::vector<ValueId> values = node.outputs;
+    graph.remove_node(id);
+    for (size_t o = 0; o < values.size(); ++o) {
+      if (values[o] == kNoValue) continue;
+      const size_t bytes = (*outputs)[o].bytes();
+      budget -= std::min(budget, bytes);
+      graph.set_constant(values[o], std::move((*outputs)[o]));
+    }
+    ++changes;
+  }
+  return changes;
+}
+
+}  // namespace linnet
