@@ -16,7 +16,7 @@ constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 
 BroadcastPlan plan_of(const Sizes& result, const Sizes& a, const Sizes& b) {
   const std::span<const int64_t> shapes[] = {a, b};
-  return plan_broadcast(result, shapes);
+  return plan_broadcast(result, shapes).value();
 }
 
 size_t count_of(const Sizes& shape) {
@@ -188,7 +188,7 @@ TEST(Select, EveryWidthAndPattern) {
     for (const Sizes& x : shapes)
       for (const Sizes& y : shapes) {
         const std::span<const int64_t> spans[] = {c, x, y};
-        const BroadcastPlan plan = plan_broadcast(result, spans);
+        const BroadcastPlan plan = plan_broadcast(result, spans).value();
         const auto condition = std::make_unique<bool[]>(60);
         for (size_t i = 0; i < 60; ++i) condition[i] = i % 3 == 1;
         std::vector<uint64_t> p(120), q(120), dst(120);

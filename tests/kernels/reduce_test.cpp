@@ -27,7 +27,7 @@ const Case kCases[] = {
 ReducePlan plan_of(const Case& c) {
   const auto reduce = std::make_unique<bool[]>(c.shape.size() + 1);
   for (const int axis : c.axes) reduce[static_cast<size_t>(axis)] = true;
-  return plan_reduce(c.shape, std::span<const bool>(reduce.get(), c.shape.size()));
+  return plan_reduce(c.shape, std::span<const bool>(reduce.get(), c.shape.size())).value();
 }
 
 // The numbers behind each output, in order, from the definition.

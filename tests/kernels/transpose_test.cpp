@@ -47,7 +47,7 @@ TEST(Transpose, MatchesTheDefinition) {
         // One byte off: elements need not be aligned.
         std::vector<uint8_t> shifted(src.size() + 1);
         std::copy(src.begin(), src.end(), shifted.begin() + 1);
-        transpose(plan_transpose(c.shape, c.order, width), shifted.data() + 1, dst.data(), Parallel());
+        transpose(plan_transpose(c.shape, c.order, width).value(), shifted.data() + 1, dst.data(), Parallel());
         EXPECT_EQ(dst.back(), 0xee);
         for (size_t o = 0; o < count; ++o) {
           size_t rest = o, from = 0;
@@ -66,11 +66,11 @@ TEST(Transpose, MatchesTheDefinition) {
 
 TEST(Transpose, MergesAxes) {
   const Case attention{{2, 128, 12, 64}, {0, 2, 1, 3}};
-  const TransposePlan plan = plan_transpose(attention.shape, attention.order, 4);
+  const TransposePlan plan = plan_transpose(attention.shape, attention.order, 4).value();
   EXPECT_TRUE(plan.runs);
   EXPECT_EQ(plan.row.size, 64u);
   const Case last{{2, 3, 4, 5}, {0, 2, 3, 1}};
-  const TransposePlan nhwc = plan_transpose(last.shape, last.order, 4);
+  const TransposePlan nhwc = plan_transpose(last.shape, last.order, 4).value();
   EXPECT_EQ(nhwc.row.size, 20u);
   EXPECT_EQ(nhwc.column.size, 3u);
   EXPECT_EQ(nhwc.outer.size(), 1u);

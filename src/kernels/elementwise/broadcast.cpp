@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/inline_vector.h"
+
 namespace linnet {
 namespace {
 
@@ -29,7 +31,7 @@ void seek(const BroadcastPlan& plan, size_t r, BroadcastBlock& block) noexcept {
 
 }  // namespace
 
-BroadcastPlan plan_broadcast(std::span<const int64_t> result, std::span<const std::span<const int64_t>> shapes) {
+std::optional<BroadcastPlan> plan_broadcast(std::span<const int64_t> result, std::span<const std::span<const int64_t>> shapes) {
   BroadcastPlan plan;
   plan.count = 1;
   for (const int64_t size : result) plan.count *= static_cast<size_t>(size);
@@ -53,6 +55,7 @@ BroadcastPlan plan_broadcast(std::span<const int64_t> result, std::span<const st
     }
   }
   if (axes.empty()) axes.push_back({1, {1, 1, 1}});
+  if (axes.size() > plan.outer.capacity() + 2) return std::nullopt;
   plan.column = axes[0];
   if (axes.size() > 1) plan.row = axes[1];
   for (size_t i = axes.size(); i-- > 2;) plan.outer.push_back(axes[i]);

@@ -1,7 +1,7 @@
 // Functions of one number, element by element. `dst` may be `src`; both may be unaligned.
 //
 // float: one SIMD form per function (those without one call the C library). f16 and bf16: through float. double: the C
-// library. Integers: abs, neg, sign and relu only.
+// library. Integers: abs, neg, sign and relu exactly, others in double, truncated and saturated.
 #pragma once
 
 #include <cstddef>
@@ -60,12 +60,12 @@ struct UnaryParams {
   float beta = 0.0f;
 };
 
-// Whether the function takes integers.
+// Whether the function is exact on integers.
 constexpr bool unary_on_integers(UnaryFn fn) noexcept { return fn <= UnaryFn::relu; }
 // The cost of one float, roughly.
 double unary_ns(UnaryFn fn) noexcept;
 
-// T: float, double, f16, bf16, and with unary_on_integers every integer type.
+// T: float, double, f16, bf16, every integer type.
 template <class T>
 void unary(UnaryFn fn, UnaryParams params, const T* src, T* dst, size_t count, const Parallel& parallel) noexcept;
 

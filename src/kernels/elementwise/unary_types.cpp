@@ -1,6 +1,7 @@
 // UnaryFn over whole buffers: every type, and the split over threads.
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 
 #include "kernels/elementwise/half_convert.h"
 #include "kernels/elementwise/unary_reference.h"
@@ -23,8 +24,15 @@ void run_range(UnaryFn fn, UnaryParams params, const T* src, T* dst, size_t coun
   } else if constexpr (std::is_same_v<T, double>) {
     for (size_t i = 0; i < count; ++i)
       dst[i] = unary_reference<double>(fn, static_cast<double>(params.alpha), static_cast<double>(params.beta), src[i]);
-  } else {
+  } else if (unary_on_integers(fn)) {
     for (size_t i = 0; i < count; ++i) dst[i] = unary_reference(fn, src[i]);
+  } else {
+    for (size_t i = 0; i < count; ++i) {
+      const double x = unary_reference<double>(fn, static_cast<double>(params.alpha), static_cast<double>(params.beta), static_cast<double>(src[i]));
+      constexpr double kLeast = static_cast<double>(std::numeric_limits<T>::min());
+      constexpr double kGreatest = static_cast<double>(std::numeric_limits<T>::max());
+      dst[i] = x >= kGreatest ? std::numeric_limits<T>::max() : x > kLeast ? static_cast<T>(x) : x <= kLeast ? std::numeric_limits<T>::min() : T{0};
+    }
   }
 }
 

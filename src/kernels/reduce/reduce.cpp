@@ -96,8 +96,7 @@ HWY_INLINE double reduce_row(const float* src, size_t n, float shift) {
 // Calls visit(row) for the positions along the reduced axes [axis, last).
 template <class Visit>
 HWY_INLINE void for_each_position(const ReducePlan& plan, size_t last, const float* src, Visit& visit) {
-  size_t index[8] = {};
-  if (last > 8) last = 8;  // plans of more are not given to this form
+  size_t index[decltype(plan.reduced)::capacity()] = {};
   for (;;) {
     visit(src);
     size_t axis = last;

@@ -4,10 +4,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
+#include "base/fixed_vector.h"
 #include "base/half.h"
-#include "base/inline_vector.h"
 #include "base/parallel.h"
 
 namespace linnet {
@@ -21,14 +22,15 @@ struct ReduceAxis {
 
 // The axes of a shape in two groups, each from the slowest, neighbours of the same group merged, sizes of 1 left out.
 struct ReducePlan {
-  InlineVector<ReduceAxis, 4> kept;
-  InlineVector<ReduceAxis, 4> reduced;
+  FixedVector<ReduceAxis, 8> kept;
+  FixedVector<ReduceAxis, 8> reduced;
   size_t outputs = 0;    // product of the kept sizes
   size_t per_output = 0;  // product of the reduced sizes
 };
 
 // `reduce[i]` says whether axis i goes. The caller has checked that the sizes' product fits into size_t.
-ReducePlan plan_reduce(std::span<const int64_t> shape, std::span<const bool> reduce);
+// Nothing when more than 8 axes of a group remain after merging.
+std::optional<ReducePlan> plan_reduce(std::span<const int64_t> shape, std::span<const bool> reduce);
 
 // T: float, double, f16, bf16, every integer type. Integer sums and products wrap; integer means truncate; roots and
 // logarithms of integers are computed in double and truncated. max and min return NaN when a NaN is among the numbers.
@@ -36,8 +38,7 @@ ReducePlan plan_reduce(std::span<const int64_t> shape, std::span<const bool> red
 template <class T>
 void reduce(ReduceFn fn, const ReducePlan& plan, const T* src, T* dst, const Parallel& parallel) noexcept;
 
-// The float form of the SIMD instruction sets, for outputs [begin, end): at most 8 reduced axes after merging, and
-// per_output > 0.
+// The float form of the SIMD instruction sets, for outputs [begin, end); per_output > 0.
 void reduce_range(ReduceFn fn, const ReducePlan& plan, const float* src, float* dst, size_t begin, size_t end) noexcept;
 
 // src [outer, n, inner] to indices [outer, inner] of the greatest (least) number, the first or the last of equal ones.

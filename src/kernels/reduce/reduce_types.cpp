@@ -124,7 +124,7 @@ T reduce_one(ReduceFn fn, const ReducePlan& plan, const T* src) noexcept {
 
 }  // namespace
 
-ReducePlan plan_reduce(std::span<const int64_t> shape, std::span<const bool> reduce) {
+std::optional<ReducePlan> plan_reduce(std::span<const int64_t> shape, std::span<const bool> reduce) {
   ReducePlan plan;
   plan.outputs = plan.per_output = 1;
   size_t stride = 1;
@@ -136,6 +136,7 @@ ReducePlan plan_reduce(std::span<const int64_t> shape, std::span<const bool> red
       if (!group.empty() && group.back().stride * group.back().size == stride) {
         group.back().size *= size;
       } else {
+        if (group.size() == group.capacity()) return std::nullopt;
         group.push_back({size, stride});
       }
     }
@@ -152,8 +153,7 @@ void reduce(ReduceFn fn, const ReducePlan& plan, const T* src, T* dst, const Par
   const double ns = (kFloat ? 0.2 : 1.5) * static_cast<double>(plan.per_output) + 5.0;
   parallel.for_range(plan.outputs, grain_for(ns), [&](size_t begin, size_t end, size_t) {
     if constexpr (kFloat) {
-      if (plan.per_output != 0 && plan.reduced.size() <= 8 && current_isa() != Isa::reference)
-        return reduce_range(fn, plan, src, dst, begin, end);
+      if (plan.per_output != 0 && current_isa() != Isa::reference) return reduce_range(fn, plan, src, dst, begin, end);
     }
     for (size_t o = begin; o < end; ++o) dst[o] = reduce_one(fn, plan, src + offset_of<T>(plan, o));
   });

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/inline_vector.h"
+
 namespace linnet {
 namespace {
 
@@ -62,7 +64,7 @@ void transpose_planes(const TransposePlan& plan, const std::byte* src, std::byte
 
 }  // namespace
 
-TransposePlan plan_transpose(std::span<const int64_t> shape, std::span<const size_t> order, size_t element) {
+std::optional<TransposePlan> plan_transpose(std::span<const int64_t> shape, std::span<const size_t> order, size_t element) {
   TransposePlan plan;
   plan.width = element;
   plan.count = 1;
@@ -95,6 +97,7 @@ TransposePlan plan_transpose(std::span<const int64_t> shape, std::span<const siz
       axes.pop_back();
     }
   }
+  if (axes.size() > plan.outer.capacity() + 2) return std::nullopt;
   size_t step = 1;
   for (size_t i = axes.size(); i-- > 0;) {
     axes[i].dst_stride = step;
