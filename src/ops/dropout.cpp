@@ -1,0 +1,80 @@
+// https://onnx.ai/onnx/operators/onnx__Dropout.html
+#include <algorithm>
+
+#include "kernels/elementwise/cast.h"
+#include "ops/float_scratch.h"
+#include "ops/infer_shapes.h"
+#include "ops/op.h"
+#include "ops/type_switch.h"
+
+namespace linnet {
+namespace {
+
+// The input, unless training_mode is given and true. The second output is a mask of what was kept: bool from operator
+// set 10 on, before of the input's type.
+class Dropout final : public Op {
+ public:
+  Status parse(NodeReader& reader) {
+    for (const std::string_view name : {"seed", "is_test", "consumed_inputs", "ratio"}) reader.ignore(name);
+    bool_mask_ = reader.version() >= 10;
+    return {};
+  }
+  Status infer(InferContext& context) const override {
+    LINNET_REQUIRE(is_float(context.dtype(0)), unsupported("cannot take elements of type ", dtype_name(context.dtype(0))));
+    const DType mask = bool_mask_ ? DType::boolean : context.dtype(0);
+    if (context.ranked(0)) {
+      context.set(1, mask, context.shape(0));
+    } else {
+      context.set_unranked(1, mask);
+    }
+    return infer_same_as_input(context);
+  }
+  Status run(RunContext& context) const override {
+    const Tensor& src = context.in(0);
+    Tensor& dst = context.out(0);
+    const Tensor* training = context.maybe(2);
+    const Tensor* ratio_input = context.maybe(1);
+    const double ratio = ratio_input ? number_at(*ratio_input, 0) : 0.5;
+    const bool drop = training && integer_at(*training, 0) != 0 && ratio > 0.0;
+    LINNET_REQUIRE(!drop || (ratio >= 0.0 && ratio < 1.0), invalid_argument("the ratio is ", ratio, " instead of 0 to 1"));
+    if (!drop) {
+      if (dst.data != src.data) copy_elements(src, dst);
+      if (!context.wants(1)) return {};
+      Tensor& mask = context.out(1);
+      if (mask.dtype == DType::boolean) {
+        std::fill_n(mask.ptr<bool>(), mask.count(), true);
+      } else {
+        switch_float(mask.dtype, [&]<class T>(std::type_identity<T>) { std::fill_n(mask.ptr<T>(), mask.count(), T(1.0f)); });
+      }
+      return {};
+    }
+    uint64_t state = context.seed();
+    switch_float(src.dtype, [&]<class T>(std::type_identity<T>) {
+      for (int64_t i = 0; i < src.count(); ++i) {
+        // SplitMix64: https://prng.di.unimi.it/splitmix64.c
+        state += 0x9e3779b97f4a7c15u;
+        uint64_t z = state;
+        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+        z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+        z ^= z >> 31;
+        const bool keep = static_cast<double>(z >> 11) * 0x1p-53 >= ratio;
+        const double x = number_at(src, i);
+        dst.ptr<T>()[i] = T(static_cast<float>(keep ? x / (1.0 - ratio) : 0.0));
+        if (context.wants(1) && bool_mask_) context.out(1).ptr<bool>()[i] = keep;
+      }
+    });
+    return {};
+  }
+  bool can_overwrite(size_t input, size_t output) const override { return input == 0 && output == 0; }
+
+ private:
+  bool bool_mask_ = true;
+};
+
+constexpr OpDef kDefs[] = {{"", "Dropout", 1, 1, 3, 1, 2, create<Dropout>, OpDef::kNonDeterministic}};
+
+}  // namespace
+
+extern const std::span<const OpDef> kDropoutOps = kDefs;
+
+}  // namespace linnet

@@ -1,0 +1,50 @@
+// Float kernels on tensors of other float types: through copies in scratch memory.
+#pragma once
+
+#include "kernels/elementwise/cast.h"
+#include "ops/op.h"
+
+namespace linnet {
+
+inline NumberType number_type(DType type) noexcept { return static_cast<NumberType>(type); }
+
+class FloatScratch {
+ public:
+  // Scratch for one tensor; none for float.
+  static size_t bytes(DType type, const Shape& shape) noexcept {
+    return type == DType::f32 ? 0 : round_up(static_cast<size_t>(shape.count()) * sizeof(float), 64);
+  }
+
+  // Uses the scratch memory from `offset` on.
+  explicit FloatScratch(RunContext& context, size_t offset = 0) noexcept
+      : next_(context.scratch() + offset), parallel_(context.parallel) {}
+
+  // The elements as float.
+  const float* in(const Tensor& tensor) noexcept {
+    if (tensor.dtype == DType::f32) return tensor.ptr<float>();
+    float* copy = take(tensor);
+    cast(number_type(tensor.dtype), tensor.data, NumberType::f32, copy, static_cast<size_t>(tensor.count()), {}, parallel_);
+    return copy;
+  }
+  const float* in(const Tensor* tensor) noexcept { return tensor ? in(*tensor) : nullptr; }
+  // Where a kernel writes the tensor's elements as float, until finish().
+  float* out(Tensor& tensor) noexcept { return tensor.dtype == DType::f32 ? tensor.ptr<float>() : take(tensor); }
+  void finish(Tensor& tensor, const float* elements) noexcept {
+    if (tensor.dtype != DType::f32)
+      cast(NumberType::f32, elements, number_type(tensor.dtype), tensor.data, static_cast<size_t>(tensor.count()), {}, parallel_);
+  }
+
+ private:
+  float* take(const Tensor& tensor) noexcept {
+    float* memory = reinterpret_cast<float*>(next_);
+    next_ += bytes(tensor.dtype, tensor.shape);
+    return memory;
+  }
+  std::byte* next_;
+  const Parallel& parallel_;
+};
+
+// Requests what FloatScratch needs for all inputs and outputs of the node.
+void request_float_scratch(BindContext& context);
+
+}  // namespace linnet
