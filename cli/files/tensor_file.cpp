@@ -1,11 +1,12 @@
 #include "files/tensor_file.h"
 
-#include <fstream>
-
+#include "base/file.h"
+#include "base/mapped_file.h"
 #include "files/image.h"
 #include "files/json_tensor.h"
 #include "files/npy.h"
 #include "files/store_number.h"
+#include "onnx/value_data.h"
 
 namespace linnet::cli {
 namespace {
@@ -23,62 +24,57 @@ Result<Tensor> narrowed(Tensor tensor, DType wanted) {
   return out;
 }
 
-Result<Tensor> parse_tensor(const std::string& bytes, const std::filesystem::path& path, const TensorSpec& spec) {
+std::string_view text_of(const MappedFile& file) {
+  return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
+}
+
+Result<Tensor> parse_tensor(const std::shared_ptr<const MappedFile>& file, const std::filesystem::path& path,
+                            const TensorSpec& spec) {
+  const std::string_view bytes = text_of(*file);
   const std::filesystem::path extension = path.extension();
   if (extension == ".npy") {
     LINNET_ASSIGN(Tensor tensor, parse_npy(bytes));
     return narrowed(std::move(tensor), spec.dtype);
   }
   if (extension == ".json") return parse_json_tensor(bytes, spec);
+  if (extension == ".pb") {
+    LINNET_ASSIGN(onnx::NamedValue value, onnx::decode_value(file->bytes(), onnx::ElementKind::tensor, file));
+    return std::move(value.value.tensor);
+  }
   if (is_image(bytes)) return image_tensor(bytes, spec);
-  return unsupported("neither .npy, .json nor a PNG, JPEG or PNM image");
+  return unsupported("neither .npy, .json, .pb nor a PNG, JPEG or PNM image");
 }
 
 }  // namespace
 
-Result<std::string> read_file(const std::filesystem::path& path) {
-  std::error_code failure;
-  const std::filesystem::file_status status = std::filesystem::status(path, failure);
-  if (!std::filesystem::exists(status)) return error(Code::not_found, path.string(), ": there is no such file");
-  if (std::filesystem::is_directory(status)) return error(Code::io, path.string(), ": is a folder, not a file");
-  std::ifstream file(path, std::ios::binary);
-  std::string bytes;
-  if (std::filesystem::is_regular_file(status)) {
-    bytes.resize(static_cast<size_t>(std::filesystem::file_size(path, failure)));
-    file.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-  } else {  // a pipe has no size
-    bytes.assign(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
-  }
-  if (!file) return error(Code::io, path.string(), ": cannot be read");
-  return bytes;
-}
-
-Status write_file(const std::filesystem::path& path, std::string_view bytes) {
-  std::ofstream file(path, std::ios::binary);
-  file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-  file.close();
-  if (!file) return error(Code::io, path.string(), ": cannot be written");
-  return {};
-}
-
 Result<Tensor> read_tensor_file(const std::filesystem::path& path, const TensorSpec& spec) {
-  LINNET_ASSIGN(const std::string bytes, read_file(path));
-  Result<Tensor> tensor = parse_tensor(bytes, path, spec);
+  LINNET_ASSIGN(const std::shared_ptr<const MappedFile> file, MappedFile::open(path, MappedFile::Mode::copy));
+  Result<Tensor> tensor = parse_tensor(file, path, spec);
   if (!tensor.ok()) return std::move(tensor).status().within(path.string());
   return tensor;
 }
 
 Result<std::vector<NamedTensor>> read_tensor_archive(const std::filesystem::path& path) {
-  LINNET_ASSIGN(const std::string bytes, read_file(path));
-  Result<std::vector<NamedTensor>> tensors = parse_npz(bytes);
+  LINNET_ASSIGN(const std::shared_ptr<const MappedFile> file, MappedFile::open(path, MappedFile::Mode::copy));
+  Result<std::vector<NamedTensor>> tensors = parse_npz(text_of(*file));
   if (!tensors.ok()) return std::move(tensors).status().within(path.string());
   return tensors;
 }
 
-Status write_tensor_file(const std::filesystem::path& path, const Tensor& tensor) {
+Status write_tensor_file(const std::filesystem::path& path, const Tensor& tensor, std::string_view name) {
+  if (path.extension() == ".pb") {
+    LINNET_ASSIGN(const std::vector<std::byte> bytes, onnx::encode_value(tensor, name, onnx::ElementKind::tensor));
+    return write_file(path, bytes);
+  }
   Result<std::string> bytes = path.extension() == ".json" ? json_text(tensor) : npy_bytes(tensor);
   if (!bytes.ok()) return std::move(bytes).status().within(path.string());
-  return write_file(path, *bytes);
+  return write_file(path, std::as_bytes(std::span(*bytes)));
+}
+
+Status write_tensor_archive(const std::filesystem::path& path, const std::vector<NamedTensor>& tensors) {
+  Result<std::string> bytes = npz_bytes(tensors);
+  if (!bytes.ok()) return std::move(bytes).status().within(path.string());
+  return write_file(path, std::as_bytes(std::span(*bytes)));
 }
 
 std::string file_name_of(std::string_view tensor_name) {

@@ -11,18 +11,16 @@
 
 namespace linnet::cli {
 
-Result<std::string> read_file(const std::filesystem::path& path);
-Status write_file(const std::filesystem::path& path, std::string_view bytes);
-
-// One tensor of a .npy, .json, .png, .jpg, .jpeg, .pgm or .ppm file, read as `spec` says. An array whose type NumPy has
+// One tensor of a .npy, .json, .pb (TensorProto), .png, .jpg, .jpeg, .pgm or .ppm file, read as `spec` says. An array whose type NumPy has
 // no name for may come as the wider type that npy_bytes() writes.
 Result<Tensor> read_tensor_file(const std::filesystem::path& path, const TensorSpec& spec);
 
 // The tensors of a .npz archive by name.
 Result<std::vector<NamedTensor>> read_tensor_archive(const std::filesystem::path& path);
 
-// .npy or .json by the name's extension.
-Status write_tensor_file(const std::filesystem::path& path, const Tensor& tensor);
+// .npy, .json or .pb by the path's extension; `name` goes into a .pb.
+Status write_tensor_file(const std::filesystem::path& path, const Tensor& tensor, std::string_view name = {});
+Status write_tensor_archive(const std::filesystem::path& path, const std::vector<NamedTensor>& tensors);
 
 // The name of a tensor as the name of a file: characters other than letters, digits, '.', '_' and '-' become '_'.
 std::string file_name_of(std::string_view tensor_name);

@@ -132,6 +132,19 @@ TEST(Npy, SurvivesDamage) {
   }
 }
 
+TEST(TensorFile, RoundTripsByExtension) {
+  const Tensor tensor = npy("i8_big_endian.npy");
+  for (const char* name : {"t.npy", "t.json", "t.pb"}) {
+    const std::filesystem::path path = std::filesystem::path(testing::TempDir()) / name;
+    ASSERT_TRUE(write_tensor_file(path, tensor, "ids").ok());
+    const Result<Tensor> again = read_tensor_file(path, {"ids", DType::i64, Shape{2, 3, 4}});
+    ASSERT_TRUE(again.ok()) << again.status().message();
+    EXPECT_EQ(*npy_bytes(*again), *npy_bytes(tensor)) << name;
+  }
+  EXPECT_EQ(read_tensor_file("/nowhere/x.npy", {}).status().code(), Code::not_found);
+  EXPECT_EQ(file_name_of("a/b:c d.0-1_é"), "a_b_c_d.0-1___");
+}
+
 TEST(Npz, ReadsStoredAndDeflated) {
   for (const char* name : {"stored.npz", "deflated.npz"}) {
     const Result<std::vector<NamedTensor>> tensors = parse_npz(fixture(name));
