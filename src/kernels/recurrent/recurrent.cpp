@@ -1,0 +1,244 @@
+#include "kernels/recurrent/recurrent.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "base/checked.h"
+#include "kernels/gemm/gemm.h"
+#include "kernels/recurrent/cell.h"
+
+namespace linnet {
+namespace {
+
+constexpr size_t kProductRows = 128;  // of x at a time: enough for a fast product, few enough to stay in the cache
+constexpr size_t kStopSteps = 16;     // between two looks at `stopped`
+
+// Sizes that follow from the arguments, and where everything lies in scratch (in floats).
+struct Layout {
+  size_t blocks, units, stride;  // of hidden units: blocks of 16, padded, and between rows
+  size_t row;                    // of sums
+  bool chunked;
+  size_t chunk;  // steps whose x is multiplied at once
+  size_t bias_x, bias_r, peepholes, h[2], c[2], reset, sums, x_sums, gemm;
+  size_t gemm_bytes;
+  std::optional<size_t> bytes;
+
+  GemmArgs x_product(const RecurrentArgs& a) const {
+    GemmArgs g;
+    g.m = chunk * a.batch;
+    g.n = row;
+    g.k = a.input;
+    g.lda = a.input;
+    g.ldc = row;
+    return g;
+  }
+
+  Layout(const RecurrentArgs& a, size_t threads) {
+    blocks = ceil_div(a.hidden, kUnitBlock);
+    units = blocks * kUnitBlock;
+    stride = units % 1024 == 0 ? units + kUnitBlock : units;  // so that gemm takes rows as they are
+    row = gates_of(a.cell) * units;
+    // A chunk of steps must be a run of rows of x, the same steps for all sequences.
+    chunked = (!a.batch_first || a.batch == 1) && !(a.reverse && a.lengths);
+    chunk = chunked ? std::min(a.steps, std::max<size_t>(1, kProductRows / std::max<size_t>(1, a.batch))) : a.steps;
+    size_t floats = 0;
+    bool fits = true;
+    const auto take = [&](size_t count, size_t rows) {
+      const size_t at = floats;
+      const std::optional<size_t> size = checked_mul(count, rows);
+      const std::optional<size_t> sum = size ? checked_add(floats, *size) : std::nullopt;
+      fits = fits && sum;
+      floats = sum.value_or(0);
+      return at;
+    };
+    bias_x = take(row, 1);
+    bias_r = take(units, 1);
+    peepholes = take(units, 3);
+    for (size_t i = 0; i < 2; ++i) h[i] = take(stride, a.batch);
+    for (size_t i = 0; i < 2; ++i) c[i] = take(stride, a.batch);
+    reset = take(stride, a.batch);
+    sums = take(row, a.batch);
+    const std::optional<size_t> rows = checked_mul(chunk, a.batch);
+    fits = fits && rows;
+    x_sums = take(row, rows.value_or(0));
+    gemm = floats;
+    gemm_bytes = fits ? gemm_scratch_size(x_product(a), threads) : 0;
+    const std::optional<size_t> own = checked_mul(floats, sizeof(float));
+    if (fits && own) bytes = checked_add(*own, gemm_bytes);
+  }
+};
+
+class Run {
+ public:
+  Run(const RecurrentArgs& args, const Parallel& parallel)
+      : a_(args), parallel_(parallel), at_(args, parallel.threads()), scratch_(args.scratch) {}
+
+  void operator()() {
+    prepare();
+    const size_t chunk = std::max<size_t>(1, at_.chunk);
+    for (size_t step = 0; step < a_.steps; ++step) {
+      if (step % kStopSteps == 0 && parallel_.stopped()) return;
+      if (step % chunk == 0) multiply_x(step, std::min(chunk, a_.steps - step));
+      advance(step);
+      now_ ^= 1;
+    }
+    for (size_t b = 0; b < a_.batch; ++b) {
+      if (a_.y_h) std::copy_n(h(now_, b), a_.hidden, a_.y_h + b * a_.last_stride);
+      if (a_.y_c) std::copy_n(c(now_, b), a_.hidden, a_.y_c + b * a_.last_stride);
+    }
+  }
+
+ private:
+  float* h(size_t which, size_t b) const { return scratch_ + at_.h[which] + b * at_.stride; }
+  float* c(size_t which, size_t b) const { return scratch_ + at_.c[which] + b * at_.stride; }
+  size_t length(size_t b) const { return a_.lengths ? static_cast<size_t>(a_.lengths[b]) : a_.steps; }
+
+  void prepare() {
+    std::fill_n(scratch_, at_.sums, 0.0f);
+    const size_t gates = gates_of(a_.cell);
+    const bool apart = a_.cell == CellKind::gru && a_.linear_before_reset;
+    for (size_t gate = 0; a_.bias && gate < gates; ++gate)
+      for (size_t unit = 0; unit < a_.hidden; ++unit) {
+        const float of_w = a_.bias[gate * a_.hidden + unit], of_r = a_.bias[(gates + gate) * a_.hidden + unit];
+        float& sum =
+            scratch_[at_.bias_x + gate_offset(a_.cell, at_.blocks, unit / kUnitBlock, gate) + unit % kUnitBlock];
+        if (apart && gate == 2) {
+          sum = of_w;
+          scratch_[at_.bias_r + unit] = of_r;
+        } else {
+          sum = of_w + of_r;
+        }
+      }
+    for (size_t i = 0; a_.peepholes && i < 3; ++i)
+      std::copy_n(a_.peepholes + i * a_.hidden, a_.hidden, scratch_ + at_.peepholes + i * at_.units);
+    for (size_t b = 0; b < a_.batch; ++b) {
+      if (a_.initial_h) std::copy_n(a_.initial_h + b * a_.initial_stride, a_.hidden, h(0, b));
+      if (a_.initial_c) std::copy_n(a_.initial_c + b * a_.initial_stride, a_.hidden, c(0, b));
+      for (size_t t = length(b); a_.y && t < a_.steps; ++t)
+        std::fill_n(a_.y + t * a_.y_step + b * a_.y_batch, a_.hidden, 0.0f);
+    }
+  }
+
+  void multiply_x(size_t step, size_t count) {
+    GemmArgs g = at_.x_product(a_);
+    g.m = count * a_.batch;
+    first_time_ = !at_.chunked ? 0 : a_.reverse ? a_.steps - step - count : step;
+    g.a = a_.x + first_time_ * a_.batch * a_.input;
+    g.b = a_.w;
+    g.bias = scratch_ + at_.bias_x;
+    g.c = scratch_ + at_.x_sums;
+    g.scratch = scratch_ + at_.gemm;
+    gemm(g, parallel_);
+  }
+
+  // The row of x sums for sequence b at this step.
+  const float* x_row(size_t step, size_t b) const {
+    const size_t t = time(step, b);
+    const size_t row = a_.batch_first && a_.batch > 1 ? b * a_.steps + t : (t - first_time_) * a_.batch + b;
+    return scratch_ + at_.x_sums + row * at_.row;
+  }
+  size_t time(size_t step, size_t b) const { return a_.reverse ? length(b) - 1 - step : step; }
+
+  // sums = rows of `state` times the panels of `gates` gates of blocks [begin, end), which start at `gate`.
+  void multiply_r(size_t state, size_t begin, size_t end, size_t gate, size_t gates) const {
+    const size_t offset = gate_offset(a_.cell, at_.blocks, begin, gate);
+    GemmArgs g;
+    g.m = a_.batch;
+    g.n = (end - begin) * gates * kUnitBlock;
+    g.k = a_.hidden;
+    g.a = scratch_ + state;
+    g.lda = at_.stride;
+    g.b = a_.r + offset * a_.hidden;
+    g.c = scratch_ + at_.sums + offset;
+    g.ldc = at_.row;
+    gemm(g, Parallel());
+  }
+
+  void for_rows(size_t step, size_t begin, size_t end, void (*cell)(const CellRow&) noexcept, bool last) const {
+    CellRow row{};
+    row.args = &a_;
+    row.blocks = at_.blocks;
+    row.begin = begin, row.end = end;
+    row.bias_r = scratch_ + at_.bias_r;
+    row.peepholes = a_.peepholes ? scratch_ + at_.peepholes : nullptr;
+    const size_t unit = begin * kUnitBlock, units = std::min(a_.hidden, end * kUnitBlock) - unit;
+    for (size_t b = 0; b < a_.batch; ++b) {
+      row.h_before = h(now_, b), row.c_before = c(now_, b);
+      row.h = h(now_ ^ 1, b), row.c = c(now_ ^ 1, b);
+      if (step >= length(b)) {
+        std::copy_n(row.h_before + unit, units, row.h + unit);
+        std::copy_n(row.c_before + unit, units, row.c + unit);
+        continue;
+      }
+      row.x = x_row(step, b);
+      row.sums = scratch_ + at_.sums + b * at_.row;
+      row.reset = a_.cell == CellKind::gru && !a_.linear_before_reset ? scratch_ + at_.reset + b * at_.stride : nullptr;
+      cell(row);
+      if (last && a_.y) std::copy_n(row.h + unit, units, a_.y + time(step, b) * a_.y_step + b * a_.y_batch + unit);
+    }
+  }
+
+  void advance(size_t step) {
+    // A thread takes at least so many blocks that they are worth waking it.
+    const double block_ns = static_cast<double>(gates_of(a_.cell) * kUnitBlock * a_.hidden) *
+                            std::max(0.05, 0.02 * static_cast<double>(a_.batch));
+    const size_t grain = ceil_div(grain_for(block_ns), size_t{3});
+    const size_t state = at_.h[now_];
+    if (a_.cell == CellKind::gru) {
+      parallel_.for_range(at_.blocks, grain, [&](size_t begin, size_t end, size_t) {
+        multiply_r(state, begin, end, 0, 2);
+        for_rows(step, begin, end, gru_gates, false);
+        if (!a_.linear_before_reset) return;
+        multiply_r(state, begin, end, 2, 1);
+        for_rows(step, begin, end, gru_cell, true);
+      });
+      if (a_.linear_before_reset) return;
+      parallel_.for_range(at_.blocks, grain, [&](size_t begin, size_t end, size_t) {
+        multiply_r(at_.reset, begin, end, 2, 1);
+        for_rows(step, begin, end, gru_cell, true);
+      });
+      return;
+    }
+    parallel_.for_range(at_.blocks, grain, [&](size_t begin, size_t end, size_t) {
+      multiply_r(state, begin, end, 0, gates_of(a_.cell));
+      for_rows(step, begin, end, a_.cell == CellKind::lstm ? lstm_cell : rnn_cell, true);
+    });
+  }
+
+  const RecurrentArgs& a_;
+  const Parallel& parallel_;
+  const Layout at_;
+  float* const scratch_;
+  size_t now_ = 0;         // which of the two states holds the step before
+  size_t first_time_ = 0;  // of the x sums in memory
+};
+
+}  // namespace
+
+size_t recurrent_packed_size(CellKind cell, size_t hidden, size_t k) noexcept {
+  const auto columns = checked_mul(ceil_div(hidden, kUnitBlock) * kUnitBlock, gates_of(cell));
+  return columns ? packed_b_size(k, *columns) : std::numeric_limits<size_t>::max();
+}
+
+void pack_recurrent(CellKind cell, size_t hidden, size_t k, const float* src, float* dst,
+                    const Parallel& parallel) noexcept {
+  const size_t blocks = ceil_div(hidden, kUnitBlock), gates = gates_of(cell);
+  parallel.for_range(blocks, grain_for(static_cast<double>(gates * k) * 10.0), [&](size_t begin, size_t end, size_t) {
+    for (size_t block = begin; block < end; ++block)
+      for (size_t gate = 0; gate < gates; ++gate) {
+        const size_t unit = block * kUnitBlock;
+        pack_b(src + (gate * hidden + unit) * k, k, std::min(kUnitBlock, hidden - unit), k, true,
+               dst + gate_offset(cell, blocks, block, gate) * k, Parallel());
+      }
+  });
+}
+
+size_t recurrent_scratch_size(const RecurrentArgs& args, size_t threads) noexcept {
+  return Layout(args, threads).bytes.value_or(std::numeric_limits<size_t>::max());
+}
+
+void recurrent(const RecurrentArgs& args, const Parallel& parallel) noexcept {
+  if (args.batch != 0 && args.hidden != 0) Run(args, parallel)();
+}
+
+}  // namespace linnet
