@@ -61,7 +61,7 @@ TEST(Resize, TablesFollowTheStandard) {
       resize_nearest(axes.axes, 4, reinterpret_cast<const std::byte*>(values), reinterpret_cast<std::byte*>(out.data()),
                      reinterpret_cast<const std::byte*>(&outside), Parallel());
     } else {
-      resize_plain(axes.axes, values, out.data(), -9.0f, Parallel());
+      resize_plain(axes.axes, values, out.data(), -9.0f, false, Parallel());
     }
     return out;
   };
@@ -130,7 +130,7 @@ TEST(Resize, WeightsSumToOneAndStayInside) {
 void check_separable(const Axes& axes) {
   const std::vector<float> src = noise(axes.src_count());
   std::vector<float> want(axes.dst_count());
-  resize_plain(axes.axes, src.data(), want.data(), 0.0f, Parallel());
+  resize_plain(axes.axes, src.data(), want.data(), 0.0f, false, Parallel());
   for_each_isa([&] {
     std::vector<float> got(want.size(), std::numeric_limits<float>::quiet_NaN());
     std::vector<std::byte> scratch(resize_scratch_size(axes.axes, 1) + 64);
@@ -178,15 +178,17 @@ TEST(Resize, NearestMovesElementsOfAnyWidth) {
   }
 }
 
-TEST(Resize, IntegersTruncateAndSaturate) {
+TEST(Resize, IntegersTruncateOrRoundAndSaturate) {
   ResizeSpec spec{ResizeMode::cubic};
   Axes axes;
   axes.resize(spec, 4, 8);
   const uint8_t src[4] = {0, 255, 255, 0};
   uint8_t dst[8];
-  resize_plain(axes.axes, src, dst, 0.0f, Parallel());
+  resize_plain(axes.axes, src, dst, 0.0f, false, Parallel());
   // -26.89, 57.77, 197.22, 290.85 and their mirror image
   EXPECT_EQ(std::vector<uint8_t>(dst, dst + 8), (std::vector<uint8_t>{0, 57, 197, 255, 255, 197, 57, 0}));
+  resize_plain(axes.axes, src, dst, 0.0f, true, Parallel());
+  EXPECT_EQ(std::vector<uint8_t>(dst, dst + 8), (std::vector<uint8_t>{0, 58, 197, 255, 255, 197, 58, 0}));
 }
 
 }  // namespace

@@ -71,10 +71,10 @@ size_t resize_scratch_size(std::span<const ResizeAxis> axes, size_t threads) noe
 void resize_separable(std::span<const ResizeAxis> axes, const float* src, float* dst, std::byte* scratch,
                       const Parallel& parallel) noexcept;
 
-// Weighted tables on any type: float, double, f16, bf16 and the integers of 8 to 64 bits, which are truncated. The plain
-// form and the oracle of the tests.
+// Weighted tables on any type: float, double, f16, bf16 and the integers of 8 to 64 bits, which saturate and are
+// truncated or rounded (halves away from zero). The plain form and the oracle of the tests.
 template <class T>
-void resize_plain(std::span<const ResizeAxis> axes, const T* src, T* dst, float outside,
+void resize_plain(std::span<const ResizeAxis> axes, const T* src, T* dst, float outside, bool rounds,
                   const Parallel& parallel) noexcept;
 
 }  // namespace linnet

@@ -9,11 +9,12 @@
 namespace linnet {
 namespace {
 
-// Integers are truncated towards zero and saturate; not a number becomes zero.
+// Integers saturate; not a number becomes zero.
 template <class T, class Sum>
-T rounded(Sum value) noexcept {
+T converted(Sum value, bool rounds) noexcept {
   if constexpr (std::is_integral_v<T>) {
     if (std::isnan(value)) return T(0);
+    if (rounds) value = std::round(value);
     if (value <= static_cast<Sum>(std::numeric_limits<T>::lowest())) return std::numeric_limits<T>::lowest();
     if (value >= static_cast<Sum>(std::numeric_limits<T>::max())) return std::numeric_limits<T>::max();
   }
@@ -23,7 +24,7 @@ T rounded(Sum value) noexcept {
 }  // namespace
 
 template <class T>
-void resize_plain(std::span<const ResizeAxis> axes, const T* src, T* dst, float outside,
+void resize_plain(std::span<const ResizeAxis> axes, const T* src, T* dst, float outside, bool rounds,
                   const Parallel& parallel) noexcept {
   using Sum = std::conditional_t<std::is_same_v<T, double> || (std::is_integral_v<T> && sizeof(T) >= 4), double, float>;
   const size_t rank = axes.size();
@@ -57,13 +58,13 @@ void resize_plain(std::span<const ResizeAxis> axes, const T* src, T* dst, float 
         }
         if (weight != Sum(0)) sum += weight * static_cast<Sum>(src[at]);
       }
-      dst[item] = is_outside ? rounded<T>(static_cast<Sum>(outside)) : rounded<T>(sum);
+      dst[item] = converted<T>(is_outside ? static_cast<Sum>(outside) : sum, rounds);
     }
   });
 }
 
 #define LINNET_RESIZE(T) \
-  template void resize_plain(std::span<const ResizeAxis>, const T*, T*, float, const Parallel&) noexcept;
+  template void resize_plain(std::span<const ResizeAxis>, const T*, T*, float, bool, const Parallel&) noexcept;
 LINNET_RESIZE(float)
 LINNET_RESIZE(double)
 LINNET_RESIZE(f16)
