@@ -7,7 +7,7 @@
 
 #include "kernels/conv/conv.h"
 #include "ops/fused_activation.h"
-#include "ops/window.h"
+#include "ops/sliding_window.h"
 
 namespace linnet {
 

@@ -6,7 +6,7 @@
 
 #include "kernels/spatial_layout.h"
 #include "ops/infer_shapes.h"
-#include "ops/window.h"
+#include "ops/sliding_window.h"
 
 namespace linnet {
 namespace {
