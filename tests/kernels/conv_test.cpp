@@ -52,7 +52,11 @@ void set_dst(ConvGeometry& g, bool odd) {
 std::vector<float> run(const Case& c, const std::vector<float>& src, const std::vector<float>& weights,
                        const std::vector<float>& bias, const std::vector<float>& residual, const Parallel& parallel) {
   std::vector<float> packed(conv_packed_size(c.g), std::nanf(""));
-  conv_pack(c.g, weights.data(), packed.data(), parallel);
+  ConvGeometry weight_geometry = c.g;  // packed before any shape or padding is known
+  weight_geometry.batch = 0;
+  weight_geometry.src = weight_geometry.dst = {0, 0, 0};
+  weight_geometry.pad = {};
+  conv_pack(weight_geometry, weights.data(), packed.data(), parallel);
   std::vector<std::byte> scratch(conv_scratch_size(c.g) * parallel.threads() + 64, std::byte{0xff});
   std::byte* aligned = scratch.data() + (64 - reinterpret_cast<uintptr_t>(scratch.data()) % 64) % 64;
   std::vector<float> dst(c.g.batch * c.g.filters * positions_of(c.g.dst), std::nanf(""));

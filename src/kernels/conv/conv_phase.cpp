@@ -16,12 +16,14 @@ ConvAxisPhase transposed_axis(const ConvGeometry& g, size_t a, size_t residue) n
   const ptrdiff_t stride = static_cast<ptrdiff_t>(g.stride[a]);
   const ptrdiff_t dilation = static_cast<ptrdiff_t>(g.dilation[a]);
   ConvAxisPhase axis;
-  axis.first = residue;
+  // Counted with the padding, so that the taps of a phase do not depend on it.
+  const ptrdiff_t first = (static_cast<ptrdiff_t>(residue) - g.pad[a]) % stride;
+  axis.first = static_cast<size_t>(first < 0 ? first + stride : first);
   axis.step = g.stride[a];
-  axis.count = residue < g.dst[a] ? ceil_div(g.dst[a] - residue, g.stride[a]) : 0;
+  axis.count = axis.first < g.dst[a] ? ceil_div(g.dst[a] - axis.first, g.stride[a]) : 0;
   axis.tap_step = g.stride[a] / std::gcd(g.stride[a], g.dilation[a]);
   axis.taps = 0;
-  const ptrdiff_t at = static_cast<ptrdiff_t>(residue) + g.pad[a];
+  const ptrdiff_t at = static_cast<ptrdiff_t>(axis.first) + g.pad[a];
   const size_t period = std::min(axis.tap_step, g.kernel[a]);
   for (size_t k = 0; k < period; ++k) {
     const ptrdiff_t distance = at - static_cast<ptrdiff_t>(k) * dilation;

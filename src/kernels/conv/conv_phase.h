@@ -1,6 +1,6 @@
 // The convolution as the kernels see it: output positions at a regular step, and for each axis a progression of taps.
-// An ordinary convolution has one phase. A transposed one has a phase for each residue of the output position modulo
-// the stride; a phase reads the input at step 1 through those taps that fall on its residue.
+// An ordinary convolution has one phase. A transposed one has a phase for each residue of the output position (plus
+// padding) modulo the stride; a phase reads the input at step 1 through those taps that fall on its residue.
 #pragma once
 
 #include "kernels/conv/conv.h"
