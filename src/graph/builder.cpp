@@ -16,6 +16,8 @@ using Opsets = std::map<std::string, int, std::less<>>;
 // Functions that call functions may multiply; this many nodes inlined is more than any model needs.
 constexpr size_t kMaxInlinedNodes = size_t{1} << 18;
 constexpr int kMaxDepth = 128;
+// Before it, all initializers had to be listed as inputs and were constants none the less.
+constexpr int64_t kOverridableIrVersion = 4;
 
 std::string_view plain_domain(std::string_view domain) noexcept { return domain == "ai.onnx" ? "" : domain; }
 
@@ -139,8 +141,10 @@ class Builder {
       const std::string name(input.name);
       if (const auto constant = scope.names.find(input.name); constant != scope.names.end()) {
         LINNET_REQUIRE(graph.constant(constant->second), invalid_model("the input '", name, "' is listed twice"));
-        graph.overridable.push_back({name, constant->second});
-        if (at_top(scope)) overridable_.insert(constant->second);
+        if (at_top(scope) && model_.ir_version >= kOverridableIrVersion) {
+          graph.overridable.push_back({name, constant->second});
+          overridable_.insert(constant->second);
+        }
         continue;
       }
       ValueInfo info;

@@ -1,0 +1,240 @@
+#include "graph/export.h"
+
+#include <algorithm>
+#include <set>
+#include <unordered_map>
+
+#include "onnx/tensor_data.h"
+
+namespace linnet {
+namespace {
+
+using onnx::AttributeType;
+
+constexpr int64_t kIrVersion = 10;
+
+class Exporter {
+ public:
+  explicit Exporter(const SymbolTable& symbols) : symbols_(symbols) {}
+
+  onnx::Model run(const Graph& graph) {
+    model_.ir_version = kIrVersion;
+    model_.producer_name = "linnet";
+    for (const auto& [domain, version] : graph.opsets) opsets_[domain] = version;
+    Scope scope{graph, nullptr, {}, {}};
+    for (const GraphPort& port : graph.overridable) take(scope, port.value, port.name);
+    take_ports(scope);
+    onnx::Graph exported = convert(scope);
+    for (const GraphPort& port : graph.overridable) exported.input.push_back(value_info(scope, port.value));
+    model_.graph = std::move(exported);
+    for (const auto& [domain, version] : opsets_) model_.opset_import.push_back({keep(domain), version});
+    return std::move(model_);
+  }
+
+ private:
+  struct Scope {
+    const Graph& graph;
+    const Scope* around;
+    std::unordered_map<ValueId, std::string_view> names;
+    std::unordered_map<const Tensor*, std::string_view> constants;
+  };
+
+  std::string_view keep(std::string_view text) { return model_.keep(std::string(text)); }
+
+  void take(Scope& scope, ValueId value, const std::string& name) {
+    scope.names.emplace(value, keep(name));
+    used_.insert(name);
+  }
+
+  // Names of inputs and outputs stay, unless a value that a body captures has one: operators may look for them there too.
+  void take_ports(Scope& scope) {
+    std::set<std::string_view> captured;
+    for (const ValueId value : scope.graph.captures)
+      if (value != kNoValue) captured.insert(scope.names.at(value));
+    for (const auto* ports : {&scope.graph.inputs, &scope.graph.outputs}) {
+      for (const GraphPort& port : *ports) {
+        if (!port.name.empty() && !captured.contains(port.name) && !scope.names.contains(port.value)) take(scope, port.value, port.name);
+        used_.insert(port.name);
+      }
+    }
+  }
+
+  // The name of a value; the first time, its own when no other value has that.
+  std::string_view name_of(Scope& scope, ValueId value) {
+    if (value == kNoValue) return keep("");
+    if (const auto known = scope.names.find(value); known != scope.names.end()) return known->second;
+    const std::string& own = scope.graph.value(value).name;
+    std::string name = own.empty() ? "value" : own;
+    for (size_t i = 1; !used_.insert(name).second; ++i) name = concat(own.empty() ? "value" : own, "_", i);
+    return scope.names.emplace(value, keep(name)).first->second;
+  }
+
+  onnx::Graph convert(Scope& scope) {
+    const Graph& graph = scope.graph;
+    onnx::Graph out;
+    out.name = keep(graph.name.empty() ? "graph" : graph.name);
+    for (const GraphPort& port : graph.inputs) out.input.push_back(value_info(scope, port.value));
+    add_initializers(scope, out);
+    for (const NodeId id : graph.order()) {
+      const Node& node = graph.node(id);
+      out.node.push_back(convert(scope, node));
+      for (const ValueId value : node.outputs)
+        if (value != kNoValue && graph.value(value).info.dtype != DType::undefined && !graph.is_output(value))
+          out.value_info.push_back(value_info(scope, value));
+    }
+    for (const GraphPort& port : graph.outputs) out.output.push_back(output(scope, port, out));
+    return out;
+  }
+
+  // A value that has another name already, because it is an input or two outputs, is copied.
+  onnx::ValueInfo output(Scope& scope, const GraphPort& port, onnx::Graph& out) {
+    onnx::ValueInfo info = value_info(scope, port.value);
+    if (scope.around || info.name == port.name) return info;
+    onnx::Node copy;
+    copy.op_type = "Identity";
+    copy.input = {info.name};
+    copy.output = {keep(port.name)};
+    info.name = copy.output[0];
+    out.node.push_back(std::move(copy));
+    return info;
+  }
+
+  void add_initializers(Scope& scope, onnx::Graph& out) {
+    for (ValueId value = 0; value < scope.graph.value_count(); ++value) {
+      const Tensor* constant = scope.graph.constant(value);
+      const bool named = scope.names.contains(value);
+      if (!constant || (!named && scope.graph.use_count(value) == 0)) continue;
+      if (const std::string_view shared = named ? std::string_view() : find_constant(scope.around, constant); shared.data()) {
+        scope.names.emplace(value, shared);
+        continue;
+      }
+      const std::string_view name = name_of(scope, value);
+      scope.constants.emplace(constant, name);
+      out.initializer.push_back(onnx::from_tensor(*constant, name));
+    }
+  }
+
+  static std::string_view find_constant(const Scope* scope, const Tensor* constant) {
+    for (; scope; scope = scope->around)
+      if (const auto found = scope->constants.find(constant); found != scope->constants.end()) return found->second;
+    return {};
+  }
+
+  // ---- nodes
+
+  onnx::Node convert(Scope& scope, const Node& node) {
+    onnx::Node out;
+    out.name = keep(node.name);
+    out.op_type = keep(node.op_type);
+    if (!node.domain.empty()) out.domain = keep(node.domain);
+    for (const ValueId value : node.inputs) out.input.push_back(name_of(scope, value));
+    for (const ValueId value : node.outputs) out.output.push_back(name_of(scope, value));
+    for (const Attribute& attribute : node.attributes) {
+      out.attribute.emplace_back();
+      out.attribute.back().name = keep(attribute.name);
+      std::visit([&](const auto& data) { set(scope, node, out.attribute.back(), data); }, attribute.data);
+    }
+    int64_t& version = opsets_[node.domain];
+    version = std::max<int64_t>(version, node.version);
+    return out;
+  }
+
+  std::vector<std::string_view> keep_all(const std::vector<std::string>& texts) {
+    std::vector<std::string_view> kept;
+    for (const std::string& text : texts) kept.push_back(keep(text));
+    return kept;
+  }
+
+  template <class T>
+  void set(Scope& scope, const Node& node, onnx::Attribute& out, const T& data) {
+    if constexpr (std::is_same_v<T, int64_t>) {
+      out.type = AttributeType::integer;
+      out.i = data;
+    } else if constexpr (std::is_same_v<T, float>) {
+      out.type = AttributeType::real;
+      out.f = data;
+    } else if constexpr (std::is_same_v<T, std::string>) {
+      out.type = AttributeType::string;
+      out.s = keep(data);
+    } else if constexpr (std::is_same_v<T, std::vector<int64_t>>) {
+      out.type = AttributeType::integers;
+      out.ints = data;
+    } else if constexpr (std::is_same_v<T, std::vector<float>>) {
+      out.type = AttributeType::reals;
+      out.floats = data;
+    } else if constexpr (std::is_same_v<T, std::vector<std::string>>) {
+      out.type = AttributeType::strings;
+      out.strings = keep_all(data);
+    } else if constexpr (std::is_same_v<T, Tensor>) {
+      out.type = AttributeType::tensor;
+      out.t = std::make_unique<onnx::Tensor>(onnx::from_tensor(data, {}));
+    } else if constexpr (std::is_same_v<T, std::vector<Tensor>>) {
+      out.type = AttributeType::tensors;
+      for (const Tensor& tensor : data) out.tensors.push_back(onnx::from_tensor(tensor, {}));
+    } else if constexpr (std::is_same_v<T, std::shared_ptr<Graph>>) {
+      out.type = AttributeType::graph;
+      out.g = std::make_unique<onnx::Graph>(body(scope, node, *data));
+    } else if constexpr (std::is_same_v<T, std::vector<std::shared_ptr<Graph>>>) {
+      out.type = AttributeType::graphs;
+      for (const std::shared_ptr<Graph>& graph : data) out.graphs.push_back(body(scope, node, *graph));
+    } else {
+      out.type = AttributeType::type_proto;
+      out.tp = std::make_unique<onnx::Type>(type_of(data));
+    }
+  }
+
+  // What the body captures has the names of the graph around it.
+  onnx::Graph body(Scope& around, const Node& node, const Graph& graph) {
+    Scope scope{graph, &around, {}, {}};
+    for (size_t i = 0; i < graph.captures.size(); ++i)
+      if (graph.captures[i] != kNoValue) scope.names.emplace(graph.captures[i], name_of(around, node.captures[i]));
+    take_ports(scope);
+    return convert(scope);
+  }
+
+  // ---- types
+
+  onnx::ValueInfo value_info(Scope& scope, ValueId value) {
+    onnx::ValueInfo out;
+    out.name = name_of(scope, value);
+    const ValueInfo& info = scope.graph.value(value).info;
+    if (info.dtype != DType::undefined || info.kind != ValueKind::tensor) out.type = type_of(info);
+    return out;
+  }
+
+  onnx::Type type_of(const ValueInfo& info) {
+    onnx::Type type;
+    const auto element = [&] { return std::make_unique<onnx::Type>(type_of(info.element ? *info.element : ValueInfo::tensor(info.dtype))); };
+    switch (info.kind) {
+      case ValueKind::sequence: type.sequence_type.emplace().elem_type = element(); break;
+      case ValueKind::optional: type.optional_type.emplace().elem_type = element(); break;
+      case ValueKind::map:
+        type.map_type.emplace().key_type = static_cast<int32_t>(info.key);
+        type.map_type->value_type = element();
+        break;
+      case ValueKind::tensor: {
+        onnx::TensorType& tensor = type.tensor_type.emplace();
+        tensor.elem_type = static_cast<int32_t>(info.dtype);
+        if (!info.ranked) break;
+        tensor.shape.emplace();
+        for (const Dim& dim : info.shape) {
+          onnx::Dimension& out = tensor.shape->dim.emplace_back();
+          if (dim.known()) out.dim_value = dim.value();
+          else if (!dim.unknown()) out.dim_param = keep(symbols_.to_string(dim));
+        }
+      }
+    }
+    return type;
+  }
+
+  const SymbolTable& symbols_;
+  onnx::Model model_;
+  std::set<std::string, std::less<>> used_;
+  std::map<std::string, int64_t> opsets_;
+};
+
+}  // namespace
+
+onnx::Model export_model(const Graph& graph, const SymbolTable& symbols) { return Exporter(symbols).run(graph); }
+
+}  // namespace linnet
