@@ -1,4 +1,5 @@
-// Products of matrices, with what fuses into them.
+// Products of matrices, with what fuses into them. linnet.FusedMatMul is what passes make of a product by a constant matrix:
+// y = activation(alpha a b + bias + residual), bias a row, residual of y's shape, transB and alpha as Gemm has them.
 // https://onnx.ai/onnx/operators/onnx__MatMul.html, ...Gemm; com.microsoft: FusedMatMul, TransposeMatMul, FusedGemm,
 // https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md
 #include <algorithm>
@@ -24,6 +25,7 @@ struct Bound {
 };
 
 constexpr size_t kC = 2;
+constexpr size_t kResidual = 3;
 
 class Product final : public Op {
  public:
@@ -35,6 +37,10 @@ class Product final : public Op {
     form_a_.transposed = reader.flag("transA", false);
     form_b_.transposed = reader.flag("transB", false);
     if (gemm) beta_ = reader.number("beta", 1.0f);
+    if (reader.domain() == "linnet") {
+      LINNET_ASSIGN(activation_, parse_fused_activation(reader));
+      return {};
+    }
     if (reader.op_type() == "FusedMatMul") {
       form_a_.rows_first = reader.flag("transBatchA", false);
       form_b_.rows_first = reader.flag("transBatchB", false);
@@ -65,6 +71,12 @@ class Product final : public Op {
         LINNET_REQUIRE(context.shape(i).size() == 2, invalid_argument("input ", i, " has rank ", context.shape(i).size(), ", not 2"));
     LINNET_ASSIGN(SymShape shape, matrix_product_shape(context.shape(0), context.shape(1), form_a_, form_b_, context.symbols()));
     if (context.has(kC) && context.ranked(kC)) LINNET_TRY(check_c(context.shape(kC), shape));
+    if (context.has(kResidual)) {
+      LINNET_REQUIRE(type == DType::f32 && context.ranked(1) && context.shape(1).size() == 2 && !form_a_.transposed,
+                     unsupported("a residual can be fused with a float product by one matrix only"));
+      LINNET_REQUIRE(!context.ranked(kResidual) || !context.shape(kResidual).known() || !shape.known() || context.shape(kResidual) == shape,
+                     invalid_argument("the residual is not of the product's shape"));
+    }
     context.set(0, type, std::move(shape));
     return {};
   }
@@ -136,6 +148,8 @@ class Product final : public Op {
     return {};
   }
 
+  bool can_overwrite(size_t input, size_t) const override { return input == kResidual; }
+
   Status run(RunContext& context) const override {
     switch (context.out(0).dtype) {
       case DType::f32: return run_float(context);
@@ -205,7 +219,8 @@ class Product final : public Op {
     }
   }
 
-  void multiply(const Bound& bound, const float* a, const float* b, const float* c, float* y, float* scratch, const Parallel& parallel) const {
+  void multiply(const Bound& bound, const float* a, const float* b, const float* c, const float* residual, float* y, float* scratch,
+                const Parallel& parallel) const {
     const MatrixProduct& p = bound.product;
     GemmArgs g = arguments(bound);
     g.scratch = scratch;
@@ -224,6 +239,10 @@ class Product final : public Op {
       for (size_t i = 0; i < p.m; ++i) std::fill_n(y + i * p.n, p.n, c[i * bound.c_row]);
       g.ld_addend = p.n;
       g.beta = beta_;
+    }
+    if (residual) {  // one matrix: merge_rows has left no batch
+      g.addend = residual;
+      g.ld_addend = p.n;
     }
     const size_t outer = p.axes > 2 ? p.axes - 2 : 0;
     for_batches(p, outer, 0, 0, 0, [&](size_t at_a, size_t at_b, size_t at_c) {
@@ -248,8 +267,9 @@ class Product final : public Op {
   Status run_float(RunContext& context) const {
     const Bound& bound = context.state<Bound>();
     const Tensor* c = context.maybe(kC);
+    const Tensor* residual = context.maybe(kResidual);
     multiply(bound, context.in(0).ptr<float>(), packed_b_ ? packed_b_ : context.in(1).ptr<float>(),
-             c ? c->ptr<float>() : nullptr, context.out(0).ptr<float>(), reinterpret_cast<float*>(context.scratch()), context.parallel);
+             c ? c->ptr<float>() : nullptr, residual ? residual->ptr<float>() : nullptr, context.out(0).ptr<float>(), reinterpret_cast<float*>(context.scratch()), context.parallel);
     return {};
   }
 
@@ -261,7 +281,7 @@ class Product final : public Op {
     if (!packed_b_) widen(context.in(1), scratch + bound.b, context.parallel);
     const Tensor* c = context.maybe(kC);
     if (c) widen(*c, scratch + bound.c, context.parallel);
-    multiply(bound, scratch + bound.a, packed_b_ ? packed_b_ : scratch + bound.b, c ? scratch + bound.c : nullptr, y,
+    multiply(bound, scratch + bound.a, packed_b_ ? packed_b_ : scratch + bound.b, c ? scratch + bound.c : nullptr, nullptr, y,
              scratch + bound.gemm, context.parallel);
     Tensor& out = context.out(0);
     const size_t count = static_cast<size_t>(out.count());
@@ -326,6 +346,7 @@ constexpr OpDef kDefs[] = {
     {"com.microsoft", "FusedMatMul", 1, 2, 2, 1, 1, create<Product>},
     {"com.microsoft", "TransposeMatMul", 1, 2, 2, 1, 1, create<Product>},
     {"com.microsoft", "FusedGemm", 1, 2, 3, 1, 1, create<Product>},
+    {"linnet", "FusedMatMul", 1, 2, 4, 1, 1, create<Product>},
 };
 
 }  // namespace

@@ -1,0 +1,63 @@
+// Conv, then a sum with a value of its shape, then an activation: one FusedConv.
+// https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.FusedConv
+#include "optimize/activations.h"
+#include "optimize/match.h"
+#include "optimize/optimizer.h"
+
+namespace linnet {
+namespace {
+
+bool same_known_shape(const ValueInfo& a, const ValueInfo& b) {
+  return a.ranked && b.ranked && a.dtype == b.dtype && a.shape.size() == b.shape.size() && a.shape == b.shape;
+}
+
+// Conv a + conv b: the later one takes the sum, so that its addend is there.
+bool is_later(const std::vector<size_t>& position, const Graph& graph, NodeId id, ValueId other) {
+  const NodeId producer = graph.value(other).producer;
+  return producer == kNoNode || position[producer] < position[id];
+}
+
+}  // namespace
+
+Result<size_t> fuse_conv_activation(Graph& graph, PassContext&) {
+  size_t changes = 0;
+  const std::vector<NodeId> order = graph.order();
+  std::vector<size_t> position(graph.node_count(), 0);
+  for (size_t i = 0; i < order.size(); ++i) position[order[i]] = i;
+  for (const NodeId id : order) {
+    if (!graph.alive(id) || !graph.node(id).is("Conv")) continue;
+    const Tensor* weights = graph.constant(graph.node(id).input(1));
+    if (!weights || weights->dtype != DType::f32) continue;
+    Node fused = graph.node(id);
+    fused.domain = "com.microsoft";
+    fused.op_type = "FusedConv";
+    fused.version = 1;
+    std::vector<NodeId> chain = {id};  // what becomes one node
+    NodeId user = sole_user(graph, graph.node(id).outputs[0]);
+    if (user != kNoNode && graph.node(user).is("Add")) {
+      const ValueId out = graph.node(id).outputs[0];
+      const ValueId other = other_input(graph.node(user), [&](ValueId v) { return v == out; });
+      if (other != kNoValue && other != out && !graph.constant(other) && is_later(position, graph, id, other) &&
+          same_known_shape(graph.value(out).info, graph.value(other).info)) {
+        fused.inputs.resize(4, kNoValue);
+        fused.inputs[3] = other;
+        chain.push_back(user);
+        user = sole_user(graph, graph.node(user).outputs[0]);
+      }
+    }
+    if (user != kNoNode && graph.node(user).input(0) == graph.node(chain.back()).outputs[0]) {
+      if (const std::optional<FusedActivation> activation = as_activation(graph, graph.node(user))) {
+        activation->apply(fused);
+        chain.push_back(user);
+      }
+    }
+    if (chain.size() == 1) continue;
+    fused.outputs = graph.node(chain.back()).outputs;
+    for (const NodeId part : chain) graph.remove_node(part);
+    graph.add_node(std::move(fused));
+    ++changes;
+  }
+  return changes;
+}
+
+}  // namespace linnet

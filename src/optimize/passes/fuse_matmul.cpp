@@ -1,0 +1,102 @@
+// What stands behind a product by a constant matrix goes into it: a bias, an activation, a residual.
+#include "optimize/activations.h"
+#include "optimize/match.h"
+#include "optimize/optimizer.h"
+
+namespace linnet {
+namespace {
+
+bool is_float_matrix(const Graph& graph, ValueId value) {
+  const Tensor* t = graph.constant(value);
+  return t && t->dtype == DType::f32 && t->shape.rank() == 2;
+}
+
+// A row that is added to each row of the product.
+bool is_bias(const Graph& graph, ValueId value, int64_t columns) {
+  const Tensor* t = graph.constant(value);
+  if (!t || t->dtype != DType::f32 || t->shape.empty() || t->shape.back() != columns) return false;
+  return t->count() == columns;
+}
+
+// The product as linnet.FusedMatMul; nothing when it is none by a constant matrix.
+std::optional<Node> as_fused(const Graph& graph, const Node& node) {
+  const bool gemm = node.is("Gemm");
+  if (!gemm && !node.is("MatMul")) return std::nullopt;
+  if (!is_float_matrix(graph, node.input(1))) return std::nullopt;
+  if (gemm && (node.int_or("transA", 0) != 0 || node.float_or("beta", 1.0f) != 1.0f)) return std::nullopt;
+  const ValueInfo& a = graph.value(node.inputs[0]).info;
+  if (!a.ranked || a.shape.size() < 2) return std::nullopt;
+  const int64_t columns = graph.constant(node.inputs[1])->shape[gemm && node.int_or("transB", 0) != 0 ? 0 : 1];
+  if (gemm && node.input(2) != kNoValue && !is_bias(graph, node.input(2), columns)) return std::nullopt;
+  Node fused = node;
+  fused.domain = "linnet";
+  fused.op_type = "FusedMatMul";
+  fused.version = 1;
+  fused.erase("beta");
+  fused.erase("transA");
+  return fused;
+}
+
+ValueId flat_bias(Graph& graph, ValueId value) {
+  const Tensor& t = *graph.constant(value);
+  if (t.shape.rank() == 1) return value;
+  Tensor flat = t;
+  flat.shape = Shape{t.count()};
+  return graph.add_constant(graph.value(value).name, std::move(flat));
+}
+
+}  // namespace
+
+Result<size_t> fuse_matmul(Graph& graph, PassContext&) {
+  size_t changes = 0;
+  const std::vector<NodeId> order = graph.order();
+  std::vector<size_t> position(graph.node_count(), 0);
+  for (size_t i = 0; i < order.size(); ++i) position[order[i]] = i;
+  for (const NodeId id : order) {
+    if (!graph.alive(id)) continue;
+    std::optional<Node> fused = as_fused(graph, graph.node(id));
+    if (!fused) continue;
+    const ValueInfo product = graph.value(graph.node(id).outputs[0]).info;
+    if (!product.ranked || !product.shape.back().known()) continue;
+    std::vector<NodeId> chain = {id};
+    const auto next = [&]() { return sole_user(graph, graph.node(chain.back()).outputs[0]); };
+    const auto addend = [&](NodeId user) {
+      const ValueId out = graph.node(chain.back()).outputs[0];
+      if (user == kNoNode || !graph.node(user).is("Add")) return kNoValue;
+      const ValueId other = other_input(graph.node(user), [&](ValueId v) { return v == out; });
+      return other == out ? kNoValue : other;
+    };
+    NodeId user = next();
+    if (ValueId bias = addend(user); fused->input(2) == kNoValue && bias != kNoValue && is_bias(graph, bias, product.shape.back().value()) &&
+                                     graph.constant(bias)->shape.rank() <= product.shape.size()) {
+      fused->inputs.resize(3, kNoValue);
+      fused->inputs[2] = flat_bias(graph, bias);
+      chain.push_back(user);
+      user = next();
+    }
+    const std::optional<FusedActivation> activation =
+        user != kNoNode && graph.node(user).input(0) == graph.node(chain.back()).outputs[0] ? as_activation(graph, graph.node(user)) : std::nullopt;
+    if (activation) {
+      activation->apply(*fused);
+      chain.push_back(user);
+    } else if (const ValueId residual = addend(user); residual != kNoValue && !graph.constant(residual)) {
+      const ValueInfo& info = graph.value(residual).info;
+      const NodeId producer = graph.value(residual).producer;
+      const bool ready = producer == kNoNode || position[producer] < position[id];
+      if (ready && info.ranked && info.dtype == DType::f32 && info.shape.size() == product.shape.size() && info.shape == product.shape) {
+        fused->inputs.resize(4, kNoValue);
+        fused->inputs[3] = residual;
+        chain.push_back(user);
+      }
+    }
+    if (chain.size() == 1) continue;
+    fused->outputs = graph.node(chain.back()).outputs;
+    for (const NodeId part : chain) graph.remove_node(part);
+    const NodeId made = graph.add_node(std::move(*fused));
+    position.resize(made + 1, position[id]);
+    ++changes;
+  }
+  return changes;
+}
+
+}  // namespace linnet
