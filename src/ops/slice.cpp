@@ -18,6 +18,8 @@ AxisSlice slice_axis(int64_t size, int64_t start, int64_t end, int64_t step) {
   if (size == 0) return {0, 1, 0};
   const auto clamped = [size](int64_t at, int64_t low, int64_t high) { return std::clamp(at < 0 ? at + size : at, low, high); };
   const bool forward = step > 0;
+  // Backwards as well, exporters write INT_MAX for "to the end".
+  if (!forward && (end == INT64_MAX || end == INT32_MAX)) end = INT64_MIN;
   start = forward ? clamped(start, 0, size) : clamped(start, 0, size - 1);
   end = forward ? clamped(end, 0, size) : clamped(end, -1, size - 1);
   const int64_t distance = forward ? end - start : start - end;
