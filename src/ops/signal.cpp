@@ -8,7 +8,7 @@
 namespace linnet {
 namespace {
 
-constexpr int64_t kLongestTransform = int64_t{1} << 27;
+constexpr int64_t kLongestTransform = int64_t{1} << 24;
 
 // A transform, and each worker's share of scratch: its row and what the transform needs.
 struct Transform {
