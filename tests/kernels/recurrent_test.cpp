@@ -121,6 +121,7 @@ Outputs expected(const Layer& layer) {
     const size_t length = layer.lengths.empty() ? a.steps : static_cast<size_t>(layer.lengths[b]);
     std::vector<double> h(hidden), c(hidden);
     for (size_t u = 0; u < hidden; ++u) {
+      if (length == 0) continue;
       if (a.initial_h) h[u] = layer.initial_h[b * a.initial_stride + u];
       if (a.initial_c) c[u] = layer.initial_c[b * a.initial_stride + u];
     }

@@ -83,6 +83,10 @@ class Run {
       now_ ^= 1;
     }
     for (size_t b = 0; b < a_.batch; ++b) {
+      if (length(b) == 0) {  // no step, no state: as ONNX Runtime has it
+        std::fill_n(h(now_, b), a_.hidden, 0.0f);
+        std::fill_n(c(now_, b), a_.hidden, 0.0f);
+      }
       if (a_.y_h) std::copy_n(h(now_, b), a_.hidden, a_.y_h + b * a_.last_stride);
       if (a_.y_c) std::copy_n(c(now_, b), a_.hidden, a_.y_c + b * a_.last_stride);
     }
