@@ -116,7 +116,7 @@ class Product final : public Op {
     MatrixProduct& p = bound.product;
     if (context.has(kC)) {
       const Shape& c = context.shape(kC);
-      if (c.rank() >= 1 && c.back() != 1) bound.c_column = 1;
+      if (c.rank() >= 1 && (c.back() != 1 || p.n == 1)) bound.c_column = 1;
       if (c.rank() >= 2 && c[c.rank() - 2] != 1) bound.c_row = static_cast<size_t>(c.back());
     }
     const DType type = context.dtype(0);
@@ -127,7 +127,7 @@ class Product final : public Op {
     }
     if (!form_a_.transposed && (!context.has(kC) || bound.c_row == 0)) p.merge_rows();
     const GemmArgs g = arguments(bound);
-    const size_t gemm_bytes = p.axes == 0 ? gemm_scratch_size(g, context.threads()) : batched_gemm_scratch_size(g, context.threads());
+    const size_t gemm_bytes = multiply_scratch_size(p, g, context.threads());
     size_t floats = 0;
     if (type != DType::f32) {
       const auto take = [&](const Shape& shape) {
@@ -187,89 +187,47 @@ class Product final : public Op {
 
   // Sizes, strides and forms; no pointers.
   GemmArgs arguments(const Bound& bound) const {
-    const MatrixProduct& p = bound.product;
-    GemmArgs g;
-    g.m = p.m, g.n = p.n, g.k = p.k;
-    g.a_transposed = form_a_.transposed && p.a.row == 1 && p.a.column != 1;
-    g.lda = g.a_transposed ? p.a.column : p.a.row;
-    if (!packed_b_) {
-      g.b_form = form_b_.transposed ? BForm::columns : BForm::rows;
-      g.ldb = g.b_form == BForm::columns ? p.b.column : p.b.row;
-    }
+    GemmArgs g = gemm_arguments(bound.product);
+    if (packed_b_) g.b_form = BForm::packed;
     g.alpha = alpha_;
     g.activation = activation_;
-    g.ldc = p.n;
     return g;
   }
 
-  static void for_batches(const MatrixProduct& p, size_t axes, size_t a, size_t b, size_t c, FunctionRef<void(size_t, size_t, size_t)> body) {
-    // The outermost `axes` of the batch, one by one.
-    size_t count = 1;
-    for (size_t i = 0; i < axes; ++i) count *= p.axis[i].count;
-    for (size_t item = 0; item < count; ++item) {
-      size_t at[3] = {a, b, c}, rest = item;
-      for (size_t i = axes; i-- > 0;) {
-        const size_t index = rest % p.axis[i].count;
-        rest /= p.axis[i].count;
-        at[0] += index * p.axis[i].a;
-        at[1] += index * p.axis[i].b;
-        at[2] += index * p.axis[i].c;
-      }
-      body(at[0], at[1], at[2]);
-    }
-  }
-
-  void multiply(const Bound& bound, const float* a, const float* b, const float* c, const float* residual, float* y, float* scratch,
-                const Parallel& parallel) const {
+  void multiply_floats(const Bound& bound, const float* a, const float* b, const float* c, const float* residual, float* y, float* scratch,
+                       const Parallel& parallel) const {
     const MatrixProduct& p = bound.product;
     GemmArgs g = arguments(bound);
+    g.a = a;
+    g.b = b;
+    g.c = y;
     g.scratch = scratch;
-    if (c && bound.c_column == 1) {
-      if (bound.c_row == 0 && beta_ == 1.0f) {
-        g.bias = c;
-      } else {
-        g.addend = c;
-        g.ld_addend = bound.c_row;
-        g.beta = beta_;
-      }
-    }
-    // One number a row: y itself holds it until the product is added.
-    const bool spread = c && bound.c_column == 0;
-    if (spread) {
-      for (size_t i = 0; i < p.m; ++i) std::fill_n(y + i * p.n, p.n, c[i * bound.c_row]);
-      g.ld_addend = p.n;
+    if (c && bound.c_column == 1 && bound.c_row == 0 && beta_ == 1.0f) {
+      g.bias = c;
+    } else if (c) {
       g.beta = beta_;
+      g.addend = c;
+      g.ld_addend = bound.c_row;
+      if (bound.c_column == 0) {  // one number a row: y itself holds it until the product is added
+        for (size_t i = 0; i < p.m; ++i) std::fill_n(y + i * p.n, p.n, c[i * bound.c_row]);
+        g.addend = y;
+        g.ld_addend = p.n;
+      }
     }
     if (residual) {  // one matrix: merge_rows has left no batch
       g.addend = residual;
       g.ld_addend = p.n;
     }
-    const size_t outer = p.axes > 2 ? p.axes - 2 : 0;
-    for_batches(p, outer, 0, 0, 0, [&](size_t at_a, size_t at_b, size_t at_c) {
-      g.a = a + at_a;
-      g.b = b + at_b;
-      g.c = y + at_c;
-      if (spread) g.addend = g.c;
-      if (p.axes == 0) return gemm(g, parallel);
-      GemmBatch batch;
-      const MatrixProduct::Axis& inner = p.axis[p.axes - 1];
-      batch.inner = inner.count;
-      batch.a.inner = inner.a, batch.b.inner = inner.b, batch.c.inner = inner.c;
-      if (p.axes > 1) {
-        const MatrixProduct::Axis& second = p.axis[p.axes - 2];
-        batch.outer = second.count;
-        batch.a.outer = second.a, batch.b.outer = second.b, batch.c.outer = second.c;
-      }
-      batched_gemm(g, batch, parallel);
-    });
+    multiply(p, g, parallel);
   }
 
   Status run_float(RunContext& context) const {
     const Bound& bound = context.state<Bound>();
     const Tensor* c = context.maybe(kC);
     const Tensor* residual = context.maybe(kResidual);
-    multiply(bound, context.in(0).ptr<float>(), packed_b_ ? packed_b_ : context.in(1).ptr<float>(),
-             c ? c->ptr<float>() : nullptr, residual ? residual->ptr<float>() : nullptr, context.out(0).ptr<float>(), reinterpret_cast<float*>(context.scratch()), context.parallel);
+    multiply_floats(bound, context.in(0).ptr<float>(), packed_b_ ? packed_b_ : context.in(1).ptr<float>(),
+                    c ? c->ptr<float>() : nullptr, residual ? residual->ptr<float>() : nullptr, context.out(0).ptr<float>(),
+                    reinterpret_cast<float*>(context.scratch()), context.parallel);
     return {};
   }
 
@@ -281,8 +239,8 @@ class Product final : public Op {
     if (!packed_b_) widen(context.in(1), scratch + bound.b, context.parallel);
     const Tensor* c = context.maybe(kC);
     if (c) widen(*c, scratch + bound.c, context.parallel);
-    multiply(bound, scratch + bound.a, packed_b_ ? packed_b_ : scratch + bound.b, c ? scratch + bound.c : nullptr, nullptr, y,
-             scratch + bound.gemm, context.parallel);
+    multiply_floats(bound, scratch + bound.a, packed_b_ ? packed_b_ : scratch + bound.b, c ? scratch + bound.c : nullptr, nullptr, y,
+                    scratch + bound.gemm, context.parallel);
     Tensor& out = context.out(0);
     const size_t count = static_cast<size_t>(out.count());
     context.parallel.for_range(ceil_div(count, kHalfChunk), 32, [&](size_t begin, size_t end, size_t) {
@@ -298,7 +256,7 @@ class Product final : public Op {
     const MatrixProduct& p = bound.product;
     const Tensor* c = context.maybe(kC);
     const double work = static_cast<double>(p.n) * static_cast<double>(p.k);
-    for_batches(p, p.axes, 0, 0, 0, [&](size_t at_a, size_t at_b, size_t at_c) {
+    for_matrices(p, p.axes, [&](size_t at_a, size_t at_b, size_t at_c) {
       PlainProduct<T> product;
       product.n = p.n, product.k = p.k;
       product.a = context.in(0).ptr<T>() + at_a;

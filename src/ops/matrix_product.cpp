@@ -47,16 +47,26 @@ Result<Operand<Sizes>> operand(const Sizes& sizes, MatrixForm form, bool left) {
 
 }  // namespace
 
-size_t MatrixProduct::batch() const noexcept {
-  size_t count = 1;
-  for (size_t i = 0; i < axes; ++i) count *= axis[i].count;
-  return count;
+bool MatrixProduct::add_outer(Axis outer) noexcept {
+  if (outer.count == 1) return true;
+  if (axes > 0) {
+    Axis& inner = axis[0];
+    if (outer.a == inner.a * inner.count && outer.b == inner.b * inner.count && outer.c == inner.c * inner.count) {
+      inner.count *= outer.count;
+      return true;
+    }
+  }
+  if (axes == kMaxAxes) return false;
+  std::move_backward(axis.begin(), axis.begin() + axes, axis.begin() + axes + 1);
+  axis[0] = outer;
+  ++axes;
+  return true;
 }
 
 void MatrixProduct::merge_rows() noexcept {
   while (axes > 0) {
     const Axis& last = axis[axes - 1];
-    if (last.b != 0 || last.a != m * a.row || last.c != m * n) return;
+    if (last.b != 0 || last.a != m * a.row || last.c != m * c_row) return;
     m *= last.count;
     --axes;
   }
@@ -72,7 +82,7 @@ Result<MatrixProduct> matrix_product(const Shape& a_shape, const Shape& b_shape,
   p.k = static_cast<size_t>(a.columns);
   p.a = {a.row_stride, a.column_stride};
   p.b = {b.row_stride, b.column_stride};
-  // From the innermost axis out: each joins the one within it where all three operands step on evenly.
+  p.c_row = p.n;
   const size_t rank = std::max(a.batch.size(), b.batch.size());
   size_t c_stride = p.m * p.n;
   for (size_t i = 0; i < rank; ++i) {
@@ -93,19 +103,47 @@ Result<MatrixProduct> matrix_product(const Shape& a_shape, const Shape& b_shape,
     axis.count = static_cast<size_t>(count_a == 1 ? count_b : count_a);
     axis.c = c_stride;
     c_stride *= axis.count;
-    if (axis.count == 1) continue;
-    if (p.axes > 0) {
-      MatrixProduct::Axis& inner = p.axis[p.axes - 1];
-      if (axis.a == inner.a * inner.count && axis.b == inner.b * inner.count && axis.c == inner.c * inner.count) {
-        inner.count *= axis.count;
-        continue;
-      }
-    }
-    LINNET_REQUIRE(p.axes < MatrixProduct::kMaxAxes, unsupported("cannot multiply over more than ", MatrixProduct::kMaxAxes, " batch axes"));
-    p.axis[p.axes++] = axis;
+    LINNET_REQUIRE(p.add_outer(axis), unsupported("cannot multiply over more than ", MatrixProduct::kMaxAxes, " batch axes"));
   }
-  std::reverse(p.axis.begin(), p.axis.begin() + p.axes);
   return p;
+}
+
+GemmArgs gemm_arguments(const MatrixProduct& p) noexcept {
+  GemmArgs g;
+  g.m = p.m, g.n = p.n, g.k = p.k;
+  g.a_transposed = p.a.column != 1 && p.k > 1;
+  g.lda = g.a_transposed ? p.a.column : p.a.row;
+  g.b_form = p.b.column == 1 || p.n <= 1 ? BForm::rows : BForm::columns;
+  g.ldb = g.b_form == BForm::rows ? p.b.row : p.b.column;
+  g.ldc = p.c_row;
+  return g;
+}
+
+size_t multiply_scratch_size(const MatrixProduct& p, const GemmArgs& first, size_t threads) noexcept {
+  return p.axes == 0 ? gemm_scratch_size(first, threads) : batched_gemm_scratch_size(first, threads);
+}
+
+void multiply(const MatrixProduct& p, const GemmArgs& first, const Parallel& parallel) noexcept {
+  if (p.axes == 0) return gemm(first, parallel);
+  GemmBatch batch;
+  const MatrixProduct::Axis& inner = p.axis[p.axes - 1];
+  batch.inner = inner.count;
+  batch.a.inner = inner.a, batch.b.inner = inner.b, batch.c.inner = inner.c;
+  const size_t outer = p.axes > 2 ? p.axes - 2 : 0;
+  if (p.axes > 1) {
+    const MatrixProduct::Axis& second = p.axis[p.axes - 2];
+    batch.outer = second.count;
+    batch.a.outer = second.a, batch.b.outer = second.b, batch.c.outer = second.c;
+  }
+  if (first.addend == first.c) batch.addend = batch.c;
+  for_matrices(p, outer, [&](size_t a, size_t b, size_t c) {
+    GemmArgs g = first;
+    g.a += a;
+    g.b += b;
+    g.c += c;
+    if (first.addend == first.c) g.addend = g.c;
+    batched_gemm(g, batch, parallel);
+  });
 }
 
 Result<SymShape> matrix_product_shape(const SymShape& a_shape, const SymShape& b_shape, MatrixForm form_a, MatrixForm form_b,
