@@ -18,10 +18,17 @@ Status integer_p(Graph& graph, NodeId id) {
   return {};
 }
 
+// Coordinates were not shifted by half a pixel, and nothing could say otherwise.
+Status unshifted_regions(Graph& graph, NodeId id) {
+  graph.node(id).set("coordinate_transformation_mode", std::string("output_half_pixel"));
+  return {};
+}
+
 constexpr Upgrade kUpgrades[] = {
     {"", "Conv", 11, unchanged},          {"", "ConvTranspose", 11, unchanged}, {"", "MaxPool", 12, unchanged},
     {"", "AveragePool", 19, unchanged},   {"", "LpPool", 2, integer_p},         {"", "LpPool", 18, unchanged},
     {"", "GlobalLpPool", 2, integer_p},   {"", "MaxUnpool", 11, unchanged},
+    {"", "RoiAlign", 16, unshifted_regions},
 };
 
 }  // namespace
