@@ -1,0 +1,131 @@
+// https://onnx.ai/onnx/operators/onnx__Col2Im.html
+#include <algorithm>
+
+#include "ops/op.h"
+#include "ops/type_switch.h"
+
+namespace linnet {
+namespace {
+
+constexpr int64_t kMost = int64_t{1} << 30;
+
+// One axis of the image and how blocks slide over it.
+struct BlockAxis {
+  int64_t image = 0, block = 0, dilation = 1, stride = 1, pad_begin = 0, pad_end = 0;
+  int64_t steps() const noexcept {
+    const int64_t room = image + pad_begin + pad_end - (block - 1) * dilation - 1;
+    return room < 0 ? 0 : room / stride + 1;
+  }
+};
+using BlockAxes = InlineVector<BlockAxis, 4>;
+
+class Col2Im final : public Op {
+ public:
+  Status parse(NodeReader& reader) {
+    dilations_ = reader.integers("dilations");
+    pads_ = reader.integers("pads");
+    strides_ = reader.integers("strides");
+    return {};
+  }
+
+  Status infer(InferContext& context) const override {
+    LINNET_REQUIRE(is_number(context.dtype(0)), unsupported("no sums of ", dtype_name(context.dtype(0))));
+    DimVector image, block;
+    if (!context.ranked(0) || !context.ints(1, image) || !context.ints(2, block) || !image.known() || !block.known()) {
+      context.set_unranked(0, context.dtype(0));
+      return {};
+    }
+    LINNET_ASSIGN(const BlockAxes axes, block_axes(image.values(), block.values()));
+    const SymShape& x = context.shape(0);
+    LINNET_REQUIRE(x.size() == 3, invalid_argument("the input has rank ", x.size(), " instead of 3"));
+    int64_t area = 1, steps = 1;
+    for (const BlockAxis& axis : axes) {
+      const auto more_area = checked_mul(area, axis.block), more_steps = checked_mul(steps, axis.steps());
+      LINNET_REQUIRE(more_area && more_steps, invalid_argument("the blocks are too many"));
+      area = *more_area;
+      steps = *more_steps;
+    }
+    LINNET_REQUIRE(!x[1].known() || x[1].value() % area == 0, invalid_argument(x[1].value(), " rows do not divide into blocks of ", area));
+    LINNET_REQUIRE(!x[2].known() || x[2].is(steps), invalid_argument("the image has ", steps, " blocks, the input ", x[2].value()));
+    SymShape shape(2 + axes.size());
+    shape[0] = x[0];
+    shape[1] = context.symbols().div(x[1], area);
+    for (size_t a = 0; a < axes.size(); ++a) shape[a + 2] = axes[a].image;
+    context.set(0, context.dtype(0), shape);
+    return {};
+  }
+
+  Status run(RunContext& context) const override {
+    const Tensor& block = context.in(2);
+    const Shape image(context.out(0).shape.begin() + 2, context.out(0).shape.end());
+    LINNET_ASSIGN(const BlockAxes axes, block_axes(image, Shape(block.as<int64_t>())));
+    switch_number(context.in(0).dtype, [&](auto type) { add<typename decltype(type)::type>(context, axes); });
+    return {};
+  }
+
+ private:
+  Result<BlockAxes> block_axes(const Shape& image, const Shape& block) const {
+    const size_t count = image.size();
+    LINNET_REQUIRE(block.size() == count && count > 0, invalid_argument("image_shape has ", count, " sizes, block_shape ", block.size()));
+    LINNET_REQUIRE((dilations_.empty() || dilations_.size() == count) && (strides_.empty() || strides_.size() == count) &&
+                       (pads_.empty() || pads_.size() == 2 * count),
+                   invalid_model("dilations, pads or strides do not fit an image of ", count, " axes"));
+    BlockAxes axes(count);
+    for (size_t a = 0; a < count; ++a) {
+      axes[a] = {image[a], block[a], dilations_.empty() ? 1 : dilations_[a], strides_.empty() ? 1 : strides_[a],
+                 pads_.empty() ? 0 : pads_[a], pads_.empty() ? 0 : pads_[count + a]};
+      const BlockAxis& axis = axes[a];
+      const auto within = [](int64_t v, int64_t least) { return v >= least && v <= kMost; };
+      LINNET_REQUIRE(within(axis.image, 0) && within(axis.block, 1) && within(axis.dilation, 1) && within(axis.stride, 1) &&
+                         within(axis.pad_begin, 0) && within(axis.pad_end, 0),
+                     invalid_argument("axis ", a, " has an invalid size, block, dilation, stride or pad"));
+    }
+    return axes;
+  }
+
+  // Each image gathers from the columns in the order of the blocks' elements, so that sums do not depend on threads.
+  template <class T>
+  static void add(RunContext& context, const BlockAxes& axes) {
+    const T* src = context.in(0).ptr<T>();
+    Tensor& y = context.out(0);
+    const size_t images = static_cast<size_t>(y.shape[0] * y.shape[1]);
+    const size_t size = static_cast<size_t>(y.shape.count(2, y.shape.rank()));
+    int64_t area = 1, steps = 1;
+    for (const BlockAxis& axis : axes) {
+      area *= axis.block;
+      steps *= axis.steps();
+    }
+    context.parallel.for_range(images, grain_for(static_cast<double>(area * steps) * 5.0), [&](size_t begin, size_t end, size_t) {
+      for (size_t i = begin; i < end; ++i) {
+        T* image = y.ptr<T>() + i * size;
+        std::fill_n(image, size, T(0));
+        const T* column = src + i * static_cast<size_t>(area * steps);
+        for (int64_t element = 0; element < area; ++element)
+          for (int64_t step = 0; step < steps; ++step, ++column) {
+            int64_t at = 0, scale = 1, e = element, s = step;
+            bool inside = true;
+            for (size_t a = axes.size(); a-- > 0;) {
+              const BlockAxis& axis = axes[a];
+              const int64_t index = s % axis.steps() * axis.stride - axis.pad_begin + e % axis.block * axis.dilation;
+              inside &= index >= 0 && index < axis.image;
+              at += index * scale;
+              scale *= axis.image;
+              e /= axis.block;
+              s /= axis.steps();
+            }
+            if (inside) image[at] = static_cast<T>(image[at] + *column);
+          }
+      }
+    });
+  }
+
+  std::vector<int64_t> dilations_, pads_, strides_;
+};
+
+constexpr OpDef kDefs[] = {{"", "Col2Im", 18, 3, 3, 1, 1, create<Col2Im>}};
+
+}  // namespace
+
+extern const std::span<const OpDef> kCol2ImOps = kDefs;
+
+}  // namespace linnet
