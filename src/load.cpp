@@ -48,6 +48,14 @@ Status fix_sizes(Graph& graph, SymbolTable& symbols, const LoadOptions& options)
   return {};
 }
 
+// In the graph and those within it, which share constants.
+void replace_constant(Graph& graph, const std::shared_ptr<const Tensor>& from, const std::shared_ptr<const Tensor>& to) {
+  for (ValueId v = 0; v < graph.value_count(); ++v)
+    if (graph.value(v).constant == from) graph.value(v).constant = to;
+  for (const NodeId id : graph.order())
+    for (const auto& body : subgraphs_of(graph.node(id))) replace_constant(*body, from, to);
+}
+
 Status replace_initializers(Graph& graph, const LoadOptions& options) {
   for (const auto& [name, tensor] : options.initializers) {
     bool found = false;
@@ -56,7 +64,7 @@ Status replace_initializers(Graph& graph, const LoadOptions& options) {
       if (value.name != name || !value.constant) continue;
       LINNET_REQUIRE(value.constant->dtype == tensor.dtype && value.constant->shape == tensor.shape,
                      invalid_argument("initializer '", name, "' is ", *value.constant, " and cannot be replaced by ", tensor));
-      graph.set_constant(v, tensor);
+      replace_constant(graph, std::shared_ptr(value.constant), std::make_shared<const Tensor>(tensor));
       found = true;
     }
     LINNET_REQUIRE(found, invalid_argument("the model has no initializer named '", name, "'"));

@@ -141,10 +141,7 @@ class Builder {
       const std::string name(input.name);
       if (const auto constant = scope.names.find(input.name); constant != scope.names.end()) {
         LINNET_REQUIRE(graph.constant(constant->second), invalid_model("the input '", name, "' is listed twice"));
-        if (at_top(scope) && model_.ir_version >= kOverridableIrVersion) {
-          graph.overridable.push_back({name, constant->second});
-          overridable_.insert(constant->second);
-        }
+        if (at_top(scope) && model_.ir_version >= kOverridableIrVersion) graph.overridable.push_back({name, constant->second});
         continue;
       }
       ValueInfo info;
@@ -198,9 +195,8 @@ class Builder {
     if (outer != kNoValue) {
       const GraphValue& from = scope.around->graph->value(outer);
       const std::shared_ptr<const Tensor> constant = from.constant;
-      const bool may_change = at_top(*scope.around) && overridable_.contains(outer);
       value = scope.graph->add_value(from.name, from.info);
-      if (constant && !may_change) {
+      if (constant) {
         scope.graph->value(value).constant = constant;
       } else {
         scope.captured.emplace_back(outer, value);
@@ -385,7 +381,6 @@ class Builder {
   SymbolTable& symbols_;
   std::map<std::tuple<std::string_view, std::string_view, std::string_view>, const onnx::Function*> functions_;
   const Graph* top_ = nullptr;
-  std::set<ValueId> overridable_;  // of the main graph
   size_t inlined_nodes_ = 0;
   int depth_ = 0;  // of subgraphs and functions within one another
 };
