@@ -8,6 +8,16 @@
 namespace linnet {
 namespace {
 
+template <class I>
+void gather_strings(const GatherSizes& sizes, const I* indices, const std::string* src, std::string* dst) {
+  const size_t run = sizes.unit / sizeof(std::string);
+  for (size_t o = 0; o < sizes.outer; ++o, src += sizes.size * run)
+    for (size_t k = 0; k < sizes.indices; ++k, dst += run) {
+      const int64_t index = indices[k];
+      std::copy_n(src + static_cast<size_t>(index < 0 ? index + static_cast<int64_t>(sizes.size) : index) * run, run, dst);
+    }
+}
+
 class Gather final : public Op {
  public:
   Status parse(NodeReader& reader) {
@@ -74,16 +84,6 @@ class Gather final : public Op {
   }
 
  private:
-  template <class I>
-  static void gather_strings(const GatherSizes& sizes, const I* indices, const std::string* src, std::string* dst) {
-    const size_t run = sizes.unit / sizeof(std::string);
-    for (size_t o = 0; o < sizes.outer; ++o, src += sizes.size * run)
-      for (size_t k = 0; k < sizes.indices; ++k, dst += run) {
-        const int64_t index = indices[k];
-        std::copy_n(src + static_cast<size_t>(index < 0 ? index + static_cast<int64_t>(sizes.size) : index) * run, run, dst);
-      }
-  }
-
   int64_t axis_ = 0;
 };
 

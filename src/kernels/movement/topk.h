@@ -14,7 +14,7 @@ namespace linnet {
 
 // An unsigned number that orders like `value` does.
 template <class T>
-auto order_key(T value) noexcept {
+std::conditional_t<(sizeof(T) <= 4), uint32_t, uint64_t> order_key(T value) noexcept {
   if constexpr (std::is_same_v<T, f16> || std::is_same_v<T, bf16>) {
     return order_key(static_cast<float>(value));
   } else if constexpr (std::is_floating_point_v<T>) {
