@@ -50,7 +50,8 @@ class Descriptor {
     if (::fstat(number_, &info) != 0) return cannot("inspect", path, errno);
     if (!S_ISREG(info.st_mode)) return not_regular(path);
     const std::optional<size_t> size = narrow<size_t>(info.st_size);
-    if (!size || *size > static_cast<size_t>(PTRDIFF_MAX)) return unsupported("'", path.string(), "' is too large for this machine");
+    if (!size || *size > static_cast<size_t>(PTRDIFF_MAX))
+      return unsupported("'", path.string(), "' is too large for this machine");
     return *size;
   }
 

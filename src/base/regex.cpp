@@ -169,7 +169,8 @@ class Parser {
         return part;
       }
       LINNET_REQUIRE(levels == 0, wrong("a repetition of a repetition"));
-      LINNET_REQUIRE(min <= kMaxRepeat && max <= kMaxRepeat && (max < 0 || min <= max), wrong("a repetition out of range"));
+      LINNET_REQUIRE(min <= kMaxRepeat && max <= kMaxRepeat && (max < 0 || min <= max),
+                     wrong("a repetition out of range"));
       take("?");  // what is preferred does not matter to a full match
       Expression e;
       e.kind = Expression::repeat;
@@ -233,11 +234,16 @@ class Parser {
       bool on = true;
       while (!starts(":") && !starts(")")) {
         LINNET_ASSIGN(const char32_t c, character());
-        if (c == '-' && on) on = false;
-        else if (c == 'i') inner.fold = on;
-        else if (c == 's') inner.dot_all = on;
-        else if (c == 'm') inner.lines = on;
-        else if (c != 'U') return wrong("an unknown kind of group");
+        if (c == '-' && on)
+          on = false;
+        else if (c == 'i')
+          inner.fold = on;
+        else if (c == 's')
+          inner.dot_all = on;
+        else if (c == 'm')
+          inner.lines = on;
+        else if (c != 'U')
+          return wrong("an unknown kind of group");
       }
       if (take(")")) {
         flags = inner;
@@ -257,7 +263,8 @@ class Parser {
       if (take("[:")) {
         const bool negated = take("^");
         const size_t end = rest_.find(":]");
-        LINNET_REQUIRE(end != rest_.npos && add_named(set, rest_.substr(0, end), negated), wrong("an unknown class in brackets"));
+        LINNET_REQUIRE(end != rest_.npos && add_named(set, rest_.substr(0, end), negated),
+                       wrong("an unknown class in brackets"));
         rest_.remove_prefix(end + 2);
         continue;
       }
@@ -311,7 +318,8 @@ class Parser {
         value = value * 8 + static_cast<char32_t>(rest_[0] - '0');
       return value;
     }
-    if (c == 'p' || c == 'P' || c == 'C') return unsupported("the regular expression has \\p or \\C, which is not supported");
+    if (c == 'p' || c == 'P' || c == 'C')
+      return unsupported("the regular expression has \\p or \\C, which is not supported");
     LINNET_REQUIRE(!is_word(c), wrong("an unknown escape"));
     return c;
   }
@@ -322,7 +330,9 @@ class Parser {
     int digits = 0;
     for (; !rest_.empty() && (braces || digits < 2); ++digits, rest_.remove_prefix(1)) {
       const char c = rest_[0];
-      const int digit = c >= '0' && c <= '9' ? c - '0' : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10 : -1;
+      const int digit = c >= '0' && c <= '9'                     ? c - '0'
+                        : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10
+                                                                 : -1;
       if (digit < 0) break;
       value = value * 16 + static_cast<char32_t>(digit);
       LINNET_REQUIRE(value <= kMaxCodePoint, wrong("a code point that is too large"));

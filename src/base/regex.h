@@ -26,7 +26,18 @@ class Regex {
     bool fold = false;  // ignores case
     bool contains(char32_t c) const noexcept;
   };
-  enum class Step : uint8_t { set, split, jump, text_begin, text_end, line_begin, line_end, word_edge, no_word_edge, match };
+  enum class Step : uint8_t {
+    set,
+    split,
+    jump,
+    text_begin,
+    text_end,
+    line_begin,
+    line_end,
+    word_edge,
+    no_word_edge,
+    match
+  };
   struct Instruction {
     Step step;
     uint32_t target = 0;  // a set's index, or where to go on; a split goes to `other` as well

@@ -116,7 +116,8 @@ constexpr CaseRange kUpper[] = {
 // clang-format on
 
 char32_t mapped(char32_t c, std::span<const CaseRange> ranges) noexcept {
-  const auto range = std::lower_bound(ranges.begin(), ranges.end(), c, [](const CaseRange& r, char32_t p) { return r.last < p; });
+  const auto range =
+      std::lower_bound(ranges.begin(), ranges.end(), c, [](const CaseRange& r, char32_t p) { return r.last < p; });
   if (range == ranges.end() || c < range->first || (c - range->first) % range->step != 0) return c;
   return static_cast<char32_t>(static_cast<int32_t>(c) + range->delta);
 }
@@ -142,7 +143,12 @@ std::string each_code_point(std::string_view text, F map) {
 char32_t next_code_point(std::string_view& text) noexcept {
   const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
   const unsigned char first = byte(0);
-  const size_t length = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
+  const size_t length = first < 0x80   ? 1
+                        : first < 0xc2 ? 0
+                        : first < 0xe0 ? 2
+                        : first < 0xf0 ? 3
+                        : first < 0xf5 ? 4
+                                       : 0;
   char32_t c = length <= 1 ? first : first & (0x7fu >> length);
   bool valid = length != 0 && length <= text.size();
   for (size_t i = 1; valid && i < length; ++i) {

@@ -117,7 +117,8 @@ class Builder {
 
   Status declare(Scope& scope, std::string_view name, ValueId value) {
     LINNET_REQUIRE(!name.empty(), invalid_model("a graph's input or initializer has no name"));
-    LINNET_REQUIRE(scope.names.try_emplace(name, value).second, invalid_model("the name '", name, "' is defined twice"));
+    LINNET_REQUIRE(scope.names.try_emplace(name, value).second,
+                   invalid_model("the name '", name, "' is defined twice"));
     return {};
   }
 
@@ -141,7 +142,8 @@ class Builder {
       const std::string name(input.name);
       if (const auto constant = scope.names.find(input.name); constant != scope.names.end()) {
         LINNET_REQUIRE(graph.constant(constant->second), invalid_model("the input '", name, "' is listed twice"));
-        if (at_top(scope) && model_.ir_version >= kOverridableIrVersion) graph.overridable.push_back({name, constant->second});
+        if (at_top(scope) && model_.ir_version >= kOverridableIrVersion)
+          graph.overridable.push_back({name, constant->second});
         continue;
       }
       ValueInfo info;
@@ -219,7 +221,8 @@ class Builder {
       LINNET_ASSIGN(const ValueId value, resolve(scope, name));
       node.inputs.push_back(value);
     }
-    for (const std::string_view name : from.output) node.outputs.push_back(name.empty() ? kNoValue : scope.names.at(name));
+    for (const std::string_view name : from.output)
+      node.outputs.push_back(name.empty() ? kNoValue : scope.names.at(name));
     while (!node.inputs.empty() && node.inputs.back() == kNoValue) node.inputs.pop_back();
 
     const auto function = functions_.find({std::string_view(node.domain), from.op_type, from.overload});
@@ -282,8 +285,8 @@ class Builder {
 
   // An attribute that stands for one of the function's; absent when the caller gives none and there is no default.
   static Status refer(const Scope& scope, const onnx::Attribute& attribute, Node& node) {
-    LINNET_REQUIRE(scope.call, invalid_model("the attribute '", attribute.name, "' refers to '", attribute.ref_attr_name,
-                                             "', but the node is not in a function"));
+    LINNET_REQUIRE(scope.call, invalid_model("the attribute '", attribute.name, "' refers to '",
+                                             attribute.ref_attr_name, "', but the node is not in a function"));
     for (const Attribute& given : scope.call->attributes)
       if (given.name == attribute.ref_attr_name) node.attributes.push_back({std::string(attribute.name), given.data});
     return {};

@@ -46,14 +46,16 @@ class Exporter {
     used_.insert(name);
   }
 
-  // Names of inputs and outputs stay, unless a value that a body captures has one: operators may look for them there too.
+  // Names of inputs and outputs stay, unless a value that a body captures has one: operators may look for them there
+  // too.
   void take_ports(Scope& scope) {
     std::set<std::string_view> captured;
     for (const ValueId value : scope.graph.captures)
       if (value != kNoValue) captured.insert(scope.names.at(value));
     for (const auto* ports : {&scope.graph.inputs, &scope.graph.outputs}) {
       for (const GraphPort& port : *ports) {
-        if (!port.name.empty() && !captured.contains(port.name) && !scope.names.contains(port.value)) take(scope, port.value, port.name);
+        if (!port.name.empty() && !captured.contains(port.name) && !scope.names.contains(port.value))
+          take(scope, port.value, port.name);
         used_.insert(port.name);
       }
     }
@@ -104,7 +106,8 @@ class Exporter {
       const Tensor* constant = scope.graph.constant(value);
       const bool named = scope.names.contains(value);
       if (!constant || (!named && scope.graph.use_count(value) == 0)) continue;
-      if (const std::string_view shared = named ? std::string_view() : find_constant(scope.around, constant); shared.data()) {
+      if (const std::string_view shared = named ? std::string_view() : find_constant(scope.around, constant);
+          shared.data()) {
         scope.names.emplace(value, shared);
         continue;
       }
@@ -204,7 +207,9 @@ class Exporter {
 
   onnx::Type type_of(const ValueInfo& info) {
     onnx::Type type;
-    const auto element = [&] { return std::make_unique<onnx::Type>(type_of(info.element ? *info.element : ValueInfo::tensor(info.dtype))); };
+    const auto element = [&] {
+      return std::make_unique<onnx::Type>(type_of(info.element ? *info.element : ValueInfo::tensor(info.dtype)));
+    };
     switch (info.kind) {
       case ValueKind::sequence: type.sequence_type.emplace().elem_type = element(); break;
       case ValueKind::optional: type.optional_type.emplace().elem_type = element(); break;
@@ -219,8 +224,10 @@ class Exporter {
         tensor.shape.emplace();
         for (const Dim& dim : info.shape) {
           onnx::Dimension& out = tensor.shape->dim.emplace_back();
-          if (dim.known()) out.dim_value = dim.value();
-          else if (!dim.unknown()) out.dim_param = keep(symbols_.to_string(dim));
+          if (dim.known())
+            out.dim_value = dim.value();
+          else if (!dim.unknown())
+            out.dim_param = keep(symbols_.to_string(dim));
         }
       }
     }

@@ -17,9 +17,7 @@ bool is_beneath(const fs::path& file, const fs::path& folder) {
 }  // namespace
 
 Result<fs::path> resolve_location(const fs::path& model_path, std::string_view location) try {
-  const auto refuse = [&](std::string_view why) {
-    return invalid_model("the external data '", location, "' ", why);
-  };
+  const auto refuse = [&](std::string_view why) { return invalid_model("the external data '", location, "' ", why); };
   const fs::path relative{std::string(location)};
   if (location.empty() || location.find('\0') != location.npos) return refuse("has no valid file name");
   if (relative.has_root_path()) return refuse("has an absolute path: only files beneath the model's folder are read");
@@ -31,7 +29,9 @@ Result<fs::path> resolve_location(const fs::path& model_path, std::string_view l
   const fs::path folder = fs::canonical(parent.empty() ? fs::path(".") : parent, failed);
   if (failed) return error(Code::not_found, "the model's folder '", parent.string(), "' cannot be found");
   const fs::path target = fs::canonical(folder / relative, failed);
-  if (failed) return error(Code::not_found, "the external data '", location, "' is not beside the model in '", folder.string(), "'");
+  if (failed)
+    return error(Code::not_found, "the external data '", location, "' is not beside the model in '", folder.string(),
+                 "'");
   if (is_beneath(target, folder)) return target;
   const fs::path model = fs::canonical(model_path, failed);
   if (!failed && is_beneath(target, model.parent_path())) return target;

@@ -27,11 +27,13 @@ Result<Dense> copied(DType dtype, const Shape& shape, Bytes payload) {
 bool viewable(DType dtype, Bytes payload) noexcept {
   const size_t alignment = is_packed(dtype) ? 1 : dtype == DType::c64 ? 4 : std::min<size_t>(element_size(dtype), 8);
   if (reinterpret_cast<uintptr_t>(payload.data()) % alignment != 0) return false;
-  return dtype != DType::boolean || std::all_of(payload.begin(), payload.end(), [](std::byte b) { return b <= std::byte{1}; });
+  return dtype != DType::boolean ||
+         std::all_of(payload.begin(), payload.end(), [](std::byte b) { return b <= std::byte{1}; });
 }
 
 Result<Dense> from_bytes(DType dtype, const Shape& shape, const SharedBytes& payload) {
-  if (payload.bytes.empty() || !payload.owner || !viewable(dtype, payload.bytes)) return copied(dtype, shape, payload.bytes);
+  if (payload.bytes.empty() || !payload.owner || !viewable(dtype, payload.bytes))
+    return copied(dtype, shape, payload.bytes);
   Dense tensor{dtype, shape, const_cast<std::byte*>(payload.bytes.data()), nullptr};
   tensor.owner = std::shared_ptr<void>(payload.owner, tensor.data);
   return tensor;
@@ -50,12 +52,14 @@ Result<Dense> narrowed(DType dtype, const Shape& shape, const std::vector<From>&
   LINNET_ASSIGN(Dense tensor, make_tensor_uninitialized(dtype, shape));
   auto* to = static_cast<std::byte*>(tensor.data);
   for (size_t i = 0; i < count; ++i) std::memcpy(to + i * width, &values[i], width);
-  if (dtype == DType::boolean) std::transform(to, to + count, to, [](std::byte b) { return std::byte{b != std::byte{0}}; });
+  if (dtype == DType::boolean)
+    std::transform(to, to + count, to, [](std::byte b) { return std::byte{b != std::byte{0}}; });
   return tensor;
 }
 
 Result<Dense> strings(const Shape& shape, const std::vector<std::string_view>& values) {
-  LINNET_REQUIRE(static_cast<size_t>(shape.count()) == values.size(), wrong_count(shape.count(), values.size(), "strings"));
+  LINNET_REQUIRE(static_cast<size_t>(shape.count()) == values.size(),
+                 wrong_count(shape.count(), values.size(), "strings"));
   LINNET_ASSIGN(Dense tensor, make_tensor(DType::string, shape));
   std::copy(values.begin(), values.end(), tensor.ptr<std::string>());
   return tensor;
@@ -91,7 +95,8 @@ Result<Dense> convert(const Tensor& message, const DataSource& source) {
     const bool in_file = message.float_data.gathered.empty() && message.double_data.gathered.empty();
     if (!in_file) payload.owner = nullptr;
   }
-  LINNET_REQUIRE(payload.bytes.size() == *size, wrong_count(static_cast<int64_t>(*size), payload.bytes.size(), "bytes"));
+  LINNET_REQUIRE(payload.bytes.size() == *size,
+                 wrong_count(static_cast<int64_t>(*size), payload.bytes.size(), "bytes"));
   return from_bytes(dtype, shape, payload);
 }
 
@@ -149,7 +154,8 @@ Result<Dense> named(std::string_view name, F make) {
   } catch (const std::exception&) {
     failed = error(Code::out_of_memory, "not enough memory");
   }
-  return std::move(failed).within(name.empty() ? std::string("a tensor without a name") : concat("tensor '", name, "'"));
+  return std::move(failed).within(name.empty() ? std::string("a tensor without a name")
+                                               : concat("tensor '", name, "'"));
 }
 
 }  // namespace

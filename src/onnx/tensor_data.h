@@ -16,7 +16,8 @@ struct DataSource {
 // Sparse tensors are made dense, up to this size.
 inline constexpr size_t kMaxDenseBytes = size_t{1} << 30;
 
-// A tensor that views its payload in place when that is aligned for its type and has an owner, else a copy. It must not be written to.
+// A tensor that views its payload in place when that is aligned for its type and has an owner, else a copy. It must not
+// be written to.
 Result<linnet::Tensor> to_tensor(const Tensor& tensor, const DataSource& source);
 // The dense form; absent elements are zero.
 Result<linnet::Tensor> to_tensor(const SparseTensor& tensor, const DataSource& source,

@@ -25,7 +25,8 @@ Result<linnet::Tensor> joined(const std::vector<Tensor>& messages, const DataSou
     }
     LINNET_REQUIRE(one.count() == 1 && one.dtype == all.dtype && !is_packed(one.dtype),
                    unsupported("a map whose values are not numbers or strings of one type"));
-    linnet::Tensor slot{all.dtype, one.shape, all.ptr<std::byte>() + static_cast<size_t>(i) * element_size(all.dtype), {}};
+    linnet::Tensor slot{
+        all.dtype, one.shape, all.ptr<std::byte>() + static_cast<size_t>(i) * element_size(all.dtype), {}};
     copy_elements(one, slot);
   }
   return all;

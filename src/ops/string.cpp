@@ -115,7 +115,9 @@ class StringSplit final : public Op {
   // Spaces separate in groups; none remain at either end.
   std::vector<std::string_view> split_at_spaces(std::string_view text) const {
     std::vector<std::string_view> parts;
-    const auto trim = [&] { text.remove_prefix(static_cast<size_t>(std::find_if_not(text.begin(), text.end(), is_space) - text.begin())); };
+    const auto trim = [&] {
+      text.remove_prefix(static_cast<size_t>(std::find_if_not(text.begin(), text.end(), is_space) - text.begin()));
+    };
     for (trim(); !text.empty(); trim()) {
       size_t end = static_cast<size_t>(std::find_if(text.begin(), text.end(), is_space) - text.begin());
       if (!may_split(parts)) {
@@ -169,7 +171,8 @@ class StringNormalizer final : public Op {
                    invalid_model("'case_change_action' is '", action, "', not NONE, LOWER or UPPER"));
     change_ = action[0];
     case_sensitive_ = reader.flag("is_case_sensitive", false);
-    for (const std::string& word : reader.texts("stopwords")) stopwords_.insert(case_sensitive_ ? word : to_lower(word));
+    for (const std::string& word : reader.texts("stopwords"))
+      stopwords_.insert(case_sensitive_ ? word : to_lower(word));
     return {};
   }
   Status infer(InferContext& context) const override {

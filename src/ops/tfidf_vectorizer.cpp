@@ -36,7 +36,8 @@ class TfIdfVectorizer final : public Op {
  public:
   Status parse(NodeReader& reader) {
     const std::string mode = reader.text("mode", "");
-    LINNET_REQUIRE(mode == "TF" || mode == "IDF" || mode == "TFIDF", invalid_model("'mode' is '", mode, "', not TF, IDF or TFIDF"));
+    LINNET_REQUIRE(mode == "TF" || mode == "IDF" || mode == "TFIDF",
+                   invalid_model("'mode' is '", mode, "', not TF, IDF or TFIDF"));
     once_ = mode == "IDF";
     min_length_ = reader.integer("min_gram_length", 0);
     max_length_ = reader.integer("max_gram_length", 0);
@@ -49,7 +50,8 @@ class TfIdfVectorizer final : public Op {
     LINNET_TRY(number_outputs(outputs));
     const std::vector<int64_t> numbers = reader.integers("pool_int64s");
     const std::vector<std::string> texts = reader.texts("pool_strings");
-    LINNET_REQUIRE(numbers.empty() != texts.empty(), invalid_model("one of 'pool_int64s' and 'pool_strings' is needed"));
+    LINNET_REQUIRE(numbers.empty() != texts.empty(),
+                   invalid_model("one of 'pool_int64s' and 'pool_strings' is needed"));
     of_texts_ = numbers.empty();
     std::vector<uint32_t> pool;
     for (const int64_t n : numbers) pool.push_back(number_of(number_tokens_, n));
@@ -65,8 +67,10 @@ class TfIdfVectorizer final : public Op {
     }
     SymShape shape = context.shape(0);
     LINNET_REQUIRE(shape.size() <= 2, invalid_argument("the input has ", shape.size(), " axes; at most 2 are allowed"));
-    if (shape.size() < 2) shape = {Dim(width_)};
-    else shape[1] = Dim(width_);
+    if (shape.size() < 2)
+      shape = {Dim(width_)};
+    else
+      shape[1] = Dim(width_);
     context.set(0, DType::f32, std::move(shape));
     return {};
   }
@@ -103,7 +107,8 @@ class TfIdfVectorizer final : public Op {
   Status number_outputs(const std::vector<int64_t>& outputs) {
     LINNET_REQUIRE(!outputs.empty(), invalid_model("'ngram_indexes' is empty"));
     const auto [least, greatest] = std::minmax_element(outputs.begin(), outputs.end());
-    LINNET_REQUIRE(*least >= 0 && *greatest < INT32_MAX, invalid_model("'ngram_indexes' has the index ", *least < 0 ? *least : *greatest));
+    LINNET_REQUIRE(*least >= 0 && *greatest < INT32_MAX,
+                   invalid_model("'ngram_indexes' has the index ", *least < 0 ? *least : *greatest));
     width_ = *greatest + 1;
     LINNET_REQUIRE(weights_.empty() || static_cast<int64_t>(weights_.size()) >= width_,
                    invalid_model("there are ", weights_.size(), " weights for ", width_, " outputs"));
@@ -112,17 +117,20 @@ class TfIdfVectorizer final : public Op {
 
   // `starts`: where the 1-grams, 2-grams, ... begin in the pool. N-grams of other lengths than asked for only count as
   // entries of `outputs`.
-  Status add_ngrams(const std::vector<uint32_t>& pool, const std::vector<int64_t>& starts, const std::vector<int64_t>& outputs) {
+  Status add_ngrams(const std::vector<uint32_t>& pool, const std::vector<int64_t>& starts,
+                    const std::vector<int64_t>& outputs) {
     size_t ngram = 0;
     for (size_t i = 0; i < starts.size(); ++i) {
       const size_t length = i + 1;
       const int64_t first = starts[i];
       const int64_t last = length < starts.size() ? starts[length] : static_cast<int64_t>(pool.size());
-      LINNET_REQUIRE(first >= 0 && first <= last && last <= static_cast<int64_t>(pool.size()) && static_cast<size_t>(last - first) % length == 0,
+      LINNET_REQUIRE(first >= 0 && first <= last && last <= static_cast<int64_t>(pool.size()) &&
+                         static_cast<size_t>(last - first) % length == 0,
                      invalid_model("'ngram_counts' does not fit the pool"));
       const bool wanted = static_cast<int64_t>(length) >= min_length_ && static_cast<int64_t>(length) <= max_length_;
       for (size_t at = static_cast<size_t>(first); at < static_cast<size_t>(last); at += length, ++ngram) {
-        LINNET_REQUIRE(ngram < outputs.size(), invalid_model("'ngram_indexes' has fewer entries than there are n-grams"));
+        LINNET_REQUIRE(ngram < outputs.size(),
+                       invalid_model("'ngram_indexes' has fewer entries than there are n-grams"));
         if (!wanted) continue;
         uint32_t node = NgramTree::kRoot;
         for (size_t k = 0; k < length; ++k) node = tree_.add(node, pool[at + k]);

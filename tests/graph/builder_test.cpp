@@ -173,9 +173,11 @@ TEST(Builder, RefusesFunctionsThatMultiply) {
   static const std::string_view names[] = {"F0", "F1", "F2", "F3", "F4", "F5", "F6", "F7"};
   for (size_t i = 0; i < std::size(names); ++i) {
     onnx::Function function = make_function(names[i], {"a"}, {"a0"});
-    static const std::string_view values[] = {"a0", "a1", "a2", "a3", "a4", "a5", "a6", "a7", "a8", "a9", "b0", "b1", "b2", "b3", "b4", "b5"};
+    static const std::string_view values[] = {"a0", "a1", "a2", "a3", "a4", "a5", "a6", "a7",
+                                              "a8", "a9", "b0", "b1", "b2", "b3", "b4", "b5"};
     for (const std::string_view value : values)
-      function.node.push_back(i == 0 ? make_node("Neg", {"a"}, {value}) : make_node(names[i - 1], {"a"}, {value}, "local"));
+      function.node.push_back(i == 0 ? make_node("Neg", {"a"}, {value})
+                                     : make_node(names[i - 1], {"a"}, {value}, "local"));
     model.functions.push_back(std::move(function));
   }
   model.graph->node.push_back(make_node("F7", {"x"}, {"y"}, "local"));

@@ -21,7 +21,9 @@ std::string summary(const Graph& graph) {
     text += "\n" + node.op_type + " " + node.domain;
     for (const ValueId value : node.inputs) {
       const Tensor* constant = graph.constant(value);
-      text += constant ? concat(" ", *constant) : value == kNoValue ? " -" : concat(" ", graph.value(value).producer != kNoNode);
+      text += constant            ? concat(" ", *constant)
+              : value == kNoValue ? " -"
+                                  : concat(" ", graph.value(value).producer != kNoNode);
     }
     for (const Attribute& attribute : node.attributes) text += concat(" ", attribute.name, ":", attribute.data.index());
     text += concat(" captures ", node.captures.size());

@@ -108,7 +108,8 @@ TEST(Malformed, GraphsNestedBeyondReason) {
 
 TEST(Malformed, TypesNestedBeyondReason) {
   Buffer bytes;
-  for (int level = 0; level < 2000; ++level) bytes = wrapped(0x22, wrapped(0x0a, bytes));  // sequence_type { elem_type {
+  for (int level = 0; level < 2000; ++level)
+    bytes = wrapped(0x22, wrapped(0x0a, bytes));  // sequence_type { elem_type {
   const Buffer input = wrapped(0x5a, wrapped(0x12, bytes));
   EXPECT_NE(message_of(wrapped(0x3a, input)).find("nested too deeply"), std::string::npos);
 }
@@ -133,8 +134,9 @@ TEST(Malformed, SaysWhatIsWrong) {
 
 TEST(Reader, SkipsUnknownFieldsAndMergesRepeatedMessages) {
   // ir_version 10; field 100 of each wire type; the graph in two parts; ir_version again, 11.
-  const Buffer bytes = bytes_of({0x08, 10, 0xa0, 0x06, 1, 0xa1, 0x06, 0, 0, 0, 0, 0, 0, 0, 0, 0xa5, 0x06, 0, 0, 0, 0,  //
-                                 0xa2, 0x06, 2, 7, 7, 0x3a, 3, 0x12, 1, 'g', 0x3a, 2, 0x0a, 0, 0x08, 11});
+  const Buffer bytes =
+      bytes_of({0x08, 10,   0xa0, 0x06, 1, 0xa1, 0x06, 0,    0, 0,   0,    0, 0,    0, 0,    0xa5, 0x06, 0, 0, 0, 0,  //
+                0xa2, 0x06, 2,    7,    7, 0x3a, 3,    0x12, 1, 'g', 0x3a, 2, 0x0a, 0, 0x08, 11});
   const Result<Model> model = read_model(bytes);
   ASSERT_TRUE(model.ok()) << model.status().message();
   EXPECT_EQ(model->ir_version, 11);
@@ -144,8 +146,9 @@ TEST(Reader, SkipsUnknownFieldsAndMergesRepeatedMessages) {
 
 TEST(Reader, TakesRepeatedNumbersPackedAndOneByOne) {
   // dims 2, then [3, 4]; float_data 1.0 alone, then [1.0]; int32_data [-1], one at a time
-  const Buffer bytes = bytes_of({0x08, 2, 0x0a, 2, 3, 4, 0x25, 0, 0, 0x80, 0x3f, 0x22, 4, 0, 0, 0x80, 0x3f,  //
-                                 0x28, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01});
+  const Buffer bytes =
+      bytes_of({0x08, 2,    0x0a, 2,    3,    4,    0x25, 0,    0,    0x80, 0x3f, 0x22, 4, 0, 0, 0x80, 0x3f,  //
+                0x28, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01});
   const Result<Tensor> tensor = read_tensor(bytes);
   ASSERT_TRUE(tensor.ok()) << tensor.status().message();
   EXPECT_EQ(tensor->dims, (std::vector<int64_t>{2, 3, 4}));

@@ -81,7 +81,8 @@ void check_model(const fs::path& path) {
   EXPECT_EQ(*encode(again.value()), *written);
   if (const char* folder = std::getenv("LINNET_WRITTEN_MODELS")) {
     const fs::path parent = path.parent_path();
-    const fs::path to = fs::path(folder) / concat(parent.parent_path().filename().string(), "_", parent.filename().string(), ".onnx");
+    const fs::path to =
+        fs::path(folder) / concat(parent.parent_path().filename().string(), "_", parent.filename().string(), ".onnx");
     EXPECT_TRUE(write_file(to, std::span<const std::byte>(*written)).ok());
   }
 

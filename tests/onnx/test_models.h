@@ -1,5 +1,5 @@
-// Models of others, where the machine has them: the shared models ($LINNET_SHARED/models, as ./dev test sets it) and the
-// onnx package's test cases ($LINNET_ONNX_CASES, else where tests/onnx_nodes lays them out in the checkout).
+// Models of others, where the machine has them: the shared models ($LINNET_SHARED/models, as ./dev test sets it) and
+// the onnx package's test cases ($LINNET_ONNX_CASES, else where tests/onnx_nodes lays them out in the checkout).
 #pragma once
 
 #include <algorithm>
