@@ -1,8 +1,7 @@
 // https://onnx.ai/onnx/operators/onnx__Dropout.html
 #include <algorithm>
+#include <random>
 
-#include "kernels/elementwise/cast.h"
-#include "ops/float_scratch.h"
 #include "ops/infer_shapes.h"
 #include "ops/op.h"
 #include "ops/type_switch.h"
@@ -15,7 +14,8 @@ namespace {
 class Dropout final : public Op {
  public:
   Status parse(NodeReader& reader) {
-    for (const std::string_view name : {"seed", "is_test", "consumed_inputs", "ratio"}) reader.ignore(name);
+    for (const std::string_view name : {"is_test", "consumed_inputs", "ratio"}) reader.ignore(name);
+    if (reader.has("seed")) seed_ = reader.integer("seed", 0);
     bool_mask_ = reader.version() >= 10;
     return {};
   }
@@ -48,18 +48,14 @@ class Dropout final : public Op {
       }
       return {};
     }
-    uint64_t state = context.seed();
+    // With a seed, the numbers of numpy's RandomState, which the standard's reference draws.
+    std::mt19937 generator(static_cast<uint32_t>(seed_ ? static_cast<uint64_t>(*seed_) : context.seed()));
     switch_float(src.dtype, [&]<class T>(std::type_identity<T>) {
       for (int64_t i = 0; i < src.count(); ++i) {
-        // SplitMix64: https://prng.di.unimi.it/splitmix64.c
-        state += 0x9e3779b97f4a7c15u;
-        uint64_t z = state;
-        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-        z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-        z ^= z >> 31;
-        const bool keep = static_cast<double>(z >> 11) * 0x1p-53 >= ratio;
-        const double x = number_at(src, i);
-        dst.ptr<T>()[i] = T(static_cast<float>(keep ? x / (1.0 - ratio) : 0.0));
+        const uint32_t high = static_cast<uint32_t>(generator()) >> 5;
+        const uint32_t low = static_cast<uint32_t>(generator()) >> 6;
+        const bool keep = (static_cast<double>(high) * 67108864.0 + static_cast<double>(low)) / 9007199254740992.0 >= ratio;
+        dst.ptr<T>()[i] = T(static_cast<float>(keep ? number_at(src, i) / (1.0 - ratio) : 0.0));
         if (context.wants(1) && bool_mask_) context.out(1).ptr<bool>()[i] = keep;
       }
     });
@@ -69,6 +65,7 @@ class Dropout final : public Op {
 
  private:
   bool bool_mask_ = true;
+  std::optional<int64_t> seed_;
 };
 
 constexpr OpDef kDefs[] = {{"", "Dropout", 1, 1, 3, 1, 2, create<Dropout>, OpDef::kNonDeterministic}};
