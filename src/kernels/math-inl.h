@@ -15,47 +15,70 @@ namespace linnet::HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-// c[0] + c[1] x + c[2] x^2 + ... (Horner)
-template <class D, class V, size_t kCount>
+// c[0] + c[1] x + c[2] x^2 + ... (Horner). A recursion, because compilers leave a loop as it is at -O2.
+template <size_t kFirst = 0, class D, class V, size_t kCount>
 HWY_INLINE V polynomial(D d, V x, const float (&c)[kCount]) {
-  V sum = hn::Set(d, c[kCount - 1]);
-  for (size_t i = kCount - 1; i-- > 0;) sum = hn::MulAdd(sum, x, hn::Set(d, c[i]));
-  return sum;
+  if constexpr (kFirst + 1 == kCount) {
+    return hn::Set(d, c[kFirst]);
+  } else {
+    return hn::MulAdd(polynomial<kFirst + 1>(d, x, c), x, hn::Set(d, c[kFirst]));
+  }
 }
+
+// The parts of e^x = p 2^n with p between 0.7 and 1.42: x = n ln 2 + r, p = e^r by a polynomial.
+template <class D, class V = hn::Vec<D>>
+struct ExpParts {
+  V p;
+  hn::Vec<hn::RebindToSigned<D>> n;
+  HWY_INLINE ExpParts(D d, V x) {
+    const hn::RebindToSigned<D> di;
+    const V one = hn::Set(d, 1.0f);
+    const V round = hn::Set(d, 12582912.0f);  // 1.5 * 2^23: the sum's low bits are the nearest integer
+    const V shifted = hn::MulAdd(x, hn::Set(d, 1.44269504088896341f), round);
+    n = hn::Sub(hn::BitCast(di, shifted), hn::BitCast(di, round));
+    const V whole = hn::Sub(shifted, round);
+    V r = hn::NegMulAdd(whole, hn::Set(d, 0.693359375f), x);
+    r = hn::NegMulAdd(whole, hn::Set(d, -2.12194440e-4f), r);
+    // Pairs of terms instead of Horner's chain, whose latency would bound a row of exponentials.
+    const V r2 = hn::Mul(r, r);
+    const V low = hn::MulAdd(hn::MulAdd(hn::Set(d, 0.1666652113f), r, hn::Set(d, 0.4999999404f)), r2, hn::Add(one, r));
+    const V middle = hn::MulAdd(hn::Set(d, 8.3687454462e-3f), r, hn::Set(d, 4.1668388993e-2f));
+    const V high = hn::MulAdd(hn::Set(d, 1.3814539415e-3f), r2, middle);
+    p = hn::MulAdd(high, hn::Mul(r2, r2), low);
+  }
+  // p 2^n for -126 <= n <= 127; infinity for n = 128.
+  HWY_INLINE V scaled(D d) const {
+    const hn::RebindToSigned<D> di;
+    return hn::Mul(p, hn::BitCast(d, hn::ShiftLeft<23>(hn::Add(n, hn::Set(di, 127)))));
+  }
+};
 
 // e^x, relative error 1.2e-7; subnormal results are rounded once; 0 below -104, infinity above 88.72.
-// x = n ln 2 + r, e^r by a polynomial, times 2^n in two steps so that neither leaves the range of floats.
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V vec_exp(D d, V x) {
-  constexpr float kPowers[] = {1.0f,
-                                   1.0f,
-                                   5.0000001201e-1f,
-                                   1.6666665459e-1f,
-                                   4.1665795894e-2f,
-                                   8.3334519073e-3f,
-                                   1.3981999507e-3f,
-                                   1.9875691500e-4f};
   const hn::RebindToSigned<D> di;
-  x = hn::Min(hn::Set(d, 89.0f), hn::Max(hn::Set(d, -105.0f), x));
-  const V round = hn::Set(d, 12582912.0f);  // 1.5 * 2^23: the sum's low bits are the nearest integer
-  const V shifted = hn::MulAdd(x, hn::Set(d, 1.44269504088896341f), round);
-  const V n = hn::Sub(shifted, round);
-  V r = hn::NegMulAdd(n, hn::Set(d, 0.693359375f), x);
-  r = hn::NegMulAdd(n, hn::Set(d, -2.12194440e-4f), r);
-  const V p = polynomial(d, r, kPowers);
-  const auto exponent = hn::Sub(hn::BitCast(di, shifted), hn::BitCast(di, round));
-  const auto half = hn::ShiftRight<1>(exponent);
+  const ExpParts<D> parts(d, hn::Min(hn::Set(d, 89.0f), hn::Max(hn::Set(d, -105.0f), x)));
+  // 2^n in two steps, so that neither leaves the range of floats.
+  const auto half = hn::ShiftRight<1>(parts.n);
   const auto one = hn::Set(di, 127);
   const V scale1 = hn::BitCast(d, hn::ShiftLeft<23>(hn::Add(half, one)));
-  const V scale2 = hn::BitCast(d, hn::ShiftLeft<23>(hn::Add(hn::Sub(exponent, half), one)));
-  return hn::Mul(hn::Mul(p, scale1), scale2);
+  const V scale2 = hn::BitCast(d, hn::ShiftLeft<23>(hn::Add(hn::Sub(parts.n, half), one)));
+  return hn::Mul(hn::Mul(parts.p, scale1), scale2);
 }
 
-// 1 / (1 + e^-x), relative error 2.5e-7 above -87.
+// e^x for x <= 0, as softmax needs it: results below 2^-126 are 0.
+template <class D, class V = hn::Vec<D>>
+HWY_INLINE V vec_exp_nonpositive(D d, V x) {
+  const V least = hn::Set(d, -87.33f);
+  return hn::IfThenZeroElse(hn::Lt(x, least), ExpParts<D>(d, hn::Max(least, x)).scaled(d));
+}
+
+// 1 / (1 + e^-x), relative error 2.5e-7 above -87; 0 below -88.4, where 2^n becomes the bits of infinity.
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V vec_sigmoid(D d, V x) {
   const V one = hn::Set(d, 1.0f);
-  return hn::Div(one, hn::Add(one, vec_exp(d, hn::Neg(x))));
+  const V clamped = hn::Min(hn::Set(d, 89.0f), hn::Max(hn::Set(d, -87.33f), hn::Neg(x)));
+  return hn::Div(one, hn::Add(one, ExpParts<D>(d, clamped).scaled(d)));
 }
 
 // Relative error 3.2e-7. An odd rational function up to 9; from there tanh is 1 in float.

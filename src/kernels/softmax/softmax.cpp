@@ -37,7 +37,7 @@ void softmax_row_simd(bool log, const float* src, float* dst, size_t n) {
   const V max = hn::MaxOfLanes(d, hn::Max(max0, max1));
 
   V sum0 = hn::Zero(d), sum1 = hn::Zero(d);
-  const auto exponential = [&](V x) HWY_ATTR { return vec_exp(d, hn::Sub(x, max)); };
+  const auto exponential = [&](V x) HWY_ATTR { return vec_exp_nonpositive(d, hn::Sub(x, max)); };
   if (log) {
     for (i = 0; i + 2 * lanes <= whole; i += 2 * lanes) {
       sum0 = hn::Add(sum0, exponential(hn::LoadU(d, src + i)));
@@ -89,7 +89,7 @@ void softmax_columns_simd(bool log, const float* src, float* dst, size_t n, size
   for (size_t i = 0; i < n; ++i) max = hn::Max(max, load(src + i * inner));
   V sum = hn::Zero(d);
   for (size_t i = 0; i < n; ++i) {
-    const V e = vec_exp(d, hn::Sub(load(src + i * inner), max));
+    const V e = vec_exp_nonpositive(d, hn::Sub(load(src + i * inner), max));
     sum = hn::Add(sum, e);
     if (!log) store(e, dst + i * inner);
   }
