@@ -2,6 +2,8 @@
 // https://onnx.ai/onnx/operators/onnx__Gather.html, ...GatherElements, ...GatherND
 #include "kernels/movement/gather.h"
 
+#include <atomic>
+
 #include "ops/indexed.h"
 #include "ops/infer_shapes.h"
 
@@ -109,14 +111,24 @@ class GatherElements final : public Op {
   Status run(RunContext& context) const override {
     const Tensor &data = context.in(0), &indices = context.in(1);
     LINNET_ASSIGN(const size_t axis, checked_axis(axis_, data.shape.rank()));
-    return visit_width(data.dtype, [&]<class T>(TypeTag<T>) -> Status {
+    const int64_t rows = indices.count() ? rows_of_indices(indices) : 0;
+    const size_t grain = grain_for(static_cast<double>(rows ? indices.count() / rows : 1));
+    std::atomic<bool> failed{false};
+    std::atomic<int64_t> wrong{0};
+    visit_width(data.dtype, [&]<class T>(TypeTag<T>) {
       const T* src = data.ptr<T>();
       T* dst = context.out(0).ptr<T>();
-      const auto move = [&](int64_t position, int64_t place) { dst[position] = src[place]; };
-      const auto bad = indices.dtype == DType::i32 ? for_each_element_index<int32_t>(data.shape, axis, indices, move)
-                                                   : for_each_element_index<int64_t>(data.shape, axis, indices, move);
-      return bad ? index_out_of_range(*bad, data.shape[axis]) : Status();
+      context.parallel.for_range(static_cast<size_t>(rows), grain, [&](size_t begin, size_t end, size_t) {
+        const auto bad = visit_index(indices.dtype, [&]<class I>(TypeTag<I>) {
+          return for_each_element_index<I>(data.shape, axis, indices, static_cast<int64_t>(begin), static_cast<int64_t>(end),
+                                           [=](int64_t position, int64_t place) { dst[position] = src[place]; });
+        });
+        if (!bad) return;
+        wrong = *bad;
+        failed = true;
+      });
     });
+    return failed ? index_out_of_range(wrong, data.shape[axis]) : Status();
   }
 
  private:

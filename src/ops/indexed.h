@@ -5,39 +5,30 @@
 
 namespace linnet {
 
-// GatherElements and ScatterElements: calls f(position, place) for each element of `indices`, with the place in `data`
-// where the index replaces the coordinate of `axis`. The sizes of the index tensor off the axis are at most the data's.
-// Returns the first index that is out of range, for which f is not called; it ends there.
+// GatherElements and ScatterElements: calls f(position, place) for each element of rows [begin, end) of `indices`, with the
+// place in `data` where the index replaces the coordinate of `axis`. The sizes of the index tensor off the axis are at
+// most the data's. Returns the first index that is out of range, for which f is not called; it ends there.
 template <class I, class F>
-std::optional<int64_t> for_each_element_index(const Shape& data, size_t axis, const Tensor& indices, F f) {
+std::optional<int64_t> for_each_element_index(const Shape& data, size_t axis, const Tensor& indices, int64_t begin, int64_t end, F f) {
   const Shape strides = strides_of(data);
-  const size_t rank = data.rank();
-  const int64_t size = data[axis];
-  const int64_t count = indices.count();
-  if (count == 0) return std::nullopt;
-  const int64_t row = indices.shape[rank - 1];
-  const int64_t step = axis == rank - 1 ? 0 : 1;
+  const size_t last = data.rank() - 1;
+  const int64_t size = data[axis], stride_of_axis = strides[axis], row = indices.shape[last];
+  const int64_t step = axis == last ? 0 : 1;
   const I* index = indices.ptr<I>();
-  Shape at(rank, 0);
-  int64_t base = 0;  // without the coordinate of `axis`
-  for (int64_t position = 0; position < count;) {
-    int64_t place = base;
-    for (int64_t i = 0; i < row; ++i, ++position, place += step) {
+  for (int64_t r = begin; r < end; ++r) {
+    int64_t place = 0, rest = r;  // without the coordinate of `axis`
+    for (size_t a = last; a-- > 0; rest /= indices.shape[a])
+      if (a != axis) place += rest % indices.shape[a] * strides[a];
+    for (int64_t position = r * row; position < (r + 1) * row; ++position, place += step) {
       int64_t k = index[position];
-      if (k < 0) k += size;
-      if (k < 0 || k >= size) return index[position];
-      f(position, place + k * strides[axis]);
-    }
-    for (size_t a = rank - 1; a-- > 0;) {
-      const int64_t stride = a == axis ? 0 : strides[a];
-      base += stride;
-      if (++at[a] < indices.shape[a]) break;
-      base -= stride * indices.shape[a];
-      at[a] = 0;
+      k += k < 0 ? size : 0;
+      if (static_cast<uint64_t>(k) >= static_cast<uint64_t>(size)) return index[position];
+      f(position, place + k * stride_of_axis);
     }
   }
   return std::nullopt;
 }
+inline int64_t rows_of_indices(const Tensor& indices) { return indices.shape.count(0, indices.shape.rank() - 1); }
 
 // GatherND and ScatterND: `indices` is [..., m], each row naming a slice of data after `batch` shared axes. Writes the
 // number of the slice, counted over the first batch + m axes of data, for each row. Returns the first bad index.

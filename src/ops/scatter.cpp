@@ -81,7 +81,7 @@ class ScatterElements final : public Scatter {
     Tensor& out = context.out(0);
     LINNET_ASSIGN(const size_t axis, checked_axis(axis_, out.shape.rank()));
     const auto scatter = [&](auto write) {
-      const auto bad = for_each_element_index<I>(out.shape, axis, context.in(1), write);
+      const auto bad = for_each_element_index<I>(out.shape, axis, context.in(1), 0, rows_of_indices(context.in(1)), write);
       return bad ? index_out_of_range(*bad, out.shape[axis]) : Status();
     };
     if (reduction_ == Reduction::none)

@@ -31,13 +31,21 @@ class NonZero final : public Op {
     const size_t rank = in.shape.rank();
     const int64_t found = std::count_if(elements.begin(), elements.end(), set);
     LINNET_TRY(context.allocate(0, DType::i64, {static_cast<int64_t>(rank), found}));
+    if (found == 0 || rank == 0) return {};
     int64_t* out = context.out(0).ptr<int64_t>();
+    const int64_t row = in.shape[rank - 1];
+    int64_t* last = out + static_cast<int64_t>(rank - 1) * found;
     int64_t n = 0;
-    for (size_t i = 0; i < elements.size() && n < found; ++i) {
-      if (!set(elements[i])) continue;
-      int64_t rest = static_cast<int64_t>(i);
-      for (size_t a = rank; a-- > 0; rest /= in.shape[a]) out[static_cast<int64_t>(a) * found + n] = rest % in.shape[a];
-      ++n;
+    for (int64_t first = 0; n < found; first += row) {
+      const int64_t before = n;
+      const T* element = elements.data() + first;
+      for (int64_t i = 0; i < row && n < found; ++i) {  // without a branch on the element
+        last[n] = i;
+        n += set(element[i]);
+      }
+      int64_t rest = first / row;
+      for (size_t a = rank - 1; a-- > 0 && n > before; rest /= in.shape[a])
+        std::fill(out + static_cast<int64_t>(a) * found + before, out + static_cast<int64_t>(a) * found + n, rest % in.shape[a]);
     }
     return {};
   }

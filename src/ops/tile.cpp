@@ -7,9 +7,11 @@
 namespace linnet {
 namespace {
 
+// `once` writes each block of the output that stands more than once the first time, `again` repeats it from there: the
+// block is the longer run.
 struct Repeated {
   bool planned = false;
-  Box box;
+  Box once, again;
 };
 
 // Output axes are whole multiples of the input's, aligned at the last axis.
@@ -18,7 +20,7 @@ class Repeat : public Op {
   Status bind(BindContext& context) const override {
     Repeated& state = context.state<Repeated>();
     if (!context.has_shape(0)) return {};
-    LINNET_ASSIGN(state.box, plan(context.shape(0), context.out_shape(0)));
+    LINNET_TRY(plan(context.shape(0), context.out_shape(0), state));
     state.planned = true;
     if (context.shape(0).count() == context.out_shape(0).count()) context.alias(0, 0, 0);
     return {};
@@ -26,35 +28,52 @@ class Repeat : public Op {
 
   Status run(RunContext& context) const override {
     const Repeated& state = context.state<Repeated>();
-    if (state.planned) {
-      copy_box(state.box, context.in(0), context.out(0), context.parallel);
-      return {};
-    }
-    LINNET_ASSIGN(const Box box, plan(context.in(0).shape, context.out(0).shape));
-    copy_box(box, context.in(0), context.out(0), context.parallel);
-    return {};
+    if (state.planned) return repeat(context, state);
+    Repeated made;
+    LINNET_TRY(plan(context.in(0).shape, context.out(0).shape, made));
+    return repeat(context, made);
   }
 
  private:
-  static Result<Box> plan(const Shape& in, const Shape& out) {
+  static Status repeat(RunContext& context, const Repeated& state) {
+    Tensor& out = context.out(0);
+    copy_box(state.once, context.in(0), out, context.parallel);
+    copy_box(state.again, out, out, context.parallel);
+    return {};
+  }
+
+  static Status plan(const Shape& in, const Shape& out, Repeated& state) {
     const size_t shift = out.rank() - in.rank();
     const Shape src = strides_of(in), dst = strides_of(out);
-    Shape sizes, src_steps, dst_steps;
-    const auto add = [&](int64_t size, int64_t src_step, int64_t dst_step) {
-      sizes.push_back(size);
-      src_steps.push_back(src_step);
-      dst_steps.push_back(dst_step);
-    };
-    for (size_t a = 0; a < out.rank(); ++a) {
+    Shape times(out.rank());  // that each axis repeats
+    size_t first = out.rank(), repeating = 0;
+    for (size_t a = out.rank(); a-- > 0;) {
       const int64_t size = a < shift ? 1 : in[a - shift];
-      if (out[a] == 0) {
-        add(0, 0, 0);
-        continue;
-      }
-      add(out[a] / size, 0, size * dst[a]);
-      if (a >= shift) add(size, src[a - shift], dst[a]);
+      times[a] = out[a] == 0 ? 0 : out[a] / size;
+      if (times[a] == 1) continue;
+      first = a;
+      ++repeating;
     }
-    return box_of(sizes, src_steps, dst_steps);
+    // The outermost repetition copies the output of those within.
+    const bool twice = repeating > 1 && out.count() > 0;
+    Shape sizes, src_steps, dst_steps;
+    for (size_t a = 0; a < out.rank(); ++a) {
+      const int64_t size = times[a] ? out[a] / times[a] : 0;
+      sizes.push_back(twice && a == first ? 1 : times[a]);
+      src_steps.push_back(0);
+      dst_steps.push_back(size * dst[a]);
+      sizes.push_back(size);
+      src_steps.push_back(a < shift ? 0 : src[a - shift]);
+      dst_steps.push_back(dst[a]);
+    }
+    LINNET_ASSIGN(state.once, box_of(sizes, src_steps, dst_steps));
+    state.again.run = 0;
+    if (!twice) return {};
+    const int64_t block = out.count(first, out.rank()) / times[first];
+    LINNET_ASSIGN(state.again, box_of({out.count(0, first), times[first] - 1, block}, {block * times[first], 0, 1},
+                                      {block * times[first], block, 1}));
+    state.again.dst_offset = block;
+    return {};
   }
 };
 

@@ -8,7 +8,7 @@ namespace {
 
 constexpr size_t kPieceBytes = size_t{1} << 16;  // what one thread copies at a time
 
-struct Bits128 {
+struct alignas(16) Bits128 {
   uint64_t low, high;
 };
 
@@ -24,6 +24,20 @@ void copy_row(const std::byte* src, int64_t src_step, std::byte* dst, int64_t ds
   for (size_t i = 0; i < count; ++i, src += src_step, dst += dst_step) {
     std::memcpy(&value, src, sizeof(T));
     std::memcpy(dst, &value, sizeof(T));
+  }
+}
+
+// Runs of 16 to 128 bytes, for which calling memcpy costs more than the copy: whole vectors, the last one overlapping.
+void copy_short_runs(const std::byte* src, int64_t src_step, std::byte* dst, int64_t dst_step, size_t count, size_t bytes) noexcept {
+  for (size_t i = 0; i < count; ++i, src += src_step, dst += dst_step) {
+    Bits128 last;
+    std::memcpy(&last, src + bytes - sizeof(last), sizeof(last));
+    for (size_t b = 0; b + sizeof(last) < bytes; b += sizeof(last)) {
+      Bits128 part;
+      std::memcpy(&part, src + b, sizeof(part));
+      std::memcpy(dst + b, &part, sizeof(part));
+    }
+    std::memcpy(dst + bytes - sizeof(last), &last, sizeof(last));
   }
 }
 
@@ -140,6 +154,7 @@ void copy_box(const Box& box, size_t width, const void* from, void* to, const Pa
         case 8: return copy_row<uint64_t>(p, src_step, q, dst_step, count);
         case 16: return copy_row<Bits128>(p, src_step, q, dst_step, count);
         default:
+          if (unit > 16 && unit <= 128) return copy_short_runs(p, src_step, q, dst_step, count, unit);
           for (size_t i = 0; i < count; ++i, p += src_step, q += dst_step) std::memcpy(q, p, unit);
       }
     });

@@ -41,6 +41,21 @@ struct Ranked {
   friend bool operator>(const Ranked& a, const Ranked& b) noexcept { return a.key != b.key ? a.key > b.key : a.place > b.place; }
 };
 
+// The next place from i on whose number may come before the one at `worst`; n when there is none. Half-precision numbers
+// are dear to compare and all count.
+template <class T>
+size_t next_candidate(const T* src, int64_t step, size_t i, size_t n, size_t worst, bool largest) noexcept {
+  if constexpr (std::is_arithmetic_v<T>) {
+    const T limit = src[static_cast<int64_t>(worst) * step];
+    // Negated, so that NaN on either side counts.
+    if (largest)
+      while (i < n && src[static_cast<int64_t>(i) * step] <= limit) ++i;
+    else
+      while (i < n && src[static_cast<int64_t>(i) * step] >= limit) ++i;
+  }
+  return i;
+}
+
 // Writes values and places of the k first of src[0], src[step], ... (n of them), in order; either may be nullptr.
 // k <= n < 2^32; `scratch` holds n times Ranked.
 template <class T>
@@ -58,12 +73,21 @@ void top_k(const T* src, int64_t step, size_t n, size_t k, bool largest, T* valu
       return Ranked{key, ~static_cast<uint64_t>(i)};
     }
   };
+  const auto place_of = [](const Item& picked) -> size_t {
+    if constexpr (sizeof(Key) == 4) {
+      return 0xffffffffu - static_cast<uint32_t>(picked);
+    } else {
+      return static_cast<size_t>(~picked.place);
+    }
+  };
   Item* items = static_cast<Item*>(scratch);
   const std::greater<> before;
   if (k * 4 < n) {  // a heap of the best so far, the worst of them in front
     for (size_t i = 0; i < k; ++i) items[i] = item(i);
     std::make_heap(items, items + k, before);
     for (size_t i = k; i < n; ++i) {
+      i = next_candidate(src, step, i, n, static_cast<size_t>(place_of(items[0])), largest);
+      if (i == n) break;
       const Item candidate = item(i);
       if (!before(candidate, items[0])) continue;
       std::pop_heap(items, items + k, before);
@@ -76,12 +100,7 @@ void top_k(const T* src, int64_t step, size_t n, size_t k, bool largest, T* valu
   }
   std::sort(items, items + k, before);
   for (size_t i = 0; i < k; ++i) {
-    size_t place = 0;
-    if constexpr (sizeof(Key) == 4) {
-      place = 0xffffffffu - static_cast<uint32_t>(items[i]);
-    } else {
-      place = static_cast<size_t>(~items[i].place);
-    }
+    const size_t place = place_of(items[i]);
     if (values) values[static_cast<int64_t>(i) * out_step] = src[static_cast<int64_t>(place) * step];
     if (places) places[static_cast<int64_t>(i) * out_step] = static_cast<int64_t>(place);
   }
