@@ -117,13 +117,20 @@ Result<LoadedGraph> load_graph(const ModelSource& source, const LoadOptions& opt
     LINNET_ASSIGN(const auto file, MappedFile::open(source.path, mode));
     bytes = file->bytes();
     owner = file;
+    loaded.model->files.push_back(file);
   }
   for (const auto& [location, content] : options.external_data) external.supply(location, content);
   LINNET_ASSIGN(const onnx::Model proto, onnx::read_model(bytes));
   describe_model(proto, *loaded.model);
   loaded.model->seed = options.seed;
-  LINNET_ASSIGN(loaded.graph, build_graph(proto, onnx::DataSource{owner, &external}, *loaded.symbols));
-  if (owner) loaded.model->buffers.push_back(owner);
+  std::vector<std::shared_ptr<const MappedFile>>& files = loaded.model->files;
+  const auto discard = [&](onnx::Bytes part) {
+    for (const auto& file : files) file->discard(part);
+    for (const auto& file : external.files()) file->discard(part);
+  };
+  LINNET_ASSIGN(loaded.graph, build_graph(proto, onnx::DataSource{owner, &external, discard}, *loaded.symbols));
+  files.insert(files.end(), external.files().begin(), external.files().end());
+  loaded.model->bytes = owner;
   Graph& graph = *loaded.graph;
   LINNET_TRY(fix_sizes(graph, *loaded.symbols, options));
   LINNET_TRY(replace_initializers(graph, options));
@@ -148,6 +155,9 @@ Result<std::shared_ptr<const Model>> load_model(Engine& engine, const ModelSourc
   const RunParallel parallel(engine.pool(), engine.executor(), nullptr);
   Program::Options plan;
   plan.parallel = &parallel;
+  plan.discard = [&](const Tensor& tensor) {
+    for (const auto& file : model.files) file->discard({tensor.ptr<std::byte>(), tensor.bytes()});
+  };
   LINNET_ASSIGN(model.program, Program::build(graph, loaded.symbols, plan));
   return std::shared_ptr<const Model>(std::move(loaded.model));
 }

@@ -123,6 +123,18 @@ Result<std::shared_ptr<const MappedFile>> MappedFile::open(const std::filesystem
   return copy;
 }
 
+void MappedFile::discard(std::span<const std::byte> part) const noexcept {
+#ifdef LINNET_HAVE_POSIX_FILES
+  if (!mapped_ || part.data() < data_ || part.data() + part.size() > data_ + size_) return;
+  static const size_t page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+  const size_t begin = round_up(static_cast<size_t>(part.data() - data_), page);
+  const size_t end = static_cast<size_t>(part.data() - data_ + static_cast<ptrdiff_t>(part.size())) / page * page;
+  if (begin < end) static_cast<void>(::madvise(const_cast<std::byte*>(data_) + begin, end - begin, MADV_DONTNEED));
+#else
+  static_cast<void>(part);
+#endif
+}
+
 MappedFile::~MappedFile() {
   if (!data_) return;
 #ifdef LINNET_HAVE_POSIX_FILES

@@ -24,6 +24,10 @@ class MappedFile {
   MappedFile& operator=(const MappedFile&) = delete;
   ~MappedFile();
 
+  // Says that a part of the file is not needed in memory for now: whole pages within it go, and come back when touched.
+  // Does nothing for bytes that are not of this file or not mapped.
+  void discard(std::span<const std::byte> part) const noexcept;
+
   // At least 64-byte aligned.
   std::span<const std::byte> bytes() const noexcept { return {data_, size_}; }
 

@@ -48,6 +48,7 @@ Result<SharedBytes> ExternalData::content(std::string_view location) {
   LINNET_ASSIGN(std::shared_ptr<const MappedFile> file, MappedFile::open(path, mode_));
   SharedBytes opened{file->bytes(), file};
   contents_.emplace(location, opened);
+  files_.push_back(std::move(file));
   return opened;
 }
 

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/mapped_file.h"
 #include "onnx/model.h"
@@ -29,6 +30,9 @@ class ExternalData {
   // Gives the content of a location, which is then never looked for in files.
   void supply(std::string location, SharedBytes content) { contents_[std::move(location)] = std::move(content); }
 
+  // The files that have been opened.
+  const std::vector<std::shared_ptr<const MappedFile>>& files() const noexcept { return files_; }
+
   // The payload of an external tensor, all of `size` bytes that its type and shape ask for.
   Result<SharedBytes> payload(const Tensor& tensor, size_t size);
 
@@ -38,6 +42,7 @@ class ExternalData {
   std::filesystem::path model_path_;
   MappedFile::Mode mode_ = MappedFile::Mode::map;
   std::map<std::string, SharedBytes, std::less<>> contents_;
+  std::vector<std::shared_ptr<const MappedFile>> files_;
 };
 
 }  // namespace linnet::onnx

@@ -12,6 +12,8 @@ namespace {
 using linnet::DType;
 using Dense = linnet::Tensor;
 
+constexpr size_t kWorthDiscarding = 64 * 1024;  // bytes; smaller payloads share their pages with others
+
 Result<Dense> copied(DType dtype, const Shape& shape, Bytes payload) {
   LINNET_ASSIGN(Dense tensor, make_tensor_uninitialized(dtype, shape));
   if (dtype == DType::boolean) {
@@ -95,9 +97,10 @@ Result<Dense> convert(const Tensor& message, const DataSource& source) {
     const bool in_file = message.float_data.gathered.empty() && message.double_data.gathered.empty();
     if (!in_file) payload.owner = nullptr;
   }
-  LINNET_REQUIRE(payload.bytes.size() == *size,
-                 wrong_count(static_cast<int64_t>(*size), payload.bytes.size(), "bytes"));
-  return from_bytes(dtype, shape, payload);
+  LINNET_REQUIRE(payload.bytes.size() == *size, wrong_count(static_cast<int64_t>(*size), payload.bytes.size(), "bytes"));
+  LINNET_ASSIGN(Dense tensor, from_bytes(dtype, shape, payload));
+  if (source.discard && payload.bytes.size() >= kWorthDiscarding && tensor.data != payload.bytes.data()) source.discard(payload.bytes);
+  return tensor;
 }
 
 // Position `entry` of a sparse tensor's values in the dense one, or -1 when an index is out of range.

@@ -1,6 +1,8 @@
 // Between the tensors of a file and tensors in memory.
 #pragma once
 
+#include <functional>
+
 #include "onnx/external_data.h"
 #include "onnx/model.h"
 #include "tensor/tensor.h"
@@ -11,6 +13,8 @@ namespace linnet::onnx {
 struct DataSource {
   std::shared_ptr<const void> owner;
   ExternalData* external = nullptr;
+  // Told of larger payloads that have been copied and will not be read again.
+  std::function<void(Bytes)> discard = nullptr;
 };
 
 // Sparse tensors are made dense, up to this size.

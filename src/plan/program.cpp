@@ -74,7 +74,7 @@ size_t Program::packed_bytes() const {
   return bytes;
 }
 
-Result<std::unique_ptr<Program>> Program::build(const Graph& graph, std::shared_ptr<SymbolTable> symbols, const Options& options) {
+Result<std::unique_ptr<Program>> Program::build(Graph& graph, std::shared_ptr<SymbolTable> symbols, const Options& options) {
   auto program = std::make_unique<Program>();
   program->name = graph.name;
   program->symbols = symbols;
@@ -82,9 +82,9 @@ Result<std::unique_ptr<Program>> Program::build(const Graph& graph, std::shared_
   const auto slot = [&](ValueId v) -> SlotId {
     if (v == kNoValue) return kNoSlot;
     if (slot_of[v] == kNoSlot) {
-      const GraphValue& value = graph.value(v);
+      GraphValue& value = graph.value(v);
       slot_of[v] = static_cast<SlotId>(program->slots.size());
-      program->slots.push_back({value.name, value.info, value.constant});
+      program->slots.push_back({value.name, value.info, std::move(value.constant)});
     }
     return slot_of[v];
   };

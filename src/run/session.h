@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/mapped_file.h"
 #include "plan/program.h"
 #include "run/engine.h"
 #include "run/execution.h"
@@ -27,7 +28,8 @@ struct Model {
   int64_t ir_version = 0, model_version = 0;
   std::vector<std::pair<std::string, int>> opsets;
   uint64_t seed = 0;
-  std::vector<std::shared_ptr<const void>> buffers;  // the mapped files that constants view
+  std::vector<std::shared_ptr<const MappedFile>> files;  // that constants may view
+  std::shared_ptr<const void> bytes;                     // the same for a model from memory
 };
 
 struct RunOptions {
