@@ -305,5 +305,28 @@ void int_gemm(const IntGemm& g, std::byte* scratch, const Parallel& parallel) no
   });
 }
 
+void int_gemm_finish(const IntGemm& g, const float* sums, const Parallel& parallel) noexcept {
+  const auto store_row = LINNET_DISPATCH(int_store_row, int_store_row_reference);
+  const IntPanelHeader no_sums{};
+  const size_t panels = ceil_div(g.n, kIntPanel);
+  parallel.for_range(g.m, grain_for(static_cast<double>(g.n) + 20.0), [&](size_t first, size_t last, size_t) {
+    alignas(64) int32_t row[kIntPanel] = {};
+    for (size_t p = 0; p < panels; ++p) {
+      const size_t column = p * kIntPanel, columns = std::min(kIntPanel, g.n - column);
+      const PanelEpilogue e = epilogue_of(g, no_sums, column, columns, 0);
+      for (size_t m = first; m < last; ++m) {
+        for (size_t c = 0; c < columns; ++c)
+          row[c] = static_cast<int32_t>(static_cast<uint32_t>(static_cast<int32_t>(sums[m * g.n + column + c])) + static_cast<uint32_t>(e.add[c]));
+        std::byte* to = static_cast<std::byte*>(g.c) + (m * g.ldc + column) * element_bytes(g.output);
+        if (g.output == IntOutput::i32) {
+          std::memcpy(to, row, columns * sizeof(int32_t));
+        } else {
+          store_row(g.output, row, e.scale, e.bias, g.c_zero, to, columns);
+        }
+      }
+    }
+  });
+}
+
 }  // namespace linnet
 #endif

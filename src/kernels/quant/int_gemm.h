@@ -58,4 +58,7 @@ struct IntGemm {
 size_t int_gemm_scratch(size_t m, size_t n) noexcept;
 void int_gemm(const IntGemm& gemm, std::byte* scratch, const Parallel& parallel) noexcept;
 
+// What int_gemm does with sums that something else has made: [m][n] whole numbers as floats, zero points taken off.
+void int_gemm_finish(const IntGemm& gemm, const float* sums, const Parallel& parallel) noexcept;
+
 }  // namespace linnet
