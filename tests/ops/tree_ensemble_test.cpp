@@ -16,7 +16,9 @@ struct Forest {
   RawTrees raw;
   std::mt19937 random;
 
-  explicit Forest(unsigned seed) : random(seed) {}
+  bool twice;  // a leaf may vote more than once for a target
+
+  explicit Forest(unsigned seed) : random(seed), twice(seed % 2 == 0) {}
   int draw(int most) { return static_cast<int>(random() % static_cast<unsigned>(most + 1)); }
 
   size_t add_node(int depth, std::span<const TreeTest> tests, size_t targets, bool nan) {
@@ -26,7 +28,7 @@ struct Forest {
     if (depth == 0 || draw(5) == 0) {
       node.leaf = true;
       for (int v = draw(2); v >= 0; --v)
-        raw.votes.push_back({id, draw(static_cast<int>(targets) - 1), draw(100) / 16.0 - 3});
+        raw.votes.push_back({id, twice ? draw(static_cast<int>(targets) - 1) : v, draw(100) / 16.0 - 3});
     } else {
       node.test = tests[static_cast<size_t>(draw(static_cast<int>(tests.size()) - 1))];
       node.value = draw(8) / 4.0 - 1;
@@ -62,7 +64,7 @@ bool passes(const RawTrees& raw, const RawTrees::Node& node, float x) {
 }
 
 void expect_same(const RawTrees& raw, size_t targets, std::mt19937& random, TreeAggregate aggregate) {
-  const auto built = build_trees<float>(raw, targets);
+  const auto built = build_trees<float>(raw, targets, TreeUse::extremes);
   ASSERT_TRUE(built.ok()) << built.status().message();
   for (const size_t rows : {1, 2, 7, 8, 9, 63, 64, 65, 200}) {
     std::vector<float> x(rows * kFeatures);
@@ -73,6 +75,12 @@ void expect_same(const RawTrees& raw, size_t targets, std::mt19937& random, Tree
     std::vector<float> scores(rows * targets, 77.0f);
     const auto voted = std::make_unique<bool[]>(rows * targets);
     evaluate_trees(built->view(), x.data(), kFeatures, rows, aggregate, scores.data(), voted.get(), Parallel());
+    if (aggregate == TreeAggregate::sum) {
+      const auto summing = build_trees<float>(raw, targets, TreeUse::sums);
+      std::vector<float> sums(rows * targets, 77.0f);
+      evaluate_trees(summing->view(), x.data(), kFeatures, rows, aggregate, sums.data(), nullptr, Parallel());
+      ASSERT_EQ(sums, scores);
+    }
     for (size_t r = 0; r < rows; ++r) {
       std::vector<float> wanted(targets, 0.0f);
       std::vector<bool> any(targets, false);
@@ -129,19 +137,19 @@ RawTrees one_split() {
 }
 
 TEST(TreeEnsemble, RefusesWhatDoesNotEndOrLeadsOutside) {
-  EXPECT_TRUE(build_trees<float>(one_split(), 1).ok());
+  EXPECT_TRUE(build_trees<float>(one_split(), 1, TreeUse::sums).ok());
   RawTrees loop = one_split();
   loop.nodes[0].fail = 0;
-  EXPECT_FALSE(build_trees<float>(loop, 1).ok());
+  EXPECT_FALSE(build_trees<float>(loop, 1, TreeUse::sums).ok());
   RawTrees outside = one_split();
   outside.nodes[0].fail = 3;
-  EXPECT_FALSE(build_trees<float>(outside, 1).ok());
+  EXPECT_FALSE(build_trees<float>(outside, 1, TreeUse::sums).ok());
   RawTrees target = one_split();
   target.votes[1].target = 1;
-  EXPECT_FALSE(build_trees<float>(target, 1).ok());
+  EXPECT_FALSE(build_trees<float>(target, 1, TreeUse::sums).ok());
   RawTrees feature = one_split();
   feature.nodes[0].feature = -1;
-  EXPECT_FALSE(build_trees<float>(feature, 1).ok());
+  EXPECT_FALSE(build_trees<float>(feature, 1, TreeUse::sums).ok());
   RawTrees deep;
   constexpr size_t kDepth = 200'000;
   for (size_t i = 0; i < kDepth; ++i) {
@@ -151,7 +159,7 @@ TEST(TreeEnsemble, RefusesWhatDoesNotEndOrLeadsOutside) {
   }
   deep.nodes.emplace_back().leaf = true;
   deep.roots = {0};
-  EXPECT_TRUE(build_trees<float>(deep, 1).ok());
+  EXPECT_TRUE(build_trees<float>(deep, 1, TreeUse::sums).ok());
 }
 
 }  // namespace

@@ -130,6 +130,51 @@ void evaluate_block(const TreeEnsembleView<T>& trees, const T* const* rows, size
   }
 }
 
+// The leaves that rows (one tree) or trees (one row) have reached, added in order to the row's sums.
+template <size_t W, class T>
+void add_weights(const TreeEnsembleView<T>& trees, const uint32_t* leaves, size_t count, T* sums, size_t sums_step) noexcept {
+  for (size_t i = 0; i < count; ++i, sums += sums_step) {
+    const T* w = trees.weights.data() + size_t{trees.vote_begin[leaves[i]]} * W;
+    for (size_t k = 0; k < W; ++k) sums[k] += w[k];
+  }
+}
+
+// evaluate_row and evaluate_block for sums where each leaf has W weights.
+template <size_t W, class T>
+void sum_rows(const TreeEnsembleView<T>& trees, const T* const* rows, size_t count, T* scores) noexcept {
+  T sums[kBlockRows * W] = {};
+  uint32_t roots[kBlockRows];
+  uint32_t leaves[kBlockRows];
+  if (count < kLanes) {
+    const T* same[kBlockRows];
+    for (size_t row = 0; row < count; ++row) {
+      std::fill_n(same, kBlockRows, rows[row]);
+      for (size_t first = 0; first < trees.roots.size(); first += kBlockRows) {
+        const size_t part = std::min(kBlockRows, trees.roots.size() - first);
+        walk(trees, trees.roots.data() + first, same, part, leaves);
+        add_weights<W>(trees, leaves, part, sums + row * W, 0);
+      }
+    }
+  } else {
+    for (const uint32_t root : trees.roots) {
+      std::fill_n(roots, count, root);
+      walk(trees, roots, rows, count, leaves);
+      add_weights<W>(trees, leaves, count, sums, W);
+    }
+  }
+  for (size_t row = 0; row < count; ++row) std::copy_n(sums + row * W, trees.targets, scores + row * trees.targets);
+}
+
+template <class T>
+void sum_rows(const TreeEnsembleView<T>& trees, const T* const* rows, size_t count, T* scores) noexcept {
+  switch (trees.width) {
+    case 1: return sum_rows<1>(trees, rows, count, scores);
+    case 2: return sum_rows<2>(trees, rows, count, scores);
+    case 4: return sum_rows<4>(trees, rows, count, scores);
+    default: return sum_rows<8>(trees, rows, count, scores);
+  }
+}
+
 }  // namespace
 
 template <class T>
@@ -144,14 +189,17 @@ void evaluate_trees(const TreeEnsembleView<T>& trees, const T* rows, size_t row_
       if (parallel.stopped()) return;
       const size_t count = std::min(kBlockRows, end - first);
       bool* flags = voted ? voted + first * targets : nullptr;
-      if (count < kLanes) {
-        evaluate_row(trees, rows + first * row_stride, aggregate, scores + first * targets, flags);
-        ++first;
-        continue;
-      }
+      T* sums = scores + first * targets;
       const T* pointers[kBlockRows];
       for (size_t i = 0; i < count; ++i) pointers[i] = rows + (first + i) * row_stride;
-      evaluate_block(trees, pointers, count, aggregate, scores + first * targets, flags);
+      if (trees.width != 0) {
+        sum_rows(trees, pointers, count, sums);
+      } else if (count < kLanes) {
+        for (size_t i = 0; i < count; ++i)
+          evaluate_row(trees, pointers[i], aggregate, sums + i * targets, flags ? flags + i * targets : nullptr);
+      } else {
+        evaluate_block(trees, pointers, count, aggregate, sums, flags);
+      }
       first += count;
     }
   });

@@ -1,6 +1,7 @@
 #include "ops/ml/tree_builder.h"
 
 #include <algorithm>
+#include <bit>
 #include <limits>
 #include <utility>
 
@@ -28,13 +29,14 @@ class Builder {
  public:
   Builder(const RawTrees& raw, size_t targets) : raw_(raw) { out_.targets = targets; }
 
-  Result<BuiltTrees<T>> build() {
+  Result<BuiltTrees<T>> build(TreeUse use) {
     uniform_ = uniform_test(raw_, out_.test);
     seen_.assign(raw_.nodes.size(), false);
     for (const size_t root : raw_.roots) LINNET_TRY(add_tree(root));
     LINNET_TRY(add_votes());
     if (!uniform_) add_sets();
     out_.every_target_voted = covers_targets();
+    if (use == TreeUse::sums || (use == TreeUse::sums_and_voted && out_.every_target_voted)) spread_votes();
     return std::move(out_);
   }
 
@@ -130,6 +132,36 @@ class Builder {
     }
   }
 
+  // One weight for each target in each leaf, if that is not too wasteful and no leaf votes twice for a target: adding the
+  // two votes up first would round differently.
+  void spread_votes() {
+    if (out_.targets > 8) return;
+    const size_t width = std::bit_ceil(out_.targets);
+    size_t leaves = 0;
+    for (size_t n = 0; n < out_.nodes.size(); ++n) {
+      if (!raw_.nodes[raw_of_[n]].leaf) continue;
+      ++leaves;
+      uint32_t seen = 0;
+      for (uint32_t v = out_.vote_begin[n]; v < out_.vote_begin[n + 1]; ++v) {
+        const uint32_t bit = 1u << out_.votes[v].target;
+        if (seen & bit) return;
+        seen |= bit;
+      }
+    }
+    if (leaves * width > 4 * out_.votes.size() + 64) return;
+    out_.width = width;
+    out_.weights.assign(leaves * width, T{0});
+    uint32_t leaf = 0;
+    for (size_t n = 0; n < out_.nodes.size(); ++n) {
+      const uint32_t first = out_.vote_begin[n], last = out_.vote_begin[n + 1];
+      out_.vote_begin[n] = leaf;
+      if (!raw_.nodes[raw_of_[n]].leaf) continue;
+      for (uint32_t v = first; v < last; ++v) out_.weights[leaf * width + out_.votes[v].target] = out_.votes[v].weight;
+      ++leaf;
+    }
+    out_.votes = {};
+  }
+
   // Every target has a tree all of whose leaves vote for it.
   bool covers_targets() const {
     if (out_.targets > kMostCovered) return false;
@@ -165,11 +197,11 @@ class Builder {
 }  // namespace
 
 template <class T>
-Result<BuiltTrees<T>> build_trees(const RawTrees& raw, size_t targets) {
-  return Builder<T>(raw, targets).build();
+Result<BuiltTrees<T>> build_trees(const RawTrees& raw, size_t targets, TreeUse use) {
+  return Builder<T>(raw, targets).build(use);
 }
 
-template Result<BuiltTrees<float>> build_trees(const RawTrees&, size_t);
-template Result<BuiltTrees<double>> build_trees(const RawTrees&, size_t);
+template Result<BuiltTrees<float>> build_trees(const RawTrees&, size_t, TreeUse);
+template Result<BuiltTrees<double>> build_trees(const RawTrees&, size_t, TreeUse);
 
 }  // namespace linnet

@@ -42,18 +42,23 @@ struct BuiltTrees {
   std::vector<uint32_t> vote_begin;
   std::vector<TreeVote<T>> votes;
   size_t targets = 1;
+  size_t width = 0;
+  std::vector<T> weights;
   bool every_target_voted = false;  // every row gets a vote for every target
 
   TreeEnsembleView<T> view() const noexcept {
-    return {nodes, roots, tests, test, nan_passes, set_begin, members, vote_begin, votes, targets};
+    return {nodes, roots, tests, test, nan_passes, set_begin, members, vote_begin, votes, targets, width, weights};
   }
 };
 
+// What will be asked of evaluate_trees: only sums; sums, and which targets were voted for; or minima and maxima.
+enum class TreeUse : uint8_t { sums, sums_and_voted, extremes };
+
 // Fails unless every child, feature and target is in range and no inner node is reached twice.
 template <class T>
-Result<BuiltTrees<T>> build_trees(const RawTrees& raw, size_t targets);
+Result<BuiltTrees<T>> build_trees(const RawTrees& raw, size_t targets, TreeUse use);
 
-extern template Result<BuiltTrees<float>> build_trees(const RawTrees&, size_t);
-extern template Result<BuiltTrees<double>> build_trees(const RawTrees&, size_t);
+extern template Result<BuiltTrees<float>> build_trees(const RawTrees&, size_t, TreeUse);
+extern template Result<BuiltTrees<double>> build_trees(const RawTrees&, size_t, TreeUse);
 
 }  // namespace linnet

@@ -15,9 +15,9 @@ class TreeOp : public Op {
   Status prepare(PrepareContext& context) override {
     is_double_ = context.dtype(0) == DType::f64;
     if (is_double_) {
-      LINNET_ASSIGN(doubles_, build_trees<double>(raw_, targets_));
+      LINNET_ASSIGN(doubles_, build_trees<double>(raw_, targets_, use()));
     } else {
-      LINNET_ASSIGN(floats_, build_trees<float>(raw_, targets_));
+      LINNET_ASSIGN(floats_, build_trees<float>(raw_, targets_, use()));
     }
     raw_ = RawTrees();
     return {};
@@ -36,6 +36,8 @@ class TreeOp : public Op {
   }
 
  protected:
+  virtual TreeUse use() const = 0;
+
   struct State {
     size_t scores, voted;  // where they start in the scratch memory, behind the converted features
   };
@@ -60,9 +62,9 @@ class TreeOp : public Op {
     return shape.rows;
   }
 
-  // `finish(row, scores, voted)` for each row, with the sums of the votes.
+  // `finish(row, scores, voted)` for each row, with the sums of the votes; voted is nullptr where all are or nobody asks.
   template <class T, class Finish>
-  void evaluate(RunContext& context, const BuiltTrees<T>& trees, TreeAggregate aggregate, bool want_voted, const Finish& finish) const {
+  void evaluate(RunContext& context, const BuiltTrees<T>& trees, TreeAggregate aggregate, const Finish& finish) const {
     const State& state = context.state<State>();
     const Shape& shape = context.in(0).shape;
     const T* rows;
@@ -72,9 +74,8 @@ class TreeOp : public Op {
       rows = float_features(context, 0, context.scratch());
     }
     T* scores = reinterpret_cast<T*>(context.scratch() + state.scores);
-    bool* voted = want_voted && !(trees.every_target_voted && aggregate == TreeAggregate::sum)
-                      ? reinterpret_cast<bool*>(context.scratch() + state.voted)
-                      : nullptr;
+    const bool certain = use() == TreeUse::sums || (use() == TreeUse::sums_and_voted && trees.every_target_voted);
+    bool* voted = certain ? nullptr : reinterpret_cast<bool*>(context.scratch() + state.voted);
     const size_t count = row_count(shape);
     evaluate_trees(trees.view(), rows, feature_count(shape), count, aggregate, scores, voted, context.parallel);
     for (size_t row = 0; row < count; ++row)
@@ -105,6 +106,7 @@ class TreeRegressor : public TreeOp {
   }
 
  protected:
+  TreeUse use() const override { return aggregate_ == TreeAggregate::sum ? TreeUse::sums : TreeUse::extremes; }
   virtual Status check_type(const InferContext& context) const { return check_feature_type(context, 0); }
   virtual DType out_dtype(DType) const { return DType::f32; }
 
@@ -120,7 +122,7 @@ class TreeRegressor : public TreeOp {
   Status run_as(RunContext& context, const BuiltTrees<T>& trees) const {
     const double tree_count = static_cast<double>(trees.roots.size());
     Tensor& out = context.out(0);
-    evaluate(context, trees, aggregate_, aggregate_ != TreeAggregate::sum, [&](size_t row, std::span<T> scores, const bool*) {
+    evaluate(context, trees, aggregate_, [&](size_t row, std::span<T> scores, const bool*) {
       for (size_t k = 0; k < targets_; ++k) {
         if (average_) scores[k] /= static_cast<T>(tree_count);
         if (!base_.empty()) scores[k] += static_cast<T>(base_[k]);
@@ -216,10 +218,13 @@ class TreeEnsembleClassifier final : public TreeOp {
   }
 
  private:
+  TreeUse use() const override {
+    return targets_ == 1 || one_class_votes_ || !base_.empty() ? TreeUse::sums : TreeUse::sums_and_voted;
+  }
+
   template <class T>
   void run_as(RunContext& context, const BuiltTrees<T>& trees) const {
-    const bool want_voted = targets_ > 1 && !one_class_votes_ && base_.empty();
-    evaluate(context, trees, TreeAggregate::sum, want_voted, [&](size_t row, std::span<T> scores, const bool* voted) {
+    evaluate(context, trees, TreeAggregate::sum, [&](size_t row, std::span<T> scores, const bool* voted) {
       float* out = context.wants(1) ? context.out(1).ptr<float>() + row * targets_ : nullptr;
       if (targets_ == 2 && one_class_votes_) {
         finish_one_sided(context, row, static_cast<float>(scores[voted_class_]), out);
