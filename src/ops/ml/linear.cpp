@@ -114,7 +114,7 @@ class LinearClassifier final : public LinearOp {
     evaluate(context, out, columns_, [&](size_t row, float* scores) {
       if (context.wants(0)) write_label(context.out(0), row, scores);
       if (columns_ > targets_) {
-        add_second_class(transform_, transform_ == PostTransform::logistic ? SecondClass::opposite : SecondClass::complement, scores);
+        add_second_class(transform_, SecondClass::complement, scores);
       } else {
         post_transform(transform_, std::span(scores, targets_));
       }

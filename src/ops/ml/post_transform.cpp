@@ -76,13 +76,12 @@ void add_second_class(PostTransform transform, SecondClass kind, float* scores) 
   if (transform == PostTransform::probit) {
     scores[0] = probit(s);
     scores[1] = 0;
-  } else if (kind == SecondClass::complement) {
-    scores[0] = 1 - s;
-    scores[1] = s;
+  } else if (transform == PostTransform::logistic) {
+    scores[0] = logistic(-s);
+    scores[1] = logistic(s);
   } else {
-    const bool squash = transform == PostTransform::logistic;
-    scores[0] = squash ? logistic(-s) : -s;
-    scores[1] = squash ? logistic(s) : s;
+    scores[0] = kind == SecondClass::complement ? 1 - s : -s;
+    scores[1] = s;
   }
 }
 

@@ -18,12 +18,10 @@ float logistic(float x) noexcept;
 void post_transform(PostTransform transform, std::span<float> scores) noexcept;
 void post_transform(PostTransform transform, std::span<double> scores) noexcept;
 
-// How one score becomes those of two classes.
-enum class SecondClass : uint8_t {
-  complement,  // 1 - s, s, whatever the transform
-  opposite,    // -s, s; for logistic the logistic of both
-};
-// scores[0] is the score, scores[1] is to be filled. Probit instead transforms both as they come, scores[1] as 0.
+// How one score becomes those of two classes: what it lacks to 1, or its negative, and itself.
+enum class SecondClass : uint8_t { complement, opposite };
+// scores[0] is the score, scores[1] is to be filled. Logistic takes that of the negative and of the score; probit that of the
+// score, and leaves the other 0.
 void add_second_class(PostTransform transform, SecondClass kind, float* scores) noexcept;
 
 }  // namespace linnet

@@ -203,8 +203,7 @@ class SvmClassifier final : public SvmOp {
     }
     if (!context.wants(1)) return;
     if (vectors_ != 0 && !probabilities_ && pairs_ == 1) {
-      const bool signs = transform_ == PostTransform::none || transform_ == PostTransform::logistic;
-      add_second_class(transform_, signs ? SecondClass::opposite : SecondClass::complement, scores);
+      add_second_class(transform_, transform_ == PostTransform::none ? SecondClass::opposite : SecondClass::complement, scores);
     } else {
       post_transform(transform_, std::span(scores, columns_));
     }

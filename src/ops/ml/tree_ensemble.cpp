@@ -219,7 +219,7 @@ class TreeEnsembleClassifier final : public TreeOp {
 
  private:
   TreeUse use() const override {
-    return targets_ == 1 || one_class_votes_ || !base_.empty() ? TreeUse::sums : TreeUse::sums_and_voted;
+    return targets_ == 1 || (targets_ == 2 && one_class_votes_) || !base_.empty() ? TreeUse::sums : TreeUse::sums_and_voted;
   }
 
   template <class T>
