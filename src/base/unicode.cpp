@@ -161,6 +161,19 @@ char32_t next_code_point(std::string_view& text) noexcept {
   return valid ? c : kInvalidCodePoint;
 }
 
+char32_t next_code_point(std::string_view text, size_t& at) noexcept {
+  std::string_view rest = text.substr(at);
+  const char32_t c = next_code_point(rest);
+  at = text.size() - rest.size();
+  return c;
+}
+
+bool is_utf8(std::string_view text) noexcept {
+  while (!text.empty())
+    if (next_code_point(text) == kInvalidCodePoint) return false;
+  return true;
+}
+
 void append_utf8(std::string& text, char32_t c) {
   const auto put = [&](char32_t bits) { text += static_cast<char>(bits); };
   if (c < 0x80) {

@@ -12,6 +12,9 @@ inline constexpr char32_t kInvalidCodePoint = 0xffffffff;
 
 // Takes one code point, or one invalid byte, off the front of a text that is not empty.
 char32_t next_code_point(std::string_view& text) noexcept;
+// The same at a position, which moves behind it.
+char32_t next_code_point(std::string_view text, size_t& at) noexcept;
+bool is_utf8(std::string_view text) noexcept;
 void append_utf8(std::string& text, char32_t code_point);
 int64_t count_code_points(std::string_view text) noexcept;  // each invalid byte counts as one
 

@@ -1,6 +1,6 @@
 // General categories and scripts of Unicode 14.
 // https://www.unicode.org/Public/14.0.0/ucd/UnicodeData.txt, .../Scripts.txt
-#include "ops/text/unicode_classes.h"
+#include "base/unicode_classes.h"
 
 #include <cstdint>
 #include <iterator>

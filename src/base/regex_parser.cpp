@@ -1,9 +1,9 @@
-#include "ops/text/regex_parser.h"
+#include "base/regex_parser.h"
 
 #include <algorithm>
 
-#include "ops/text/unicode.h"
-#include "ops/text/unicode_classes.h"
+#include "base/unicode.h"
+#include "base/unicode_classes.h"
 
 namespace linnet {
 namespace {
@@ -33,7 +33,7 @@ class Parser {
   explicit Parser(std::string_view pattern) : pattern_(pattern) {}
 
   Result<RegexTree> parse() {
-    LINNET_REQUIRE(count_code_points(pattern_) >= 0, wrong("is no valid UTF-8"));
+    LINNET_REQUIRE(is_utf8(pattern_), wrong("is no valid UTF-8"));
     LINNET_ASSIGN(tree_.root, alternatives(0));
     LINNET_REQUIRE(at_ == pattern_.size(), wrong("has a ')' without '('"));
     return std::move(tree_);

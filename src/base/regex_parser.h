@@ -4,7 +4,7 @@
 #include <string_view>
 #include <vector>
 
-#include "ops/text/regex.h"
+#include "base/regex.h"
 
 namespace linnet {
 

@@ -3,7 +3,7 @@
 
 #include <string_view>
 
-#include "ops/text/regex.h"
+#include "base/regex.h"
 
 namespace linnet {
 

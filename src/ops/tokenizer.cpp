@@ -2,8 +2,8 @@
 #include <algorithm>
 
 #include "ops/op.h"
-#include "ops/text/regex.h"
-#include "ops/text/unicode.h"
+#include "base/regex.h"
+#include "base/unicode.h"
 
 namespace linnet {
 namespace {
@@ -53,7 +53,7 @@ class Tokenizer final : public Op {
     std::vector<Tokens> rows;
     size_t width = 0;
     for (const std::string& text : in.as<std::string>()) {
-      LINNET_REQUIRE(count_code_points(text) >= 0, invalid_argument("element ", rows.size(), " of the input is no valid UTF-8"));
+      LINNET_REQUIRE(is_utf8(text), invalid_argument("element ", rows.size(), " of the input is no valid UTF-8"));
       rows.push_back(by_characters_ ? characters(text) : separators_.empty() ? matches(text) : separate(text));
       width = std::max(width, rows.back().size());
     }
