@@ -15,7 +15,9 @@ from magika import Magika
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 LEAST_FILES, LEAST_LABELS = 200, 30
-SCORE_TOLERANCE = 1e-3
+# Where a file is mostly padding, the model divides by a variance that is nothing but rounding: ONNX Runtime's own score
+# of such a file changes by more than 0.01 with the number of files in a batch.
+SCORE_TOLERANCE = 0.02
 # Files that a Debian system has; every one of them is optional, so that the test runs on any machine.
 SYSTEM_GLOBS = {
     "/usr/include": "*.h", "/usr/include/c++": "**/*", "/usr/lib/python3": "**/*.py", "/usr/lib/python3.11": "*.py",
