@@ -199,10 +199,19 @@ class Pow final : public Binary {
       const size_t count = static_cast<size_t>(dst.count());
       const double exponent = number_at(b, 0);
       const float* src = a.ptr<float>();
-      if (exponent == 2.0) {
-        const int64_t size = dst.count();
-        const std::span<const int64_t> spans[] = {{&size, 1}, {&size, 1}};
-        binary(BinaryFn::mul, *plan_broadcast({&size, 1}, spans), src, src, dst.ptr<float>(), context.parallel);
+      if (exponent == 2.0 || exponent == 3.0) {
+        // x x x by pieces, for the output may be the input.
+        context.parallel.for_range(count, 16384, [&](size_t begin, size_t end, size_t) {
+          float squares[512];
+          for (size_t i = begin; i < end; i += 512) {
+            BroadcastBlock block;
+            block.rows = 1;
+            block.columns = std::min<size_t>(512, end - i);
+            block.stride[0] = block.stride[1] = 1;
+            binary_block(BinaryFn::mul, block, src + i, src + i, exponent == 2.0 ? dst.ptr<float>() + i : squares);
+            if (exponent == 3.0) binary_block(BinaryFn::mul, block, squares, src + i, dst.ptr<float>() + i);
+          }
+        });
         return {};
       }
       if (exponent == -1.0) {

@@ -1,6 +1,6 @@
 // Comparisons and truth values: https://onnx.ai/onnx/operators/onnx__Equal.html, ...Less, LessOrEqual, Greater,
 // GreaterOrEqual, And, Or, Xor, Not, IsNaN, IsInf; and BitwiseNot
-#include <cmath>
+#include <limits>
 
 #include "kernels/elementwise/binary.h"
 #include "ops/broadcast_plan.h"
@@ -129,12 +129,16 @@ class Connective final : public Predicate {
   BinaryFn fn_ = BinaryFn::logical_and;
 };
 
+// Everything by value: what the compiler must read again after each byte that is written cannot be vectorised.
+template <class T, class R, class F>
+void map_range(const T* src, R* dst, size_t count, F f) {
+  for (size_t i = 0; i < count; ++i) dst[i] = f(src[i]);
+}
 // dst[i] = f(src[i]) over threads.
 template <class T, class R, class F>
 void map(const T* src, R* dst, int64_t count, const Parallel& parallel, F f) {
-  parallel.for_range(static_cast<size_t>(count), grain_for(0.5), [&](size_t begin, size_t end, size_t) {
-    for (size_t i = begin; i < end; ++i) dst[i] = f(src[i]);
-  });
+  parallel.for_range(static_cast<size_t>(count), grain_for(0.5),
+                     [&](size_t begin, size_t end, size_t) { map_range(src + begin, dst + begin, end - begin, f); });
 }
 
 class Not final : public Op {
@@ -157,7 +161,8 @@ class Not final : public Op {
     const Tensor& src = context.in(0);
     Tensor& dst = context.out(0);
     if (!bitwise_) {
-      map(src.ptr<bool>(), dst.ptr<bool>(), src.count(), context.parallel, [](bool x) { return !x; });
+      map(static_cast<const uint8_t*>(src.data), static_cast<uint8_t*>(dst.data), src.count(), context.parallel,
+          [](uint8_t x) { return static_cast<uint8_t>(x == 0); });
     } else {
       switch_integer(src.dtype, [&]<class T>(std::type_identity<T>) {
         map(src.ptr<T>(), dst.ptr<T>(), src.count(), context.parallel, [](T x) { return static_cast<T>(~x); });
@@ -192,21 +197,18 @@ class Classification final : public Op {
   Status run(RunContext& context) const override {
     const Tensor& src = context.in(0);
     switch_type<float, f16, bf16, double, f8e4m3fn, f8e4m3fnuz, f8e5m2, f8e5m2fnuz, f8e8m0>(src.dtype, [&]<class T>(std::type_identity<T>) {
-      map(src.ptr<T>(), context.out(0).ptr<bool>(), src.count(), context.parallel, [this](T element) {
-        const auto x = number(element);
-        return nan_ ? std::isnan(x) : std::isinf(x) && (x < 0 ? negative_ : positive_);
-      });
+      using Number = std::conditional_t<std::is_same_v<T, double>, double, float>;
+      constexpr Number kInfinity = std::numeric_limits<Number>::infinity();
+      map(src.ptr<T>(), context.out(0).ptr<bool>(), src.count(), context.parallel,
+          [nan = nan_, negative = !nan_ && negative_, positive = !nan_ && positive_](T element) {
+            const Number x = static_cast<Number>(element);
+            return (nan & (x != x)) | (negative & (x == -kInfinity)) | (positive & (x == kInfinity));
+          });
     });
     return {};
   }
 
  private:
-  static float number(float x) { return x; }
-  static double number(double x) { return x; }
-  template <class T>
-  static float number(T x) {
-    return static_cast<float>(x);
-  }
   bool nan_ = false, negative_ = true, positive_ = true;
 };
 

@@ -29,6 +29,12 @@ const Case kCases[] = {
     {{4, 3, 2}, {1, 0, 2}},
     {{4, 3, 4, 2}, {2, 1, 0, 3}},
     {{300, 200}, {1, 0}},
+    {{2, 90, 2}, {0, 2, 1}},
+    {{2, 90, 3}, {0, 2, 1}},
+    {{90, 4}, {1, 0}},
+    {{2, 3, 90}, {0, 2, 1}},
+    {{2, 90}, {1, 0}},
+    {{4, 90}, {1, 0}},
 };
 
 TEST(Transpose, MatchesTheDefinition) {
@@ -44,21 +50,23 @@ TEST(Transpose, MatchesTheDefinition) {
       for (const size_t width : {1u, 2u, 4u, 8u, 16u}) {
         std::vector<uint8_t> src(count * width + 1), dst(count * width + 1, 0xee);
         for (size_t i = 0; i < src.size(); ++i) src[i] = static_cast<uint8_t>(i * 131 + i / 256);
-        // One byte off: elements need not be aligned.
-        std::vector<uint8_t> shifted(src.size() + 1);
-        std::copy(src.begin(), src.end(), shifted.begin() + 1);
-        transpose(plan_transpose(c.shape, c.order, width).value(), shifted.data() + 1, dst.data(), Parallel());
-        EXPECT_EQ(dst.back(), 0xee);
-        for (size_t o = 0; o < count; ++o) {
-          size_t rest = o, from = 0;
-          for (size_t i = rank; i-- > 0;) {
-            const size_t size = static_cast<size_t>(c.shape[c.order[i]]);
-            from += rest % size * strides[c.order[i]];
-            rest /= size;
+        for (const size_t off : {size_t{0}, size_t{1}}) {  // elements need not be aligned
+          std::vector<uint8_t> shifted(src.size() + 1);
+          std::copy(src.begin(), src.end(), shifted.begin() + off);
+          std::fill(dst.begin(), dst.end(), uint8_t{0xee});
+        transpose(plan_transpose(c.shape, c.order, width).value(), shifted.data() + off, dst.data(), Parallel());
+          EXPECT_EQ(dst.back(), 0xee);
+          for (size_t o = 0; o < count; ++o) {
+            size_t rest = o, from = 0;
+            for (size_t i = rank; i-- > 0;) {
+              const size_t size = static_cast<size_t>(c.shape[c.order[i]]);
+              from += rest % size * strides[c.order[i]];
+              rest /= size;
+            }
+            ASSERT_TRUE(std::equal(dst.begin() + o * width, dst.begin() + (o + 1) * width, src.begin() + from * width))
+                << "case " << &c - kCases << " width " << width << " element " << o;
           }
-          ASSERT_TRUE(std::equal(dst.begin() + o * width, dst.begin() + (o + 1) * width, src.begin() + from * width))
-              << "case " << &c - kCases << " width " << width << " element " << o;
-        }
+          }
       }
     }
   });

@@ -1,5 +1,5 @@
-// Each type goes through the widest of its kind (float, double, int64_t, uint64_t) in pieces that stay in the L1 cache:
-// 23 ways in and 4 x 23 ways out instead of 23 x 23 loops.
+// Each type goes through one of five (float, double, int32_t, int64_t, uint64_t) that holds all its numbers, in pieces
+// that stay in the L1 cache: 23 ways in and 5 x 23 ways out instead of 23 x 23 loops.
 #include "kernels/elementwise/cast.h"
 
 #include <algorithm>
@@ -85,7 +85,17 @@ void narrow_to(NumberType to, const Hub* hub, void* dst, size_t first, size_t n,
     To* out = static_cast<To*>(dst) + first;
     for (size_t i = 0; i < n; ++i) out[i] = convert(hub[i]);
   };
-  const auto integer = [&]<class To>(To* type) { each(type, [](Hub v) { return to_integer<To>(v); }); };
+  // Where all fit into 32 bits, the conversion is one instruction that has a vector form.
+  const auto all_small = [&] {
+    if constexpr (std::is_integral_v<Hub>) return false;
+    bool all = true;
+    for (size_t i = 0; i < n; ++i) all &= std::fabs(hub[i]) < Hub(0x1p31);
+    return all;
+  };
+  const auto integer = [&]<class To>(To* type) {
+    if (all_small()) return each(type, [](Hub v) { return static_cast<To>(static_cast<int32_t>(v)); });
+    each(type, [](Hub v) { return to_integer<To>(v); });
+  };
   const auto real = [&]<class To>(To* type) { each(type, [](Hub v) { return to_float_type<To>(v); }); };
   const auto float8 = [&](Float8Kind kind) {
     each(static_cast<uint8_t*>(nullptr), [&](Hub v) { return float_to_float8(to_float_once(v), kind, options.saturate); });
@@ -135,6 +145,12 @@ struct CastJob {
 
 template <class From, class Hub>
 void run_chunk(const CastJob& job, size_t first, size_t n) noexcept {
+  if constexpr (std::is_integral_v<From>) {
+    if (job.to == NumberType::f32) {
+      widen<From, float>(job.src, first, n, static_cast<float*>(job.dst) + first);
+      return;
+    }
+  }
   Hub hub[kChunk];
   narrow_to<Hub>(job.to, widen<From, Hub>(job.src, first, n, hub), job.dst, first, n, job.options);
 }
@@ -164,15 +180,15 @@ void run_chunk(const CastJob& job, size_t first, size_t n) noexcept {
     case NumberType::f64: return run_chunk<double, double>(job, first, n);
     case NumberType::f16: return run_half<f16>(job, first, n);
     case NumberType::bf16: return run_half<bf16>(job, first, n);
-    case NumberType::u8: return run_chunk<uint8_t, int64_t>(job, first, n);
-    case NumberType::i8: return run_chunk<int8_t, int64_t>(job, first, n);
-    case NumberType::u16: return run_chunk<uint16_t, int64_t>(job, first, n);
-    case NumberType::i16: return run_chunk<int16_t, int64_t>(job, first, n);
+    case NumberType::u8: return run_chunk<uint8_t, int32_t>(job, first, n);
+    case NumberType::i8: return run_chunk<int8_t, int32_t>(job, first, n);
+    case NumberType::u16: return run_chunk<uint16_t, int32_t>(job, first, n);
+    case NumberType::i16: return run_chunk<int16_t, int32_t>(job, first, n);
     case NumberType::u32: return run_chunk<uint32_t, int64_t>(job, first, n);
-    case NumberType::i32: return run_chunk<int32_t, int64_t>(job, first, n);
+    case NumberType::i32: return run_chunk<int32_t, int32_t>(job, first, n);
     case NumberType::u64: return run_chunk<uint64_t, uint64_t>(job, first, n);
     case NumberType::i64: return run_chunk<int64_t, int64_t>(job, first, n);
-    case NumberType::boolean: return run_chunk<bool, int64_t>(job, first, n);
+    case NumberType::boolean: return run_chunk<bool, int32_t>(job, first, n);
     case NumberType::f8e4m3fn: return float8(Float8Kind::e4m3fn);
     case NumberType::f8e4m3fnuz: return float8(Float8Kind::e4m3fnuz);
     case NumberType::f8e5m2: return float8(Float8Kind::e5m2);

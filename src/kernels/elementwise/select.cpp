@@ -1,16 +1,30 @@
 // Where, by the width of an element.
 #include <cstdint>
+#include <type_traits>
 
 #include "kernels/elementwise/binary.h"
 
 namespace linnet {
 namespace {
 
-// An element of no particular alignment.
-template <size_t kWidth>
-struct Bytes {
-  unsigned char bytes[kWidth];
+// Eight bytes may be two floats, and sixteen two doubles, aligned as those.
+struct Pair32 {
+  uint32_t part[2];
 };
+struct Pair64 {
+  uint64_t part[2];
+};
+
+// Without a branch: masks are rarely predictable.
+template <class T>
+T choose(bool condition, T x, T y) noexcept {
+  if constexpr (std::is_unsigned_v<T>) {
+    const T mask = static_cast<T>(T{0} - static_cast<T>(condition));
+    return static_cast<T>((x & mask) | (y & static_cast<T>(~mask)));
+  } else {
+    return condition ? x : y;
+  }
+}
 
 template <class T>
 void select_block(const BroadcastBlock& block, const bool* condition, const T* x, const T* y, T* dst) noexcept {
@@ -25,17 +39,17 @@ void select_block(const BroadcastBlock& block, const bool* condition, const T* x
       const size_t stride = block.stride[*c ? 1 : 2];
       for (size_t i = 0; i < n; ++i) out[i] = from[i * stride];
     } else if (block.stride[1] == 1 && block.stride[2] == 1) {
-      for (size_t i = 0; i < n; ++i) out[i] = c[i] ? p[i] : q[i];
+      for (size_t i = 0; i < n; ++i) out[i] = choose(c[i], p[i], q[i]);
     } else if (block.stride[1] == 0 && block.stride[2] == 1) {
       const T value = *p;
-      for (size_t i = 0; i < n; ++i) out[i] = c[i] ? value : q[i];
+      for (size_t i = 0; i < n; ++i) out[i] = choose(c[i], value, q[i]);
     } else if (block.stride[1] == 1) {
       const T value = *q;
-      for (size_t i = 0; i < n; ++i) out[i] = c[i] ? p[i] : value;
+      for (size_t i = 0; i < n; ++i) out[i] = choose(c[i], p[i], value);
     } else {
       const T yes = *p;
       const T no = *q;
-      for (size_t i = 0; i < n; ++i) out[i] = c[i] ? yes : no;
+      for (size_t i = 0; i < n; ++i) out[i] = choose(c[i], yes, no);
     }
   }
 }
@@ -53,11 +67,11 @@ void run(const BroadcastPlan& plan, const bool* condition, const void* x, const 
 void select(size_t width, const BroadcastPlan& plan, const bool* condition, const void* x, const void* y, void* dst,
             const Parallel& parallel) noexcept {
   switch (width) {
-    case 1: return run<Bytes<1>>(plan, condition, x, y, dst, parallel);
-    case 2: return run<Bytes<2>>(plan, condition, x, y, dst, parallel);
-    case 4: return run<Bytes<4>>(plan, condition, x, y, dst, parallel);
-    case 8: return run<Bytes<8>>(plan, condition, x, y, dst, parallel);
-    default: return run<Bytes<16>>(plan, condition, x, y, dst, parallel);
+    case 1: return run<uint8_t>(plan, condition, x, y, dst, parallel);
+    case 2: return run<uint16_t>(plan, condition, x, y, dst, parallel);
+    case 4: return run<uint32_t>(plan, condition, x, y, dst, parallel);
+    case 8: return run<Pair32>(plan, condition, x, y, dst, parallel);
+    default: return run<Pair64>(plan, condition, x, y, dst, parallel);
   }
 }
 

@@ -9,6 +9,7 @@ namespace {
 
 // Columns that are scanned together.
 constexpr size_t kTile = 64;
+constexpr size_t kSegment = size_t{1} << 30;
 
 template <class T>
 auto comparable(T x) noexcept {
@@ -18,12 +19,14 @@ auto comparable(T x) noexcept {
 
 template <bool Max, bool Last, class T>
 bool better(T x, T best) noexcept {
+  // Without branches, so that columns go through vector registers. A NaN is better than all but a NaN before it.
+  bool result = Last ? (Max ? x >= best : x <= best) : (Max ? x > best : x < best);
   if constexpr (std::is_floating_point_v<T>) {
-    if (std::isnan(best)) return Last && std::isnan(x);
-    if (std::isnan(x)) return true;
+    const bool nan = x != x;
+    const bool held = best == best;
+    result = (result & held) | (nan & (held | Last));
   }
-  if constexpr (Last) return Max ? x >= best : x <= best;
-  else return Max ? x > best : x < best;
+  return result;
 }
 
 template <bool Max, bool Last, class T>
@@ -33,21 +36,28 @@ void scan(const ArgReduce& what, size_t begin, size_t end, const T* src, int64_t
     const T* block = src + o * what.n * what.inner;
     for (size_t column = 0; column < what.inner; column += kTile) {
       const size_t columns = std::min(kTile, what.inner - column);
+      // Positions of 32 bits keep in step with floats in vector registers. A longer axis goes on in segments.
       C best[kTile];
       int64_t* index = dst + o * what.inner + column;
       for (size_t k = 0; k < columns; ++k) {
         best[k] = comparable(block[column + k]);
         index[k] = 0;
       }
-      for (size_t i = 1; i < what.n; ++i) {
-        const T* row = block + i * what.inner + column;
-        for (size_t k = 0; k < columns; ++k) {
-          const C x = comparable(row[k]);
-          if (better<Max, Last>(x, best[k])) {
-            best[k] = x;
-            index[k] = static_cast<int64_t>(i);
+      for (size_t first = 0; first < what.n; first += kSegment) {
+        const size_t n = std::min(kSegment, what.n - first);
+        int32_t found[kTile];
+        std::fill_n(found, kTile, -1);
+        for (size_t i = first == 0 ? 1 : 0; i < n; ++i) {
+          const T* row = block + (first + i) * what.inner + column;
+          for (size_t k = 0; k < columns; ++k) {
+            const C x = comparable(row[k]);
+            const bool take = better<Max, Last>(x, best[k]);
+            best[k] = take ? x : best[k];
+            found[k] = take ? static_cast<int32_t>(i) : found[k];
           }
         }
+        for (size_t k = 0; k < columns; ++k)
+          if (found[k] >= 0) index[k] = static_cast<int64_t>(first) + found[k];
       }
     }
   }

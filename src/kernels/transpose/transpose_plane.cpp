@@ -1,5 +1,5 @@
-// Planes of 4-byte elements in registers; of other widths, element by element.
-#include <cstring>
+// Planes of elements of 1, 2 and 4 bytes in registers; of other widths, element by element.
+#include <cstdint>
 
 #include "kernels/transpose/transpose.h"
 
@@ -73,16 +73,110 @@ HWY_INLINE void transpose_square(const Element* src, size_t src_stride, Element*
 }
 #endif
 
-void transpose_plane4_simd(const Element* src, size_t src_stride, Element* dst, size_t dst_stride, size_t rows, size_t columns) {
-  size_t j = 0;
-  for (; j + kSide <= columns; j += kSide) {
-    size_t i = 0;
-    for (; i + kSide <= rows; i += kSide) transpose_square(src + j * src_stride + i, src_stride, dst + i * dst_stride + j, dst_stride);
-    for (; i < rows; ++i)
-      for (size_t k = j; k < j + kSide; ++k) dst[i * dst_stride + k] = src[k * src_stride + i];
-  }
+// The ends of a plane that fill no square: lines [first, rows) of the columns [0, edge), and all lines of those behind.
+template <class E>
+HWY_INLINE void transpose_rest(const E* src, size_t src_stride, E* dst, size_t dst_stride, size_t rows, size_t columns, size_t first, size_t edge) {
+  for (size_t i = first; i < rows; ++i)
+    for (size_t j = 0; j < edge; ++j) dst[i * dst_stride + j] = src[j * src_stride + i];
   for (size_t i = 0; i < rows; ++i)
-    for (size_t k = j; k < columns; ++k) dst[i * dst_stride + k] = src[k * src_stride + i];
+    for (size_t j = edge; j < columns; ++j) dst[i * dst_stride + j] = src[j * src_stride + i];
+}
+
+// Two to four numbers that stand side by side, such as the colours of a pixel, to as many lines, and back.
+template <class T, size_t kCount>
+HWY_INLINE void split_columns(const T* src, T* dst, size_t dst_stride, size_t columns) {
+  const hn::ScalableTag<T> d;
+  size_t j = 0;
+  for (; j + hn::Lanes(d) <= columns; j += hn::Lanes(d)) {
+    hn::Vec<decltype(d)> v0, v1, v2, v3;
+    const T* from = src + j * kCount;
+    if constexpr (kCount == 2) hn::LoadInterleaved2(d, from, v0, v1);
+    if constexpr (kCount == 3) hn::LoadInterleaved3(d, from, v0, v1, v2);
+    if constexpr (kCount == 4) hn::LoadInterleaved4(d, from, v0, v1, v2, v3);
+    hn::StoreU(v0, d, dst + j);
+    hn::StoreU(v1, d, dst + dst_stride + j);
+    if constexpr (kCount > 2) hn::StoreU(v2, d, dst + 2 * dst_stride + j);
+    if constexpr (kCount > 3) hn::StoreU(v3, d, dst + 3 * dst_stride + j);
+  }
+  for (; j < columns; ++j)
+    for (size_t i = 0; i < kCount; ++i) dst[i * dst_stride + j] = src[j * kCount + i];
+}
+
+template <class T, size_t kCount>
+HWY_INLINE void join_rows(const T* src, size_t src_stride, T* dst, size_t rows) {
+  const hn::ScalableTag<T> d;
+  size_t i = 0;
+  for (; i + hn::Lanes(d) <= rows; i += hn::Lanes(d)) {
+    const T* from = src + i;
+    T* to = dst + i * kCount;
+    const auto v0 = hn::LoadU(d, from), v1 = hn::LoadU(d, from + src_stride);
+    if constexpr (kCount == 2) hn::StoreInterleaved2(v0, v1, d, to);
+    if constexpr (kCount == 3) hn::StoreInterleaved3(v0, v1, hn::LoadU(d, from + 2 * src_stride), d, to);
+    if constexpr (kCount == 4)
+      hn::StoreInterleaved4(v0, v1, hn::LoadU(d, from + 2 * src_stride), hn::LoadU(d, from + 3 * src_stride), d, to);
+  }
+  for (; i < rows; ++i)
+    for (size_t j = 0; j < kCount; ++j) dst[i * kCount + j] = src[j * src_stride + i];
+}
+
+// True when the plane was of that kind.
+template <class T>
+bool transpose_tuples(const T* src, size_t src_stride, T* dst, size_t dst_stride, size_t rows, size_t columns) {
+  if (reinterpret_cast<uintptr_t>(src) % sizeof(T) != 0 || reinterpret_cast<uintptr_t>(dst) % sizeof(T) != 0) return false;
+  if (src_stride == rows && rows >= 2 && rows <= 4) {
+    if (rows == 2) split_columns<T, 2>(src, dst, dst_stride, columns);
+    if (rows == 3) split_columns<T, 3>(src, dst, dst_stride, columns);
+    if (rows == 4) split_columns<T, 4>(src, dst, dst_stride, columns);
+    return true;
+  }
+  if (dst_stride == columns && columns >= 2 && columns <= 4) {
+    if (columns == 2) join_rows<T, 2>(src, src_stride, dst, rows);
+    if (columns == 3) join_rows<T, 3>(src, src_stride, dst, rows);
+    if (columns == 4) join_rows<T, 4>(src, src_stride, dst, rows);
+    return true;
+  }
+  return false;
+}
+
+void transpose_plane4_simd(const Element* src, size_t src_stride, Element* dst, size_t dst_stride, size_t rows, size_t columns) {
+  if (transpose_tuples(reinterpret_cast<const uint32_t*>(src), src_stride, reinterpret_cast<uint32_t*>(dst), dst_stride, rows, columns)) return;
+  const size_t whole_rows = rows - rows % kSide, whole_columns = columns - columns % kSide;
+  for (size_t j = 0; j < whole_columns; j += kSide)
+    for (size_t i = 0; i < whole_rows; i += kSide)
+      transpose_square(src + j * src_stride + i, src_stride, dst + i * dst_stride + j, dst_stride);
+  transpose_rest(src, src_stride, dst, dst_stride, rows, columns, whole_rows, whole_columns);
+}
+
+// Squares of 16 bytes a side. Each of log2(n) passes interleaves lines k and k + n / 2 to lines 2 k and 2 k + 1.
+template <class T>
+void transpose_narrow(const TransposeBytes<sizeof(T)>* src, size_t src_stride, TransposeBytes<sizeof(T)>* dst, size_t dst_stride,
+                      size_t rows, size_t columns) {
+  if (transpose_tuples(reinterpret_cast<const T*>(src), src_stride, reinterpret_cast<T*>(dst), dst_stride, rows, columns)) return;
+  constexpr size_t kLines = 16 / sizeof(T);
+  const hn::FixedTag<T, kLines> d;
+  const size_t whole_rows = rows - rows % kLines, whole_columns = columns - columns % kLines;
+  for (size_t j = 0; j < whole_columns; j += kLines) {
+    for (size_t i = 0; i < whole_rows; i += kLines) {
+      hn::Vec<decltype(d)> lines[kLines], next[kLines];
+      for (size_t k = 0; k < kLines; ++k) lines[k] = hn::LoadU(d, reinterpret_cast<const T*>(src + (j + k) * src_stride + i));
+      for (size_t pass = 1; pass < kLines; pass *= 2) {
+        for (size_t k = 0; k < kLines / 2; ++k) {
+          next[2 * k] = hn::InterleaveLower(d, lines[k], lines[k + kLines / 2]);
+          next[2 * k + 1] = hn::InterleaveUpper(d, lines[k], lines[k + kLines / 2]);
+        }
+        for (size_t k = 0; k < kLines; ++k) lines[k] = next[k];
+      }
+      for (size_t k = 0; k < kLines; ++k) hn::StoreU(lines[k], d, reinterpret_cast<T*>(dst + (i + k) * dst_stride + j));
+    }
+  }
+  transpose_rest(src, src_stride, dst, dst_stride, rows, columns, whole_rows, whole_columns);
+}
+
+void transpose_plane2_simd(const TransposeBytes<2>* src, size_t src_stride, TransposeBytes<2>* dst, size_t dst_stride, size_t rows, size_t columns) {
+  transpose_narrow<uint16_t>(src, src_stride, dst, dst_stride, rows, columns);
+}
+void transpose_plane1_simd(const TransposeBytes<1>* src, size_t src_stride, TransposeBytes<1>* dst, size_t dst_stride, size_t rows, size_t columns) {
+  transpose_narrow<uint8_t>(src, src_stride, dst, dst_stride, rows, columns);
 }
 
 }  // namespace
@@ -120,13 +214,16 @@ void transpose_plane(size_t width, const void* src, size_t src_stride, void* dst
   const auto plain = [&]<class T>(T*) {
     transpose_plane_reference(static_cast<const T*>(src), src_stride, static_cast<T*>(dst), dst_stride, rows, columns);
   };
-  using Word = TransposeBytes<4>;
+  const auto simd = [&]<size_t kWidth>(const TransposeBytes<kWidth>* from, auto function) {
+    function(from, src_stride, static_cast<TransposeBytes<kWidth>*>(dst), dst_stride, rows, columns);
+  };
   switch (width) {
-    case 1: return plain(static_cast<TransposeBytes<1>*>(nullptr));
-    case 2: return plain(static_cast<TransposeBytes<2>*>(nullptr));
+    case 1:
+      return simd(static_cast<const TransposeBytes<1>*>(src), LINNET_DISPATCH(transpose_plane1_simd, transpose_plane_reference<TransposeBytes<1>>));
+    case 2:
+      return simd(static_cast<const TransposeBytes<2>*>(src), LINNET_DISPATCH(transpose_plane2_simd, transpose_plane_reference<TransposeBytes<2>>));
     case 4:
-      return LINNET_DISPATCH(transpose_plane4_simd, transpose_plane_reference<Word>)(
-          static_cast<const Word*>(src), src_stride, static_cast<Word*>(dst), dst_stride, rows, columns);
+      return simd(static_cast<const TransposeBytes<4>*>(src), LINNET_DISPATCH(transpose_plane4_simd, transpose_plane_reference<TransposeBytes<4>>));
     case 8: return plain(static_cast<TransposeBytes<8>*>(nullptr));
     default: return plain(static_cast<TransposeBytes<16>*>(nullptr));
   }
