@@ -10,7 +10,7 @@ namespace {
 // The blocks of a tensor that is cut along an axis: `outer` rows, in each of which block i holds run[i] elements.
 struct Blocks {
   int64_t outer = 1;
-  int64_t row = 0;  // elements of the whole
+  int64_t row = 0;             // elements of the whole
   int64_t first = 0, run = 0;  // of the block at hand
 
   Box box(bool joining) const {
@@ -47,7 +47,8 @@ class Concat final : public Op {
     LINNET_ASSIGN(const size_t axis, checked_axis(axis_, shape.size()));
     for (size_t i = 1; i < context.inputs(); ++i) {
       const SymShape& in = context.shape(i);
-      LINNET_REQUIRE(in.size() == shape.size(), invalid_argument("inputs of rank ", shape.size(), " and ", in.size(), " cannot be joined"));
+      LINNET_REQUIRE(in.size() == shape.size(),
+                     invalid_argument("inputs of rank ", shape.size(), " and ", in.size(), " cannot be joined"));
       for (size_t a = 0; a < shape.size(); ++a) {
         if (a == axis) {
           shape[a] = symbols.add(shape[a], in[a]);
@@ -55,7 +56,8 @@ class Concat final : public Op {
           shape[a] = in[a];
         } else {
           LINNET_REQUIRE(!shape[a].known() || !in[a].known() || shape[a] == in[a],
-                         invalid_argument("inputs 0 and ", i, " differ in the size of axis ", a, ": ", shape[a].value(), " and ", in[a].value()));
+                         invalid_argument("inputs 0 and ", i, " differ in the size of axis ", a, ": ", shape[a].value(),
+                                          " and ", in[a].value()));
         }
       }
     }
@@ -175,14 +177,16 @@ class Split final : public Op {
         sizes.resize(outputs);
         return {};
       }
-      LINNET_REQUIRE(sizes.size() == outputs, invalid_argument("'split' lists ", sizes.size(), " sizes for ", outputs, " outputs"));
+      LINNET_REQUIRE(sizes.size() == outputs,
+                     invalid_argument("'split' lists ", sizes.size(), " sizes for ", outputs, " outputs"));
       Dim sum = 0;
       for (const Dim& size : sizes) {
         LINNET_REQUIRE(!size.known() || size.value() >= 0, invalid_argument("'split' lists size ", size.value()));
         sum = symbols.add(sum, size);
       }
-      LINNET_REQUIRE(!sizes.known() || (sum.known() && (!whole.known() || sum == whole)),
-                     invalid_argument("the sizes of 'split' do not add up to the axis of size ", symbols.to_string(whole)));
+      LINNET_REQUIRE(
+          !sizes.known() || (sum.known() && (!whole.known() || sum == whole)),
+          invalid_argument("the sizes of 'split' do not add up to the axis of size ", symbols.to_string(whole)));
       return {};
     }
     LINNET_REQUIRE(!whole.known() || uneven_ || whole.value() % parts_ == 0,

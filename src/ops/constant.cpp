@@ -77,7 +77,8 @@ class ConstantOfShape final : public Op {
   Status parse(NodeReader& reader) {
     const Tensor* value = reader.tensor("value");
     if (value) {
-      LINNET_REQUIRE(value->count() == 1, invalid_model("attribute 'value' has ", value->count(), " elements in place of one"));
+      LINNET_REQUIRE(value->count() == 1,
+                     invalid_model("attribute 'value' has ", value->count(), " elements in place of one"));
       LINNET_ASSIGN(value_, clone(*value));
     } else {
       LINNET_ASSIGN(value_, make_tensor(DType::f32, {1}));
@@ -97,8 +98,10 @@ class ConstantOfShape final : public Op {
       }
       return {};
     }
-    for (const Dim& size : shape) LINNET_REQUIRE(!size.known() || size.value() >= 0, invalid_argument("the shape has size ", size.value()));
-    if (kIntegerTypes.has(value_.dtype) && shape.size() <= 1 && (shape.empty() || (shape[0].known() && shape[0].value() <= kMostTracked)))
+    for (const Dim& size : shape)
+      LINNET_REQUIRE(!size.known() || size.value() >= 0, invalid_argument("the shape has size ", size.value()));
+    if (kIntegerTypes.has(value_.dtype) && shape.size() <= 1 &&
+        (shape.empty() || (shape[0].known() && shape[0].value() <= kMostTracked)))
       context.set_ints(0, DimVector(shape.empty() ? 1 : static_cast<size_t>(shape[0].value()), integer_at(value_, 0)));
     context.set(0, value_.dtype, std::move(shape));
     return {};
@@ -150,7 +153,8 @@ class Range final : public Op {
     const Tensor &start = context.in(0), &delta = context.in(2);
     const size_t count = static_cast<size_t>(out.count());
     visit_number(out.dtype, [&]<class T>(TypeTag<T>) {
-      using Step = std::conditional_t<std::is_integral_v<T>, uint64_t, std::conditional_t<std::is_same_v<T, double>, double, float>>;
+      using Step = std::conditional_t<std::is_integral_v<T>, uint64_t,
+                                      std::conditional_t<std::is_same_v<T, double>, double, float>>;
       const Step first = static_cast<Step>(*start.ptr<T>()), step = static_cast<Step>(*delta.ptr<T>());
       T* dst = out.ptr<T>();
       context.parallel.for_range(count, 8192, [&](size_t begin, size_t end, size_t) {
@@ -176,7 +180,8 @@ class Range final : public Op {
     }
     DimVector start, limit, delta;
     if (!context.ints(0, start) || !context.ints(1, limit) || !context.ints(2, delta)) return Dim();
-    if (start.size() != 1 || limit.size() != 1 || delta.size() != 1) return invalid_argument("start, limit and delta must be scalars");
+    if (start.size() != 1 || limit.size() != 1 || delta.size() != 1)
+      return invalid_argument("start, limit and delta must be scalars");
     if (delta[0].is(0)) return zero_step();
     if (!start[0].known() || !limit[0].known() || !delta[0].known())
       return delta[0].is(1) ? context.symbols().sub(limit[0], start[0]) : Dim();
@@ -184,7 +189,8 @@ class Range final : public Op {
     const int64_t low = up ? start[0].value() : limit[0].value(), high = up ? limit[0].value() : start[0].value();
     if (high <= low) return Dim(0);
     const uint64_t distance = static_cast<uint64_t>(high) - static_cast<uint64_t>(low);
-    const uint64_t step = up ? static_cast<uint64_t>(delta[0].value()) : uint64_t{0} - static_cast<uint64_t>(delta[0].value());
+    const uint64_t step =
+        up ? static_cast<uint64_t>(delta[0].value()) : uint64_t{0} - static_cast<uint64_t>(delta[0].value());
     const std::optional<int64_t> count = narrow<int64_t>((distance - 1) / step + 1);
     LINNET_REQUIRE(count, invalid_argument("the range is too long"));
     return Dim(*count);
@@ -196,7 +202,8 @@ class EyeLike final : public Op {
   Status parse(NodeReader& reader) {
     dtype_ = reader.dtype("dtype", DType::undefined);
     k_ = reader.integer("k", 0);
-    LINNET_REQUIRE(dtype_ == DType::undefined || kTypes.has(dtype_), unsupported("dtype ", dtype_name(dtype_), " is not supported"));
+    LINNET_REQUIRE(dtype_ == DType::undefined || kTypes.has(dtype_),
+                   unsupported("dtype ", dtype_name(dtype_), " is not supported"));
     return {};
   }
   Status infer(InferContext& context) const override {
@@ -238,7 +245,8 @@ class OneHot final : public Op {
     LINNET_TRY(expect_one_element(context, 1));
     if (context.ranked(2)) {
       const SymShape& values = context.shape(2);
-      LINNET_REQUIRE(values.size() == 1 && (!values[0].known() || values[0].is(2)), invalid_argument("'values' must have two elements"));
+      LINNET_REQUIRE(values.size() == 1 && (!values[0].known() || values[0].is(2)),
+                     invalid_argument("'values' must have two elements"));
     }
     if (!context.ranked(0)) {
       context.set_unranked(0, context.dtype(2));
@@ -302,7 +310,8 @@ class Trilu final : public Op {
     LINNET_TRY(expect_type(context, 0, kNumberTypes | TypeSet{DType::boolean, DType::c64, DType::c128}));
     LINNET_TRY(expect_type(context, 1, TypeSet{DType::i64}));
     LINNET_TRY(expect_one_element(context, 1));
-    LINNET_REQUIRE(!context.ranked(0) || context.shape(0).size() >= 2, invalid_argument("the input must be a matrix or a stack of them"));
+    LINNET_REQUIRE(!context.ranked(0) || context.shape(0).size() >= 2,
+                   invalid_argument("the input must be a matrix or a stack of them"));
     return infer_same_as_input(context);
   }
   bool can_overwrite(size_t input, size_t) const override { return input == 0; }
@@ -323,7 +332,8 @@ class Trilu final : public Op {
         const int64_t cut = std::clamp<int64_t>(row % rows + k + (upper_ ? 0 : 1), 0, columns) * width;
         const int64_t first = row * columns * width, bytes = columns * width;
         const int64_t keep_from = upper_ ? cut : 0, keep_to = upper_ ? bytes : cut;
-        if (src != dst) std::memcpy(dst + first + keep_from, src + first + keep_from, static_cast<size_t>(keep_to - keep_from));
+        if (src != dst)
+          std::memcpy(dst + first + keep_from, src + first + keep_from, static_cast<size_t>(keep_to - keep_from));
         std::memset(dst + first + (upper_ ? 0 : cut), 0, static_cast<size_t>(bytes - (keep_to - keep_from)));
       }
     });

@@ -23,7 +23,8 @@ struct Corners {
     return c;
   }
   bool overlaps(const Corners& other, float threshold) const {
-    const float height = std::min(y2, other.y2) - std::max(y1, other.y1), width = std::min(x2, other.x2) - std::max(x1, other.x1);
+    const float height = std::min(y2, other.y2) - std::max(y1, other.y1),
+                width = std::min(x2, other.x2) - std::max(x1, other.x1);
     if (!(height > 0) || !(width > 0) || !(area > 0) || !(other.area > 0)) return false;
     const float common = height * width, joint = area + other.area - common;
     return joint > 0 && common / joint > threshold;
@@ -46,9 +47,11 @@ class NonMaxSuppression final : public Op {
       const SymShape &boxes = context.shape(0), &scores = context.shape(1);
       LINNET_REQUIRE(boxes.size() == 3 && scores.size() == 3 && (!boxes[2].known() || boxes[2].is(4)),
                      invalid_argument("boxes must be of shape [batch, boxes, 4], scores [batch, classes, boxes]"));
-      LINNET_REQUIRE((!boxes[0].known() || !scores[0].known() || boxes[0] == scores[0]) && (!boxes[1].known() || !scores[2].known() || boxes[1] == scores[2]),
+      LINNET_REQUIRE((!boxes[0].known() || !scores[0].known() || boxes[0] == scores[0]) &&
+                         (!boxes[1].known() || !scores[2].known() || boxes[1] == scores[2]),
                      invalid_argument("boxes and scores differ in the batch or the number of boxes"));
-      LINNET_REQUIRE(!boxes[1].known() || boxes[1].value() < int64_t{0xffffffff}, unsupported(boxes[1].value(), " boxes are too many"));
+      LINNET_REQUIRE(!boxes[1].known() || boxes[1].value() < int64_t{0xffffffff},
+                     unsupported(boxes[1].value(), " boxes are too many"));
     }
     context.set(0, DType::i64, {Dim(), 3});
     return {};
@@ -66,17 +69,20 @@ class NonMaxSuppression final : public Op {
     const int64_t classes = scores[1], count = scores[2];
     const int64_t limit = context.has(2) ? *context.in(2).ptr<int64_t>() : 0;
     const float overlap = context.has(3) ? *context.in(3).ptr<float>() : 0.0f;
-    LINNET_REQUIRE(overlap >= 0.0f && overlap <= 1.0f, invalid_argument("iou_threshold is ", overlap, "; it must be between 0 and 1"));
+    LINNET_REQUIRE(overlap >= 0.0f && overlap <= 1.0f,
+                   invalid_argument("iou_threshold is ", overlap, "; it must be between 0 and 1"));
     const size_t most = static_cast<size_t>(std::clamp<int64_t>(limit, 0, count));
     // For each batch and class: how many were selected, and which.
     auto* found = reinterpret_cast<uint32_t*>(context.scratch());
     uint32_t* selected = found + work.groups;
-    context.parallel.for_range(work.groups, grain_for(static_cast<double>(count) * 10.0), [&](size_t begin, size_t end, size_t worker) {
-      std::byte* scratch = context.scratch() + work.selected_bytes + worker * work.worker_bytes;
-      auto* kept = reinterpret_cast<Corners*>(scratch + static_cast<size_t>(count) * sizeof(uint64_t));
-      for (size_t g = begin; g < end; ++g)
-        found[g] = select(context, g, most, overlap, reinterpret_cast<uint64_t*>(scratch), kept, selected + g * static_cast<size_t>(count));
-    });
+    context.parallel.for_range(
+        work.groups, grain_for(static_cast<double>(count) * 10.0), [&](size_t begin, size_t end, size_t worker) {
+          std::byte* scratch = context.scratch() + work.selected_bytes + worker * work.worker_bytes;
+          auto* kept = reinterpret_cast<Corners*>(scratch + static_cast<size_t>(count) * sizeof(uint64_t));
+          for (size_t g = begin; g < end; ++g)
+            found[g] = select(context, g, most, overlap, reinterpret_cast<uint64_t*>(scratch), kept,
+                              selected + g * static_cast<size_t>(count));
+        });
     int64_t total = 0;
     for (size_t g = 0; g < work.groups; ++g) total += found[g];
     LINNET_TRY(context.allocate(0, DType::i64, {total, 3}));
@@ -99,7 +105,8 @@ class NonMaxSuppression final : public Op {
           worker_bytes(round_up(static_cast<size_t>(scores[2]) * (sizeof(uint64_t) + sizeof(Corners)), 64)) {}
   };
 
-  uint32_t select(RunContext& context, size_t group, size_t most, float overlap, uint64_t* candidates, Corners* kept, uint32_t* selected) const {
+  uint32_t select(RunContext& context, size_t group, size_t most, float overlap, uint64_t* candidates, Corners* kept,
+                  uint32_t* selected) const {
     const Tensor& scores = context.in(1);
     const size_t count = static_cast<size_t>(scores.shape[2]);
     const float* score = scores.ptr<float>() + group * count;

@@ -13,7 +13,8 @@ bool open(const InferContext& context, size_t i) {
 Status expect_type(const InferContext& context, size_t i, TypeSet allowed) {
   if (!context.has(i) || open(context, i)) return {};
   LINNET_REQUIRE(context.info(i).kind == ValueKind::tensor, invalid_argument("input ", i, " is not a tensor"));
-  LINNET_REQUIRE(allowed.has(context.dtype(i)), unsupported("input ", i, " of type ", dtype_name(context.dtype(i)), " is not supported"));
+  LINNET_REQUIRE(allowed.has(context.dtype(i)),
+                 unsupported("input ", i, " of type ", dtype_name(context.dtype(i)), " is not supported"));
   return {};
 }
 
@@ -21,7 +22,8 @@ Status expect_same_type(const InferContext& context, size_t i, size_t j) {
   if (!context.has(i) || open(context, i) || open(context, j)) return {};
   LINNET_REQUIRE(context.info(i).kind == ValueKind::tensor, invalid_argument("input ", i, " is not a tensor"));
   LINNET_REQUIRE(context.dtype(i) == context.dtype(j),
-                 invalid_argument("input ", i, " is of type ", dtype_name(context.dtype(i)), ", input ", j, " of type ", dtype_name(context.dtype(j))));
+                 invalid_argument("input ", i, " is of type ", dtype_name(context.dtype(i)), ", input ", j, " of type ",
+                                  dtype_name(context.dtype(j))));
   return {};
 }
 

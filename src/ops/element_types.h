@@ -25,16 +25,18 @@ class TypeSet {
 };
 
 inline constexpr TypeSet kIndexTypes{DType::i32, DType::i64};
-inline constexpr TypeSet kIntegerTypes{DType::i8, DType::i16, DType::i32, DType::i64, DType::u8, DType::u16, DType::u32, DType::u64};
+inline constexpr TypeSet kIntegerTypes{DType::i8, DType::i16, DType::i32, DType::i64,
+                                       DType::u8, DType::u16, DType::u32, DType::u64};
 inline constexpr TypeSet kFloatTypes{DType::f32, DType::f64, DType::f16, DType::bf16};
 inline constexpr TypeSet kNumberTypes = kIntegerTypes | kFloatTypes;
 inline constexpr TypeSet kPackedTypes{DType::u4, DType::i4, DType::f4e2m1, DType::u2, DType::i2};
 // All that occupy whole bytes, strings included.
 inline constexpr TypeSet kWholeTypes =
-    kNumberTypes | TypeSet{DType::boolean, DType::string, DType::c64, DType::c128, DType::f8e4m3fn, DType::f8e4m3fnuz,
-                           DType::f8e5m2, DType::f8e5m2fnuz, DType::f8e8m0};
+    kNumberTypes | TypeSet{DType::boolean,    DType::string, DType::c64,        DType::c128,  DType::f8e4m3fn,
+                           DType::f8e4m3fnuz, DType::f8e5m2, DType::f8e5m2fnuz, DType::f8e8m0};
 
-// Fails when input i is present and not a tensor of one of the types. At load, an input of which nothing is known passes.
+// Fails when input i is present and not a tensor of one of the types. At load, an input of which nothing is known
+// passes.
 Status expect_type(const InferContext& context, size_t i, TypeSet allowed);
 // Fails when input i is present and not a tensor of input j's type.
 Status expect_same_type(const InferContext& context, size_t i, size_t j);
@@ -90,8 +92,10 @@ auto visit_index(DType dtype, F&& f) {
 // The value in another type of number; one that an integer cannot hold is the caller's to avoid.
 template <class T>
 T rounded(double value) noexcept {
-  if constexpr (std::is_same_v<T, f16> || std::is_same_v<T, bf16>) return T(static_cast<float>(value));
-  else return static_cast<T>(value);
+  if constexpr (std::is_same_v<T, f16> || std::is_same_v<T, bf16>)
+    return T(static_cast<float>(value));
+  else
+    return static_cast<T>(value);
 }
 
 struct Bits128 {

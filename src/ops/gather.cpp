@@ -16,7 +16,8 @@ void gather_strings(const GatherSizes& sizes, const I* indices, const std::strin
   for (size_t o = 0; o < sizes.outer; ++o, src += sizes.size * run)
     for (size_t k = 0; k < sizes.indices; ++k, dst += run) {
       const int64_t index = indices[k];
-      std::copy_n(src + static_cast<size_t>(index < 0 ? index + static_cast<int64_t>(sizes.size) : index) * run, run, dst);
+      std::copy_n(src + static_cast<size_t>(index < 0 ? index + static_cast<int64_t>(sizes.size) : index) * run, run,
+                  dst);
     }
 }
 
@@ -75,7 +76,8 @@ class Gather final : public Op {
     const Tensor &data = context.in(0), &indices = context.in(1);
     Tensor& out = context.out(0);
     return visit_index(indices.dtype, [&]<class I>(TypeTag<I>) -> Status {
-      if (const auto bad = bad_index(indices.as<I>(), sizes.size)) return index_out_of_range(*bad, static_cast<int64_t>(sizes.size));
+      if (const auto bad = bad_index(indices.as<I>(), sizes.size))
+        return index_out_of_range(*bad, static_cast<int64_t>(sizes.size));
       if (data.dtype == DType::string) {
         gather_strings(sizes, indices.ptr<I>(), data.ptr<std::string>(), out.ptr<std::string>());
       } else {
@@ -120,7 +122,8 @@ class GatherElements final : public Op {
       T* dst = context.out(0).ptr<T>();
       context.parallel.for_range(static_cast<size_t>(rows), grain, [&](size_t begin, size_t end, size_t) {
         const auto bad = visit_index(indices.dtype, [&]<class I>(TypeTag<I>) {
-          return for_each_element_index<I>(data.shape, axis, indices, static_cast<int64_t>(begin), static_cast<int64_t>(end),
+          return for_each_element_index<I>(data.shape, axis, indices, static_cast<int64_t>(begin),
+                                           static_cast<int64_t>(end),
                                            [=](int64_t position, int64_t place) { dst[position] = src[place]; });
         });
         if (!bad) return;
@@ -152,8 +155,9 @@ class GatherNd final : public Op {
     }
     const SymShape &data = context.shape(0), &indices = context.shape(1);
     const size_t batch = static_cast<size_t>(batch_);
-    LINNET_REQUIRE(batch < std::min(data.size(), indices.size()),
-                   invalid_argument("batch_dims ", batch_, " is too large for ranks ", data.size(), " and ", indices.size()));
+    LINNET_REQUIRE(
+        batch < std::min(data.size(), indices.size()),
+        invalid_argument("batch_dims ", batch_, " is too large for ranks ", data.size(), " and ", indices.size()));
     for (size_t a = 0; a < batch; ++a)
       LINNET_REQUIRE(!data[a].known() || !indices[a].known() || data[a] == indices[a],
                      invalid_argument("data and indices differ in the size of batch axis ", a));
@@ -188,7 +192,8 @@ class GatherNd final : public Op {
     const size_t rows = static_cast<size_t>(indices.shape.count(0, indices.shape.rank() - 1));
     if (data.dtype == DType::string) {
       for (size_t r = 0; r < rows; ++r)
-        std::copy_n(data.ptr<std::string>() + static_cast<size_t>(numbers[r]) * run, run, out.ptr<std::string>() + r * run);
+        std::copy_n(data.ptr<std::string>() + static_cast<size_t>(numbers[r]) * run, run,
+                    out.ptr<std::string>() + r * run);
     } else {
       const size_t slices = static_cast<size_t>(data.shape.count(0, indexed));
       gather({1, slices, rows, run * element_size(data.dtype)}, numbers, data.data, out.data, context.parallel);

@@ -5,11 +5,12 @@
 
 namespace linnet {
 
-// GatherElements and ScatterElements: calls f(position, place) for each element of rows [begin, end) of `indices`, with the
-// place in `data` where the index replaces the coordinate of `axis`. The sizes of the index tensor off the axis are at
-// most the data's. Returns the first index that is out of range, for which f is not called; it ends there.
+// GatherElements and ScatterElements: calls f(position, place) for each element of rows [begin, end) of `indices`, with
+// the place in `data` where the index replaces the coordinate of `axis`. The sizes of the index tensor off the axis are
+// at most the data's. Returns the first index that is out of range, for which f is not called; it ends there.
 template <class I, class F>
-std::optional<int64_t> for_each_element_index(const Shape& data, size_t axis, const Tensor& indices, int64_t begin, int64_t end, F f) {
+std::optional<int64_t> for_each_element_index(const Shape& data, size_t axis, const Tensor& indices, int64_t begin,
+                                              int64_t end, F f) {
   const Shape strides = strides_of(data);
   const size_t last = data.rank() - 1;
   const int64_t size = data[axis], stride_of_axis = strides[axis], row = indices.shape[last];
@@ -55,13 +56,15 @@ inline std::optional<int64_t> slice_numbers(const Shape& data, size_t batch, con
 // The shape rules of GatherElements and ScatterElements; inputs 0 and 1 have ranks.
 inline Status check_element_indices(const InferContext& context, int64_t axis) {
   const SymShape &data = context.shape(0), &indices = context.shape(1);
-  LINNET_REQUIRE(data.size() == indices.size() && !data.empty(),
-                 invalid_argument("data of rank ", data.size(), " and indices of rank ", indices.size(), " do not match"));
+  LINNET_REQUIRE(
+      data.size() == indices.size() && !data.empty(),
+      invalid_argument("data of rank ", data.size(), " and indices of rank ", indices.size(), " do not match"));
   const std::optional<size_t> normal = normalize_axis(axis, data.size());
   LINNET_REQUIRE(normal, invalid_argument("axis ", axis, " is out of range for rank ", data.size()));
   for (size_t a = 0; a < data.size(); ++a)
-    LINNET_REQUIRE(a == *normal || !data[a].known() || !indices[a].known() || indices[a].value() <= data[a].value(),
-                   invalid_argument("indices have size ", indices[a].value(), " on axis ", a, ", data only ", data[a].value()));
+    LINNET_REQUIRE(
+        a == *normal || !data[a].known() || !indices[a].known() || indices[a].value() <= data[a].value(),
+        invalid_argument("indices have size ", indices[a].value(), " on axis ", a, ", data only ", data[a].value()));
   return {};
 }
 

@@ -55,13 +55,14 @@ class Det final : public Op {
     const int64_t n = in.shape[in.shape.rank() - 1];
     const double cost = static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(n);
     visit_float(in.dtype, [&]<class T>(TypeTag<T>) {
-      context.parallel.for_range(static_cast<size_t>(out.count()), grain_for(cost), [&](size_t begin, size_t end, size_t worker) {
-        auto* matrix = reinterpret_cast<double*>(context.scratch() + worker * worker_bytes(in.shape));
-        for (size_t i = begin; i < end; ++i) {
-          std::copy_n(in.ptr<T>() + static_cast<int64_t>(i) * n * n, n * n, matrix);
-          out.ptr<T>()[i] = rounded<T>(determinant(matrix, n));
-        }
-      });
+      context.parallel.for_range(
+          static_cast<size_t>(out.count()), grain_for(cost), [&](size_t begin, size_t end, size_t worker) {
+            auto* matrix = reinterpret_cast<double*>(context.scratch() + worker * worker_bytes(in.shape));
+            for (size_t i = begin; i < end; ++i) {
+              std::copy_n(in.ptr<T>() + static_cast<int64_t>(i) * n * n, n * n, matrix);
+              out.ptr<T>()[i] = rounded<T>(determinant(matrix, n));
+            }
+          });
     });
     return {};
   }

@@ -14,7 +14,8 @@ class Loss final : public Op {
  public:
   Status parse(NodeReader& reader) {
     const std::string reduction = reader.text("reduction", "mean");
-    LINNET_REQUIRE(reduction == "mean" || reduction == "sum" || reduction == "none", invalid_model("reduction '", reduction, "' is not known"));
+    LINNET_REQUIRE(reduction == "mean" || reduction == "sum" || reduction == "none",
+                   invalid_model("reduction '", reduction, "' is not known"));
     mean_ = reduction == "mean";
     reduced_ = reduction != "none";
     if (reader.has("ignore_index")) ignored_ = reader.integer("ignore_index", 0);
@@ -39,11 +40,16 @@ class Loss final : public Op {
                        invalid_argument("there must be one weight for each class"));
       }
     }
-    if (reduced_) context.set(0, context.dtype(0), {});
-    else if (context.ranked(1)) context.set(0, context.dtype(0), context.shape(1));
-    else context.set_unranked(0, context.dtype(0));
-    if (context.ranked(0)) context.set(1, context.dtype(0), context.shape(0));
-    else context.set_unranked(1, context.dtype(0));
+    if (reduced_)
+      context.set(0, context.dtype(0), {});
+    else if (context.ranked(1))
+      context.set(0, context.dtype(0), context.shape(1));
+    else
+      context.set_unranked(0, context.dtype(0));
+    if (context.ranked(0))
+      context.set(1, context.dtype(0), context.shape(0));
+    else
+      context.set_unranked(1, context.dtype(0));
     return {};
   }
 
@@ -55,7 +61,8 @@ class Loss final : public Op {
   template <class T>
   Status compute(RunContext& context) const {
     const Tensor &scores = context.in(0), &labels = context.in(1);
-    const int64_t classes = scores.shape[1], inner = scores.shape.count(2, scores.shape.rank()), samples = labels.count();
+    const int64_t classes = scores.shape[1], inner = scores.shape.count(2, scores.shape.rank()),
+                  samples = labels.count();
     const T* weights = context.has(2) ? context.in(2).ptr<T>() : nullptr;
     T* losses = !reduced_ && context.wants(0) ? context.out(0).ptr<T>() : nullptr;
     T* log_prob = softmax && context.wants(1) ? context.out(1).ptr<T>() : nullptr;
@@ -64,10 +71,12 @@ class Loss final : public Op {
       const int64_t first = s / inner * classes * inner + s % inner;
       const T* row = scores.ptr<T>() + first;
       const double log_sum = softmax ? log_sum_exp(row, classes, inner) : 0.0;
-      for (int64_t c = 0; log_prob && c < classes; ++c) log_prob[first + c * inner] = rounded<T>(static_cast<double>(row[c * inner]) - log_sum);
+      for (int64_t c = 0; log_prob && c < classes; ++c)
+        log_prob[first + c * inner] = rounded<T>(static_cast<double>(row[c * inner]) - log_sum);
       const int64_t label = integer_at(labels, s);
       const bool counts = !ignored_ || label != *ignored_;
-      LINNET_REQUIRE(!counts || (label >= 0 && label < classes), invalid_argument("label ", label, " is none of the ", classes, " classes"));
+      LINNET_REQUIRE(!counts || (label >= 0 && label < classes),
+                     invalid_argument("label ", label, " is none of the ", classes, " classes"));
       const double weight = !counts ? 0.0 : weights ? static_cast<double>(weights[label]) : 1.0;
       const double loss = counts ? (log_sum - static_cast<double>(row[label * inner])) * weight : 0.0;
       sum += loss;

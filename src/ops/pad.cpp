@@ -13,7 +13,8 @@ struct Pads {
 };
 
 Result<Pads> pads_of(std::span<const int64_t> pads, std::span<const int64_t> axes, size_t rank) {
-  LINNET_REQUIRE(pads.size() == 2 * axes.size(), invalid_argument("'pads' lists ", pads.size(), " numbers for ", axes.size(), " axes"));
+  LINNET_REQUIRE(pads.size() == 2 * axes.size(),
+                 invalid_argument("'pads' lists ", pads.size(), " numbers for ", axes.size(), " axes"));
   LINNET_ASSIGN(const auto checked, checked_axes(axes, rank));
   Pads out{Shape(rank, 0), Shape(rank, 0)};
   for (size_t i = 0; i < checked.size(); ++i) {
@@ -65,13 +66,15 @@ class Pad final : public Op {
       context.set(0, context.dtype(0), SymShape(shape.size()));
       return {};
     }
-    LINNET_REQUIRE(pads.size() == 2 * axes.size(), invalid_argument("'pads' lists ", pads.size(), " numbers for ", axes.size(), " axes"));
+    LINNET_REQUIRE(pads.size() == 2 * axes.size(),
+                   invalid_argument("'pads' lists ", pads.size(), " numbers for ", axes.size(), " axes"));
     LINNET_ASSIGN(const auto checked, checked_axes(axes.values().sizes(), shape.size()));
     SymbolTable& symbols = context.symbols();
     for (size_t i = 0; i < checked.size(); ++i) {
       Dim& size = shape[checked[i]];
       const Dim before = pads[i], after = pads[axes.size() + i];
-      if (size.known() && before.known() && after.known()) LINNET_TRY(pad_axis(size.value(), before.value(), after.value()).status());
+      if (size.known() && before.known() && after.known())
+        LINNET_TRY(pad_axis(size.value(), before.value(), after.value()).status());
       size = symbols.add(symbols.add(size, before), after);
     }
     context.set(0, context.dtype(0), std::move(shape));
@@ -101,7 +104,8 @@ class Pad final : public Op {
     PadPlan::Axis axis;
     const std::optional<int64_t> part = checked_add(size, std::min<int64_t>(before, 0));
     const std::optional<int64_t> block = part ? checked_add(*part, std::min<int64_t>(after, 0)) : std::nullopt;
-    LINNET_REQUIRE(block && *block >= 0, invalid_argument("pads of ", before, " and ", after, " cut away more than the axis of size ", size));
+    LINNET_REQUIRE(block && *block >= 0,
+                   invalid_argument("pads of ", before, " and ", after, " cut away more than the axis of size ", size));
     axis.start = before < 0 ? -before : 0;
     axis.block = *block;
     axis.before = std::max<int64_t>(before, 0);
@@ -116,7 +120,8 @@ class Pad final : public Op {
 
   Result<PadPlan> plan(const Shape& in, const Tensor& pads_input, const Tensor* axes_input) const {
     const size_t rank = in.rank();
-    LINNET_ASSIGN(const Pads pads, pads_of(integers_of(pads_input).sizes(), (axes_input ? integers_of(*axes_input) : all_axes(rank)).sizes(), rank));
+    LINNET_ASSIGN(const Pads pads, pads_of(integers_of(pads_input).sizes(),
+                                           (axes_input ? integers_of(*axes_input) : all_axes(rank)).sizes(), rank));
     PadPlan plan;
     plan.mode = mode_;
     // From the innermost axis outwards; neighbours that are not padded merge.
@@ -137,7 +142,8 @@ class Pad final : public Op {
         }
       }
       untouched = pads.before[a] == 0 && pads.after[a] == 0;
-      LINNET_REQUIRE(plan.axes < PadPlan::kMaxAxes, unsupported("padding of more than ", PadPlan::kMaxAxes, " axes that cannot be merged"));
+      LINNET_REQUIRE(plan.axes < PadPlan::kMaxAxes,
+                     unsupported("padding of more than ", PadPlan::kMaxAxes, " axes that cannot be merged"));
       PadPlan::Axis& axis = plan.axis[plan.axes];
       LINNET_ASSIGN(axis, pad_axis(in[a], pads.before[a], pads.after[a]));
       axis.step = step;
@@ -165,7 +171,8 @@ class Pad final : public Op {
       if (convert)
         visit_float(data.dtype, [&]<class F>(TypeTag<F>) {
           const F number = static_cast<F>(*constant->ptr<float>());
-          if constexpr (std::is_trivially_copyable_v<T>) std::memcpy(static_cast<void*>(&value), &number, std::min(sizeof(T), sizeof(F)));
+          if constexpr (std::is_trivially_copyable_v<T>)
+            std::memcpy(static_cast<void*>(&value), &number, std::min(sizeof(T), sizeof(F)));
         });
       const size_t row_bytes = static_cast<size_t>(plan.axis[plan.axes - 1].out * plan.run) * sizeof(T);
       const size_t grain = std::max<size_t>((size_t{1} << 16) / std::max<size_t>(row_bytes, 64), 1);

@@ -28,7 +28,8 @@ class Random final : public RandomOp {
   Status parse(NodeReader& reader) {
     parse_seed(reader);
     dtype_ = reader.dtype("dtype", like ? DType::undefined : DType::f32);
-    LINNET_REQUIRE(dtype_ == DType::undefined || kFloatTypes.has(dtype_), unsupported("dtype ", dtype_name(dtype_), " is not supported"));
+    LINNET_REQUIRE(dtype_ == DType::undefined || kFloatTypes.has(dtype_),
+                   unsupported("dtype ", dtype_name(dtype_), " is not supported"));
     if constexpr (normal) {
       offset_ = reader.number("mean", 0.0f);
       scale_ = reader.number("scale", 1.0f);
@@ -53,8 +54,10 @@ class Random final : public RandomOp {
       if (dtype_ == DType::undefined) LINNET_TRY(expect_type(context, 0, kFloatTypes));
       LINNET_REQUIRE(context.ranked(0) || context.symbolic(), invalid_argument("the input is not a tensor"));
       const DType dtype = dtype_ == DType::undefined ? context.dtype(0) : dtype_;
-      if (context.ranked(0)) context.set(0, dtype, context.shape(0));
-      else context.set_unranked(0, dtype);
+      if (context.ranked(0))
+        context.set(0, dtype, context.shape(0));
+      else
+        context.set_unranked(0, dtype);
       return {};
     }
   }
@@ -87,14 +90,17 @@ class Bernoulli final : public RandomOp {
   Status parse(NodeReader& reader) {
     parse_seed(reader);
     dtype_ = reader.dtype("dtype", DType::undefined);
-    LINNET_REQUIRE(dtype_ == DType::undefined || dtype_ == DType::boolean || kNumberTypes.has(dtype_), unsupported("dtype ", dtype_name(dtype_), " is not supported"));
+    LINNET_REQUIRE(dtype_ == DType::undefined || dtype_ == DType::boolean || kNumberTypes.has(dtype_),
+                   unsupported("dtype ", dtype_name(dtype_), " is not supported"));
     return {};
   }
   Status infer(InferContext& context) const override {
     LINNET_TRY(expect_type(context, 0, kFloatTypes));
     const DType dtype = dtype_ == DType::undefined ? context.dtype(0) : dtype_;
-    if (context.ranked(0)) context.set(0, dtype, context.shape(0));
-    else context.set_unranked(0, dtype);
+    if (context.ranked(0))
+      context.set(0, dtype, context.shape(0));
+    else
+      context.set_unranked(0, dtype);
     return {};
   }
   Status run(RunContext& context) const override {
@@ -108,8 +114,10 @@ class Bernoulli final : public RandomOp {
           dst[i] = rounded<T>(random.uniform(i) < number_at(in, static_cast<int64_t>(i)) ? 1.0 : 0.0);
       });
     };
-    if (out.dtype == DType::boolean) draw(TypeTag<bool>());
-    else visit_number(out.dtype, draw);
+    if (out.dtype == DType::boolean)
+      draw(TypeTag<bool>());
+    else
+      visit_number(out.dtype, draw);
     return {};
   }
 
@@ -131,7 +139,8 @@ class Multinomial final : public RandomOp {
     LINNET_TRY(expect_type(context, 0, kFloatTypes));
     Dim batch;
     if (context.ranked(0)) {
-      LINNET_REQUIRE(context.shape(0).size() == 2 && !context.shape(0)[1].is(0), invalid_argument("the input must be of shape [batch, classes]"));
+      LINNET_REQUIRE(context.shape(0).size() == 2 && !context.shape(0)[1].is(0),
+                     invalid_argument("the input must be of shape [batch, classes]"));
       batch = context.shape(0)[0];
     }
     context.set(0, dtype_, {batch, samples_});
@@ -156,7 +165,8 @@ class Multinomial final : public RandomOp {
           for (int64_t c = 0; c < classes; ++c) sums[c] = sum += std::exp(number_at(in, row + c) - greatest);
           for (int64_t s = 0; s < samples_; ++s) {
             const int64_t i = static_cast<int64_t>(b) * samples_ + s;
-            const double* found = std::upper_bound(sums, sums + classes, random.uniform(static_cast<uint64_t>(i)) * sum);
+            const double* found =
+                std::upper_bound(sums, sums + classes, random.uniform(static_cast<uint64_t>(i)) * sum);
             out.ptr<I>()[i] = static_cast<I>(std::min<int64_t>(found - sums, classes - 1));
           }
         }

@@ -81,12 +81,15 @@ class ScatterElements final : public Scatter {
     Tensor& out = context.out(0);
     LINNET_ASSIGN(const size_t axis, checked_axis(axis_, out.shape.rank()));
     const auto scatter = [&](auto write) {
-      const auto bad = for_each_element_index<I>(out.shape, axis, context.in(1), 0, rows_of_indices(context.in(1)), write);
+      const auto bad =
+          for_each_element_index<I>(out.shape, axis, context.in(1), 0, rows_of_indices(context.in(1)), write);
       return bad ? index_out_of_range(*bad, out.shape[axis]) : Status();
     };
     if (reduction_ == Reduction::none)
       return visit_width(out.dtype, [&]<class T>(TypeTag<T>) {
-        return scatter([from = updates.ptr<T>(), to = out.ptr<T>()](int64_t position, int64_t place) { to[place] = from[position]; });
+        return scatter([from = updates.ptr<T>(), to = out.ptr<T>()](int64_t position, int64_t place) {
+          to[place] = from[position];
+        });
       });
     return visit_number(out.dtype, [&]<class T>(TypeTag<T>) {
       return scatter([from = updates.ptr<T>(), to = out.ptr<T>(), r = reduction_](int64_t position, int64_t place) {
@@ -122,7 +125,8 @@ class ScatterNd final : public Scatter {
     const int64_t run = out.shape.count(static_cast<size_t>(indices.shape[indices.shape.rank() - 1]), out.shape.rank());
     if (reduction_ == Reduction::none) {
       visit_width(out.dtype, [&]<class T>(TypeTag<T>) {
-        for (int64_t r = 0; r < rows; ++r) std::copy_n(updates.ptr<T>() + r * run, run, out.ptr<T>() + numbers[r] * run);
+        for (int64_t r = 0; r < rows; ++r)
+          std::copy_n(updates.ptr<T>() + r * run, run, out.ptr<T>() + numbers[r] * run);
       });
     } else {
       visit_number(out.dtype, [&]<class T>(TypeTag<T>) {
@@ -149,7 +153,8 @@ class ScatterNd final : public Scatter {
     for (size_t a = static_cast<size_t>(m.value()); a < data.size(); ++a) wanted.push_back(data[a]);
     const SymShape& updates = context.shape(2);
     LINNET_REQUIRE(wanted.size() == updates.size() && (!wanted.known() || !updates.known() || wanted == updates),
-                   invalid_argument("updates have shape ", context.symbols().to_string(updates), " in place of ", context.symbols().to_string(wanted)));
+                   invalid_argument("updates have shape ", context.symbols().to_string(updates), " in place of ",
+                                    context.symbols().to_string(wanted)));
     return {};
   }
 };
@@ -176,7 +181,8 @@ class TensorScatter final : public Op {
       for (size_t a = 0; a < cache.size(); ++a) {
         if (!cache[a].known() || !update[a].known()) continue;
         LINNET_REQUIRE(a == axis ? update[a].value() <= cache[a].value() : update[a] == cache[a],
-                       invalid_argument("the update's size ", update[a].value(), " of axis ", a, " does not fit the cache's ", cache[a].value()));
+                       invalid_argument("the update's size ", update[a].value(), " of axis ", a,
+                                        " does not fit the cache's ", cache[a].value()));
       }
       if (context.ranked(2)) {
         const SymShape& starts = context.shape(2);
@@ -197,8 +203,9 @@ class TensorScatter final : public Op {
     const Tensor* starts = context.maybe(2);
     if (starts)
       for (const int64_t start : starts->as<int64_t>())
-        LINNET_REQUIRE(circular_ || (start >= 0 && start <= length - added),
-                       invalid_argument("write index ", start, " leaves no room for ", added, " entries in a cache of ", length));
+        LINNET_REQUIRE(
+            circular_ || (start >= 0 && start <= length - added),
+            invalid_argument("write index ", start, " leaves no room for ", added, " entries in a cache of ", length));
     copy_elements(context.in(0), out);
     if (update.count() == 0) return {};
     const int64_t rows = out.shape.count(0, axis), rows_per_sample = out.shape.count(1, axis);

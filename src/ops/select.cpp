@@ -45,7 +45,8 @@ class NonZero final : public Op {
       }
       int64_t rest = first / row;
       for (size_t a = rank - 1; a-- > 0 && n > before; rest /= in.shape[a])
-        std::fill(out + static_cast<int64_t>(a) * found + before, out + static_cast<int64_t>(a) * found + n, rest % in.shape[a]);
+        std::fill(out + static_cast<int64_t>(a) * found + before, out + static_cast<int64_t>(a) * found + n,
+                  rest % in.shape[a]);
     }
     return {};
   }
@@ -91,15 +92,18 @@ class Compress final : public Op {
     out_shape[axis] = count;
     LINNET_TRY(context.allocate(0, in.dtype, out_shape));
     Tensor& out = context.out(0);
-    const size_t outer = static_cast<size_t>(shape.count(0, axis)), run = static_cast<size_t>(shape.count(axis + 1, shape.rank()));
+    const size_t outer = static_cast<size_t>(shape.count(0, axis)),
+                 run = static_cast<size_t>(shape.count(axis + 1, shape.rank()));
     if (in.dtype == DType::string) {
       std::string* dst = out.ptr<std::string>();
       for (size_t o = 0; o < outer; ++o)
         for (int64_t k = 0; k < count; ++k, dst += run)
-          std::copy_n(in.ptr<std::string>() + (o * static_cast<size_t>(shape[axis]) + static_cast<size_t>(kept[k])) * run, run, dst);
+          std::copy_n(
+              in.ptr<std::string>() + (o * static_cast<size_t>(shape[axis]) + static_cast<size_t>(kept[k])) * run, run,
+              dst);
     } else {
-      gather({outer, static_cast<size_t>(shape[axis]), static_cast<size_t>(count), run * element_size(in.dtype)}, kept, in.data,
-             out.data, context.parallel);
+      gather({outer, static_cast<size_t>(shape[axis]), static_cast<size_t>(count), run * element_size(in.dtype)}, kept,
+             in.data, out.data, context.parallel);
     }
     return {};
   }
@@ -131,9 +135,12 @@ class TopK final : public Op {
     LINNET_ASSIGN(const size_t axis, checked_axis(axis_, shape.size()));
     DimVector k;
     const Dim count = context.ints(1, k) && k.size() == 1 ? k[0] : Dim();
-    LINNET_REQUIRE(!count.known() || (count.value() >= 0 && (!shape[axis].known() || count.value() <= shape[axis].value())),
-                   invalid_argument("k is ", count.value(), "; the axis has ", context.symbols().to_string(shape[axis]), " elements"));
-    LINNET_REQUIRE(!shape[axis].known() || shape[axis].value() < int64_t{0xffffffff}, unsupported("an axis of ", shape[axis].value(), " elements is too long"));
+    LINNET_REQUIRE(
+        !count.known() || (count.value() >= 0 && (!shape[axis].known() || count.value() <= shape[axis].value())),
+        invalid_argument("k is ", count.value(), "; the axis has ", context.symbols().to_string(shape[axis]),
+                         " elements"));
+    LINNET_REQUIRE(!shape[axis].known() || shape[axis].value() < int64_t{0xffffffff},
+                   unsupported("an axis of ", shape[axis].value(), " elements is too long"));
     shape[axis] = count;
     context.set(0, context.dtype(0), shape);
     context.set(1, DType::i64, shape);
@@ -152,17 +159,19 @@ class TopK final : public Op {
     LINNET_ASSIGN(const size_t axis, checked_axis(axis_, in.shape.rank()));
     Tensor* const outs[] = {context.wants(0) ? &context.out(0) : nullptr, context.wants(1) ? &context.out(1) : nullptr};
     if (!outs[0] && !outs[1]) return {};
-    const int64_t n = in.shape[axis], k = outs[outs[0] ? 0 : 1]->shape[axis], inner = in.shape.count(axis + 1, in.shape.rank());
+    const int64_t n = in.shape[axis], k = outs[outs[0] ? 0 : 1]->shape[axis],
+                  inner = in.shape.count(axis + 1, in.shape.rank());
     const size_t rows = static_cast<size_t>(in.shape.count(0, axis) * inner);
     visit_number(in.dtype, [&]<class T>(TypeTag<T>) {
-      context.parallel.for_range(rows, grain_for(static_cast<double>(n) * 2.0), [&](size_t begin, size_t end, size_t worker) {
-        for (int64_t row = static_cast<int64_t>(begin); row < static_cast<int64_t>(end); ++row) {
-          const int64_t from = row / inner * n * inner + row % inner, to = row / inner * k * inner + row % inner;
-          top_k(in.ptr<T>() + from, inner, static_cast<size_t>(n), static_cast<size_t>(k), largest_,
-                outs[0] ? outs[0]->ptr<T>() + to : nullptr, outs[1] ? outs[1]->ptr<int64_t>() + to : nullptr, inner,
-                context.scratch() + worker * worker_bytes(n));
-        }
-      });
+      context.parallel.for_range(
+          rows, grain_for(static_cast<double>(n) * 2.0), [&](size_t begin, size_t end, size_t worker) {
+            for (int64_t row = static_cast<int64_t>(begin); row < static_cast<int64_t>(end); ++row) {
+              const int64_t from = row / inner * n * inner + row % inner, to = row / inner * k * inner + row % inner;
+              top_k(in.ptr<T>() + from, inner, static_cast<size_t>(n), static_cast<size_t>(k), largest_,
+                    outs[0] ? outs[0]->ptr<T>() + to : nullptr, outs[1] ? outs[1]->ptr<int64_t>() + to : nullptr, inner,
+                    context.scratch() + worker * worker_bytes(n));
+            }
+          });
     });
     return {};
   }
@@ -179,8 +188,9 @@ class ReverseSequence final : public Op {
   Status parse(NodeReader& reader) {
     batch_axis_ = reader.integer("batch_axis", 1);
     const int64_t time_axis = reader.integer("time_axis", 0);
-    LINNET_REQUIRE((batch_axis_ == 0 || batch_axis_ == 1) && time_axis == 1 - batch_axis_,
-                   invalid_model("batch_axis is ", batch_axis_, " and time_axis ", time_axis, "; one must be 0, the other 1"));
+    LINNET_REQUIRE(
+        (batch_axis_ == 0 || batch_axis_ == 1) && time_axis == 1 - batch_axis_,
+        invalid_model("batch_axis is ", batch_axis_, " and time_axis ", time_axis, "; one must be 0, the other 1"));
     return {};
   }
   Status infer(InferContext& context) const override {
@@ -200,23 +210,26 @@ class ReverseSequence final : public Op {
   }
   Status run(RunContext& context) const override {
     const Tensor& in = context.in(0);
-    const int64_t batches = in.shape[static_cast<size_t>(batch_axis_)], times = in.shape[static_cast<size_t>(1 - batch_axis_)];
+    const int64_t batches = in.shape[static_cast<size_t>(batch_axis_)],
+                  times = in.shape[static_cast<size_t>(1 - batch_axis_)];
     const int64_t run = in.shape.count(2, in.shape.rank());
     const int64_t batch_step = batch_axis_ == 0 ? times * run : run, time_step = batch_axis_ == 0 ? run : batches * run;
     const auto lengths = context.in(1).as<int64_t>();
     for (const int64_t length : lengths)
-      LINNET_REQUIRE(length >= 0 && length <= times, invalid_argument("a sequence length is ", length, "; there are ", times, " steps"));
+      LINNET_REQUIRE(length >= 0 && length <= times,
+                     invalid_argument("a sequence length is ", length, "; there are ", times, " steps"));
     visit_width(in.dtype, [&]<class T>(TypeTag<T>) {
       const T* src = in.ptr<T>();
       T* dst = context.out(0).ptr<T>();
-      context.parallel.for_range(static_cast<size_t>(batches), grain_for(static_cast<double>(times * run)), [&](size_t begin, size_t end, size_t) {
-        for (size_t b = begin; b < end; ++b)
-          for (int64_t t = 0; t < times; ++t) {
-            const int64_t from = t < lengths[b] ? lengths[b] - 1 - t : t;
-            const int64_t base = static_cast<int64_t>(b) * batch_step;
-            std::copy_n(src + base + from * time_step, run, dst + base + t * time_step);
-          }
-      });
+      context.parallel.for_range(static_cast<size_t>(batches), grain_for(static_cast<double>(times * run)),
+                                 [&](size_t begin, size_t end, size_t) {
+                                   for (size_t b = begin; b < end; ++b)
+                                     for (int64_t t = 0; t < times; ++t) {
+                                       const int64_t from = t < lengths[b] ? lengths[b] - 1 - t : t;
+                                       const int64_t base = static_cast<int64_t>(b) * batch_step;
+                                       std::copy_n(src + base + from * time_step, run, dst + base + t * time_step);
+                                     }
+                                 });
     });
     return {};
   }

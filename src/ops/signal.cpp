@@ -19,7 +19,8 @@ struct Transform {
     LINNET_REQUIRE(length > 0 && length <= kLongestTransform, unsupported("a transform of length ", length));
     const size_t n = static_cast<size_t>(length);
     const size_t header = round_up(sizeof(Transform), alignof(Complex));
-    auto* memory = static_cast<std::byte*>(context.allocate_state(header + (fft_table_size(n) + fft_scratch_size(n)) * sizeof(Complex)));
+    auto* memory = static_cast<std::byte*>(
+        context.allocate_state(header + (fft_table_size(n) + fft_scratch_size(n)) * sizeof(Complex)));
     auto* transform = new (memory) Transform;
     auto* tables = reinterpret_cast<Complex*>(memory + header);
     transform->plan = make_fft(n, tables, tables + fft_table_size(n));
@@ -57,9 +58,11 @@ class Dft final : public Op {
     LINNET_ASSIGN(const size_t axis, signal_axis(*axis_input, shape.size()));
     const Dim parts = shape[shape.size() - 1];
     const bool real_result = inverse_ && onesided_;
-    LINNET_REQUIRE(!parts.known() || parts.is(2) || (parts.is(1) && !real_result),
-                   invalid_argument("the last axis has size ", parts.value(), "; it must hold real or real and imaginary parts"));
-    LINNET_REQUIRE(!onesided_ || inverse_ || !parts.is(2), invalid_argument("a one-sided transform takes a real signal"));
+    LINNET_REQUIRE(
+        !parts.known() || parts.is(2) || (parts.is(1) && !real_result),
+        invalid_argument("the last axis has size ", parts.value(), "; it must hold real or real and imaginary parts"));
+    LINNET_REQUIRE(!onesided_ || inverse_ || !parts.is(2),
+                   invalid_argument("a one-sided transform takes a real signal"));
     SymbolTable& symbols = context.symbols();
     Dim length;
     DimVector listed;
@@ -78,17 +81,19 @@ class Dft final : public Op {
   }
 
   Status bind(BindContext& context) const override {
-    LINNET_REQUIRE((!context.has(1) || context.known(1)) && (!context.has(2) || context.known(2)), unsupported("the length or axis is not known"));
+    LINNET_REQUIRE((!context.has(1) || context.known(1)) && (!context.has(2) || context.known(2)),
+                   unsupported("the length or axis is not known"));
     const Shape& in = context.shape(0);
     LINNET_ASSIGN(const size_t axis, signal_axis(context.has(2) ? integer_at(*context.known(2), 0) : -2, in.rank()));
-    const int64_t length = context.has(1)           ? integer_at(*context.known(1), 0)
+    const int64_t length = context.has(1)          ? integer_at(*context.known(1), 0)
                            : inverse_ && onesided_ ? 2 * (in[axis] - 1)
                                                    : in[axis];
     return Transform::make(context, length).status();
   }
 
   Status run(RunContext& context) const override {
-    LINNET_ASSIGN(const size_t axis, signal_axis(context.has(2) ? integer_at(context.in(2), 0) : -2, context.in(0).shape.rank()));
+    LINNET_ASSIGN(const size_t axis,
+                  signal_axis(context.has(2) ? integer_at(context.in(2), 0) : -2, context.in(0).shape.rank()));
     visit_float(context.in(0).dtype, [&]<class T>(TypeTag<T>) { transform<T>(context, axis); });
     return {};
   }
@@ -111,21 +116,22 @@ class Dft final : public Op {
     const int64_t inner = in.shape.count(axis + 1, last), outer = in.shape.count(0, axis);
     const int64_t given = std::min(in.shape[axis], n), wanted = out.shape[axis];
     const double scale = inverse_ ? 1.0 / static_cast<double>(n) : 1.0;
-    context.parallel.for_range(static_cast<size_t>(outer * inner), t.grain(), [&](size_t begin, size_t end, size_t worker) {
-      auto* row = reinterpret_cast<Complex*>(context.scratch() + worker * t.per_worker);
-      for (int64_t r = static_cast<int64_t>(begin); r < static_cast<int64_t>(end); ++r) {
-        const T* src = in.ptr<T>() + (r / inner * in.shape[axis] * inner + r % inner) * parts;
-        T* dst = out.ptr<T>() + (r / inner * wanted * inner + r % inner) * out_parts;
-        for (int64_t k = 0; k < given; ++k) row[k] = read(src + k * inner * parts, parts == 2);
-        std::fill(row + given, row + n, Complex{});
-        if (inverse_ && onesided_)  // the other half mirrors this one
-          for (int64_t k = n / 2 + 1; k < n; ++k) row[k] = std::conj(row[n - k]);
-        fft(t.plan, inverse_, row, row + n);
-        for (int64_t k = 0; k < wanted; ++k)
-          for (int64_t p = 0; p < out_parts; ++p)
-            dst[k * inner * out_parts + p] = rounded<T>((p ? row[k].imag() : row[k].real()) * scale);
-      }
-    });
+    context.parallel.for_range(
+        static_cast<size_t>(outer * inner), t.grain(), [&](size_t begin, size_t end, size_t worker) {
+          auto* row = reinterpret_cast<Complex*>(context.scratch() + worker * t.per_worker);
+          for (int64_t r = static_cast<int64_t>(begin); r < static_cast<int64_t>(end); ++r) {
+            const T* src = in.ptr<T>() + (r / inner * in.shape[axis] * inner + r % inner) * parts;
+            T* dst = out.ptr<T>() + (r / inner * wanted * inner + r % inner) * out_parts;
+            for (int64_t k = 0; k < given; ++k) row[k] = read(src + k * inner * parts, parts == 2);
+            std::fill(row + given, row + n, Complex{});
+            if (inverse_ && onesided_)  // the other half mirrors this one
+              for (int64_t k = n / 2 + 1; k < n; ++k) row[k] = std::conj(row[n - k]);
+            fft(t.plan, inverse_, row, row + n);
+            for (int64_t k = 0; k < wanted; ++k)
+              for (int64_t p = 0; p < out_parts; ++p)
+                dst[k * inner * out_parts + p] = rounded<T>((p ? row[k].imag() : row[k].real()) * scale);
+          }
+        });
   }
 
   bool inverse_ = false, onesided_ = false;
@@ -148,9 +154,12 @@ class Stft final : public Op {
     Dim batch, samples;
     if (context.ranked(0)) {
       const SymShape& signal = context.shape(0);
-      LINNET_REQUIRE(signal.size() == 3 || (signal.size() == 2 && onesided_), invalid_argument("the signal must be of shape [batch, samples, 1 or 2]"));
-      LINNET_REQUIRE(signal.size() == 2 || !signal[2].known() || signal[2].is(1) || (signal[2].is(2) && !onesided_),
-                     invalid_argument("the last axis has size ", signal[2].value(), "; it must be 1 for a real signal, 2 for a complex one that is transformed two-sided"));
+      LINNET_REQUIRE(signal.size() == 3 || (signal.size() == 2 && onesided_),
+                     invalid_argument("the signal must be of shape [batch, samples, 1 or 2]"));
+      LINNET_REQUIRE(
+          signal.size() == 2 || !signal[2].known() || signal[2].is(1) || (signal[2].is(2) && !onesided_),
+          invalid_argument("the last axis has size ", signal[2].value(),
+                           "; it must be 1 for a real signal, 2 for a complex one that is transformed two-sided"));
       batch = signal[0];
       samples = signal[1];
     }
@@ -165,10 +174,13 @@ class Stft final : public Op {
     if (context.ranked(2)) {
       LINNET_REQUIRE(context.shape(2).size() == 1, invalid_argument("the window must be a list"));
       const Dim window = context.shape(2)[0];
-      LINNET_REQUIRE(!window.known() || !frame.known() || window.value() == frame.value(), invalid_argument("the window has ", window.value(), " elements, the frame ", frame.value()));
+      LINNET_REQUIRE(!window.known() || !frame.known() || window.value() == frame.value(),
+                     invalid_argument("the window has ", window.value(), " elements, the frame ", frame.value()));
     }
-    LINNET_REQUIRE(!frame.known() || (frame.value() > 0 && frame.value() <= kLongestTransform), invalid_argument("the frame length is ", frame.value()));
-    LINNET_REQUIRE(!frame.known() || !samples.known() || frame.value() <= samples.value(), invalid_argument("a frame of ", frame.value(), " is longer than the signal"));
+    LINNET_REQUIRE(!frame.known() || (frame.value() > 0 && frame.value() <= kLongestTransform),
+                   invalid_argument("the frame length is ", frame.value()));
+    LINNET_REQUIRE(!frame.known() || !samples.known() || frame.value() <= samples.value(),
+                   invalid_argument("a frame of ", frame.value(), " is longer than the signal"));
     Dim frames;
     if (step) frames = symbols.add(symbols.div(symbols.sub(samples, frame), *step), 1);
     context.set(0, context.dtype(0), {batch, frames, onesided_ ? symbols.add(symbols.div(frame, 2), 1) : frame, 2});
@@ -194,19 +206,21 @@ class Stft final : public Op {
     const int64_t n = static_cast<int64_t>(t.plan.n), step = integer_at(context.in(1), 0), samples = signal.shape[1];
     const int64_t parts = signal.shape.rank() == 3 ? signal.shape[2] : 1, frames = out.shape[1], bins = out.shape[2];
     const T* window = context.has(2) ? context.in(2).ptr<T>() : nullptr;
-    context.parallel.for_range(static_cast<size_t>(out.shape[0] * frames), t.grain(), [&](size_t begin, size_t end, size_t worker) {
-      auto* row = reinterpret_cast<Complex*>(context.scratch() + worker * t.per_worker);
-      for (int64_t r = static_cast<int64_t>(begin); r < static_cast<int64_t>(end); ++r) {
-        const T* src = signal.ptr<T>() + (r / frames * samples + r % frames * step) * parts;
-        for (int64_t k = 0; k < n; ++k) row[k] = read(src + k * parts, parts == 2) * (window ? static_cast<double>(window[k]) : 1.0);
-        fft(t.plan, false, row, row + n);
-        T* dst = out.ptr<T>() + r * bins * 2;
-        for (int64_t k = 0; k < bins; ++k) {
-          dst[2 * k] = rounded<T>(row[k].real());
-          dst[2 * k + 1] = rounded<T>(row[k].imag());
-        }
-      }
-    });
+    context.parallel.for_range(
+        static_cast<size_t>(out.shape[0] * frames), t.grain(), [&](size_t begin, size_t end, size_t worker) {
+          auto* row = reinterpret_cast<Complex*>(context.scratch() + worker * t.per_worker);
+          for (int64_t r = static_cast<int64_t>(begin); r < static_cast<int64_t>(end); ++r) {
+            const T* src = signal.ptr<T>() + (r / frames * samples + r % frames * step) * parts;
+            for (int64_t k = 0; k < n; ++k)
+              row[k] = read(src + k * parts, parts == 2) * (window ? static_cast<double>(window[k]) : 1.0);
+            fft(t.plan, false, row, row + n);
+            T* dst = out.ptr<T>() + r * bins * 2;
+            for (int64_t k = 0; k < bins; ++k) {
+              dst[2 * k] = rounded<T>(row[k].real());
+              dst[2 * k + 1] = rounded<T>(row[k].imag());
+            }
+          }
+        });
   }
 
   bool onesided_ = true;

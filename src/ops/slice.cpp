@@ -16,7 +16,9 @@ struct AxisSlice {
 // The step is not 0. Any start and end are allowed; they are clamped as the standard says.
 AxisSlice slice_axis(int64_t size, int64_t start, int64_t end, int64_t step) {
   if (size == 0) return {0, 1, 0};
-  const auto clamped = [size](int64_t at, int64_t low, int64_t high) { return std::clamp(at < 0 ? at + size : at, low, high); };
+  const auto clamped = [size](int64_t at, int64_t low, int64_t high) {
+    return std::clamp(at < 0 ? at + size : at, low, high);
+  };
   const bool forward = step > 0;
   // Backwards as well, exporters write INT_MAX for "to the end".
   if (!forward && (end == INT64_MAX || end == INT32_MAX)) end = INT64_MIN;
@@ -41,7 +43,8 @@ class Slice final : public Op {
     LINNET_TRY(expect_type(context, 0, kWholeTypes));
     for (size_t i = 1; i < 5; ++i) {
       LINNET_TRY(expect_type(context, i, kIndexTypes));
-      LINNET_REQUIRE(!context.ranked(i) || context.shape(i).size() <= 1, invalid_argument("input ", i, " must be a list"));
+      LINNET_REQUIRE(!context.ranked(i) || context.shape(i).size() <= 1,
+                     invalid_argument("input ", i, " must be a list"));
     }
     if (!context.ranked(0)) {
       context.set_unranked(0, context.dtype(0));
@@ -72,9 +75,10 @@ class Slice final : public Op {
       LINNET_REQUIRE(!listed || !steps[i].is(0), invalid_argument("the step of axis ", checked[i], " is 0"));
     }
     DimVector elements;
-    if (listed && rank == 1 && checked.size() == 1 && context.ints(0, elements) && starts[0].known() && ends[0].known() &&
-        steps[0].known()) {
-      const AxisSlice s = slice_axis(static_cast<int64_t>(elements.size()), starts[0].value(), ends[0].value(), steps[0].value());
+    if (listed && rank == 1 && checked.size() == 1 && context.ints(0, elements) && starts[0].known() &&
+        ends[0].known() && steps[0].known()) {
+      const AxisSlice s =
+          slice_axis(static_cast<int64_t>(elements.size()), starts[0].value(), ends[0].value(), steps[0].value());
       DimVector part;
       for (int64_t k = 0; k < s.count; ++k) part.push_back(elements[static_cast<size_t>(s.start + k * s.step)]);
       context.set_ints(0, part);
@@ -120,7 +124,8 @@ class Slice final : public Op {
     if (start == end) return 0;
     if (!start.known() || start.value() < 0) {
       // The last elements, x[-n:].
-      if (start.known() && end.is(INT64_MAX)) return start.value() == INT64_MIN ? size : symbols.min(size, -start.value());
+      if (start.known() && end.is(INT64_MAX))
+        return start.value() == INT64_MIN ? size : symbols.min(size, -start.value());
       return symbols.fresh();
     }
     // `end` in the places of this axis.
@@ -189,9 +194,11 @@ class CenterCropPad final : public Op {
     LINNET_ASSIGN(const auto axes, axes_of(shape.size()));
     DimVector target;
     const bool known = context.ints(1, target);
-    LINNET_REQUIRE(!known || target.size() == axes.size(), invalid_argument("'shape' lists ", target.size(), " sizes for ", axes.size(), " axes"));
+    LINNET_REQUIRE(!known || target.size() == axes.size(),
+                   invalid_argument("'shape' lists ", target.size(), " sizes for ", axes.size(), " axes"));
     for (size_t i = 0; i < axes.size(); ++i) {
-      LINNET_REQUIRE(!known || !target[i].known() || target[i].value() >= 0, invalid_argument("'shape' lists size ", target[i].value()));
+      LINNET_REQUIRE(!known || !target[i].known() || target[i].value() >= 0,
+                     invalid_argument("'shape' lists size ", target[i].value()));
       shape[axes[i]] = known ? target[i] : Dim();
     }
     context.set(0, context.dtype(0), std::move(shape));

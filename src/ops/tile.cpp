@@ -95,10 +95,12 @@ class Expand final : public Repeat {
       }
       return {};
     }
-    for (const Dim& size : target) LINNET_REQUIRE(!size.known() || size.value() >= 0, invalid_argument("the target shape has size ", size.value()));
+    for (const Dim& size : target)
+      LINNET_REQUIRE(!size.known() || size.value() >= 0, invalid_argument("the target shape has size ", size.value()));
     LINNET_ASSIGN(SymShape shape, broadcast_shapes(context.shape(0), target, context.symbols()));
     DimVector elements;
-    if (shape.size() == 1 && shape[0].known() && shape[0].value() <= 64 && context.ints(0, elements) && elements.size() == 1)
+    if (shape.size() == 1 && shape[0].known() && shape[0].value() <= 64 && context.ints(0, elements) &&
+        elements.size() == 1)
       context.set_ints(0, DimVector(static_cast<size_t>(shape[0].value()), elements[0]));
     context.set(0, context.dtype(0), std::move(shape));
     return {};
@@ -127,20 +129,23 @@ class Tile final : public Repeat {
     } else {
       LINNET_TRY(expect_type(context, 1, TypeSet{DType::i64}));
       if (context.ints(1, repeats))
-        LINNET_REQUIRE(repeats.size() == shape.size(), invalid_argument("'repeats' lists ", repeats.size(), " numbers for rank ", shape.size()));
+        LINNET_REQUIRE(repeats.size() == shape.size(),
+                       invalid_argument("'repeats' lists ", repeats.size(), " numbers for rank ", shape.size()));
     }
     if (repeats.size() != shape.size()) {
       context.set(0, context.dtype(0), SymShape(shape.size()));
       return {};
     }
     for (size_t a = 0; a < shape.size(); ++a) {
-      LINNET_REQUIRE(!repeats[a].known() || repeats[a].value() >= 0, invalid_argument("'repeats' lists ", repeats[a].value()));
+      LINNET_REQUIRE(!repeats[a].known() || repeats[a].value() >= 0,
+                     invalid_argument("'repeats' lists ", repeats[a].value()));
       const bool fits = !shape[a].known() || !repeats[a].known() || checked_mul(shape[a].value(), repeats[a].value());
       LINNET_REQUIRE(fits, invalid_argument("'repeats' lists ", repeats[a].value(), ", which is too large"));
       shape[a] = context.symbols().mul(shape[a], repeats[a]);
     }
     DimVector elements;
-    if (shape.size() == 1 && shape[0].known() && shape[0].value() <= 64 && context.ints(0, elements) && !elements.empty()) {
+    if (shape.size() == 1 && shape[0].known() && shape[0].value() <= 64 && context.ints(0, elements) &&
+        !elements.empty()) {
       DimVector tiled(static_cast<size_t>(shape[0].value()));
       for (size_t i = 0; i < tiled.size(); ++i) tiled[i] = elements[i % elements.size()];
       context.set_ints(0, tiled);

@@ -76,7 +76,8 @@ class MelWeightMatrix final : public Op {
     Dim bins, length;
     if (const auto n = context.known_int(0)) bins = *n;
     if (const auto n = context.known_int(1)) length = *n;
-    LINNET_REQUIRE((!bins.known() || bins.value() >= 0) && (!length.known() || length.value() >= 0), invalid_argument("a number of bins is negative"));
+    LINNET_REQUIRE((!bins.known() || bins.value() >= 0) && (!length.known() || length.value() >= 0),
+                   invalid_argument("a number of bins is negative"));
     context.set(0, dtype_, {context.symbols().add(context.symbols().div(length, 2), 1), bins});
     return {};
   }
@@ -84,7 +85,8 @@ class MelWeightMatrix final : public Op {
     const int64_t length = integer_at(context.in(1), 0), rate = integer_at(context.in(2), 0);
     const double low = number_at(context.in(3), 0), high = number_at(context.in(4), 0);
     LINNET_REQUIRE(rate > 0, invalid_argument("the sample rate is ", rate));
-    LINNET_REQUIRE(low >= 0 && high > low && high < 1e300, invalid_argument("the edges ", low, " and ", high, " Hz bound no band"));
+    LINNET_REQUIRE(low >= 0 && high > low && high < 1e300,
+                   invalid_argument("the edges ", low, " and ", high, " Hz bound no band"));
     Tensor& out = context.out(0);
     const int64_t rows = out.shape[0], bins = out.shape[1];
     const auto mel = [](double hertz) { return 2595.0 * std::log10(1.0 + hertz / 700.0); };
@@ -93,18 +95,22 @@ class MelWeightMatrix final : public Op {
       const double hertz = 700.0 * (std::pow(10.0, (static_cast<double>(i) * step + mel(low)) / 2595.0) - 1.0);
       return std::floor(static_cast<double>(length + 1) * hertz / static_cast<double>(rate));
     };
-    LINNET_REQUIRE(bins == 0 || bin(bins + 1) <= static_cast<double>(rows), invalid_argument("the upper edge of ", high, " Hz is beyond the spectrum"));
+    LINNET_REQUIRE(bins == 0 || bin(bins + 1) <= static_cast<double>(rows),
+                   invalid_argument("the upper edge of ", high, " Hz is beyond the spectrum"));
     std::memset(out.data, 0, out.bytes());
     visit_number(dtype_, [&]<class T>(TypeTag<T>) {
       T* dst = out.ptr<T>();
       for (int64_t i = 0; i < bins; ++i) {
-        const int64_t left = static_cast<int64_t>(bin(i)), center = static_cast<int64_t>(bin(i + 1)), right = static_cast<int64_t>(bin(i + 2));
+        const int64_t left = static_cast<int64_t>(bin(i)), center = static_cast<int64_t>(bin(i + 1)),
+                      right = static_cast<int64_t>(bin(i + 2));
         const auto set = [&](int64_t row, double value) {
           if (row < rows) dst[row * bins + i] = rounded<T>(value);
         };
         if (center == left) set(center, 1.0);
-        for (int64_t row = left; row <= center && center > left; ++row) set(row, static_cast<double>(row - left) / static_cast<double>(center - left));
-        for (int64_t row = center; row < right; ++row) set(row, static_cast<double>(right - row) / static_cast<double>(right - center));
+        for (int64_t row = left; row <= center && center > left; ++row)
+          set(row, static_cast<double>(row - left) / static_cast<double>(center - left));
+        for (int64_t row = center; row < right; ++row)
+          set(row, static_cast<double>(right - row) / static_cast<double>(right - center));
       }
     });
     return {};

@@ -56,7 +56,8 @@ TEST(Box, CopiesLikeALoopOverElements) {
     box->src_offset = from;
     box->dst_offset = to;
     for (const size_t width : {1, 2, 3, 4, 8, 16}) {
-      std::vector<uint8_t> src(static_cast<size_t>(src_span) * width + 1), want(static_cast<size_t>(dst_span + 3) * width + 1, 0), got = want;
+      std::vector<uint8_t> src(static_cast<size_t>(src_span) * width + 1),
+          want(static_cast<size_t>(dst_span + 3) * width + 1, 0), got = want;
       for (auto& b : src) b = static_cast<uint8_t>(random());
       for_each(sizes, [&](const Numbers& at) {
         int64_t s = from, d = to;
@@ -103,7 +104,8 @@ TEST(Gather, PicksRuns) {
     EXPECT_FALSE(bad_index(indices, sizes.size));
     for (size_t o = 0; o < sizes.outer; ++o)
       for (size_t k = 0; k < sizes.indices; ++k)
-        std::copy_n(&src[(o * 11 + static_cast<size_t>((indices[k] + 11) % 11)) * unit], unit, &want[(o * 17 + k) * unit]);
+        std::copy_n(&src[(o * 11 + static_cast<size_t>((indices[k] + 11) % 11)) * unit], unit,
+                    &want[(o * 17 + k) * unit]);
     gather(sizes, indices.data(), src.data(), dst.data(), SplitParallel(4));
     EXPECT_EQ(dst, want) << unit;
     std::fill(dst.begin(), dst.end(), uint8_t{0});
@@ -173,7 +175,8 @@ TEST(Fft, AgreesWithTheSum) {
       for (size_t k = 0; k < n; ++k) {
         Complex want = 0;
         for (size_t i = 0; i < n; ++i)
-          want += signal[i] * std::polar(1.0, (inverse ? 2 : -2) * 3.14159265358979323846 * static_cast<double>(i * k % n) / static_cast<double>(n));
+          want += signal[i] * std::polar(1.0, (inverse ? 2 : -2) * 3.14159265358979323846 *
+                                                  static_cast<double>(i * k % n) / static_cast<double>(n));
         EXPECT_NEAR(std::abs(got[k] - want), 0.0, 1e-12 * static_cast<double>(n)) << n << " " << k;
       }
     }

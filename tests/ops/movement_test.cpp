@@ -56,11 +56,13 @@ TEST(Movement, RefusesIndicesOutOfRange) {
   REFUSED({"GatherElements", {counting({3, 2}), ints({0})}});
   REFUSED({"GatherND", {counting({3, 2}), tensor_of<int64_t>({1, 2}, {0, 2})}});
   REFUSED({"GatherND", {counting({3, 2}), tensor_of<int64_t>({1, 3}, {0, 0, 0})}});
-  REFUSED({"GatherND", {counting({3, 2}), tensor_of<int64_t>({3, 1}, {0, 0, 0})}, {attribute("batch_dims", int64_t{2})}});
+  REFUSED(
+      {"GatherND", {counting({3, 2}), tensor_of<int64_t>({3, 1}, {0, 0, 0})}, {attribute("batch_dims", int64_t{2})}});
   REFUSED({"GatherND", {counting({3, 2}), tensor_of<int64_t>({2, 1}, {0, 0})}, {attribute("batch_dims", int64_t{1})}});
   REFUSED({"ScatterElements", {counting({3, 2}), tensor_of<int64_t>({1, 2}, {0, -4}), counting({1, 2})}});
   REFUSED({"ScatterElements", {counting({3, 2}), tensor_of<int64_t>({1, 2}, {0, 0}), counting({2, 2})}});
-  REFUSED({"ScatterElements", {counting({3, 2}), tensor_of<int64_t>({1, 2}, {0, 0}), tensor_of<double>({1, 2}, {0, 0})}});
+  REFUSED(
+      {"ScatterElements", {counting({3, 2}), tensor_of<int64_t>({1, 2}, {0, 0}), tensor_of<double>({1, 2}, {0, 0})}});
   REFUSED({"ScatterND", {counting({3, 2}), tensor_of<int64_t>({1, 1}, {3}), counting({1, 2})}});
   REFUSED({"ScatterND", {counting({3, 2}), tensor_of<int64_t>({1, 1}, {0}), counting({1, 3})}});
   REFUSED({"TensorScatter", {counting({1, 4, 2}), counting({1, 2, 2}), ints({3})}, {}, 1, 24});
@@ -92,8 +94,12 @@ TEST(Movement, RefusesShapesThatContradict) {
   REFUSED({"TopK", {counting({3}), ints({4})}, {}, 2});
   REFUSED({"TopK", {counting({3}), ints({-1})}, {}, 2});
   REFUSED({"ReverseSequence", {counting({2, 3}), ints({2, 3, 1})}});
-  REFUSED({"ReverseSequence", {counting({2, 3}), ints({2, 3})}, {attribute("batch_axis", int64_t{0}), attribute("time_axis", int64_t{0})}});
-  REFUSED({"ReverseSequence", {counting({2, 3}), ints({2, 4})}, {attribute("batch_axis", int64_t{0}), attribute("time_axis", int64_t{1})}});
+  REFUSED({"ReverseSequence",
+           {counting({2, 3}), ints({2, 3})},
+           {attribute("batch_axis", int64_t{0}), attribute("time_axis", int64_t{0})}});
+  REFUSED({"ReverseSequence",
+           {counting({2, 3}), ints({2, 4})},
+           {attribute("batch_axis", int64_t{0}), attribute("time_axis", int64_t{1})}});
   REFUSED({"Compress", {counting({3}), ints({1})}});
   REFUSED({"Trilu", {counting({3})}});
   REFUSED({"Det", {counting({2, 3})}});
@@ -175,10 +181,13 @@ TEST(Movement, SlicesClampEveryBound) {
 }
 
 TEST(Movement, EveryElementWidthMoves) {
-  const auto reversed = [](const Tensor& t) { return NodeRun{"Slice", {t, ints({-1}), ints({INT64_MIN}), ints({0}), ints({-1})}}; };
+  const auto reversed = [](const Tensor& t) {
+    return NodeRun{"Slice", {t, ints({-1}), ints({INT64_MIN}), ints({0}), ints({-1})}};
+  };
   expect_elements<uint8_t>(reversed(tensor_of<uint8_t>({3}, {1, 2, 3})), {3}, {3, 2, 1});
   expect_elements<int16_t>(reversed(tensor_of<int16_t>({3}, {1, 2, 3})), {3}, {3, 2, 1});
-  expect_elements<std::complex<double>>(reversed(tensor_of<std::complex<double>>({2}, {{1, 2}, {3, 4}})), {2}, {{3, 4}, {1, 2}});
+  expect_elements<std::complex<double>>(reversed(tensor_of<std::complex<double>>({2}, {{1, 2}, {3, 4}})), {2},
+                                        {{3, 4}, {1, 2}});
   expect_elements<std::string>(reversed(tensor_of<std::string>({2}, {"a", "b"})), {2}, {"b", "a"});
   expect_elements<std::string>({"Pad", {tensor_of<std::string>({1}, {"a"}), ints({1, 0})}}, {2}, {"", "a"});
 }
@@ -188,7 +197,8 @@ TEST(TopK, NanIsTheGreatestAndEqualsKeepTheirOrder) {
   const Tensor x = floats({8}, {1, nan, -INFINITY, 3, 3, -0.0f, 0.0f, INFINITY});
   expect_elements<int64_t>({"TopK", {x, ints({5})}, {}, 2}, {5}, {1, 7, 3, 4, 0}, 1);
   expect_elements<int64_t>({"TopK", {x, ints({1})}, {}, 2}, {1}, {1}, 1);
-  expect_elements<int64_t>({"TopK", {x, ints({8})}, {attribute("largest", int64_t{0})}, 2}, {8}, {2, 5, 6, 0, 3, 4, 7, 1}, 1);
+  expect_elements<int64_t>({"TopK", {x, ints({8})}, {attribute("largest", int64_t{0})}, 2}, {8},
+                           {2, 5, 6, 0, 3, 4, 7, 1}, 1);
   const Tensor wide = tensor_of<int64_t>({4}, {INT64_MIN, INT64_MAX, 0, INT64_MAX});
   expect_elements<int64_t>({"TopK", {wide, ints({4})}, {}, 2}, {4}, {1, 3, 2, 0}, 1);
 }
@@ -212,7 +222,8 @@ TEST(Random, SeedsDecide) {
       sum += v;
       squares += v * v;
     }
-    const double n = static_cast<double>(numbers.size()), mean = sum / n, deviation = std::sqrt(squares / n - mean * mean);
+    const double n = static_cast<double>(numbers.size()), mean = sum / n,
+                 deviation = std::sqrt(squares / n - mean * mean);
     EXPECT_NEAR(mean, op == std::string("RandomNormal") ? 0.0 : 0.5, 0.06);
     EXPECT_NEAR(deviation, op == std::string("RandomNormal") ? 1.0 : std::sqrt(1.0 / 12), 0.04);
   }

@@ -19,9 +19,13 @@ Tensor tensor_of(const Shape& shape, const std::vector<T>& elements) {
   std::copy_n(elements.begin(), tensor.count(), tensor.ptr<T>());
   return tensor;
 }
-inline Tensor ints(const std::vector<int64_t>& elements) { return tensor_of<int64_t>({static_cast<int64_t>(elements.size())}, elements); }
+inline Tensor ints(const std::vector<int64_t>& elements) {
+  return tensor_of<int64_t>({static_cast<int64_t>(elements.size())}, elements);
+}
 inline Tensor scalar(int64_t value) { return tensor_of<int64_t>({}, {value}); }
-inline Tensor floats(const Shape& shape, const std::vector<float>& elements) { return tensor_of<float>(shape, elements); }
+inline Tensor floats(const Shape& shape, const std::vector<float>& elements) {
+  return tensor_of<float>(shape, elements);
+}
 // 0, 1, 2, ...
 inline Tensor counting(const Shape& shape) {
   Tensor tensor = make_tensor(DType::f32, shape).value();

@@ -33,7 +33,9 @@ size_t convolution_size(size_t n) noexcept {
 Complex root(uint64_t k, uint64_t n) noexcept {
   k %= n;
   const uint64_t eighth = 8 * k / n;
-  const auto turn = [n](uint64_t numerator) { return 3.14159265358979323846 / 4.0 * (static_cast<double>(numerator) / static_cast<double>(n)); };
+  const auto turn = [n](uint64_t numerator) {
+    return 3.14159265358979323846 / 4.0 * (static_cast<double>(numerator) / static_cast<double>(n));
+  };
   // Within the eighth: from its beginning when it is even, to its end when it is odd.
   const double angle = eighth % 2 == 0 ? turn(8 * k - eighth * n) : turn((eighth + 1) * n - 8 * k);
   const double c = std::cos(angle), s = std::sin(angle);

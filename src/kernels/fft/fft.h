@@ -17,11 +17,11 @@ struct FftPlan {
   static constexpr size_t kMaxFactors = 64;
   size_t n = 1;
   size_t factors = 0;
-  uint32_t factor[kMaxFactors];      // of n, or of `convolution`
-  size_t convolution = 0;            // the power of two that n is embedded in; 0 when n is transformed as it is
-  const Complex* roots = nullptr;    // exp(-2 pi i k / length) of the length that is transformed
-  const Complex* chirp = nullptr;    // exp(-pi i k^2 / n)
-  const Complex* filter = nullptr;   // the transform of the conjugate chirp
+  uint32_t factor[kMaxFactors];     // of n, or of `convolution`
+  size_t convolution = 0;           // the power of two that n is embedded in; 0 when n is transformed as it is
+  const Complex* roots = nullptr;   // exp(-2 pi i k / length) of the length that is transformed
+  const Complex* chirp = nullptr;   // exp(-pi i k^2 / n)
+  const Complex* filter = nullptr;  // the transform of the conjugate chirp
 };
 
 // Numbers in the tables of a transform of n > 0, and in the scratch of one call.

@@ -28,7 +28,8 @@ void copy_row(const std::byte* src, int64_t src_step, std::byte* dst, int64_t ds
 }
 
 // Runs of 16 to 128 bytes, for which calling memcpy costs more than the copy: whole vectors, the last one overlapping.
-void copy_short_runs(const std::byte* src, int64_t src_step, std::byte* dst, int64_t dst_step, size_t count, size_t bytes) noexcept {
+void copy_short_runs(const std::byte* src, int64_t src_step, std::byte* dst, int64_t dst_step, size_t count,
+                     size_t bytes) noexcept {
   for (size_t i = 0; i < count; ++i, src += src_step, dst += dst_step) {
     Bits128 last;
     std::memcpy(&last, src + bytes - sizeof(last), sizeof(last));
@@ -41,7 +42,8 @@ void copy_short_runs(const std::byte* src, int64_t src_step, std::byte* dst, int
   }
 }
 
-// Calls row(src, dst, count) with offsets in elements, for pieces of the innermost axis that make up items [begin, end).
+// Calls row(src, dst, count) with offsets in elements, for pieces of the innermost axis that make up items [begin,
+// end).
 template <class Row>
 void walk(const Box& box, size_t begin, size_t end, Row row) {
   int64_t at[Box::kMaxAxes] = {};
@@ -101,7 +103,8 @@ std::optional<Box> make_box(std::span<const int64_t> sizes, std::span<const int6
     }
     if (box.axes) {
       const size_t inner = box.axes - 1;
-      if (src_steps[i] == box.size[inner] * box.src_step[inner] && dst_steps[i] == box.size[inner] * box.dst_step[inner]) {
+      if (src_steps[i] == box.size[inner] * box.src_step[inner] &&
+          dst_steps[i] == box.size[inner] * box.dst_step[inner]) {
         box.size[inner] *= sizes[i];
         continue;
       }
@@ -137,7 +140,8 @@ void copy_box(const Box& box, size_t width, const void* from, void* to, const Pa
   if (box.items < parallel.threads() && unit > kPieceBytes) {  // a few long runs
     walk(box, 0, box.items, [&](int64_t s, int64_t d, size_t count) {
       for (size_t i = 0; i < count; ++i)
-        copy_run(src + s * w + static_cast<int64_t>(i) * src_step, dst + d * w + static_cast<int64_t>(i) * dst_step, unit, parallel);
+        copy_run(src + s * w + static_cast<int64_t>(i) * src_step, dst + d * w + static_cast<int64_t>(i) * dst_step,
+                 unit, parallel);
     });
     return;
   }

@@ -29,7 +29,8 @@ struct Box {
   bool contiguous() const noexcept { return axes == 0; }
 };
 
-// Merges axes that one step can walk. Nothing when more than kMaxAxes are left. The product of the sizes fits into 63 bits.
+// Merges axes that one step can walk. Nothing when more than kMaxAxes are left. The product of the sizes fits into 63
+// bits.
 std::optional<Box> make_box(std::span<const int64_t> sizes, std::span<const int64_t> src_steps,
                             std::span<const int64_t> dst_steps) noexcept;
 

@@ -28,7 +28,8 @@ void gather_rows(const GatherSizes& s, const I* indices, const std::byte* src, s
       const std::byte* from = src + outer * s.size * s.unit;
       for (; k < s.indices && i < end; ++k, ++i) {
         const int64_t index = indices[k];
-        move(from + static_cast<size_t>(index < 0 ? index + static_cast<int64_t>(s.size) : index) * s.unit, dst + i * s.unit);
+        move(from + static_cast<size_t>(index < 0 ? index + static_cast<int64_t>(s.size) : index) * s.unit,
+             dst + i * s.unit);
       }
     }
   });
@@ -52,19 +53,26 @@ void gather_any(const GatherSizes& s, const I* indices, const void* from, void* 
     case 8: return with(uint64_t{});
     case 16: return with(Bits128{});
     default:
-      gather_rows(s, indices, src, dst, parallel, [unit = s.unit](const std::byte* p, std::byte* q) { std::memcpy(q, p, unit); });
+      gather_rows(s, indices, src, dst, parallel,
+                  [unit = s.unit](const std::byte* p, std::byte* q) { std::memcpy(q, p, unit); });
   }
 }
 
 }  // namespace
 
-std::optional<int64_t> bad_index(std::span<const int32_t> indices, size_t size) noexcept { return first_bad(indices, size); }
-std::optional<int64_t> bad_index(std::span<const int64_t> indices, size_t size) noexcept { return first_bad(indices, size); }
+std::optional<int64_t> bad_index(std::span<const int32_t> indices, size_t size) noexcept {
+  return first_bad(indices, size);
+}
+std::optional<int64_t> bad_index(std::span<const int64_t> indices, size_t size) noexcept {
+  return first_bad(indices, size);
+}
 
-void gather(const GatherSizes& sizes, const int32_t* indices, const void* src, void* dst, const Parallel& parallel) noexcept {
+void gather(const GatherSizes& sizes, const int32_t* indices, const void* src, void* dst,
+            const Parallel& parallel) noexcept {
   gather_any(sizes, indices, src, dst, parallel);
 }
-void gather(const GatherSizes& sizes, const int64_t* indices, const void* src, void* dst, const Parallel& parallel) noexcept {
+void gather(const GatherSizes& sizes, const int64_t* indices, const void* src, void* dst,
+            const Parallel& parallel) noexcept {
   gather_any(sizes, indices, src, dst, parallel);
 }
 

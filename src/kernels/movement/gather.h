@@ -13,16 +13,18 @@ namespace linnet {
 // dst[o, k, :] = src[o, index[k], :] with src of outer x size x run, dst of outer x indices x run.
 struct GatherSizes {
   size_t outer = 1;
-  size_t size = 0;     // of the axis that is indexed
+  size_t size = 0;  // of the axis that is indexed
   size_t indices = 0;
-  size_t unit = 0;     // bytes of a run
+  size_t unit = 0;  // bytes of a run
 };
 
 // The first index outside [-size, size), or nothing.
 std::optional<int64_t> bad_index(std::span<const int32_t> indices, size_t size) noexcept;
 std::optional<int64_t> bad_index(std::span<const int64_t> indices, size_t size) noexcept;
 
-void gather(const GatherSizes& sizes, const int32_t* indices, const void* src, void* dst, const Parallel& parallel) noexcept;
-void gather(const GatherSizes& sizes, const int64_t* indices, const void* src, void* dst, const Parallel& parallel) noexcept;
+void gather(const GatherSizes& sizes, const int32_t* indices, const void* src, void* dst,
+            const Parallel& parallel) noexcept;
+void gather(const GatherSizes& sizes, const int64_t* indices, const void* src, void* dst,
+            const Parallel& parallel) noexcept;
 
 }  // namespace linnet

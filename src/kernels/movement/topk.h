@@ -38,11 +38,13 @@ std::conditional_t<(sizeof(T) <= 4), uint32_t, uint64_t> order_key(T value) noex
 struct Ranked {
   uint64_t key;
   uint64_t place;  // complemented, so that the earlier is the greater
-  friend bool operator>(const Ranked& a, const Ranked& b) noexcept { return a.key != b.key ? a.key > b.key : a.place > b.place; }
+  friend bool operator>(const Ranked& a, const Ranked& b) noexcept {
+    return a.key != b.key ? a.key > b.key : a.place > b.place;
+  }
 };
 
-// The next place from i on whose number may come before the one at `worst`; n when there is none. Half-precision numbers
-// are dear to compare and all count.
+// The next place from i on whose number may come before the one at `worst`; n when there is none. Half-precision
+// numbers are dear to compare and all count.
 template <class T>
 size_t next_candidate(const T* src, int64_t step, size_t i, size_t n, size_t worst, bool largest) noexcept {
   if constexpr (std::is_arithmetic_v<T>) {
@@ -66,7 +68,8 @@ void top_k(const T* src, int64_t step, size_t n, size_t k, bool largest, T* valu
   // Small keys carry their place in the low half of one number.
   using Item = std::conditional_t<sizeof(Key) == 4, uint64_t, Ranked>;
   const auto item = [&](size_t i) -> Item {
-    const Key key = largest ? order_key(src[static_cast<int64_t>(i) * step]) : static_cast<Key>(~order_key(src[static_cast<int64_t>(i) * step]));
+    const Key key = largest ? order_key(src[static_cast<int64_t>(i) * step])
+                            : static_cast<Key>(~order_key(src[static_cast<int64_t>(i) * step]));
     if constexpr (sizeof(Key) == 4) {
       return uint64_t{key} << 32 | (0xffffffffu - static_cast<uint32_t>(i));
     } else {

@@ -1,5 +1,6 @@
 // Random numbers from a counter: element i of a stream does not depend on the others, so threads may split it.
-// Philox4x32-10: Salmon et al., Parallel random numbers: as easy as 1, 2, 3 (2011), https://doi.org/10.1145/2063384.2063405
+// Philox4x32-10: Salmon et al., Parallel random numbers: as easy as 1, 2, 3 (2011),
+// https://doi.org/10.1145/2063384.2063405
 #pragma once
 
 #include <array>
@@ -18,8 +19,8 @@ class Philox {
     uint32_t k0 = static_cast<uint32_t>(seed_), k1 = static_cast<uint32_t>(seed_ >> 32);
     for (int round = 0; round < 10; ++round, k0 += 0x9e3779b9u, k1 += 0xbb67ae85u) {
       const uint64_t a = uint64_t{0xd2511f53u} * c[0], b = uint64_t{0xcd9e8d57u} * c[2];
-      c = {static_cast<uint32_t>(b >> 32) ^ c[1] ^ k0, static_cast<uint32_t>(b), static_cast<uint32_t>(a >> 32) ^ c[3] ^ k1,
-           static_cast<uint32_t>(a)};
+      c = {static_cast<uint32_t>(b >> 32) ^ c[1] ^ k0, static_cast<uint32_t>(b),
+           static_cast<uint32_t>(a >> 32) ^ c[3] ^ k1, static_cast<uint32_t>(a)};
     }
     return c;
   }

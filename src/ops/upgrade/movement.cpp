@@ -50,12 +50,8 @@ Status topk_count(Graph& graph, NodeId id) {
 Status dft_axis(Graph& graph, NodeId id) { return number_to_input(graph, id, "axis", 2, 1); }
 
 constexpr Upgrade kUpgrades[] = {
-    {"", "Concat", 4, concat_axis},
-    {"", "Split", 13, split_sizes},
-    {"", "Slice", 10, slice_inputs},
-    {"", "Pad", 11, pad_inputs},
-    {"", "Scatter", 11, scatter_elements},
-    {"", "TopK", 10, topk_count},
+    {"", "Concat", 4, concat_axis}, {"", "Split", 13, split_sizes},        {"", "Slice", 10, slice_inputs},
+    {"", "Pad", 11, pad_inputs},    {"", "Scatter", 11, scatter_elements}, {"", "TopK", 10, topk_count},
     {"", "DFT", 20, dft_axis},
 };
 
