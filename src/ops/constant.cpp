@@ -2,6 +2,7 @@
 // https://onnx.ai/onnx/operators/onnx__Constant.html, ...ConstantOfShape, ...Range, ...EyeLike, ...OneHot, ...Trilu
 #include <cmath>
 
+#include "kernels/movement/fill.h"
 #include "ops/element_types.h"
 #include "ops/infer_shapes.h"
 
@@ -16,7 +17,7 @@ void fill(Tensor& out, const void* value, const Parallel& parallel) {
     const T element = *static_cast<const T*>(value);
     T* dst = out.ptr<T>();
     parallel.for_range(static_cast<size_t>(out.count()), size_t{1} << 15,
-                       [&](size_t begin, size_t end, size_t) { std::fill(dst + begin, dst + end, element); });
+                       [&](size_t begin, size_t end, size_t) { fill_elements(dst + begin, element, end - begin); });
   });
 }
 

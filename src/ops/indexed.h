@@ -13,19 +13,25 @@ std::optional<int64_t> for_each_element_index(const Shape& data, size_t axis, co
                                               int64_t end, F f) {
   const Shape strides = strides_of(data);
   const size_t last = data.rank() - 1;
-  const int64_t size = data[axis], stride_of_axis = strides[axis], row = indices.shape[last];
-  const int64_t step = axis == last ? 0 : 1;
+  const int64_t size = data[axis], row = indices.shape[last];
   const I* index = indices.ptr<I>();
   for (int64_t r = begin; r < end; ++r) {
     int64_t place = 0, rest = r;  // without the coordinate of `axis`
     for (size_t a = last; a-- > 0; rest /= indices.shape[a])
       if (a != axis) place += rest % indices.shape[a] * strides[a];
-    for (int64_t position = r * row; position < (r + 1) * row; ++position, place += step) {
-      int64_t k = index[position];
-      k += k < 0 ? size : 0;
-      if (static_cast<uint64_t>(k) >= static_cast<uint64_t>(size)) return index[position];
-      f(position, place + k * stride_of_axis);
-    }
+    const auto visit = [&](auto step, auto stride) -> std::optional<int64_t> {
+      for (int64_t position = r * row; position < (r + 1) * row; ++position, place += step) {
+        int64_t k = index[position];
+        k += k < 0 ? size : 0;
+        if (static_cast<uint64_t>(k) >= static_cast<uint64_t>(size)) return index[position];
+        f(position, place + k * stride);
+      }
+      return std::nullopt;
+    };
+    using Zero = std::integral_constant<int64_t, 0>;
+    using One = std::integral_constant<int64_t, 1>;
+    const auto bad = axis == last ? visit(Zero(), One()) : visit(One(), strides[axis]);
+    if (bad) return bad;
   }
   return std::nullopt;
 }

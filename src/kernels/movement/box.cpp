@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/movement/fill.h"
+
 namespace linnet {
 namespace {
 
@@ -18,6 +20,7 @@ void copy_row(const std::byte* src, int64_t src_step, std::byte* dst, int64_t ds
   T value;
   if (src_step == 0) {
     std::memcpy(&value, src, sizeof(T));
+    if (dst_step == static_cast<int64_t>(sizeof(T))) return fill_elements(dst, value, count);
     for (size_t i = 0; i < count; ++i, dst += dst_step) std::memcpy(dst, &value, sizeof(T));
     return;
   }

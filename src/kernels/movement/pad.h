@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/movement/fill.h"
+
 namespace linnet {
 
 enum class PadMode : uint8_t { constant, reflect, edge, wrap };
@@ -62,7 +64,7 @@ void pad_rows(const PadPlan& plan, const T* src, T* dst, const T& value, int64_t
     }
     T* to = dst + row * last.out * run;
     if (outside) {
-      std::fill_n(to, last.out * run, value);
+      fill_elements(to, value, static_cast<size_t>(last.out * run));
       continue;
     }
     const T* from = src + (base + last.start) * run;
