@@ -150,7 +150,9 @@ TEST(Conv, Groups) {
   for (const size_t groups : {2u, 3u, 8u}) check({plane(24, 48, 6, 5, 3, 1, 1, groups), {}});
   check({plane(6, 12, 6, 5, 3, 1, 1, 6), {}});
   check({plane(6, 12, 6, 5, 3, 2, 1, 6), {}});
-  check({plane(32, 32, 6, 5, 3, 1, 1, 8), {}});
+  for (const size_t width : {2u, 4u, 8u})
+    for (const size_t groups : {2u, 3u, 5u, 8u})
+      for (const size_t stride : {1u, 2u}) check({plane(width * groups, width * groups, 6, 9, 3, stride, 1, groups), {}, true, true});
 }
 
 TEST(Conv, DepthwiseChannelsAndColumns) {
@@ -209,7 +211,7 @@ TEST(Conv, Transposed) {
       for (const size_t dilation : {1u, 2u, 3u})
         for (const ptrdiff_t pad : {ptrdiff_t{0}, ptrdiff_t{1}})
           for (const size_t groups : {1u, 2u, 4u}) {
-            ConvGeometry g = plane(4, 8, 4, 5, kernel, stride, pad, groups, dilation);
+            ConvGeometry g = plane(4, groups == 2 && stride == 2 ? 4 : 8, 4, 5, kernel, stride, pad, groups, dilation);
             if (groups == 4) g.filters = 4;
             g.transposed = true;
             set_dst(g, false);
@@ -220,8 +222,15 @@ TEST(Conv, Transposed) {
           }
 }
 
+TEST(Conv, TransposedWithManyTaps) {
+  ConvGeometry g = plane(3, 5, 12, 13, 17, 2, 3);
+  g.transposed = true;
+  set_dst(g, false);
+  check({g, {}});
+}
+
 TEST(Conv, Epilogue) {
-  for (const size_t groups : {1u, 20u})
+  for (const size_t groups : {1u, 5u, 20u})
     for (const bool bias : {false, true})
       for (const bool residual : {false, true})
         for (const Activation kind : {Activation::none, Activation::relu, Activation::clip, Activation::hard_swish,

@@ -16,7 +16,8 @@ constexpr size_t kPanel = 16;
 constexpr size_t kAlignment = 64;
 
 // Output positions whose pointers are looked up together; a panel of weights is read once for all of them.
-constexpr size_t block_positions(size_t taps) noexcept { return taps <= 64 ? 60 : 12; }
+constexpr size_t kTapsOfLargeBlock = 64;
+constexpr size_t block_positions(size_t taps) noexcept { return taps <= kTapsOfLargeBlock ? 60 : 12; }
 
 size_t most_taps(const ConvGeometry& g) noexcept {
   size_t taps = g.src_planes ? g.channels : 1;
@@ -28,12 +29,14 @@ size_t most_taps(const ConvGeometry& g) noexcept {
 // A worker's scratch.
 struct Workspace {
   const float** pointers;  // [block][taps]
-  size_t* offsets;         // [block]
+  const float** rows;      // [block]: where a position's copied run begins
+  size_t* offsets;         // [block]: of positions in dst
+  size_t* steps;           // [taps]: from the first tap's run to the others, for a position away from borders
   float* zeros;            // [run]
-  float* edges;            // [block][taps][run], for merged runs
+  float* edges;            // [block][taps][run], for merged and copied runs
 
   // Lays the parts out behind `base`; returns their size.
-  size_t place(std::byte* base, size_t taps, size_t longest_run, bool merged) noexcept {
+  size_t place(std::byte* base, size_t taps, size_t run, bool has_edges) noexcept {
     const size_t block = block_positions(taps);
     size_t at = 0;
     const auto take = [&](size_t bytes) {
@@ -42,9 +45,11 @@ struct Workspace {
       return part;
     };
     pointers = reinterpret_cast<const float**>(take(block * taps * sizeof(float*)));
+    rows = reinterpret_cast<const float**>(take(block * sizeof(float*)));
     offsets = reinterpret_cast<size_t*>(take(block * sizeof(size_t)));
-    zeros = reinterpret_cast<float*>(take(longest_run * sizeof(float)));
-    edges = reinterpret_cast<float*>(merged ? take(block * taps * longest_run * sizeof(float)) : base);
+    steps = reinterpret_cast<size_t*>(take(taps * sizeof(size_t)));
+    zeros = reinterpret_cast<float*>(take(run * sizeof(float)));
+    edges = reinterpret_cast<float*>(has_edges ? take(block * taps * run * sizeof(float)) : base);
     return at;
   }
 };
@@ -53,12 +58,12 @@ size_t workspace_size(const ConvGeometry& g) noexcept {
   if (conv_is_depthwise(g)) return depthwise_scratch_size(g);
   std::byte base[1];
   Workspace workspace{};
-  // Only ordinary convolutions merge runs, and those have one phase.
-  if (!g.transposed) {
-    const ConvRuns runs = conv_runs(g, conv_phase(g, 0));
-    return workspace.place(base, runs.taps, runs.run, runs.merged);
-  }
-  return workspace.place(base, most_taps(g), g.channels / g.groups, false);
+  const size_t taps = most_taps(g);
+  const size_t run = g.channels / g.groups;
+  // A phase has fewer taps or as many, and with fewer its blocks may be larger.
+  if (g.transposed) return std::max(workspace.place(base, taps, run, true), workspace.place(base, std::min<size_t>(taps, kTapsOfLargeBlock), run, true));
+  const ConvRuns runs = conv_runs(g, conv_phase(g, 0));
+  return workspace.place(base, runs.taps, runs.run, runs.merged || runs.copied);
 }
 
 // Finds the memory behind each (output position, tap) of a phase.
@@ -73,6 +78,7 @@ class Gather {
     plane_step_ = g.src_planes ? positions : 0;
     image_step_ = g.channels * positions;
     std::memset(workspace.zeros, 0, runs.run * sizeof(float));
+    fill_steps();
   }
 
   // Fills pointers and offsets for positions [begin, end) of the phase, counted over all images.
@@ -89,8 +95,16 @@ class Gather {
       const size_t d2 = axis_[2].first + o2 * axis_[2].step;
       workspace_.offsets[p] = (((n * g_.dst[0] + d0) * g_.dst[1] + d1) * g_.dst[2] + d2) * g_.filters;
       const float* image = src_ + n * image_step_ + channel;
-      for (size_t plane = 0; plane < planes_; ++plane)
-        to = position(image + plane * plane_step_, start(0, o0), start(1, o1), start(2, o2), to);
+      const ptrdiff_t s0 = start(0, o0), s1 = start(1, o1), s2 = start(2, o2);
+      if (interior(0, s0) && interior(1, s1) && interior(2, s2)) {
+        const float* first = image + ((static_cast<size_t>(s0) * g_.src[1] + static_cast<size_t>(s1)) * g_.src[2] +
+                                      static_cast<size_t>(s2)) * unit_;
+        for (size_t t = 0; t < runs_.taps; ++t) to[t] = first + static_cast<ptrdiff_t>(workspace_.steps[t]);
+        to += runs_.taps;
+      } else {
+        for (size_t plane = 0; plane < planes_; ++plane) to = position(image + plane * plane_step_, s0, s1, s2, to);
+      }
+      if (runs_.copied) copy_runs(p);
       if (++o2 < axis_[2].count) continue;
       o2 = 0;
       if (++o1 < axis_[1].count) continue;
@@ -105,6 +119,46 @@ class Gather {
   ptrdiff_t start(size_t a, size_t o) const noexcept {
     return static_cast<ptrdiff_t>(o * axis_[a].advance) + axis_[a].delta;
   }
+  // All taps along the axis lie inside, seen from the first one's index.
+  bool interior(size_t a, ptrdiff_t first) const noexcept {
+    return inside(first, g_.src[a]) &&
+           inside(first + static_cast<ptrdiff_t>(axis_[a].taps - 1) * axis_[a].delta_step, g_.src[a]);
+  }
+  void fill_steps() noexcept {
+    size_t* to = workspace_.steps;
+    for (size_t plane = 0; plane < planes_; ++plane)
+      for (size_t i = 0; i < axis_[0].taps; ++i)
+        for (size_t j = 0; j < axis_[1].taps; ++j)
+          for (size_t k = 0; k < (runs_.merged ? 1 : axis_[2].taps); ++k) {
+            const auto at = [&](size_t a, size_t tap) { return static_cast<ptrdiff_t>(tap) * axis_[a].delta_step; };
+            const ptrdiff_t row = at(0, i) * static_cast<ptrdiff_t>(g_.src[1]) + at(1, j);
+            *to++ = plane * plane_step_ + static_cast<size_t>((row * static_cast<ptrdiff_t>(g_.src[2]) + at(2, k)) *
+                                                              static_cast<ptrdiff_t>(unit_));
+          }
+  }
+
+  // The runs of position p, one behind the other.
+  void copy_runs(size_t p) noexcept {
+    const float** from = workspace_.pointers + p * runs_.taps;
+    float* to = workspace_.edges + p * runs_.taps * runs_.run;
+    workspace_.rows[p] = to;
+    switch (runs_.run) {
+      case 1: return copy_runs<1>(from, to);
+      case 2: return copy_runs<2>(from, to);
+      case 3: return copy_runs<3>(from, to);
+      case 4: return copy_runs<4>(from, to);
+      case 5: return copy_runs<5>(from, to);
+      case 6: return copy_runs<6>(from, to);
+      case 7: return copy_runs<7>(from, to);
+      default: return copy_runs<8>(from, to);
+    }
+  }
+  template <size_t kRun>
+  void copy_runs(const float** from, float* to) const noexcept {
+    for (size_t t = 0; t < runs_.taps; ++t, to += kRun)
+      if (from[t] != to) std::memcpy(to, from[t], kRun * sizeof(float));
+  }
+
   static bool inside(ptrdiff_t i, size_t size) noexcept { return i >= 0 && i < static_cast<ptrdiff_t>(size); }
 
   // The pointers of all taps of one position within one plane.
@@ -174,7 +228,7 @@ void conv_phase_run(const ConvGeometry& g, const ConvPhase& phase, const float* 
   const size_t worker_size = conv_scratch_size(g);
   parallel.for_range(g.groups * blocks * chunks, grain_for(item_ns), [&](size_t begin, size_t end, size_t worker) {
     Workspace workspace{};
-    workspace.place(scratch + worker * worker_size, runs.taps, runs.run, runs.merged);
+    workspace.place(scratch + worker * worker_size, runs.taps, runs.run, runs.merged || runs.copied);
     Gather gather(g, phase, runs, src, workspace);
     size_t gathered = SIZE_MAX;
     for (size_t item = begin; item < end; ++item) {
@@ -190,10 +244,10 @@ void conv_phase_run(const ConvGeometry& g, const ConvPhase& phase, const float* 
       const size_t last_panel = panels * (item % chunks + 1) / chunks;
       const size_t first_filter = group * filters + first_panel * kPanel;
       ConvTile tile{};
-      tile.src = workspace.pointers;
+      tile.src = runs.copied ? workspace.rows : workspace.pointers;
       tile.positions = last_position - first_position;
-      tile.taps = runs.taps;
-      tile.run = runs.run;
+      tile.taps = runs.copied ? 1 : runs.taps;
+      tile.run = runs.copied ? depth : runs.run;
       tile.weights = packed + (group * panels + first_panel) * depth * kPanel;
       tile.filters = std::min(filters, last_panel * kPanel) - first_panel * kPanel;
       tile.offsets = workspace.offsets;

@@ -3,7 +3,7 @@
 // Fewer than three spatial axes are written with leading ones. https://onnx.ai/onnx/operators/onnx__Conv.html
 //
 // Weights are packed once: for each group, panels of 16 filters, [panel][tap][channel][16], zeros behind the last
-// filter; a depthwise convolution packs [tap][channel], channels rounded up to 16. A transposed convolution is a set of
+// filter; a depthwise convolution packs [tap][channel of the group][filter], filters rounded up to 16. A transposed convolution is a set of
 // ordinary ones, one for each residue of the output position modulo the stride, packed one after the other.
 #pragma once
 
@@ -51,9 +51,10 @@ size_t conv_scratch_size(const ConvGeometry& geometry) noexcept;
 void conv(const ConvGeometry& geometry, const float* src, const float* packed, const ConvEpilogue& epilogue, float* dst,
           std::byte* scratch, const Parallel& parallel) noexcept;
 
-// One channel a group: runs as a vector over channels, without panels.
+// Depthwise, or groups of 2, 4 or 8 channels that give as many: runs as a vector over channels, without panels.
 inline bool conv_is_depthwise(const ConvGeometry& g) noexcept {
-  return g.groups == g.channels && g.groups == g.filters && g.groups > 1 && !g.src_planes;
+  const size_t width = g.channels / g.groups;
+  return g.groups > 1 && g.channels == g.filters && (width == 1 || width == 2 || width == 4 || width == 8) && !g.src_planes;
 }
 
 // The plain form, for any floating-point type and layout: the oracle of the tests, and what f64 runs on.

@@ -36,15 +36,22 @@ void pack_panel(const ConvGeometry& g, const ConvPhase& phase, size_t group, siz
 
 void pack_depthwise(const ConvGeometry& g, const ConvPhase& phase, const float* weights, float* dst) noexcept {
   const size_t kernel = positions_of(g.kernel);
-  const size_t padded = round_up(g.channels, kPanel);
+  const size_t padded = round_up(g.filters, kPanel);
+  const size_t width = g.channels / g.groups;
   const auto& [d, h, w] = phase.axis;
   for (size_t i = 0; i < d.taps; ++i)
     for (size_t j = 0; j < h.taps; ++j)
-      for (size_t k = 0; k < w.taps; ++k, dst += padded) {
+      for (size_t k = 0; k < w.taps; ++k, dst += width * padded) {
         const size_t at = ((d.tap + i * d.tap_step) * g.kernel[1] + h.tap + j * h.tap_step) * g.kernel[2] + w.tap +
                           k * w.tap_step;
-        for (size_t c = 0; c < g.channels; ++c) dst[c] = weights[c * kernel + at];
-        std::fill(dst + g.channels, dst + padded, 0.0f);
+        for (size_t c = 0; c < width; ++c) {
+          float* to = dst + c * padded;
+          for (size_t f = 0; f < g.filters; ++f) {
+            const size_t row = g.transposed ? f / width * width + c : f;
+            to[f] = weights[(row * width + (g.transposed ? f % width : c)) * kernel + at];
+          }
+          std::fill(to + g.filters, to + padded, 0.0f);
+        }
       }
 }
 

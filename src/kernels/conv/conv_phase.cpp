@@ -11,6 +11,8 @@ namespace {
 constexpr size_t kPanel = 16;
 // Beyond this many floats a run costs more to copy at a border than it saves in pointers.
 constexpr size_t kLongestMergedRun = 64;
+// Up to this many floats a copy costs less than a pointer that the inner loop has to load.
+constexpr size_t kLongestCopiedRun = 8;
 
 ConvAxisPhase transposed_axis(const ConvGeometry& g, size_t a, size_t residue) noexcept {
   const ptrdiff_t stride = static_cast<ptrdiff_t>(g.stride[a]);
@@ -62,14 +64,14 @@ ConvPhase conv_phase(const ConvGeometry& g, size_t index) noexcept {
 }
 
 size_t conv_phase_packed_size(const ConvGeometry& g, const ConvPhase& phase) noexcept {
-  if (conv_is_depthwise(g)) return phase.taps() * round_up(g.channels, kPanel);
+  if (conv_is_depthwise(g)) return phase.taps() * (g.channels / g.groups) * round_up(g.filters, kPanel);
   return g.groups * ceil_div(g.filters / g.groups, kPanel) * kPanel * phase.taps() * (g.channels / g.groups);
 }
 
 size_t conv_packed_size(const ConvGeometry& g) noexcept {
   // The taps of all phases are the taps of the kernel.
   const size_t taps = positions_of(g.kernel);
-  if (conv_is_depthwise(g)) return taps * round_up(g.channels, kPanel);
+  if (conv_is_depthwise(g)) return taps * (g.channels / g.groups) * round_up(g.filters, kPanel);
   return g.groups * ceil_div(g.filters / g.groups, kPanel) * kPanel * taps * (g.channels / g.groups);
 }
 
@@ -80,8 +82,13 @@ ConvRuns conv_runs(const ConvGeometry& g, const ConvPhase& phase) noexcept {
   const size_t planes = g.src_planes ? channels : 1;
   const bool merged = last.delta_step == 1 && g.groups == 1 && !g.transposed && last.taps > 1 &&
                       last.taps * unit <= kLongestMergedRun;
-  if (merged) return {planes * phase.axis[0].taps * phase.axis[1].taps, last.taps * unit, true};
-  return {planes * phase.taps(), unit, false};
+  ConvRuns runs{planes * phase.taps(), unit, merged, false};
+  if (merged) {
+    runs.taps /= last.taps;
+    runs.run *= last.taps;
+  }
+  runs.copied = runs.taps > 1 && runs.run <= kLongestCopiedRun;
+  return runs;
 }
 
 }  // namespace linnet

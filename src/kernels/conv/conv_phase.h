@@ -32,9 +32,10 @@ size_t conv_phase_packed_size(const ConvGeometry& geometry, const ConvPhase& pha
 
 // Taps next to each other in memory are read as one run when a single tap has few channels: (taps x run) = K.
 struct ConvRuns {
-  size_t taps = 0;     // pointers for each output position
-  size_t run = 0;      // floats behind a pointer
-  bool merged = false; // a run covers all taps of the last axis
+  size_t taps = 0;      // pointers for each output position
+  size_t run = 0;       // floats behind a pointer
+  bool merged = false;  // a run covers all taps of the last axis
+  bool copied = false;  // runs are so short that they are copied into one for each position
 };
 ConvRuns conv_runs(const ConvGeometry& geometry, const ConvPhase& phase) noexcept;
 

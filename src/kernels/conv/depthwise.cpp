@@ -50,12 +50,13 @@ void depthwise_conv(const ConvGeometry& g, const ConvPhase& phase, const float* 
                     const ConvEpilogue& epilogue, float* dst, std::byte* scratch, const Parallel& parallel) noexcept {
   const size_t channels = g.channels;
   const auto& [a0, a1, a2] = phase.axis;
-  const size_t columns = tile_columns(a2.count);
+  const size_t group = channels / g.groups;
+  const size_t columns = group > 1 ? 4 : tile_columns(a2.count);
   const size_t tiles = ceil_div(a2.count, columns);
   const size_t weight_step = round_up(channels, 16);
-  const bool shared = a2.delta_step == 1 && a2.advance <= 2;
+  const bool shared = group == 1 && a2.delta_step == 1 && a2.advance <= 2;
   const size_t worker_size = conv_scratch_size(g);
-  const double item_ns = static_cast<double>(columns * phase.taps() * channels) / 20.0 + 50.0;
+  const double item_ns = static_cast<double>(columns * phase.taps() * channels * group) / 20.0 + 50.0;
 
   parallel.for_range(g.batch * a0.count * a1.count * tiles, grain_for(item_ns), [&](size_t begin, size_t end,
                                                                                   size_t worker) {
@@ -88,7 +89,7 @@ void depthwise_conv(const ConvGeometry& g, const ConvPhase& phase, const float* 
             for (size_t j = 0; j < entries; ++j, i2 += step)
               pointers[j] = i2 >= 0 && i2 < size ? row + static_cast<size_t>(i2) * channels : workspace.zeros;
             workspace.pieces[pieces++] = {
-                pointers, packed + ((t0 * a1.taps + t1) * a2.taps + t2) * weight_step, length};
+                pointers, packed + ((t0 * a1.taps + t1) * a2.taps + t2) * group * weight_step, length};
             pointers += entries;
             t2 += length;
           }
@@ -104,6 +105,7 @@ void depthwise_conv(const ConvGeometry& g, const ConvPhase& phase, const float* 
       tile.stored = std::min(columns, a2.count - column);
       tile.advance = shared ? a2.advance : 1;
       tile.weight_step = weight_step;
+      tile.group = group;
       tile.channels = channels;
       tile.dst_step = a2.step * channels;
       tile.dst = dst + position * channels;

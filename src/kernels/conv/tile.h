@@ -29,7 +29,7 @@ inline constexpr size_t kDepthwisePiece = 5;
 // Taps that follow each other along the last axis: tap j of column p reads src[p * advance + j].
 struct DepthwisePiece {
   const float* const* src;  // [(columns - 1) * advance + taps]
-  const float* weights;     // tap j at j * weight_step
+  const float* weights;     // tap j (channel j of a group) at j * weight_step
   size_t taps = 0;          // 1, 3 or 5
 };
 
@@ -40,7 +40,8 @@ struct DepthwiseTile {
   size_t columns = 0;      // computed: 4 or 8
   size_t stored = 0;       // of these, to be written
   size_t advance = 1;      // 1 or 2
-  size_t weight_step = 0;  // floats from tap to tap
+  size_t weight_step = 0;  // floats from tap to tap, or from channel to channel of a group
+  size_t group = 1;        // channels: 1, 2, 4 or 8. Above 1, pieces have one tap and advance is 1
   size_t channels = 0;
   size_t dst_step = 0;     // floats between columns of dst and residual
   float* dst;
