@@ -1,11 +1,11 @@
 // Speed of gemm beside what the machine's multiply-add units give in the same second.
 //   bench_gemm [rounds]
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <new>
-#include <thread>
+#include <string>
 #include <vector>
 
 #include "kernels/gemm/gemm.h"
@@ -15,9 +15,9 @@
 namespace linnet {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+// Processor time of this process, so that a busy machine disturbs little.
+double now() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
+double seconds_since(double start) { return std::max(now() - start, 1e-6); }
 
 float* allocate(size_t bytes) {
   float* data = static_cast<float*>(::operator new(bytes + 64, std::align_val_t{64}));
@@ -37,7 +37,7 @@ double probe() {
   t.c = c, t.ldc = 32;
   double best = 0;
   for (int round = 0; round < 5; ++round) {
-    const auto start = Clock::now();
+    const auto start = now();
     for (int i = 0; i < 300; ++i) kernels.block(t);
     best = std::max(best, 300.0 * 2.0 * static_cast<double>(t.rows * t.columns * t.k) / seconds_since(start) * 1e-9);
   }
@@ -62,7 +62,7 @@ void measure(size_t m, size_t n, size_t k, bool cold, BForm form, int rounds) {
   for (int round = 0; round < rounds; ++round) {
     const double peak = probe();
     const int repeats = std::max(cold ? static_cast<int>(copies) : 3, static_cast<int>(4e8 / flops));
-    const auto start = Clock::now();
+    const auto start = now();
     for (int i = 0; i < repeats; ++i) {
       g.b = bs[static_cast<size_t>(i) % copies];
       gemm(g, parallel);
@@ -97,7 +97,7 @@ void measure_tiles(int rounds) {
     t.c = c, t.ldc = 128;
     double best = 0;
     for (int round = 0; round < rounds * 10; ++round) {
-      const auto start = Clock::now();
+      const auto start = now();
       for (int i = 0; i < 200; ++i) kernels.block(t);
       best = std::max(best, 200.0 * 2.0 * static_cast<double>(rows * t.columns * k) / seconds_since(start) * 1e-9);
     }

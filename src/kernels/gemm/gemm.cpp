@@ -21,7 +21,8 @@ constexpr size_t kRowPadding = 16;
 constexpr size_t kUnpackedRows = 12;
 // B in columns is multiplied by dot products for so few rows.
 constexpr size_t kDotRows = 2;
-constexpr size_t kStopPanels = 16;  // between two looks at `stopped`
+// Panels between two looks at `stopped`, and whose sums wait in scratch when c cannot hold them.
+constexpr size_t kPanelRun = 16;
 constexpr size_t kDotChunk = 32;
 
 struct Range {
@@ -45,9 +46,10 @@ bool packs_a(const GemmArgs& g, Form form) {
 
 size_t block_rows(const GemmArgs& g) { return std::min(g.m, kBlockRows); }
 
+bool splits_k(const GemmArgs& g, const GemmKernels& kernels) { return kernels.splits_k && g.m > kernels.row_tile; }
+
 size_t depth(const GemmArgs& g, const GemmKernels& kernels, size_t rows) {
-  // Sums wait in c for the next range of k, so c cannot hold the addend at the same time.
-  if (!kernels.splits_k || rows <= kernels.row_tile || (g.addend && g.addend == g.c)) return g.k;
+  if (!splits_k(g, kernels)) return g.k;
   const size_t most = std::clamp(kBlockFloats / (rows + kPanelWidth), kMinDepth, kMaxDepth);
   const size_t pieces = std::max<size_t>(1, ceil_div(g.k, most));
   return round_up(ceil_div(g.k, pieces), 4);
@@ -55,18 +57,24 @@ size_t depth(const GemmArgs& g, const GemmKernels& kernels, size_t rows) {
 
 // Floats of scratch, in the order in which they are laid out: what all workers read, then each worker's own.
 struct Scratch {
-  size_t shared;
-  size_t worker;
+  size_t shared = 0;
+  size_t worker = 0;
+  size_t sums = 0;  // of which for sums that wait for the next range of k
 };
+
+size_t sums_stride(const GemmArgs& g) { return std::min(ceil_div(g.n, kPanelWidth), kPanelRun) * kPanelWidth; }
 
 Scratch scratch_of(const GemmArgs& g) {
   const Form form = form_of(g);
-  Scratch s{0, 0};
+  Scratch s;
   if (form == Form::packed_now) s.shared = packed_b_size(g.k, g.n) / sizeof(float);
   if (form == Form::unpacked && g.n % kPanelWidth != 0) s.shared = g.k * kPanelWidth;
   if (form == Form::dots) s.shared = (g.n == 1 ? round_up(g.k, kPanelWidth) : 0) + (g.a_transposed ? g.m * g.k : 0);
-  // As deep as k: the depth of a block is known only with the pointers.
-  if (packs_a(g, form)) s.worker = round_up(block_rows(g) * (g.k + kRowPadding), kPanelWidth);
+  if (form == Form::dots) return s;
+  const size_t deepest = splits_k(g, gemm_kernels()) ? std::min(g.k, kMaxDepth) : g.k;
+  s.sums = splits_k(g, gemm_kernels()) && g.k > kMinDepth ? block_rows(g) * sums_stride(g) : 0;
+  s.worker = s.sums;
+  if (packs_a(g, form)) s.worker += round_up(block_rows(g) * (deepest + kRowPadding), kPanelWidth);
   return s;
 }
 
@@ -131,42 +139,68 @@ void pack_panels(const float* src, size_t k, size_t n, size_t stride, bool trans
 }
 
 // Rows `rows` and panels `panels` of c, by one thread.
-void run_rows(const GemmArgs& g, const GemmKernels& kernels, const Panels& b, Range rows, Range panels,
+void run_rows(const GemmArgs& g, const GemmKernels& kernels, const Panels& b, Range rows, Range panels, float* sums,
               float* a_scratch, const Parallel& parallel) {
   const size_t kc = depth(g, kernels, rows.end - rows.begin);
+  // Sums wait in c for the next range of k, unless c holds the addend.
+  const bool apart = kc < g.k && g.addend && g.addend == g.c;
   GemmBlock t = block_of(g);
-  for (size_t k0 = 0;; k0 += kc) {
-    const size_t k1 = std::min(g.k, k0 + kc);
-    t.k = k1 - k0;
-    t.accumulate = k0 > 0;
-    t.finish = k1 == g.k;
-    if (a_scratch) {
-      t.lda = t.k + kRowPadding;
-      pack_a(g, kernels, rows, {k0, k1}, a_scratch, t.lda);
-      t.a = a_scratch;
+  t.panel_stride = b.panel_stride;
+  const auto multiply = [&](Range ks, Range run) {
+    t.k = ks.end - ks.begin;
+    t.finish = ks.end == g.k;
+    place(t, g, rows, {run.begin * kPanelWidth, std::min(g.n, run.end * kPanelWidth)});
+    float* const c = t.c;
+    if (apart) {
+      t.sums = sums;
+      t.ld_sums = sums_stride(g);
+      if (!t.finish) t.c = sums;
     } else {
-      t.lda = g.lda;
-      t.a = g.a + rows.begin * g.lda + k0;
+      t.sums = t.c;
+      t.ld_sums = g.ldc;
     }
-    for (size_t p = panels.begin; p < panels.end;) {
-      if (parallel.stopped()) return;
-      size_t end = std::min(panels.end, p + kStopPanels);
-      t.b = b.data + p * b.panel_stride + k0 * b.k_stride;
-      t.panel_stride = b.panel_stride;
-      t.k_stride = b.k_stride;
-      if (b.tail && end * kPanelWidth > g.n) {
-        if (end - p > 1) {
-          --end;
-        } else {
-          t.b = b.tail + k0 * kPanelWidth;
-          t.k_stride = kPanelWidth;
-        }
-      }
-      place(t, g, rows, {p * kPanelWidth, std::min(g.n, end * kPanelWidth)});
-      kernels.block(t);
+    t.ldc = t.c == c ? g.ldc : t.ld_sums;
+    if (ks.begin == 0) t.sums = nullptr;
+    t.b = b.data + run.begin * b.panel_stride + ks.begin * b.k_stride;
+    t.k_stride = b.k_stride;
+    if (b.tail && t.columns < kPanelWidth) {
+      t.b = b.tail + ks.begin * kPanelWidth;
+      t.k_stride = kPanelWidth;
+    }
+    kernels.block(t);
+  };
+  const auto take_a = [&](Range ks) {
+    t.lda = g.lda;
+    t.a = g.a + rows.begin * g.lda + ks.begin;
+    if (!a_scratch) return;
+    t.lda = ks.end - ks.begin + kRowPadding;
+    t.a = a_scratch;
+    pack_a(g, kernels, rows, ks, a_scratch, t.lda);
+  };
+  const auto for_runs = [&](auto&& body) {
+    for (size_t p = panels.begin; p < panels.end && !parallel.stopped();) {
+      size_t end = std::min(panels.end, p + kPanelRun);
+      // A tail that is elsewhere goes alone.
+      if (b.tail && end * kPanelWidth > g.n && end - p > 1) --end;
+      body(Range{p, end});
       p = end;
     }
-    if (t.finish) return;
+  };
+  const auto for_depths = [&](auto&& body) {
+    for (size_t k = 0; k == 0 || k < g.k; k += std::max<size_t>(1, kc)) body(Range{k, std::min(g.k, k + kc)});
+  };
+  if (apart) {
+    for_runs([&](Range run) {
+      for_depths([&](Range ks) {
+        take_a(ks);
+        multiply(ks, run);
+      });
+    });
+  } else {
+    for_depths([&](Range ks) {
+      take_a(ks);
+      for_runs([&](Range run) { multiply(ks, run); });
+    });
   }
 }
 
@@ -241,7 +275,9 @@ void run_dots(const GemmArgs& g, const GemmKernels& kernels, float* scratch, con
           }
           float* const c = t.c;
           t.c = sums;
-          t.accumulate = t.finish = true;
+          t.sums = sums;
+          t.ld_sums = t.ldc;
+          t.finish = true;
           kernels.block(t);
           for (size_t i = 0; i < t.rows; ++i) std::copy_n(sums + i * t.ldc, t.columns, c + i * g.ldc);
         }
@@ -270,19 +306,20 @@ void run(const GemmArgs& g, float* scratch, const Parallel& parallel) {
   }
 
   float* const workers = scratch + sizes.shared;
-  const bool packs = sizes.worker != 0;
+  const bool packs = packs_a(g, form);
   const Grid grid = grid_of(g, kernels, parallel.threads());
   const size_t panels = ceil_div(g.n, kPanelWidth);
   const double part_ns = cost_ns(grid.rows, std::min(g.n, grid.panels * kPanelWidth), g.k);
-  parallel.for_range(
-      grid.row_parts * grid.column_parts, grain_for(part_ns), [&](size_t begin, size_t end, size_t worker) {
-        for (size_t part = begin; part < end; ++part) {
-          const size_t row = part % grid.row_parts * grid.rows;
-          const size_t panel = part / grid.row_parts * grid.panels;
-          run_rows(g, kernels, b, {row, std::min(g.m, row + grid.rows)}, {panel, std::min(panels, panel + grid.panels)},
-                   packs ? workers + worker * sizes.worker : nullptr, parallel);
-        }
-      });
+  parallel.for_range(grid.row_parts * grid.column_parts, grain_for(part_ns),
+                     [&](size_t begin, size_t end, size_t worker) {
+                       for (size_t part = begin; part < end; ++part) {
+                         const size_t row = part % grid.row_parts * grid.rows;
+                         const size_t panel = part / grid.row_parts * grid.panels;
+                         run_rows(g, kernels, b, {row, std::min(g.m, row + grid.rows)},
+                                  {panel, std::min(panels, panel + grid.panels)}, workers + worker * sizes.worker,
+                                  packs ? workers + worker * sizes.worker + sizes.sums : nullptr, parallel);
+                       }
+                     });
 }
 
 // Bytes, or the greatest size_t.

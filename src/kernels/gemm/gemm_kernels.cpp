@@ -138,6 +138,8 @@ struct TileArgs {
   const float* b;
   const float* ahead;  // what to fetch into the cache meanwhile
   size_t ahead_step;   // bytes of it at each k, in each panel
+  const float* sums;   // so far, or null
+  size_t ld_sums;
   float* c;
   size_t ldc;
   const float* bias;
@@ -154,8 +156,8 @@ void run_tile(const TileArgs& t) {
   constexpr auto kColumnIndices = std::make_index_sequence<T::kColumns>();
   const GemmBlock& block = *t.block;
   T tile;
-  if (block.accumulate) {
-    tile.load(t.c, t.ldc, kAll);
+  if (t.sums) {
+    tile.load(t.sums, t.ld_sums, kAll);
   } else {
     tile.zero(kAll);
   }
@@ -224,32 +226,37 @@ Choice tile_of(size_t rows, size_t panels, std::index_sequence<R...>) {
   return choice;
 }
 
-// A tile at the right edge: less than a panel wide, so it goes through a buffer of whole panels.
+void copy_rows(const float* src, size_t src_stride, float* dst, size_t dst_stride, size_t rows, size_t columns) {
+  for (size_t i = 0; i < rows; ++i)
+    for (size_t j = 0; j < columns; ++j) dst[i * dst_stride + j] = src[i * src_stride + j];
+}
+
+// A tile at the right edge: less than a panel wide, so it goes through buffers of whole panels.
 HWY_NOINLINE void run_edge_tile(TileFunction function, TileArgs t, size_t rows, size_t columns) {
   HWY_ALIGN float c[kMaxRows * kPanel];
-  HWY_ALIGN float addend[kMaxRows * kPanel];
-  HWY_ALIGN float bias[kPanel];
-  for (size_t i = 0; i < rows * kPanel; ++i) c[i] = addend[i] = 0.0f;
-  float* const dst = t.c;
-  if (t.block->accumulate)
-    for (size_t i = 0; i < rows; ++i)
-      for (size_t j = 0; j < columns; ++j) c[i * kPanel + j] = dst[i * t.ldc + j];
+  HWY_ALIGN float sums[kMaxRows * kPanel] = {};
+  HWY_ALIGN float addend[kMaxRows * kPanel] = {};
+  HWY_ALIGN float bias[kPanel] = {};
+  if (t.sums) {
+    copy_rows(t.sums, t.ld_sums, sums, kPanel, rows, columns);
+    t.sums = sums;
+    t.ld_sums = kPanel;
+  }
   if (t.bias) {
-    for (size_t j = 0; j < kPanel; ++j) bias[j] = j < columns ? t.bias[j] : 0.0f;
+    copy_rows(t.bias, 0, bias, 0, 1, columns);
     t.bias = bias;
   }
   if (t.addend) {
-    for (size_t i = 0; i < rows; ++i)
-      for (size_t j = 0; j < columns; ++j) addend[i * kPanel + j] = t.addend[i * t.ld_addend + j];
+    copy_rows(t.addend, t.ld_addend, addend, kPanel, rows, columns);
     t.addend = addend;
     t.ld_addend = kPanel;
   }
+  float* const dst = t.c;
   const size_t ldc = t.ldc;
   t.c = c;
   t.ldc = kPanel;
   function(t);
-  for (size_t i = 0; i < rows; ++i)
-    for (size_t j = 0; j < columns; ++j) dst[i * ldc + j] = c[i * kPanel + j];
+  copy_rows(c, kPanel, dst, ldc, rows, columns);
 }
 
 void block(const GemmBlock& g) {
@@ -279,6 +286,8 @@ void block(const GemmBlock& g) {
         t.b = g.b + p * g.panel_stride;
         t.ahead = t.b + ahead + i * (g.k * ahead_step / sizeof(float));
         t.ahead_step = ahead_step;
+        t.sums = g.sums ? g.sums + row * g.ld_sums + column : nullptr;
+        t.ld_sums = g.ld_sums;
         t.c = g.c + row * g.ldc + column;
         t.ldc = g.ldc;
         t.bias = g.bias ? g.bias + column : nullptr;

@@ -19,10 +19,11 @@ struct GemmBlock {
   size_t panel_stride = 0;
   size_t k_stride = 0;
 
+  const float* sums = nullptr;  // so far, or null; may be c
+  size_t ld_sums = 0;
   float* c = nullptr;
   size_t ldc = 0;
-  bool accumulate = false;  // c holds the sums so far
-  bool finish = false;      // apply what follows
+  bool finish = false;  // apply what follows
 
   float alpha = 1.0f;
   const float* bias = nullptr;

@@ -8,7 +8,7 @@ void block_reference(const GemmBlock& t) {
     for (size_t j = 0; j < t.columns; ++j) {
       const float* b = t.b + j / 16 * t.panel_stride + j % 16;
       float& c = t.c[i * t.ldc + j];
-      double sum = t.accumulate ? c : 0.0;
+      double sum = t.sums ? t.sums[i * t.ld_sums + j] : 0.0;
       for (size_t k = 0; k < t.k; ++k) sum += static_cast<double>(t.a[i * t.lda + k]) * b[k * t.k_stride];
       if (t.finish) {
         sum *= t.alpha;
