@@ -42,6 +42,16 @@ HWY_INLINE V in_register(V v) {
   return v;
 }
 
+// sum + a b. Where all registers are taken, GCC must not choose another destination than the sum: it would spill.
+HWY_INLINE V multiply_add(V a, V b, V sum) {
+#if HWY_COMPILER_GCC_ACTUAL && (HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3)
+  asm("vfmadd231ps %2, %1, %0" : "+v"(sum.raw) : "v"(a.raw), "v"(b.raw));
+  return sum;
+#else
+  return hn::MulAdd(a, b, sum);
+#endif
+}
+
 // The sums of kRows x kPanels * 16 elements. Every index is a template argument: an array that a loop indexes would
 // stay in memory.
 template <size_t kRows, size_t kPanels>
@@ -113,7 +123,7 @@ struct Tile {
   }
   template <size_t kRow, size_t... C>
   HWY_INLINE void row_step(V a, const V* b, std::index_sequence<C...>) {
-    ((sum[kRow * kColumns + C] = hn::MulAdd(a, b[C], sum[kRow * kColumns + C])), ...);
+    ((sum[kRow * kColumns + C] = multiply_add(a, b[C], sum[kRow * kColumns + C])), ...);
   }
   template <size_t kColumn, size_t... R>
   HWY_INLINE void column_step(const V* a, V b, std::index_sequence<R...>) {
