@@ -1,0 +1,45 @@
+// Which continuations of the beams survive, and which are finished.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "ops/generation/options.h"
+
+namespace linnet {
+
+class BeamScorer {
+ public:
+  BeamScorer(const GenerationLimits& limits, int32_t eos_token, int32_t pad_token, bool early_stopping);
+
+  // `scores` [rows, vocabulary] are those of whole sequences that go on with each token. Chooses the next token and the
+  // parent of each row; `sequences` has max_length tokens a row, of which `length` are there.
+  void process(std::span<const float> scores, size_t vocabulary, std::span<const int32_t> sequences, size_t length);
+  bool done() const noexcept;
+  std::span<const float> scores() const noexcept { return scores_; }
+  std::span<const int32_t> tokens() const noexcept { return tokens_; }
+  std::span<const size_t> parents() const noexcept { return parents_; }
+
+  // Adds the beams that are still open, then writes the best sequences [batch, returned, max_length], padded, and, unless
+  // it is nullptr, their scores.
+  void finish(std::span<const int32_t> sequences, size_t length, int32_t* best, float* best_scores);
+
+ private:
+  struct Finished {
+    float score;
+    std::vector<int32_t> tokens;
+  };
+  void add(size_t batch, std::span<const int32_t> tokens, float sum);
+  float normalized(float sum, size_t length) const;
+
+  const GenerationLimits& limits_;
+  int32_t eos_token_, pad_token_;
+  bool early_stopping_;
+  std::vector<std::vector<Finished>> finished_;  // of each row of the batch, best first, at most `beams`
+  std::vector<bool> done_;
+  std::vector<float> scores_;
+  std::vector<int32_t> tokens_;
+  std::vector<size_t> parents_;
+};
+
+}  // namespace linnet
