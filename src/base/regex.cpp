@@ -16,14 +16,14 @@ constexpr char32_t kEdge = 0xfffffffe;  // what stands before the first and behi
 
 // Beyond it, nothing has case.
 constexpr char32_t kLastCased = 0x1e943;
-// What folds to the same as a pair of upper and lower case, but is neither: the Kelvin sign, the long s, the final sigma...
-// https://www.unicode.org/Public/14.0.0/ucd/CaseFolding.txt
+// What folds to the same as a pair of upper and lower case, but is neither: the Kelvin sign, the long s, the final
+// sigma... https://www.unicode.org/Public/14.0.0/ucd/CaseFolding.txt
 constexpr std::pair<char32_t, char32_t> kVariants[] = {
-    {0xb5, 0x3bc},    {0x17f, 0x73},    {0x1c5, 0x1c6},   {0x1c8, 0x1c9},   {0x1cb, 0x1cc},   {0x1f2, 0x1f3},
-    {0x345, 0x3b9},   {0x3c2, 0x3c3},   {0x3d0, 0x3b2},   {0x3d1, 0x3b8},   {0x3d5, 0x3c6},   {0x3d6, 0x3c0},
-    {0x3f0, 0x3ba},   {0x3f1, 0x3c1},   {0x3f4, 0x3b8},   {0x3f5, 0x3b5},   {0x1c80, 0x432},  {0x1c81, 0x434},
-    {0x1c82, 0x43e},  {0x1c83, 0x441},  {0x1c84, 0x442},  {0x1c85, 0x442},  {0x1c86, 0x44a},  {0x1c87, 0x463},
-    {0x1c88, 0xa64b}, {0x1e9b, 0x1e61}, {0x1fbe, 0x3b9},  {0x2126, 0x3c9},  {0x212a, 0x6b},   {0x212b, 0xe5},
+    {0xb5, 0x3bc},    {0x17f, 0x73},    {0x1c5, 0x1c6},  {0x1c8, 0x1c9},  {0x1cb, 0x1cc},  {0x1f2, 0x1f3},
+    {0x345, 0x3b9},   {0x3c2, 0x3c3},   {0x3d0, 0x3b2},  {0x3d1, 0x3b8},  {0x3d5, 0x3c6},  {0x3d6, 0x3c0},
+    {0x3f0, 0x3ba},   {0x3f1, 0x3c1},   {0x3f4, 0x3b8},  {0x3f5, 0x3b5},  {0x1c80, 0x432}, {0x1c81, 0x434},
+    {0x1c82, 0x43e},  {0x1c83, 0x441},  {0x1c84, 0x442}, {0x1c85, 0x442}, {0x1c86, 0x44a}, {0x1c87, 0x463},
+    {0x1c88, 0xa64b}, {0x1e9b, 0x1e61}, {0x1fbe, 0x3b9}, {0x2126, 0x3c9}, {0x212a, 0x6b},  {0x212b, 0xe5},
 };
 
 bool is_word(char32_t c) noexcept {
@@ -71,7 +71,8 @@ void CodePointSet::negate() {
 }
 
 bool CodePointSet::contains(char32_t c) const noexcept {
-  const auto range = std::upper_bound(ranges_.begin(), ranges_.end(), c, [](char32_t v, const Range& r) { return v < r.first; });
+  const auto range =
+      std::upper_bound(ranges_.begin(), ranges_.end(), c, [](char32_t v, const Range& r) { return v < r.first; });
   return range != ranges_.begin() && c <= std::prev(range)->second;
 }
 
@@ -110,7 +111,8 @@ class RegexCompiler {
         return next;
       case RegexNode::either: {
         uint32_t start = part(node.children.back(), next);
-        for (size_t i = node.children.size() - 1; i-- > 0;) start = emit(Regex::Instruction::split, part(node.children[i], next), start);
+        for (size_t i = node.children.size() - 1; i-- > 0;)
+          start = emit(Regex::Instruction::split, part(node.children[i], next), start);
         return start;
       }
       case RegexNode::repeat: return repeat(node, next);
@@ -141,7 +143,8 @@ class RegexCompiler {
       next = loop;
     } else {
       const uint32_t end = next;
-      for (int i = node.least; i < node.most && !full_; ++i) next = emit(Regex::Instruction::split, part(node.children[0], next), end);
+      for (int i = node.least; i < node.most && !full_; ++i)
+        next = emit(Regex::Instruction::split, part(node.children[0], next), end);
     }
     for (int i = 0; i < node.least && !full_; ++i) next = part(node.children[0], next);
     return next;
@@ -259,7 +262,8 @@ std::optional<std::pair<size_t, size_t>> Regex::find(std::string_view text, size
     run.begin_list();
     for (const Run::State& state : run.now) {
       if (best && state.start > best->first) continue;
-      if (sets_[program_[state.at].other].contains(c)) run.follow(run.then, program_[state.at].next, state.start, c, behind);
+      if (sets_[program_[state.at].other].contains(c))
+        run.follow(run.then, program_[state.at].next, state.start, c, behind);
     }
     run.now.swap(run.then);
     before = c;

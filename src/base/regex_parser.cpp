@@ -15,9 +15,20 @@ constexpr struct {
   std::string_view name;
   std::string_view ranges;  // pairs of first and last
 } kPosixClasses[] = {
-    {"alnum", "09AZaz"}, {"alpha", "AZaz"}, {"ascii", std::string_view("\0\x7f", 2)}, {"blank", "\t\t  "},
-    {"cntrl", std::string_view("\0\x1f\x7f\x7f", 4)}, {"digit", "09"}, {"graph", "!~"}, {"lower", "az"}, {"print", " ~"},
-    {"punct", "!/:@[`{~"}, {"space", "\t\r  "}, {"upper", "AZ"}, {"word", "09AZaz__"}, {"xdigit", "09AFaf"},
+    {"alnum", "09AZaz"},
+    {"alpha", "AZaz"},
+    {"ascii", std::string_view("\0\x7f", 2)},
+    {"blank", "\t\t  "},
+    {"cntrl", std::string_view("\0\x1f\x7f\x7f", 4)},
+    {"digit", "09"},
+    {"graph", "!~"},
+    {"lower", "az"},
+    {"print", " ~"},
+    {"punct", "!/:@[`{~"},
+    {"space", "\t\r  "},
+    {"upper", "AZ"},
+    {"word", "09AZaz__"},
+    {"xdigit", "09AFaf"},
 };
 
 CodePointSet ascii_set(std::string_view pairs) {
@@ -152,7 +163,8 @@ class Parser {
   bool number(int& value) {
     const size_t start = at_;
     value = 0;
-    for (; more() && pattern_[at_] >= '0' && pattern_[at_] <= '9'; ++at_) value = std::min(value * 10 + (pattern_[at_] - '0'), kMostRepeats + 1);
+    for (; more() && pattern_[at_] >= '0' && pattern_[at_] <= '9'; ++at_)
+      value = std::min(value * 10 + (pattern_[at_] - '0'), kMostRepeats + 1);
     return at_ > start;
   }
 
@@ -196,12 +208,18 @@ class Parser {
       for (;; ++at_) {
         LINNET_REQUIRE(more(), wrong("ends inside of a group"));
         const char c = pattern_[at_];
-        if (c == 'i') flags_.fold = on;
-        else if (c == 'm') flags_.multi_line = on;
-        else if (c == 's') flags_.dot_all = on;
-        else if (c == '-' && on) on = false;
-        else if (c == ':' || c == ')') break;
-        else if (c != 'U') return wrong("has a group with an unknown flag");
+        if (c == 'i')
+          flags_.fold = on;
+        else if (c == 'm')
+          flags_.multi_line = on;
+        else if (c == 's')
+          flags_.dot_all = on;
+        else if (c == '-' && on)
+          on = false;
+        else if (c == ':' || c == ')')
+          break;
+        else if (c != 'U')
+          return wrong("has a group with an unknown flag");
       }
       if (take(")")) return add_kind(RegexNode::empty);  // the flags stay, up to the end of the group around
       ++at_;
@@ -224,7 +242,8 @@ class Parser {
           std::string_view name = pattern_.substr(at_ + 2, end - at_ - 2);
           const bool other = name.starts_with('^');
           if (other) name.remove_prefix(1);
-          const auto* known = std::find_if(std::begin(kPosixClasses), std::end(kPosixClasses), [&](const auto& c) { return c.name == name; });
+          const auto* known = std::find_if(std::begin(kPosixClasses), std::end(kPosixClasses),
+                                           [&](const auto& c) { return c.name == name; });
           LINNET_REQUIRE(known != std::end(kPosixClasses), wrong("names an unknown class of characters"));
           CodePointSet posix = ascii_set(known->ranges);
           if (other) posix.negate();
@@ -261,10 +280,14 @@ class Parser {
     CodePointSet found;
     bool negated = letter >= 'A' && letter <= 'Z';
     switch (letter) {
-      case 'd': case 'D': found = ascii_set("09"); break;
-      case 's': case 'S': found = ascii_set("\t\n\f\r  "); break;
-      case 'w': case 'W': found = ascii_set("09AZaz__"); break;
-      case 'p': case 'P': {
+      case 'd':
+      case 'D': found = ascii_set("09"); break;
+      case 's':
+      case 'S': found = ascii_set("\t\n\f\r  "); break;
+      case 'w':
+      case 'W': found = ascii_set("09AZaz__"); break;
+      case 'p':
+      case 'P': {
         std::string_view name = pattern_.substr(at_ + 2, 1);
         size_t length = 1;
         if (name == "{") {
@@ -297,13 +320,15 @@ class Parser {
     const char32_t c = next();
     constexpr std::string_view kNames = "afnrtv", kMeanings = "\a\f\n\r\t\v";
     if (c < 0x80) {
-      if (const size_t i = kNames.find(static_cast<char>(c)); i != std::string_view::npos) return char32_t(kMeanings[i]);
+      if (const size_t i = kNames.find(static_cast<char>(c)); i != std::string_view::npos)
+        return char32_t(kMeanings[i]);
     }
     if (c == 'x') return hexadecimal();
     const auto octal = [&] { return more() && pattern_[at_] >= '0' && pattern_[at_] <= '7'; };
     if (c == '0' || (c >= '1' && c <= '7' && octal())) {
       char32_t value = c - '0';
-      for (int digits = c == '0' ? 0 : 1; digits < (c == '0' ? 2 : 3) && octal(); ++digits) value = value * 8 + static_cast<char32_t>(pattern_[at_++] - '0');
+      for (int digits = c == '0' ? 0 : 1; digits < (c == '0' ? 2 : 3) && octal(); ++digits)
+        value = value * 8 + static_cast<char32_t>(pattern_[at_++] - '0');
       return value;
     }
     const bool letter = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
@@ -316,7 +341,8 @@ class Parser {
     const bool braces = take("{");
     char32_t value = 0;
     size_t digits = 0;
-    for (; more() && std::isxdigit(static_cast<unsigned char>(pattern_[at_])) && (braces || digits < 2); ++digits, ++at_) {
+    for (; more() && std::isxdigit(static_cast<unsigned char>(pattern_[at_])) && (braces || digits < 2);
+         ++digits, ++at_) {
       const char d = static_cast<char>(pattern_[at_] | 0x20);
       value = value * 16 + static_cast<char32_t>(d <= '9' ? (d & 0xf) : d - 'a' + 10);
       LINNET_REQUIRE(value <= 0x10ffff, wrong("names a character beyond Unicode"));

@@ -9,7 +9,19 @@
 namespace linnet {
 
 struct RegexNode {
-  enum Kind : uint8_t { empty, member, text_begin, text_end, line_begin, line_end, word_boundary, no_word_boundary, concat, either, repeat };
+  enum Kind : uint8_t {
+    empty,
+    member,
+    text_begin,
+    text_end,
+    line_begin,
+    line_end,
+    word_boundary,
+    no_word_boundary,
+    concat,
+    either,
+    repeat
+  };
   Kind kind = empty;
   uint32_t set = 0;                // of RegexTree::sets
   std::vector<uint32_t> children;  // of RegexTree::nodes

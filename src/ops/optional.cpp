@@ -10,7 +10,8 @@ class Optional final : public Op {
  public:
   Status parse(NodeReader& reader) {
     if (const ValueInfo* type = reader.type("type")) type_ = *type;
-    LINNET_REQUIRE(reader.has("type") || reader.has_input(0), invalid_model("has neither an input nor the attribute 'type'"));
+    LINNET_REQUIRE(reader.has("type") || reader.has_input(0),
+                   invalid_model("has neither an input nor the attribute 'type'"));
     return {};
   }
   Status infer(InferContext& context) const override {

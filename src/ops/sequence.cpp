@@ -23,7 +23,8 @@ void copy_steps(const Tensor& from, size_t from_axis, int64_t from_step, Tensor&
     } else if (count * inner != 0) {
       const size_t size = element_size(from.dtype);
       std::memcpy(to.ptr<std::byte>() + static_cast<size_t>(target) * size,
-                  from.ptr<std::byte>() + static_cast<size_t>(source) * size, static_cast<size_t>(count * inner) * size);
+                  from.ptr<std::byte>() + static_cast<size_t>(source) * size,
+                  static_cast<size_t>(count * inner) * size);
     }
   }
 }
@@ -44,7 +45,8 @@ class SequenceConstruct final : public Op {
   Status parse(NodeReader&) { return {}; }
   Status infer(InferContext& context) const override {
     for (size_t i = 0; i < context.inputs(); ++i)
-      LINNET_REQUIRE(context.has(i) && context.dtype(i) == context.dtype(0), invalid_model("its inputs differ in type"));
+      LINNET_REQUIRE(context.has(i) && context.dtype(i) == context.dtype(0),
+                     invalid_model("its inputs differ in type"));
     context.set_info(0, sequence_info(context.info(0)));
     return {};
   }
@@ -97,7 +99,8 @@ class SequenceInsert final : public Op {
     size_t position = in->values.size();
     if (context.has(2)) {  // the end is a position too
       const Tensor& given = context.in(2);
-      LINNET_REQUIRE(given.count() == 1 && is_integer(given.dtype), invalid_argument("the position must be one integer"));
+      LINNET_REQUIRE(given.count() == 1 && is_integer(given.dtype),
+                     invalid_argument("the position must be one integer"));
       const int64_t count = static_cast<int64_t>(position), wanted = integer_at(given, 0);
       LINNET_REQUIRE(wanted >= -count && wanted <= count,
                      invalid_argument("position ", wanted, " is outside of a sequence of ", count));
@@ -172,7 +175,8 @@ class SplitToSequence final : public Op {
   }
   Status infer(InferContext& context) const override {
     LINNET_REQUIRE(!is_packed(context.dtype(0)), unsupported("cannot split tensors of ", dtype_name(context.dtype(0))));
-    LINNET_REQUIRE(!context.has(1) || is_integer(context.dtype(1)), invalid_model("the split lengths are not integers"));
+    LINNET_REQUIRE(!context.has(1) || is_integer(context.dtype(1)),
+                   invalid_model("the split lengths are not integers"));
     if (context.ranked(0)) LINNET_TRY(checked_axis(axis_, context.shape(0).size()).status());
     context.set_info(0, sequence_info(context.dtype(0)));
     return {};
@@ -203,7 +207,8 @@ class SplitToSequence final : public Op {
       int64_t rest = size;
       for (int64_t i = 0; i < split->count(); ++i) {
         const int64_t length = integer_at(*split, i);
-        if (length < 0 || length > rest) return invalid_argument("the split lengths do not add up to the axis of size ", size);
+        if (length < 0 || length > rest)
+          return invalid_argument("the split lengths do not add up to the axis of size ", size);
         rest -= length;
         lengths.push_back(length);
       }
@@ -213,7 +218,8 @@ class SplitToSequence final : public Op {
     if (split && split->count() != 1) return invalid_argument("the split lengths are neither a scalar nor a vector");
     const int64_t chunk = split ? integer_at(*split, 0) : 1;
     if (chunk <= 0) return invalid_argument("cannot split into parts of ", chunk);
-    for (int64_t first = 0; first < size; first += std::min(chunk, size - first)) lengths.push_back(std::min(chunk, size - first));
+    for (int64_t first = 0; first < size; first += std::min(chunk, size - first))
+      lengths.push_back(std::min(chunk, size - first));
     return lengths;
   }
 

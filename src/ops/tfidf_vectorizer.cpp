@@ -22,11 +22,14 @@ class TfIdfVectorizer final : public Op {
     weights_ = reader.numbers("weights");
     const std::vector<std::string> strings = reader.texts("pool_strings");
     const std::vector<int64_t> integers = reader.integers("pool_int64s");
-    LINNET_REQUIRE(min_length_ > 0 && min_length_ <= max_length_, invalid_model("has n-grams of ", min_length_, " to ", max_length_, " tokens"));
-    LINNET_REQUIRE(static_cast<uint64_t>(max_length_) <= starts.size(), invalid_model("ngram_counts has only ", starts.size(), " elements"));
+    LINNET_REQUIRE(min_length_ > 0 && min_length_ <= max_length_,
+                   invalid_model("has n-grams of ", min_length_, " to ", max_length_, " tokens"));
+    LINNET_REQUIRE(static_cast<uint64_t>(max_length_) <= starts.size(),
+                   invalid_model("ngram_counts has only ", starts.size(), " elements"));
     LINNET_REQUIRE(max_skip_ >= 0, invalid_model("max_skip_count is ", max_skip_));
     LINNET_REQUIRE(strings.empty() != integers.empty(), invalid_model("needs either pool_strings or pool_int64s"));
-    LINNET_REQUIRE(weights_.empty() || weights_.size() == columns_.size(), invalid_model("has ", weights_.size(), " weights for ", columns_.size(), " n-grams"));
+    LINNET_REQUIRE(weights_.empty() || weights_.size() == columns_.size(),
+                   invalid_model("has ", weights_.size(), " weights for ", columns_.size(), " n-grams"));
     for (const int64_t column : columns_) {
       LINNET_REQUIRE(column >= 0 && column < INT32_MAX, invalid_model("an n-gram's index is ", column));
       width_ = std::max(width_, column + 1);
@@ -38,7 +41,8 @@ class TfIdfVectorizer final : public Op {
     std::vector<uint32_t> pool(total);
     for (size_t i = 0; i < total; ++i) {
       const uint32_t fresh = static_cast<uint32_t>(string_ids_.size() + integer_ids_.size());
-      pool[i] = of_strings_ ? string_ids_.emplace(strings[i], fresh).first->second : integer_ids_.emplace(integers[i], fresh).first->second;
+      pool[i] = of_strings_ ? string_ids_.emplace(strings[i], fresh).first->second
+                            : integer_ids_.emplace(integers[i], fresh).first->second;
     }
     return build_tree(starts, pool);
   }
@@ -63,15 +67,16 @@ class TfIdfVectorizer final : public Op {
     const size_t rows = in.shape.rank() == 2 ? static_cast<size_t>(in.shape[0]) : 1;
     const size_t tokens = rows == 0 ? 0 : static_cast<size_t>(in.count()) / rows;
     const size_t width = static_cast<size_t>(width_);
-    context.parallel.for_range(rows, grain_for(50.0 * static_cast<double>(tokens) + 0.2 * static_cast<double>(width)), [&](size_t begin, size_t end, size_t) {
-      std::vector<uint32_t> ids(tokens);
-      for (size_t row = begin; row < end; ++row) {
-        for (size_t i = 0; i < tokens; ++i) ids[i] = id_of(in, row * tokens + i);
-        float* counts = out.ptr<float>() + row * width;
-        std::fill_n(counts, width, 0.0f);
-        count(ids, counts);
-      }
-    });
+    context.parallel.for_range(rows, grain_for(50.0 * static_cast<double>(tokens) + 0.2 * static_cast<double>(width)),
+                               [&](size_t begin, size_t end, size_t) {
+                                 std::vector<uint32_t> ids(tokens);
+                                 for (size_t row = begin; row < end; ++row) {
+                                   for (size_t i = 0; i < tokens; ++i) ids[i] = id_of(in, row * tokens + i);
+                                   float* counts = out.ptr<float>() + row * width;
+                                   std::fill_n(counts, width, 0.0f);
+                                   count(ids, counts);
+                                 }
+                               });
     return {};
   }
 
@@ -88,12 +93,15 @@ class TfIdfVectorizer final : public Op {
     nodes_.emplace_back();
     size_t gram = 0;
     for (size_t length = 1; length <= starts.size(); ++length) {
-      const int64_t first = starts[length - 1], last = length < starts.size() ? starts[length] : static_cast<int64_t>(pool.size());
-      LINNET_REQUIRE(first >= 0 && first <= last && static_cast<uint64_t>(last) <= pool.size() && (last - first) % static_cast<int64_t>(length) == 0,
+      const int64_t first = starts[length - 1],
+                    last = length < starts.size() ? starts[length] : static_cast<int64_t>(pool.size());
+      LINNET_REQUIRE(first >= 0 && first <= last && static_cast<uint64_t>(last) <= pool.size() &&
+                         (last - first) % static_cast<int64_t>(length) == 0,
                      invalid_model("the pool has no whole ", length, "-grams from ", first, " to ", last));
       const bool wanted = static_cast<int64_t>(length) >= min_length_ && static_cast<int64_t>(length) <= max_length_;
       for (size_t i = static_cast<size_t>(first); i < static_cast<size_t>(last); i += length, ++gram) {
-        LINNET_REQUIRE(gram < columns_.size(), invalid_model("has ", columns_.size(), " ngram_indexes, fewer than n-grams"));
+        LINNET_REQUIRE(gram < columns_.size(),
+                       invalid_model("has ", columns_.size(), " ngram_indexes, fewer than n-grams"));
         if (!wanted) continue;
         uint32_t at = 0;
         for (size_t k = i; k < i + length; ++k) {
@@ -128,7 +136,8 @@ class TfIdfVectorizer final : public Op {
           if (next == nodes_[at].next.end()) break;
           at = next->second;
           ++length;
-          if (nodes_[at].gram != kNoGram && (step == 1 || length > 1)) add(static_cast<size_t>(nodes_[at].gram), counts);
+          if (nodes_[at].gram != kNoGram && (step == 1 || length > 1))
+            add(static_cast<size_t>(nodes_[at].gram), counts);
         }
       }
     }

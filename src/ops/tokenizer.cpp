@@ -1,9 +1,9 @@
 // https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.Tokenizer
 #include <algorithm>
 
-#include "ops/op.h"
 #include "base/regex.h"
 #include "base/unicode.h"
+#include "ops/op.h"
 
 namespace linnet {
 namespace {
@@ -36,7 +36,8 @@ class Tokenizer final : public Op {
   }
 
   Status infer(InferContext& context) const override {
-    LINNET_REQUIRE(context.dtype(0) == DType::string, invalid_model("takes strings, not ", dtype_name(context.dtype(0))));
+    LINNET_REQUIRE(context.dtype(0) == DType::string,
+                   invalid_model("takes strings, not ", dtype_name(context.dtype(0))));
     if (!context.ranked(0)) {
       context.set_unranked(0, DType::string);
       return {};

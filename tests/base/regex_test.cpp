@@ -21,7 +21,8 @@ struct Case {
 
 std::vector<std::string_view> split(std::string_view list) {
   std::vector<std::string_view> texts;
-  for (size_t end; (end = list.find('|')) != list.npos; list.remove_prefix(end + 1)) texts.push_back(list.substr(0, end));
+  for (size_t end; (end = list.find('|')) != list.npos; list.remove_prefix(end + 1))
+    texts.push_back(list.substr(0, end));
   texts.push_back(list);
   return texts;
 }
@@ -49,16 +50,22 @@ TEST(Regex, MatchesWholeTexts) {
       {"^a$", "a", "aa"},
       {"(?m)^a$\n^b$", "a\nb", "ab"},
       {"a\\b.\\B-?", "a-|a -", "aab|a b"},
-      {"\\x41\\x{e9}\\101\\.\\n", "A\xc3\xa9" "A.\n", "A"},
+      {"\\x41\\x{e9}\\101\\.\\n",
+       "A\xc3\xa9"
+       "A.\n",
+       "A"},
       {"\\Qa.b*\\E+", "a.b*|a.b**", "aabb"},
       {"(a*)*b", "aaaab|b", "aaaa"},
       {"(a|b)*abb", "abb|babaabb", "ab"},
       {"[^\\x00-\\x7f]+", "éß", "é1"},
-      {"(\\W|^)[\\w.\\-]{0,25}@(yahoo|gmail)\\.com(\\W|$)", "account@gmail.com|a.b@yahoo.com", "account@hotmail.com|x@gmail.com1"},
+      {"(\\W|^)[\\w.\\-]{0,25}@(yahoo|gmail)\\.com(\\W|$)", "account@gmail.com|a.b@yahoo.com",
+       "account@hotmail.com|x@gmail.com1"},
   };
   for (const Case& c : cases) {
-    for (const std::string_view text : split(c.matching)) EXPECT_TRUE(matches(c.pattern, text)) << c.pattern << " on " << text;
-    for (const std::string_view text : split(c.other)) EXPECT_FALSE(matches(c.pattern, text)) << c.pattern << " on " << text;
+    for (const std::string_view text : split(c.matching))
+      EXPECT_TRUE(matches(c.pattern, text)) << c.pattern << " on " << text;
+    for (const std::string_view text : split(c.other))
+      EXPECT_FALSE(matches(c.pattern, text)) << c.pattern << " on " << text;
   }
 }
 
@@ -75,7 +82,9 @@ TEST(Regex, KnowsClassesOfUnicode) {
 }
 
 TEST(Regex, FindsTheLeftmostLongestMatch) {
-  const auto find = [](std::string_view pattern, std::string_view text, size_t from) { return Regex::compile(pattern)->find(text, from); };
+  const auto find = [](std::string_view pattern, std::string_view text, size_t from) {
+    return Regex::compile(pattern)->find(text, from);
+  };
   using Match = std::pair<size_t, size_t>;
   EXPECT_EQ(find("a|ab", "xabab", 0), Match(1, 3));
   EXPECT_EQ(find("a|ab", "xabab", 2), Match(3, 5));
@@ -87,9 +96,26 @@ TEST(Regex, FindsTheLeftmostLongestMatch) {
 }
 
 TEST(Regex, RefusesWhatItDoesNotKnow) {
-  for (const std::string_view pattern :
-       {"(", ")", "[", "[a", "a**", "*", "a{2,1}", "a{1001}", "\\", "\\y", "\\1", "(?=a)", "(?P<n", "[b-a]", "[a-\\d]", "\\x{110000}",
-        "\\p{Nothing}", "[[:nothing:]]", "\xff", "(((a{1000}){1000}){1000})"})
+  for (const std::string_view pattern : {"(",
+                                         ")",
+                                         "[",
+                                         "[a",
+                                         "a**",
+                                         "*",
+                                         "a{2,1}",
+                                         "a{1001}",
+                                         "\\",
+                                         "\\y",
+                                         "\\1",
+                                         "(?=a)",
+                                         "(?P<n",
+                                         "[b-a]",
+                                         "[a-\\d]",
+                                         "\\x{110000}",
+                                         "\\p{Nothing}",
+                                         "[[:nothing:]]",
+                                         "\xff",
+                                         "(((a{1000}){1000}){1000})"})
     EXPECT_FALSE(Regex::compile(pattern).ok()) << pattern;
   std::string deep(100000, '(');
   EXPECT_FALSE(Regex::compile(deep).ok());

@@ -111,13 +111,15 @@ void expect_same(const RawTrees& raw, size_t targets, std::mt19937& random, Tree
 
 TEST(TreeEnsemble, AgreesWithAWalkOverTheDescription) {
   using enum TreeTest;
-  const std::vector<std::vector<TreeTest>> mixes = {{leq}, {lt}, {gt}, {gte}, {leq, gt}, {lt, gte}, {leq, lt}, {eq, neq, member}};
+  const std::vector<std::vector<TreeTest>> mixes = {{leq},     {lt},      {gt},      {gte},
+                                                    {leq, gt}, {lt, gte}, {leq, lt}, {eq, neq, member}};
   for (const auto& tests : mixes) {
     for (const bool nan : {false, true}) {
       for (const size_t trees : {1, 3, 9, 70}) {
         for (const auto aggregate : {TreeAggregate::sum, TreeAggregate::min, TreeAggregate::max}) {
           Forest forest(static_cast<unsigned>(trees * 10 + (nan ? 1 : 0)));
-          for (size_t t = 0; t < trees; ++t) forest.raw.roots.push_back(forest.add_node(static_cast<int>(t % 6), tests, 3, nan));
+          for (size_t t = 0; t < trees; ++t)
+            forest.raw.roots.push_back(forest.add_node(static_cast<int>(t % 6), tests, 3, nan));
           expect_same(forest.raw, 3, forest.random, aggregate);
         }
       }

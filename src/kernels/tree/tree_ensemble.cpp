@@ -8,8 +8,9 @@
 namespace linnet {
 namespace {
 
-constexpr size_t kLanes = 8;        // as many walks as the registers hold
-constexpr size_t kBlockRows = 64;   // so that a tree is loaded once for many rows, whose features stay in the first cache
+constexpr size_t kLanes = 8;  // as many walks as the registers hold
+constexpr size_t kBlockRows =
+    64;  // so that a tree is loaded once for many rows, whose features stay in the first cache
 
 // The next node of a walk. Without kTests, every test is < (kStrict) or <=.
 template <class T, bool kTests, bool kStrict, bool kNan>
@@ -35,7 +36,8 @@ struct Step {
       case TreeTest::neq: return x != value;
       case TreeTest::member: break;
     }
-    return x == x && std::binary_search(trees.members.begin() + trees.set_begin[at], trees.members.begin() + trees.set_begin[at + 1], x);
+    return x == x && std::binary_search(trees.members.begin() + trees.set_begin[at],
+                                        trees.members.begin() + trees.set_begin[at + 1], x);
   }
 };
 
@@ -63,7 +65,8 @@ void walk(const S& step, const uint32_t* roots, const T* const* rows, size_t cou
 }
 
 template <class T>
-void walk(const TreeEnsembleView<T>& trees, const uint32_t* roots, const T* const* rows, size_t count, uint32_t* leaves) noexcept {
+void walk(const TreeEnsembleView<T>& trees, const uint32_t* roots, const T* const* rows, size_t count,
+          uint32_t* leaves) noexcept {
   const bool strict = trees.test == TreeTest::lt;
   if (!trees.tests.empty()) {
     walk(Step<T, true, false, true>{trees}, roots, rows, count, leaves);
@@ -81,7 +84,8 @@ void walk(const TreeEnsembleView<T>& trees, const uint32_t* roots, const T* cons
 }
 
 template <class T>
-void add_votes(const TreeEnsembleView<T>& trees, uint32_t leaf, TreeAggregate aggregate, T* scores, bool* voted) noexcept {
+void add_votes(const TreeEnsembleView<T>& trees, uint32_t leaf, TreeAggregate aggregate, T* scores,
+               bool* voted) noexcept {
   const TreeVote<T>* vote = trees.votes.data() + trees.vote_begin[leaf];
   const TreeVote<T>* const end = trees.votes.data() + trees.vote_begin[leaf + 1];
   if (aggregate == TreeAggregate::sum) {
@@ -105,7 +109,8 @@ void add_votes(const TreeEnsembleView<T>& trees, uint32_t leaf, TreeAggregate ag
 
 // Few rows: each goes through kBlockRows trees at a time.
 template <class T>
-void evaluate_row(const TreeEnsembleView<T>& trees, const T* row, TreeAggregate aggregate, T* scores, bool* voted) noexcept {
+void evaluate_row(const TreeEnsembleView<T>& trees, const T* row, TreeAggregate aggregate, T* scores,
+                  bool* voted) noexcept {
   const T* rows[kBlockRows];
   uint32_t leaves[kBlockRows];
   std::fill_n(rows, kBlockRows, row);
@@ -132,7 +137,8 @@ void evaluate_block(const TreeEnsembleView<T>& trees, const T* const* rows, size
 
 // The leaves that rows (one tree) or trees (one row) have reached, added in order to the row's sums.
 template <size_t W, class T>
-void add_weights(const TreeEnsembleView<T>& trees, const uint32_t* leaves, size_t count, T* sums, size_t sums_step) noexcept {
+void add_weights(const TreeEnsembleView<T>& trees, const uint32_t* leaves, size_t count, T* sums,
+                 size_t sums_step) noexcept {
   for (size_t i = 0; i < count; ++i, sums += sums_step) {
     const T* w = trees.weights.data() + size_t{trees.vote_begin[leaves[i]]} * W;
     for (size_t k = 0; k < W; ++k) sums[k] += w[k];
@@ -207,7 +213,7 @@ void evaluate_trees(const TreeEnsembleView<T>& trees, const T* rows, size_t row_
 
 template void evaluate_trees(const TreeEnsembleView<float>&, const float*, size_t, size_t, TreeAggregate, float*, bool*,
                              const Parallel&) noexcept;
-template void evaluate_trees(const TreeEnsembleView<double>&, const double*, size_t, size_t, TreeAggregate, double*, bool*,
-                             const Parallel&) noexcept;
+template void evaluate_trees(const TreeEnsembleView<double>&, const double*, size_t, size_t, TreeAggregate, double*,
+                             bool*, const Parallel&) noexcept;
 
 }  // namespace linnet

@@ -40,8 +40,9 @@ struct TreeEnsembleView {
   // Of node n with test member: members[set_begin[n]] to members[set_begin[n + 1]], sorted. Empty when there is none.
   std::span<const uint32_t> set_begin;
   std::span<const T> members;
-  // Leaf n votes votes[vote_begin[n]] to votes[vote_begin[n + 1]]. When width is not 0 (it is 1, 2, 4 or 8 then, and at least
-  // `targets`), it adds weights[vote_begin[n] * width] and so on to the targets instead, of which the absent are zeros.
+  // Leaf n votes votes[vote_begin[n]] to votes[vote_begin[n + 1]]. When width is not 0 (it is 1, 2, 4 or 8 then, and at
+  // least `targets`), it adds weights[vote_begin[n] * width] and so on to the targets instead, of which the absent are
+  // zeros.
   std::span<const uint32_t> vote_begin;
   std::span<const TreeVote<T>> votes;
   size_t targets = 1;
@@ -49,9 +50,10 @@ struct TreeEnsembleView {
   std::span<const T> weights;
 };
 
-// scores[row * targets + k] is the sum (minimum, maximum) of the votes for target k in the leaves that the row reaches, in
-// the order of the trees; 0 where there is none. voted, unless it is nullptr, tells for which targets there was one; min
-// and max need it, and then width must be 0. Every feature of a node is below row_stride. A stopped call leaves the scores unfinished.
+// scores[row * targets + k] is the sum (minimum, maximum) of the votes for target k in the leaves that the row reaches,
+// in the order of the trees; 0 where there is none. voted, unless it is nullptr, tells for which targets there was one;
+// min and max need it, and then width must be 0. Every feature of a node is below row_stride. A stopped call leaves the
+// scores unfinished.
 template <class T>
 void evaluate_trees(const TreeEnsembleView<T>& trees, const T* rows, size_t row_stride, size_t row_count,
                     TreeAggregate aggregate, T* scores, bool* voted, const Parallel& parallel) noexcept;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
 namespace linnet {
 
@@ -32,9 +31,10 @@ void BeamScorer::add(size_t batch, std::span<const int32_t> tokens, float sum) {
   if (best.size() > limits_.beams) best.pop_back();
 }
 
-void BeamScorer::process(std::span<const float> scores, size_t vocabulary, std::span<const int32_t> sequences, size_t length) {
+void BeamScorer::process(std::span<const float> scores, size_t vocabulary, std::span<const int32_t> sequences,
+                         size_t length) {
   const size_t beams = limits_.beams;
-  std::vector<size_t> order(beams * vocabulary);
+  std::vector<size_t> order;  // of the best continuations
   for (size_t b = 0; b < limits_.batch; ++b) {
     const size_t first = b * beams;
     if (done_[b]) {
@@ -47,9 +47,13 @@ void BeamScorer::process(std::span<const float> scores, size_t vocabulary, std::
     }
     const std::span<const float> all = scores.subspan(first * vocabulary, beams * vocabulary);
     const size_t candidates = std::min(2 * beams, all.size());
-    std::iota(order.begin(), order.end(), size_t{0});
-    std::partial_sort(order.begin(), order.begin() + static_cast<ptrdiff_t>(candidates), order.end(),
-                      [&](size_t x, size_t y) { return all[x] > all[y] || (all[x] == all[y] && x < y); });
+    order.clear();
+    for (size_t i = 0; i < all.size(); ++i) {
+      if (order.size() == candidates && !(all[i] > all[order.back()])) continue;
+      const auto place = std::find_if(order.begin(), order.end(), [&](size_t o) { return all[i] > all[o]; });
+      order.insert(place, i);
+      if (order.size() > candidates) order.pop_back();
+    }
     size_t kept = 0;
     for (size_t j = 0; j < candidates && kept < beams; ++j) {
       const size_t parent = first + order[j] / vocabulary;

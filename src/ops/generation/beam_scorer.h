@@ -20,8 +20,8 @@ class BeamScorer {
   std::span<const int32_t> tokens() const noexcept { return tokens_; }
   std::span<const size_t> parents() const noexcept { return parents_; }
 
-  // Adds the beams that are still open, then writes the best sequences [batch, returned, max_length], padded, and, unless
-  // it is nullptr, their scores.
+  // Adds the beams that are still open, then writes the best sequences [batch, returned, max_length], padded, and,
+  // unless it is nullptr, their scores.
   void finish(std::span<const int32_t> sequences, size_t length, int32_t* best, float* best_scores);
 
  private:

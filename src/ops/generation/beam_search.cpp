@@ -1,7 +1,7 @@
 // https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.BeamSearch
 #include <algorithm>
-#include <cmath>
 
+#include "kernels/softmax/softmax.h"
 #include "ops/generation/beam_scorer.h"
 #include "ops/generation/decoder.h"
 
@@ -9,14 +9,6 @@ namespace linnet {
 namespace {
 
 constexpr int64_t kMostLength = 1 << 20, kMostBeams = 1024;
-
-void log_softmax(std::span<float> x) {
-  const float most = *std::max_element(x.begin(), x.end());
-  float sum = 0;
-  for (const float v : x) sum += std::exp(v - most);
-  const float log_sum = std::log(sum);
-  for (float& v : x) v = v - most - log_sum;
-}
 
 class BeamSearch final : public Op {
  public:
@@ -29,7 +21,8 @@ class BeamSearch final : public Op {
     LINNET_REQUIRE(decoder_.present(), invalid_model("lacks the attribute 'decoder'"));
     const bool gpt = attributes_.model == GenerationModel::gpt;
     LINNET_REQUIRE(gpt || encoder_.present(), invalid_model("lacks the attribute 'encoder'"));
-    LINNET_REQUIRE(gpt || reader.has_input(10) || attributes_.decoder_start_token >= 0, invalid_model("lacks decoder_start_token_id"));
+    LINNET_REQUIRE(gpt || reader.has_input(10) || attributes_.decoder_start_token >= 0,
+                   invalid_model("lacks decoder_start_token_id"));
     return {};
   }
 
@@ -69,8 +62,10 @@ class BeamSearch final : public Op {
   Status read_limits(const RunContext& context, GenerationLimits& limits) const {
     const Tensor& ids = context.in(0);
     const bool whisper = attributes_.model == GenerationModel::whisper;
-    LINNET_REQUIRE(ids.shape.rank() == (whisper ? 3u : 2u) && ids.count() > 0, invalid_argument("input_ids are ", ids, "; they must be [batch, tokens]"));
-    LINNET_REQUIRE(!context.has(10) || (context.in(10).dtype == DType::i32 && context.in(10).shape.rank() == 2 && context.in(10).count() > 0 && context.in(10).shape[0] == ids.shape[0]),
+    LINNET_REQUIRE(ids.shape.rank() == (whisper ? 3u : 2u) && ids.count() > 0,
+                   invalid_argument("input_ids are ", ids, "; they must be [batch, tokens]"));
+    LINNET_REQUIRE(!context.has(10) || (context.in(10).dtype == DType::i32 && context.in(10).shape.rank() == 2 &&
+                                        context.in(10).count() > 0 && context.in(10).shape[0] == ids.shape[0]),
                    invalid_argument("decoder_input_ids do not fit the batch"));
     int64_t start = attributes_.model == GenerationModel::gpt ? ids.shape[1] : 1;
     if (whisper && context.has(10)) start = context.in(10).shape[1];
@@ -78,10 +73,11 @@ class BeamSearch final : public Op {
     LINNET_ASSIGN(const int64_t least, scalar_input(context, 2, 0));
     LINNET_ASSIGN(const int64_t beams, scalar_input(context, 3, 1));
     LINNET_ASSIGN(const int64_t returned, scalar_input(context, 4, 1));
-    LINNET_REQUIRE(most > start && most <= kMostLength, invalid_argument("max_length is ", most, " for ", start, " given tokens"));
-    LINNET_REQUIRE(least < most, invalid_argument("min_length is ", least, ", but max_length ", most));
+    LINNET_REQUIRE(most > start && most <= kMostLength,
+                   invalid_argument("max_length is ", most, " for ", start, " given tokens"));
     LINNET_REQUIRE(beams >= 1 && beams <= kMostBeams, invalid_argument("num_beams is ", beams));
-    LINNET_REQUIRE(returned >= 1 && returned <= beams, invalid_argument("num_return_sequences is ", returned, " for ", beams, " beams"));
+    LINNET_REQUIRE(returned >= 1 && returned <= beams,
+                   invalid_argument("num_return_sequences is ", returned, " for ", beams, " beams"));
     LINNET_ASSIGN(const int64_t processor, scalar_input(context, 11, 0));
     LINNET_REQUIRE(processor == 0, unsupported("logits_processor ", processor, " is not supported"));
     limits.batch = static_cast<size_t>(ids.shape[0]);
@@ -113,16 +109,18 @@ class BeamSearch final : public Op {
     }
   }
 
-  Status search(RunContext& context, const GenerationLimits& limits, Decoder& decoder, std::vector<int32_t>& sequences) const {
+  Status search(RunContext& context, const GenerationLimits& limits, Decoder& decoder,
+                std::vector<int32_t>& sequences) const {
     BeamScorer scorer(limits, attributes_.eos_token, attributes_.pad_token, early_stopping_);
     std::vector<float> scores;
     std::vector<int32_t> next(sequences.size());
     size_t length = limits.start_length;
     for (size_t step = 1; length < limits.max_length; ++step) {
       LINNET_REQUIRE(!context.stop.stopped(), error(Code::cancelled, "stopped"));
-      LINNET_TRY(step == 1 ? decoder.start(context, sequences, length) : decoder.step(context, sequences, length, scorer.parents()));
+      LINNET_TRY(step == 1 ? decoder.start(context, sequences, length)
+                           : decoder.step(context, sequences, length, scorer.parents()));
       LINNET_ASSIGN(const size_t vocabulary, decoder.logits(limits, attributes_.vocabulary, scores));
-      for (size_t r = 0; r < limits.rows(); ++r) log_softmax(std::span(scores).subspan(r * vocabulary, vocabulary));
+      softmax(true, {limits.rows(), vocabulary, 1}, scores.data(), scores.data(), context.parallel);
       LINNET_TRY(process_scores(attributes_, limits, sequences, length, step, vocabulary, scores));
       for (size_t i = 0; i < scores.size(); ++i) scores[i] += scorer.scores()[i / vocabulary];
       if (context.wants(2)) LINNET_TRY(keep_scores(context, limits, step, vocabulary, scores));
@@ -136,13 +134,16 @@ class BeamSearch final : public Op {
       ++length;
       if (scorer.done()) break;
     }
-    scorer.finish(sequences, length, context.out(0).ptr<int32_t>(), context.wants(1) ? context.out(1).ptr<float>() : nullptr);
+    scorer.finish(sequences, length, context.out(0).ptr<int32_t>(),
+                  context.wants(1) ? context.out(1).ptr<float>() : nullptr);
     return {};
   }
 
-  static Status keep_scores(RunContext& context, const GenerationLimits& limits, size_t step, size_t vocabulary, const std::vector<float>& scores) {
+  static Status keep_scores(RunContext& context, const GenerationLimits& limits, size_t step, size_t vocabulary,
+                            const std::vector<float>& scores) {
     if (step == 1) {
-      LINNET_TRY(context.allocate(2, DType::f32, shape_of({limits.max_length - limits.start_length, limits.batch, limits.beams, vocabulary})));
+      LINNET_TRY(context.allocate(
+          2, DType::f32, shape_of({limits.max_length - limits.start_length, limits.batch, limits.beams, vocabulary})));
       std::fill_n(context.out(2).ptr<float>(), context.out(2).count(), 0.0f);
     }
     std::copy(scores.begin(), scores.end(), context.out(2).ptr<float>() + (step - 1) * scores.size());

@@ -6,13 +6,15 @@ namespace linnet {
 namespace {
 
 Result<Value> int_tensor(RunContext& context, size_t rows, size_t columns) {
-  LINNET_ASSIGN(Tensor tensor, context.make(DType::i32, Shape{static_cast<int64_t>(rows), static_cast<int64_t>(columns)}));
+  LINNET_ASSIGN(Tensor tensor,
+                context.make(DType::i32, Shape{static_cast<int64_t>(rows), static_cast<int64_t>(columns)}));
   return Value(std::move(tensor));
 }
 
 // The tensor with entry r of the axis taken from entry sources[r].
 Result<Value> take_rows(RunContext& context, const Tensor& from, size_t axis, std::span<const size_t> sources) {
-  LINNET_REQUIRE(from.shape.rank() > axis && element_size(from.dtype) > 0, invalid_model("a cache of the decoder has rank ", from.shape.rank()));
+  LINNET_REQUIRE(from.shape.rank() > axis && element_size(from.dtype) > 0,
+                 invalid_model("a cache of the decoder has rank ", from.shape.rank()));
   Shape shape = from.shape;
   shape[axis] = static_cast<int64_t>(sources.size());
   LINNET_ASSIGN(Tensor to, context.make(from.dtype, shape));
@@ -20,18 +22,20 @@ Result<Value> take_rows(RunContext& context, const Tensor& from, size_t axis, st
   const size_t bytes = static_cast<size_t>(shape.count(axis + 1, shape.rank())) * element_size(from.dtype);
   const size_t from_rows = static_cast<size_t>(from.shape[axis]);
   if (bytes == 0) return Value(std::move(to));
-  context.parallel.for_range(outer * sources.size(), grain_for(static_cast<double>(bytes) * 0.1), [&](size_t begin, size_t end, size_t) {
-    for (size_t i = begin; i < end; ++i) {
-      const size_t source = i / sources.size() * from_rows + sources[i % sources.size()];
-      std::memcpy(to.ptr<std::byte>() + i * bytes, from.ptr<std::byte>() + source * bytes, bytes);
-    }
-  });
+  context.parallel.for_range(
+      outer * sources.size(), grain_for(static_cast<double>(bytes) * 0.1), [&](size_t begin, size_t end, size_t) {
+        for (size_t i = begin; i < end; ++i) {
+          const size_t source = i / sources.size() * from_rows + sources[i % sources.size()];
+          std::memcpy(to.ptr<std::byte>() + i * bytes, from.ptr<std::byte>() + source * bytes, bytes);
+        }
+      });
   return Value(std::move(to));
 }
 
 // As take_rows, but shares the tensor where nothing moves.
 Result<Value> follow_parents(RunContext& context, const Value& cache, size_t axis, std::span<const size_t> parents) {
-  LINNET_REQUIRE(cache.is_tensor() && cache.tensor.shape.rank() > axis && cache.tensor.shape[axis] == static_cast<int64_t>(parents.size()),
+  LINNET_REQUIRE(cache.is_tensor() && cache.tensor.shape.rank() > axis &&
+                     cache.tensor.shape[axis] == static_cast<int64_t>(parents.size()),
                  invalid_model("the decoder gives a cache that does not have one entry for each sequence"));
   bool moved = false;
   for (size_t r = 0; r < parents.size(); ++r) moved |= parents[r] != r;
@@ -41,18 +45,21 @@ Result<Value> follow_parents(RunContext& context, const Value& cache, size_t axi
 
 // Each row of the batch repeated for its beams.
 Result<Value> repeat_for_beams(RunContext& context, const Value& value, const GenerationLimits& limits) {
-  LINNET_REQUIRE(value.is_tensor() && value.tensor.shape.rank() > 0 && value.tensor.shape[0] == static_cast<int64_t>(limits.batch),
-                 invalid_model("the encoder gives an output that does not have one entry for each row of the batch"));
+  LINNET_REQUIRE(
+      value.is_tensor() && value.tensor.shape.rank() > 0 && value.tensor.shape[0] == static_cast<int64_t>(limits.batch),
+      invalid_model("the encoder gives an output that does not have one entry for each row of the batch"));
   if (limits.beams == 1) return value;
   std::vector<size_t> sources(limits.rows());
   for (size_t r = 0; r < sources.size(); ++r) sources[r] = r / limits.beams;
   return take_rows(context, value.tensor, 0, sources);
 }
 
-Result<Value> last_tokens(RunContext& context, const GenerationLimits& limits, std::span<const int32_t> sequences, size_t length, size_t count) {
+Result<Value> last_tokens(RunContext& context, const GenerationLimits& limits, std::span<const int32_t> sequences,
+                          size_t length, size_t count) {
   LINNET_ASSIGN(Value ids, int_tensor(context, limits.rows(), count));
   for (size_t r = 0; r < limits.rows(); ++r)
-    std::copy_n(sequences.data() + r * limits.max_length + length - count, count, ids.tensor.ptr<int32_t>() + r * count);
+    std::copy_n(sequences.data() + r * limits.max_length + length - count, count,
+                ids.tensor.ptr<int32_t>() + r * count);
   return ids;
 }
 
@@ -73,7 +80,8 @@ Status GenerationGraph::parse(NodeReader& reader, std::string_view attribute) {
     LINNET_REQUIRE(port.value != kNoValue, invalid_model("its ", attribute, " lacks the input '", port.name, "'"));
     inputs.push_back(port.name);
     input_infos.push_back(graph->value(port.value).info);
-    LINNET_REQUIRE(input_infos.back().kind == ValueKind::tensor, invalid_model("input '", port.name, "' of its ", attribute, " is no tensor"));
+    LINNET_REQUIRE(input_infos.back().kind == ValueKind::tensor,
+                   invalid_model("input '", port.name, "' of its ", attribute, " is no tensor"));
   }
   for (const GraphPort& port : graph->outputs) outputs.push_back(port.name);
   LINNET_REQUIRE(!inputs.empty() && !outputs.empty(), invalid_model("its ", attribute, " has no inputs or no outputs"));
@@ -94,31 +102,38 @@ size_t GenerationGraph::input(std::string_view name) const noexcept {
 }
 
 Result<size_t> Decoder::logits(const GenerationLimits& limits, int64_t vocabulary, std::vector<float>& out) const {
-  LINNET_REQUIRE(!out_.empty() && out_[0].is_tensor() && is_float(out_[0].tensor.dtype) && out_[0].tensor.shape.rank() == 3,
-                 invalid_model("the first output of the decoder is not logits [batch, tokens, vocabulary]"));
+  LINNET_REQUIRE(
+      !out_.empty() && out_[0].is_tensor() && is_float(out_[0].tensor.dtype) && out_[0].tensor.shape.rank() == 3,
+      invalid_model("the first output of the decoder is not logits [batch, tokens, vocabulary]"));
   const Tensor& logits = out_[0].tensor;
   const size_t rows = static_cast<size_t>(logits.shape[0]), tokens = static_cast<size_t>(logits.shape[1]);
   const size_t stride = static_cast<size_t>(logits.shape[2]);
   // An encoder gives one row for all beams.
-  LINNET_REQUIRE((rows == limits.rows() || rows == limits.batch) && tokens > 0, invalid_model("the decoder gives logits of shape ", logits.shape));
+  LINNET_REQUIRE((rows == limits.rows() || rows == limits.batch) && tokens > 0,
+                 invalid_model("the decoder gives logits of shape ", logits.shape));
   const size_t count = vocabulary > 0 ? static_cast<size_t>(vocabulary) : stride;
-  LINNET_REQUIRE(count > 0 && count <= stride, invalid_model("the decoder gives ", stride, " logits for a vocabulary of ", count));
+  LINNET_REQUIRE(count > 0 && count <= stride,
+                 invalid_model("the decoder gives ", stride, " logits for a vocabulary of ", count));
   out.resize(limits.rows() * count);
   for (size_t r = 0; r < limits.rows(); ++r) {
     const size_t source = ((rows == limits.rows() ? r : r / limits.beams) * tokens + tokens - 1) * stride;
     for (size_t v = 0; v < count; ++v)
-      out[r * count + v] = logits.dtype == DType::f32 ? logits.ptr<float>()[source + v]
-                                                      : static_cast<float>(number_at(logits, static_cast<int64_t>(source + v)));
+      out[r * count + v] = logits.dtype == DType::f32
+                               ? logits.ptr<float>()[source + v]
+                               : static_cast<float>(number_at(logits, static_cast<int64_t>(source + v)));
   }
   return count;
 }
 
 Status GptDecoder::start(RunContext& context, std::span<const int32_t> sequences, size_t length) {
-  LINNET_REQUIRE(graph_.inputs.size() >= 4 && graph_.inputs.size() == graph_.outputs.size() + 2,
-                 unsupported("a GPT decoder must take input_ids, position_ids, attention_mask and a past for each present; this one has ",
-                             graph_.inputs.size(), " inputs and ", graph_.outputs.size(), " outputs"));
+  LINNET_REQUIRE(
+      graph_.inputs.size() >= 4 && graph_.inputs.size() == graph_.outputs.size() + 2,
+      unsupported(
+          "a GPT decoder must take input_ids, position_ids, attention_mask and a past for each present; this one has ",
+          graph_.inputs.size(), " inputs and ", graph_.outputs.size(), " outputs"));
   const size_t rows = limits_.rows();
-  LINNET_REQUIRE(!given_mask_ || (given_mask_->dtype == DType::i32 && given_mask_->count() == static_cast<int64_t>(limits_.batch * length)),
+  LINNET_REQUIRE(!given_mask_ || (given_mask_->dtype == DType::i32 &&
+                                  given_mask_->count() == static_cast<int64_t>(limits_.batch * length)),
                  invalid_argument("the attention mask does not fit input_ids"));
   in_.resize(graph_.inputs.size());
   LINNET_ASSIGN(in_[0], last_tokens(context, limits_, sequences, length, length));
@@ -142,12 +157,14 @@ Status GptDecoder::start(RunContext& context, std::span<const int32_t> sequences
     in_[i] = Value(std::move(past));
   }
   const GenerationGraph& graph = initial_.present() ? initial_ : graph_;
-  LINNET_REQUIRE(graph.inputs.size() == in_.size() && graph.outputs.size() == graph_.outputs.size(), invalid_model("its init_decoder has other ports than its decoder"));
+  LINNET_REQUIRE(graph.inputs.size() == in_.size() && graph.outputs.size() == graph_.outputs.size(),
+                 invalid_model("its init_decoder has other ports than its decoder"));
   out_.assign(graph.outputs.size(), Value());
   return context.subgraph(graph.index).run(context, in_, out_);
 }
 
-Status GptDecoder::step(RunContext& context, std::span<const int32_t> sequences, size_t length, std::span<const size_t> parents) {
+Status GptDecoder::step(RunContext& context, std::span<const int32_t> sequences, size_t length,
+                        std::span<const size_t> parents) {
   const size_t rows = limits_.rows();
   const Value mask = in_[2];
   LINNET_ASSIGN(in_[0], last_tokens(context, limits_, sequences, length, 1));
@@ -170,9 +187,10 @@ Status EncoderDecoder::start(RunContext& context, std::span<const int32_t> seque
   first_cache_ = 1 + (decoder_.input("encoder_attention_mask") == 1 ? 1 : 0);
   if (decoder_.input("encoder_hidden_states") == first_cache_) ++first_cache_;
   const size_t caches = decoder_.inputs.size() - std::min(first_cache_, decoder_.inputs.size());
-  LINNET_REQUIRE(caches > 0 && caches % 4 == 0 && decoder_.outputs.size() == 1 + caches / 2,
-                 unsupported("a decoder must take input_ids, encoder_attention_mask and four caches for each layer; this one has ",
-                             decoder_.inputs.size(), " inputs and ", decoder_.outputs.size(), " outputs"));
+  LINNET_REQUIRE(
+      caches > 0 && caches % 4 == 0 && decoder_.outputs.size() == 1 + caches / 2,
+      unsupported("a decoder must take input_ids, encoder_attention_mask and four caches for each layer; this one has ",
+                  decoder_.inputs.size(), " inputs and ", decoder_.outputs.size(), " outputs"));
   in_.resize(decoder_.inputs.size());
   LINNET_TRY(run_encoder(context, sequences, length));
   if (encoder_gave_logits_) return {};
@@ -198,15 +216,18 @@ Status EncoderDecoder::run_encoder(RunContext& context, std::span<const int32_t>
       }
     }
   }
-  const size_t mask_input = encoder_.input("encoder_attention_mask"), tokens_input = encoder_.input("decoder_input_ids");
+  const size_t mask_input = encoder_.input("encoder_attention_mask"),
+               tokens_input = encoder_.input("decoder_input_ids");
   if (mask_input < in.size()) in[mask_input] = mask;
   if (tokens_input < in.size()) {
     LINNET_ASSIGN(in[tokens_input], int_tensor(context, limits_.batch, length));
     for (size_t b = 0; b < limits_.batch; ++b)
-      std::copy_n(sequences.data() + b * limits_.beams * limits_.max_length, length, in[tokens_input].tensor.ptr<int32_t>() + b * length);
+      std::copy_n(sequences.data() + b * limits_.beams * limits_.max_length, length,
+                  in[tokens_input].tensor.ptr<int32_t>() + b * length);
   }
   for (size_t i = 0; i < in.size(); ++i)
-    LINNET_REQUIRE(in[i].is_tensor(), unsupported("the encoder's input '", encoder_.inputs[i], "' is not one that generation can fill"));
+    LINNET_REQUIRE(in[i].is_tensor(),
+                   unsupported("the encoder's input '", encoder_.inputs[i], "' is not one that generation can fill"));
   LINNET_TRY(context.subgraph(encoder_.index).run(context, in, out));
 
   // Either logits, hidden states and all caches, or only the caches of the encoder's side.
@@ -218,12 +239,15 @@ Status EncoderDecoder::run_encoder(RunContext& context, std::span<const int32_t>
   }
   const bool gives_hidden = next < out.size() && encoder_.outputs[next] == "encoder_hidden_states";
   if (decoder_.input("encoder_hidden_states") == first_cache_ - 1) {
-    LINNET_REQUIRE(gives_hidden, invalid_model("the decoder takes encoder_hidden_states, which the encoder does not give"));
+    LINNET_REQUIRE(gives_hidden,
+                   invalid_model("the decoder takes encoder_hidden_states, which the encoder does not give"));
     LINNET_ASSIGN(in_[first_cache_ - 1], repeat_for_beams(context, out[next], limits_));
   }
   if (gives_hidden) ++next;
   const size_t first = first_cache_ + (encoder_gave_logits_ ? 0 : self_caches());
-  LINNET_REQUIRE(out.size() - next == in_.size() - first, invalid_model("the encoder gives ", out.size() - next, " caches, but the decoder takes ", in_.size() - first));
+  LINNET_REQUIRE(
+      out.size() - next == in_.size() - first,
+      invalid_model("the encoder gives ", out.size() - next, " caches, but the decoder takes ", in_.size() - first));
   for (size_t i = first; i < in_.size(); ++i, ++next) {
     LINNET_ASSIGN(in_[i], repeat_for_beams(context, out[next], limits_));
   }
@@ -240,7 +264,8 @@ Status EncoderDecoder::run_encoder(RunContext& context, std::span<const int32_t>
   return {};
 }
 
-Result<Value> EncoderDecoder::decoder_tokens(RunContext& context, std::span<const int32_t> sequences, size_t length) const {
+Result<Value> EncoderDecoder::decoder_tokens(RunContext& context, std::span<const int32_t> sequences,
+                                             size_t length) const {
   // A decoder that declares one token gets the newest, others the whole sequence.
   const ValueInfo& ids = decoder_.input_infos[0];
   const bool newest = ids.ranked && ids.shape.size() == 2 && ids.shape[1].is(1);
@@ -252,7 +277,8 @@ Status EncoderDecoder::run_decoder(RunContext& context) {
   return context.subgraph(decoder_.index).run(context, in_, out_);
 }
 
-Status EncoderDecoder::step(RunContext& context, std::span<const int32_t> sequences, size_t length, std::span<const size_t> parents) {
+Status EncoderDecoder::step(RunContext& context, std::span<const int32_t> sequences, size_t length,
+                            std::span<const size_t> parents) {
   LINNET_ASSIGN(in_[0], decoder_tokens(context, sequences, length));
   for (size_t i = 0; i < self_caches(); ++i) {
     // After the encoder's own first step, the caches are where they belong, and all beams of a row are alike.

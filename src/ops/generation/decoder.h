@@ -29,7 +29,8 @@ class Decoder {
   // Runs the first step over the given tokens. `sequences` is [rows, max_length] and has its first tokens already.
   virtual Status start(RunContext& context, std::span<const int32_t> sequences, size_t length) = 0;
   // Runs a step: row r continues what was row parents[r], with the last of its `length` tokens new.
-  virtual Status step(RunContext& context, std::span<const int32_t> sequences, size_t length, std::span<const size_t> parents) = 0;
+  virtual Status step(RunContext& context, std::span<const int32_t> sequences, size_t length,
+                      std::span<const size_t> parents) = 0;
   // The scores of the next token after the last step, [rows, vocabulary].
   Result<size_t> logits(const GenerationLimits& limits, int64_t vocabulary, std::vector<float>& out) const;
 
@@ -40,11 +41,12 @@ class Decoder {
 class GptDecoder final : public Decoder {
  public:
   // `initial` runs the first step where the model has one.
-  GptDecoder(const GenerationGraph& graph, const GenerationGraph& initial, const GenerationLimits& limits, int32_t pad_token,
-             const Tensor* attention_mask)
+  GptDecoder(const GenerationGraph& graph, const GenerationGraph& initial, const GenerationLimits& limits,
+             int32_t pad_token, const Tensor* attention_mask)
       : graph_(graph), initial_(initial), limits_(limits), pad_token_(pad_token), given_mask_(attention_mask) {}
   Status start(RunContext& context, std::span<const int32_t> sequences, size_t length) override;
-  Status step(RunContext& context, std::span<const int32_t> sequences, size_t length, std::span<const size_t> parents) override;
+  Status step(RunContext& context, std::span<const int32_t> sequences, size_t length,
+              std::span<const size_t> parents) override;
 
  private:
   const GenerationGraph& graph_;
@@ -59,9 +61,15 @@ class EncoderDecoder final : public Decoder {
  public:
   EncoderDecoder(const GenerationGraph& encoder, const GenerationGraph& decoder, const GenerationLimits& limits,
                  const GenerationAttributes& attributes, const Tensor& input, const Tensor* attention_mask)
-      : encoder_(encoder), decoder_(decoder), limits_(limits), attributes_(attributes), input_(input), given_mask_(attention_mask) {}
+      : encoder_(encoder),
+        decoder_(decoder),
+        limits_(limits),
+        attributes_(attributes),
+        input_(input),
+        given_mask_(attention_mask) {}
   Status start(RunContext& context, std::span<const int32_t> sequences, size_t length) override;
-  Status step(RunContext& context, std::span<const int32_t> sequences, size_t length, std::span<const size_t> parents) override;
+  Status step(RunContext& context, std::span<const int32_t> sequences, size_t length,
+              std::span<const size_t> parents) override;
 
  private:
   Status run_encoder(RunContext& context, std::span<const int32_t> sequences, size_t length);

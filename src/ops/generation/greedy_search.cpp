@@ -1,4 +1,5 @@
-// https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.GreedySearch, #com.microsoft.Sampling
+// https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.GreedySearch,
+// #com.microsoft.Sampling
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -14,7 +15,8 @@ class GreedySearch : public Op {
  public:
   Status parse(NodeReader& reader) {
     LINNET_TRY(attributes_.parse(reader));
-    LINNET_REQUIRE(attributes_.model == GenerationModel::gpt, unsupported("supports only decoder models (model_type 0)"));
+    LINNET_REQUIRE(attributes_.model == GenerationModel::gpt,
+                   unsupported("supports only decoder models (model_type 0)"));
     LINNET_TRY(decoder_.parse(reader, "decoder"));
     LINNET_TRY(initial_.parse(reader, "init_decoder"));
     reader.ignore("encoder");
@@ -25,14 +27,17 @@ class GreedySearch : public Op {
   Status infer(InferContext& context) const override {
     LINNET_TRY(decoder_.infer(context));
     LINNET_TRY(initial_.infer(context));
-    LINNET_REQUIRE(context.dtype(0) == DType::i32, invalid_model("input_ids are ", dtype_name(context.dtype(0)), ", not int32"));
+    LINNET_REQUIRE(context.dtype(0) == DType::i32,
+                   invalid_model("input_ids are ", dtype_name(context.dtype(0)), ", not int32"));
     context.set(0, DType::i32, SymShape(2));
     context.set(1, DType::f32, SymShape(2));
     return {};
   }
 
   Status run(RunContext& context) const override {
-    return generate(context, [](std::span<float> scores) { return std::max_element(scores.begin(), scores.end()) - scores.begin(); });
+    return generate(context, [](std::span<float> scores) {
+      return std::max_element(scores.begin(), scores.end()) - scores.begin();
+    });
   }
 
  protected:
@@ -45,7 +50,8 @@ class GreedySearch : public Op {
     std::vector<size_t> rows(limits.rows());
     for (size_t r = 0; r < limits.rows(); ++r) {
       rows[r] = r;
-      std::copy_n(context.in(0).ptr<int32_t>() + r * limits.start_length, limits.start_length, sequences.data() + r * limits.max_length);
+      std::copy_n(context.in(0).ptr<int32_t>() + r * limits.start_length, limits.start_length,
+                  sequences.data() + r * limits.max_length);
     }
     GptDecoder decoder(decoder_, initial_, limits, attributes_.pad_token, context.maybe(6));
     std::vector<bool> done(limits.rows(), false);
@@ -53,7 +59,8 @@ class GreedySearch : public Op {
     size_t length = limits.start_length, vocabulary = 0;
     for (size_t step = 1; length < limits.max_length; ++step, ++length) {
       LINNET_REQUIRE(!context.stop.stopped(), error(Code::cancelled, "stopped"));
-      LINNET_TRY(step == 1 ? decoder.start(context, sequences, length) : decoder.step(context, sequences, length, rows));
+      LINNET_TRY(step == 1 ? decoder.start(context, sequences, length)
+                           : decoder.step(context, sequences, length, rows));
       LINNET_ASSIGN(vocabulary, decoder.logits(limits, attributes_.vocabulary, scores));
       LINNET_TRY(process_scores(attributes_, limits, sequences, length, step, vocabulary, scores));
       for (const size_t r : rows) {
@@ -63,10 +70,12 @@ class GreedySearch : public Op {
       }
       if (std::find(done.begin(), done.end(), false) == done.end()) break;
     }
-    LINNET_TRY(context.allocate(0, DType::i32, Shape{static_cast<int64_t>(limits.rows()), static_cast<int64_t>(limits.max_length)}));
+    LINNET_TRY(context.allocate(0, DType::i32,
+                                Shape{static_cast<int64_t>(limits.rows()), static_cast<int64_t>(limits.max_length)}));
     std::copy(sequences.begin(), sequences.end(), context.out(0).ptr<int32_t>());
     if (context.wants(1)) {  // what the last choice was made from
-      LINNET_TRY(context.allocate(1, DType::f32, Shape{static_cast<int64_t>(limits.rows()), static_cast<int64_t>(vocabulary)}));
+      LINNET_TRY(context.allocate(1, DType::f32,
+                                  Shape{static_cast<int64_t>(limits.rows()), static_cast<int64_t>(vocabulary)}));
       std::copy(scores.begin(), scores.end(), context.out(1).ptr<float>());
     }
     return {};
@@ -77,11 +86,12 @@ class GreedySearch : public Op {
  private:
   Status read_limits(const RunContext& context, GenerationLimits& limits) const {
     const Tensor& ids = context.in(0);
-    LINNET_REQUIRE(ids.shape.rank() == 2 && ids.count() > 0, invalid_argument("input_ids are ", ids, "; they must be [batch, tokens]"));
+    LINNET_REQUIRE(ids.shape.rank() == 2 && ids.count() > 0,
+                   invalid_argument("input_ids are ", ids, "; they must be [batch, tokens]"));
     LINNET_ASSIGN(const int64_t most, scalar_input(context, 1, 4096));
     LINNET_ASSIGN(const int64_t least, scalar_input(context, 2, 0));
-    LINNET_REQUIRE(most > ids.shape[1] && most <= 1 << 20, invalid_argument("max_length is ", most, " for ", ids.shape[1], " given tokens"));
-    LINNET_REQUIRE(least < most, invalid_argument("min_length is ", least, ", but max_length ", most));
+    LINNET_REQUIRE(most > ids.shape[1] && most <= 1 << 20,
+                   invalid_argument("max_length is ", most, " for ", ids.shape[1], " given tokens"));
     limits.batch = static_cast<size_t>(ids.shape[0]);
     limits.start_length = static_cast<size_t>(ids.shape[1]);
     limits.max_length = static_cast<size_t>(most);
@@ -130,7 +140,8 @@ class Sampling final : public GreedySearch {
   void filter(std::span<float> scores, std::vector<size_t>& order) const {
     order.resize(scores.size());
     std::iota(order.begin(), order.end(), size_t{0});
-    std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return custom_ ? scores[a] > scores[b] : scores[a] < scores[b]; });
+    std::sort(order.begin(), order.end(),
+              [&](size_t a, size_t b) { return custom_ ? scores[a] > scores[b] : scores[a] < scores[b]; });
     const float most = scores[custom_ ? order.front() : order.back()];
     float total = 0;
     for (const size_t i : order) total += std::exp(scores[i] - most);

@@ -26,7 +26,8 @@ void forbid_repeated_ngrams(std::span<const int32_t> sequence, size_t n, std::sp
   }
 }
 
-void penalize_repetition(std::span<const int32_t> sequence, float penalty, std::span<float> scores, std::vector<bool>& seen) {
+void penalize_repetition(std::span<const int32_t> sequence, float penalty, std::span<float> scores,
+                         std::vector<bool>& seen) {
   seen.assign(scores.size(), false);
   for (const int32_t id : sequence) {
     if (id < 0 || static_cast<size_t>(id) >= scores.size() || seen[static_cast<size_t>(id)]) continue;
@@ -55,27 +56,32 @@ Status GenerationAttributes::parse(NodeReader& reader) {
 Result<int64_t> scalar_input(const RunContext& context, size_t i, int64_t fallback) {
   if (!context.has(i)) return fallback;
   const Tensor& tensor = context.in(i);
-  LINNET_REQUIRE(tensor.count() == 1 && is_integer(tensor.dtype), invalid_argument("input ", i, " is ", tensor, ", not one integer"));
+  LINNET_REQUIRE(tensor.count() == 1 && is_integer(tensor.dtype),
+                 invalid_argument("input ", i, " is ", tensor, ", not one integer"));
   return integer_at(tensor, 0);
 }
 
 Result<float> float_input(const RunContext& context, size_t i, float fallback) {
   if (!context.has(i)) return fallback;
   const Tensor& tensor = context.in(i);
-  LINNET_REQUIRE(tensor.count() == 1 && is_float(tensor.dtype), invalid_argument("input ", i, " is ", tensor, ", not one number"));
+  LINNET_REQUIRE(tensor.count() == 1 && is_float(tensor.dtype),
+                 invalid_argument("input ", i, " is ", tensor, ", not one number"));
   return static_cast<float>(number_at(tensor, 0));
 }
 
 Result<std::span<const int32_t>> mask_input(const RunContext& context, size_t i) {
   if (!context.has(i)) return std::span<const int32_t>();
-  LINNET_REQUIRE(context.in(i).dtype == DType::i32, invalid_argument("input ", i, " is ", context.in(i), ", not an int32 mask"));
+  LINNET_REQUIRE(context.in(i).dtype == DType::i32,
+                 invalid_argument("input ", i, " is ", context.in(i), ", not an int32 mask"));
   return context.in(i).as<int32_t>();
 }
 
-Status process_scores(const GenerationAttributes& attributes, const GenerationLimits& limits, std::span<const int32_t> sequences,
-                      size_t length, size_t step, size_t vocabulary, std::span<float> scores) {
+Status process_scores(const GenerationAttributes& attributes, const GenerationLimits& limits,
+                      std::span<const int32_t> sequences, size_t length, size_t step, size_t vocabulary,
+                      std::span<float> scores) {
   LINNET_REQUIRE(limits.vocabulary_mask.empty() || limits.vocabulary_mask.size() == vocabulary,
-                 invalid_argument("the vocabulary mask has ", limits.vocabulary_mask.size(), " elements for ", vocabulary, " tokens"));
+                 invalid_argument("the vocabulary mask has ", limits.vocabulary_mask.size(), " elements for ",
+                                  vocabulary, " tokens"));
   for (const auto& mask : {limits.prefix_vocabulary_mask, limits.presence_mask})
     LINNET_REQUIRE(mask.empty() || mask.size() == limits.batch * vocabulary,
                    invalid_argument("a mask has ", mask.size(), " elements for ", limits.batch, " x ", vocabulary));
@@ -87,7 +93,8 @@ Status process_scores(const GenerationAttributes& attributes, const GenerationLi
     for (float& score : line)
       if (score != score) score = kNever;  // NaN has no place in an order
     if (limits.repetition_penalty != 1) penalize_repetition(sequence, limits.repetition_penalty, line, seen);
-    if (attributes.no_repeat_ngram > 0) forbid_repeated_ngrams(sequence, static_cast<size_t>(attributes.no_repeat_ngram), line);
+    if (attributes.no_repeat_ngram > 0)
+      forbid_repeated_ngrams(sequence, static_cast<size_t>(attributes.no_repeat_ngram), line);
     for (size_t v = 0; v < limits.vocabulary_mask.size(); ++v)
       if (limits.vocabulary_mask[v] == 0) line[v] = kNever;
     if (!limits.prefix_vocabulary_mask.empty() && step == 1) {

@@ -1,5 +1,5 @@
-// What BeamSearch, GreedySearch and Sampling of com.microsoft have in common: attributes, limits, and how a score is bent.
-// https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.BeamSearch
+// What BeamSearch, GreedySearch and Sampling of com.microsoft have in common: attributes, limits, and how a score is
+// bent. https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.BeamSearch
 #pragma once
 
 #include <span>
@@ -39,9 +39,11 @@ Result<int64_t> scalar_input(const RunContext& context, size_t i, int64_t fallba
 Result<float> float_input(const RunContext& context, size_t i, float fallback);
 Result<std::span<const int32_t>> mask_input(const RunContext& context, size_t i);
 
-// Bends the scores [rows, vocabulary] of the next token, in this order: repetition, repeated n-grams, masks, least length,
-// temperature, presence. `sequences` has max_length tokens a row, of which `length` are there. Step 1 is the first.
-Status process_scores(const GenerationAttributes& attributes, const GenerationLimits& limits, std::span<const int32_t> sequences,
-                      size_t length, size_t step, size_t vocabulary, std::span<float> scores);
+// Bends the scores [rows, vocabulary] of the next token, in this order: repetition, repeated n-grams, masks, least
+// length, temperature, presence. `sequences` has max_length tokens a row, of which `length` are there. Step 1 is the
+// first.
+Status process_scores(const GenerationAttributes& attributes, const GenerationLimits& limits,
+                      std::span<const int32_t> sequences, size_t length, size_t step, size_t vocabulary,
+                      std::span<float> scores);
 
 }  // namespace linnet

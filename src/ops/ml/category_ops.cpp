@@ -20,8 +20,10 @@ struct Translation {
     LINNET_ASSIGN(fallback, std::move(of_fallback));
     LINNET_REQUIRE(key_tensor.count() == values.count(),
                    invalid_model("has ", key_tensor.count(), " keys, but ", values.count(), " values"));
-    LINNET_REQUIRE(fallback.count() == 1 && fallback.dtype == values.dtype, invalid_model("the default is not one value of the values' type"));
-    LINNET_REQUIRE(!is_packed(values.dtype), unsupported("values of type ", dtype_name(values.dtype), " are not supported"));
+    LINNET_REQUIRE(fallback.count() == 1 && fallback.dtype == values.dtype,
+                   invalid_model("the default is not one value of the values' type"));
+    LINNET_REQUIRE(!is_packed(values.dtype),
+                   unsupported("values of type ", dtype_name(values.dtype), " are not supported"));
     return keys.build(std::move(key_tensor));
   }
 
@@ -49,7 +51,8 @@ struct ListNames {
 
 // Whichever of the attributes there is.
 Result<Tensor> read_list(NodeReader& reader, const ListNames& names) {
-  const int given = int{reader.has(names.strings)} + int{reader.has(names.integers)} + int{reader.has(names.floats)} + int{reader.has(names.tensor)};
+  const int given = int{reader.has(names.strings)} + int{reader.has(names.integers)} + int{reader.has(names.floats)} +
+                    int{reader.has(names.tensor)};
   LINNET_REQUIRE(given == 1, invalid_model("needs exactly one of '", names.strings, "' and its forms for other types"));
   if (reader.has(names.strings)) return label_tensor(reader.texts(names.strings));
   if (reader.has(names.integers)) return label_tensor(reader.integers(names.integers));
@@ -63,7 +66,8 @@ class LabelEncoder final : public Op {
  public:
   Status parse(NodeReader& reader) {
     LINNET_ASSIGN(Tensor keys, read_list(reader, {"keys_strings", "keys_int64s", "keys_floats", "keys_tensor"}));
-    LINNET_ASSIGN(Tensor values, read_list(reader, {"values_strings", "values_int64s", "values_floats", "values_tensor"}));
+    LINNET_ASSIGN(Tensor values,
+                  read_list(reader, {"values_strings", "values_int64s", "values_floats", "values_tensor"}));
     const std::string text = reader.text("default_string", "_Unused");
     const int64_t integer = reader.integer("default_int64", -1);
     const float number = reader.number("default_float", -0.0f);
@@ -84,7 +88,8 @@ class LabelEncoder final : public Op {
   }
   Status infer(InferContext& context) const override {
     LINNET_REQUIRE(table_.keys.accepts(context.dtype(0)),
-                   invalid_model("has keys of type ", dtype_name(table_.keys.dtype()), " for an input of ", dtype_name(context.dtype(0))));
+                   invalid_model("has keys of type ", dtype_name(table_.keys.dtype()), " for an input of ",
+                                 dtype_name(context.dtype(0))));
     if (context.ranked(0)) {
       context.set(0, table_.values.dtype, context.shape(0));
     } else {
@@ -114,7 +119,8 @@ class CategoryMapper final : public Op {
   }
   Status infer(InferContext& context) const override {
     const DType type = context.dtype(0);
-    LINNET_REQUIRE(type == DType::string || type == DType::i64, invalid_model("takes strings or int64, not ", dtype_name(type)));
+    LINNET_REQUIRE(type == DType::string || type == DType::i64,
+                   invalid_model("takes strings or int64, not ", dtype_name(type)));
     const DType result = type == DType::string ? DType::i64 : DType::string;
     if (context.ranked(0)) {
       context.set(0, result, context.shape(0));
@@ -146,7 +152,8 @@ class OneHotEncoder final : public Op {
   Status infer(InferContext& context) const override {
     const bool strings = context.dtype(0) == DType::string;
     if (!strings) LINNET_TRY(check_feature_type(context, 0));
-    LINNET_REQUIRE(strings == (keys_.dtype() == DType::string), invalid_model("the categories are of another type than the input"));
+    LINNET_REQUIRE(strings == (keys_.dtype() == DType::string),
+                   invalid_model("the categories are of another type than the input"));
     if (!context.ranked(0)) {
       context.set_unranked(0, DType::f32);
       return {};

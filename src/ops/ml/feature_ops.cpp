@@ -1,5 +1,6 @@
 // Operators that prepare features.
-// https://onnx.ai/onnx/operators/onnx_aionnxml_ArrayFeatureExtractor.html, ...Binarizer, ...FeatureVectorizer, ...Imputer,
+// https://onnx.ai/onnx/operators/onnx_aionnxml_ArrayFeatureExtractor.html, ...Binarizer, ...FeatureVectorizer,
+// ...Imputer,
 // ...Normalizer, ...Scaler
 #include <algorithm>
 #include <cmath>
@@ -75,9 +76,11 @@ class Binarizer final : public Op {
     with_feature_type(context.in(0).dtype, [&]<class T>(T) {
       const T* in = context.in(0).ptr<T>();
       T* out = context.out(0).ptr<T>();
-      context.parallel.for_range(static_cast<size_t>(context.in(0).count()), 8192, [&](size_t begin, size_t end, size_t) {
-        for (size_t i = begin; i < end; ++i) out[i] = static_cast<double>(in[i]) > static_cast<double>(threshold_) ? T{1} : T{0};
-      });
+      context.parallel.for_range(
+          static_cast<size_t>(context.in(0).count()), 8192, [&](size_t begin, size_t end, size_t) {
+            for (size_t i = begin; i < end; ++i)
+              out[i] = static_cast<double>(in[i]) > static_cast<double>(threshold_) ? T{1} : T{0};
+          });
     });
     return {};
   }
@@ -141,12 +144,14 @@ class Imputer final : public Op {
     integers_ = reader.integers("imputed_value_int64s");
     replaced_float_ = reader.number("replaced_value_float", 0);
     replaced_integer_ = reader.integer("replaced_value_int64", 0);
-    LINNET_REQUIRE(floats_.empty() != integers_.empty(), invalid_model("needs either imputed_value_floats or imputed_value_int64s"));
+    LINNET_REQUIRE(floats_.empty() != integers_.empty(),
+                   invalid_model("needs either imputed_value_floats or imputed_value_int64s"));
     return {};
   }
   Status infer(InferContext& context) const override {
     LINNET_TRY(check_feature_type(context, 0));
-    LINNET_REQUIRE(is_integer(context.dtype(0)) == floats_.empty(), invalid_model("the imputed values are of another kind than the features"));
+    LINNET_REQUIRE(is_integer(context.dtype(0)) == floats_.empty(),
+                   invalid_model("the imputed values are of another kind than the features"));
     const size_t values = floats_.empty() ? integers_.size() : floats_.size();
     if (context.ranked(0) && values != 1) {
       const SymShape& shape = context.shape(0);
@@ -227,7 +232,8 @@ class Normalizer final : public Op {
       divisor = norm_ == Norm::max ? std::max(divisor, x) : divisor + (norm_ == Norm::l1 ? std::abs(x) : x * x);
     }
     if (norm_ == Norm::l2) divisor = std::sqrt(divisor);
-    for (size_t i = 0; i < count; ++i) out[i] = divisor != 0 ? static_cast<float>(in[i]) / divisor : static_cast<float>(in[i]);
+    for (size_t i = 0; i < count; ++i)
+      out[i] = divisor != 0 ? static_cast<float>(in[i]) / divisor : static_cast<float>(in[i]);
   }
 
   Norm norm_ = Norm::max;
@@ -239,7 +245,8 @@ class Scaler final : public Op {
     scale_ = reader.numbers("scale");
     offset_ = reader.numbers("offset");
     LINNET_REQUIRE(!scale_.empty() && !offset_.empty(), invalid_model("lacks 'scale' or 'offset'"));
-    LINNET_REQUIRE(scale_.size() == offset_.size(), invalid_model("has ", scale_.size(), " scales, but ", offset_.size(), " offsets"));
+    LINNET_REQUIRE(scale_.size() == offset_.size(),
+                   invalid_model("has ", scale_.size(), " scales, but ", offset_.size(), " offsets"));
     return {};
   }
   Status infer(InferContext& context) const override {
@@ -249,7 +256,8 @@ class Scaler final : public Op {
       return {};
     }
     const SymShape& shape = context.shape(0);
-    LINNET_REQUIRE(scale_.size() == 1 || (!shape.empty() && (!shape.back().known() || shape.back().is(static_cast<int64_t>(scale_.size())))),
+    LINNET_REQUIRE(scale_.size() == 1 || (!shape.empty() && (!shape.back().known() ||
+                                                             shape.back().is(static_cast<int64_t>(scale_.size())))),
                    invalid_argument("has ", scale_.size(), " scales for another number of features"));
     context.set(0, DType::f32, shape);
     return {};

@@ -28,15 +28,17 @@ class LinearOp : public Op {
     for (size_t t = 0; t < targets; ++t)
       for (size_t f = 0; f < features_; ++f) coefficients_[f * targets + t] = coefficients[t * features_ + f];
     if (intercepts_.empty()) intercepts_.assign(targets, 0.0f);
-    LINNET_REQUIRE(intercepts_.size() == targets, invalid_model("has ", intercepts_.size(), " intercepts for ", targets, " targets or classes"));
+    LINNET_REQUIRE(intercepts_.size() == targets,
+                   invalid_model("has ", intercepts_.size(), " intercepts for ", targets, " targets or classes"));
     return {};
   }
 
   Result<Dim> infer_rows(const InferContext& context) const {
     LINNET_TRY(check_feature_type(context, 0));
     LINNET_ASSIGN(const FeatureShape shape, feature_shape(context, 0));
-    LINNET_REQUIRE(!shape.features.known() || shape.features.value() == static_cast<int64_t>(features_),
-                   invalid_argument("has coefficients for ", features_, " features, but the input has ", shape.features.value()));
+    LINNET_REQUIRE(
+        !shape.features.known() || shape.features.value() == static_cast<int64_t>(features_),
+        invalid_argument("has coefficients for ", features_, " features, but the input has ", shape.features.value()));
     return shape.rows;
   }
 
@@ -45,18 +47,19 @@ class LinearOp : public Op {
   void evaluate(RunContext& context, float* out, size_t stride, const Finish& finish) const {
     const float* rows = float_features(context, 0, context.scratch());
     const double row_ns = 0.5 * static_cast<double>(features_ * targets_) + 20;
-    context.parallel.for_range(row_count(context.in(0).shape), grain_for(row_ns), [&](size_t begin, size_t end, size_t) {
-      for (size_t row = begin; row < end; ++row) {
-        float* scores = out + row * stride;
-        std::copy(intercepts_.begin(), intercepts_.end(), scores);
-        const float* x = rows + row * features_;
-        for (size_t f = 0; f < features_; ++f) {
-          const float* w = coefficients_.data() + f * targets_;
-          for (size_t t = 0; t < targets_; ++t) scores[t] += x[f] * w[t];
-        }
-        finish(row, scores);
-      }
-    });
+    context.parallel.for_range(row_count(context.in(0).shape), grain_for(row_ns),
+                               [&](size_t begin, size_t end, size_t) {
+                                 for (size_t row = begin; row < end; ++row) {
+                                   float* scores = out + row * stride;
+                                   std::copy(intercepts_.begin(), intercepts_.end(), scores);
+                                   const float* x = rows + row * features_;
+                                   for (size_t f = 0; f < features_; ++f) {
+                                     const float* w = coefficients_.data() + f * targets_;
+                                     for (size_t t = 0; t < targets_; ++t) scores[t] += x[f] * w[t];
+                                   }
+                                   finish(row, scores);
+                                 }
+                               });
   }
 
   size_t targets_ = 1, features_ = 0;
@@ -91,7 +94,8 @@ class LinearClassifier final : public LinearOp {
     LINNET_TRY(labels_.parse(reader, "classlabels_ints", "classlabels_strings"));
     intercepts_ = reader.numbers("intercepts");
     LINNET_TRY(parse_model(reader, intercepts_.empty() ? labels_.size() : intercepts_.size()));
-    LINNET_REQUIRE(targets_ == 1 || targets_ <= labels_.size(), invalid_model("has ", labels_.size(), " labels for ", targets_, " classes"));
+    LINNET_REQUIRE(targets_ == 1 || targets_ <= labels_.size(),
+                   invalid_model("has ", labels_.size(), " labels for ", targets_, " classes"));
     columns_ = targets_ == 1 && labels_.size() == 2 ? 2 : targets_;
     return {};
   }
@@ -110,7 +114,8 @@ class LinearClassifier final : public LinearOp {
     return {};
   }
   Status run(RunContext& context) const override {
-    float* out = context.wants(1) ? context.out(1).ptr<float>() : reinterpret_cast<float*>(context.scratch() + context.state<size_t>());
+    float* out = context.wants(1) ? context.out(1).ptr<float>()
+                                  : reinterpret_cast<float*>(context.scratch() + context.state<size_t>());
     evaluate(context, out, columns_, [&](size_t row, float* scores) {
       if (context.wants(0)) write_label(context.out(0), row, scores);
       if (columns_ > targets_) {

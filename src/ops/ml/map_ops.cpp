@@ -67,7 +67,8 @@ class DictVectorizer final : public Op {
   Status parse(NodeReader& reader) {
     ClassLabels vocabulary;
     LINNET_TRY(vocabulary.parse(reader, "int64_vocabulary", "string_vocabulary"));
-    LINNET_ASSIGN(vocabulary_, vocabulary.strings.empty() ? label_tensor(vocabulary.integers) : label_tensor(vocabulary.strings));
+    LINNET_ASSIGN(vocabulary_,
+                  vocabulary.strings.empty() ? label_tensor(vocabulary.integers) : label_tensor(vocabulary.strings));
     return {};
   }
   Status infer(InferContext& context) const override {
@@ -89,7 +90,8 @@ class DictVectorizer final : public Op {
       if (out.dtype == DType::string) {
         out.ptr<std::string>()[i] = there ? map->values.ptr<std::string>()[found] : std::string();
       } else if (there) {
-        std::memcpy(out.ptr<std::byte>() + static_cast<size_t>(i) * size, map->values.ptr<std::byte>() + found * size, size);
+        std::memcpy(out.ptr<std::byte>() + static_cast<size_t>(i) * size, map->values.ptr<std::byte>() + found * size,
+                    size);
       } else {
         std::memset(out.ptr<std::byte>() + static_cast<size_t>(i) * size, 0, size);
       }
@@ -105,7 +107,8 @@ class CastMap final : public Op {
  public:
   Status parse(NodeReader& reader) {
     const std::string to = reader.text("cast_to", "TO_FLOAT"), form = reader.text("map_form", "DENSE");
-    LINNET_REQUIRE(to == "TO_FLOAT" || to == "TO_STRING" || to == "TO_INT64", invalid_model("cast_to '", to, "' is not known"));
+    LINNET_REQUIRE(to == "TO_FLOAT" || to == "TO_STRING" || to == "TO_INT64",
+                   invalid_model("cast_to '", to, "' is not known"));
     LINNET_REQUIRE(form == "DENSE" || form == "SPARSE", invalid_model("map_form '", form, "' is not known"));
     to_ = to == "TO_FLOAT" ? DType::f32 : to == "TO_STRING" ? DType::string : DType::i64;
     sparse_ = form == "SPARSE";
@@ -120,8 +123,9 @@ class CastMap final : public Op {
   }
   Status run(RunContext& context) const override {
     LINNET_ASSIGN(const Map* map, map_input(context));
-    LINNET_REQUIRE(map->keys.dtype == DType::i64 && (map->values.dtype == DType::string || map->values.dtype == DType::f32),
-                   invalid_argument("takes a map from int64 to strings or floats"));
+    LINNET_REQUIRE(
+        map->keys.dtype == DType::i64 && (map->values.dtype == DType::string || map->values.dtype == DType::f32),
+        invalid_argument("takes a map from int64 to strings or floats"));
     const int64_t count = map->keys.count();
     const int64_t* keys = map->keys.ptr<int64_t>();
     LINNET_TRY(context.allocate(0, to_, Shape{1, sparse_ ? length_ : count}));
@@ -136,7 +140,8 @@ class CastMap final : public Op {
     std::vector<int64_t> order(static_cast<size_t>(count));
     std::iota(order.begin(), order.end(), int64_t{0});
     std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return keys[a] < keys[b]; });
-    for (int64_t i = 0; i < count; ++i) LINNET_TRY(write(&map->values, order[static_cast<size_t>(i)], context.out(0), i));
+    for (int64_t i = 0; i < count; ++i)
+      LINNET_TRY(write(&map->values, order[static_cast<size_t>(i)], context.out(0), i));
     return {};
   }
 
@@ -145,7 +150,9 @@ class CastMap final : public Op {
   Status write(const Tensor* from, int64_t i, Tensor& to, int64_t at) const {
     const bool text = from && from->dtype == DType::string;
     if (to_ == DType::string) {
-      to.ptr<std::string>()[at] = !from ? "0.f" : text ? from->ptr<std::string>()[i] : std::to_string(from->ptr<float>()[i]);
+      to.ptr<std::string>()[at] = !from  ? "0.f"
+                                  : text ? from->ptr<std::string>()[i]
+                                         : std::to_string(from->ptr<float>()[i]);
       return {};
     }
     double number = from && !text ? static_cast<double>(from->ptr<float>()[i]) : 0;

@@ -20,8 +20,8 @@ void post_transform(PostTransform transform, std::span<double> scores) noexcept;
 
 // How one score becomes those of two classes: what it lacks to 1, or its negative, and itself.
 enum class SecondClass : uint8_t { complement, opposite };
-// scores[0] is the score, scores[1] is to be filled. Logistic takes that of the negative and of the score; probit that of the
-// score, and leaves the other 0.
+// scores[0] is the score, scores[1] is to be filled. Logistic takes that of the negative and of the score; probit that
+// of the score, and leaves the other 0.
 void add_second_class(PostTransform transform, SecondClass kind, float* scores) noexcept;
 
 }  // namespace linnet

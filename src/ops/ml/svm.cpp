@@ -22,7 +22,8 @@ class SvmOp : public Op {
     LINNET_REQUIRE(known != std::end(kKernels), invalid_model("kernel_type '", kernel, "' is not known"));
     kernel_ = static_cast<SvmKernel>(known - std::begin(kKernels));
     const std::vector<float> parameters = reader.numbers("kernel_params");
-    LINNET_REQUIRE(parameters.empty() || parameters.size() == 3, invalid_model("has ", parameters.size(), " kernel_params; 3 are needed"));
+    LINNET_REQUIRE(parameters.empty() || parameters.size() == 3,
+                   invalid_model("has ", parameters.size(), " kernel_params; 3 are needed"));
     if (!parameters.empty()) {
       gamma_ = parameters[0];
       coef0_ = parameters[1];
@@ -42,7 +43,8 @@ class SvmOp : public Op {
     vectors_ = static_cast<size_t>(vectors);
     if (vectors_ == 0) kernel_ = SvmKernel::linear;
     const size_t numbers = vectors_ ? support_.size() : coefficients_.size(), count = vectors_ ? vectors_ : outputs;
-    LINNET_REQUIRE(numbers % count == 0 && numbers > 0, invalid_model("cannot divide ", numbers, " numbers among ", count, " vectors"));
+    LINNET_REQUIRE(numbers % count == 0 && numbers > 0,
+                   invalid_model("cannot divide ", numbers, " numbers among ", count, " vectors"));
     features_ = numbers / count;
     return {};
   }
@@ -50,8 +52,9 @@ class SvmOp : public Op {
   Result<Dim> infer_rows(const InferContext& context) const {
     LINNET_TRY(check_feature_type(context, 0));
     LINNET_ASSIGN(const FeatureShape shape, feature_shape(context, 0));
-    LINNET_REQUIRE(!shape.features.known() || shape.features.value() == static_cast<int64_t>(features_),
-                   invalid_argument("has vectors of ", features_, " features, but the input has ", shape.features.value()));
+    LINNET_REQUIRE(
+        !shape.features.known() || shape.features.value() == static_cast<int64_t>(features_),
+        invalid_argument("has vectors of ", features_, " features, but the input has ", shape.features.value()));
     return shape.rows;
   }
 
@@ -98,20 +101,22 @@ class SvmRegressor final : public SvmOp {
   Status run(RunContext& context) const override {
     const float* rows = float_features(context, 0, context.scratch());
     float* out = context.out(0).ptr<float>();
-    context.parallel.for_range(row_count(context.in(0).shape), grain_for(row_ns()), [&](size_t begin, size_t end, size_t) {
-      for (size_t row = begin; row < end; ++row) {
-        const float* x = rows + row * features_;
-        float sum = vectors_ ? 0 : kernel(x, coefficients_.data());
-        for (size_t v = 0; v < vectors_; ++v) sum += coefficients_[v] * kernel(x, support_.data() + v * features_);
-        sum += rho_[0];
-        if (one_class_) {
-          sum = sum > 0 ? 1.0f : -1.0f;
-        } else {
-          post_transform(transform_, std::span(&sum, 1));
-        }
-        out[row] = sum;
-      }
-    });
+    context.parallel.for_range(row_count(context.in(0).shape), grain_for(row_ns()),
+                               [&](size_t begin, size_t end, size_t) {
+                                 for (size_t row = begin; row < end; ++row) {
+                                   const float* x = rows + row * features_;
+                                   float sum = vectors_ ? 0 : kernel(x, coefficients_.data());
+                                   for (size_t v = 0; v < vectors_; ++v)
+                                     sum += coefficients_[v] * kernel(x, support_.data() + v * features_);
+                                   sum += rho_[0];
+                                   if (one_class_) {
+                                     sum = sum > 0 ? 1.0f : -1.0f;
+                                   } else {
+                                     post_transform(transform_, std::span(&sum, 1));
+                                   }
+                                   out[row] = sum;
+                                 }
+                               });
     return {};
   }
 
@@ -144,7 +149,8 @@ class SvmClassifier final : public SvmOp {
       LINNET_REQUIRE(per_class.size() == classes && classes > 1,
                      invalid_model("has ", classes, " labels, but support vectors of ", per_class.size(), " classes"));
       LINNET_REQUIRE(coefficients_.size() / vectors_ >= classes - 1, invalid_model("has too few coefficients"));
-      LINNET_REQUIRE(rho_.size() >= pairs_, invalid_model("has ", rho_.size(), " values of 'rho'; ", pairs_, " are needed"));
+      LINNET_REQUIRE(rho_.size() >= pairs_,
+                     invalid_model("has ", rho_.size(), " values of 'rho'; ", pairs_, " are needed"));
       LINNET_REQUIRE(prob_a_.size() == prob_b_.size() && (prob_a_.empty() || prob_a_.size() >= pairs_),
                      invalid_model("'prob_a' and 'prob_b' must both have ", pairs_, " elements"));
     }
@@ -171,9 +177,11 @@ class SvmClassifier final : public SvmOp {
   Status run(RunContext& context) const override {
     const float* rows = float_features(context, 0, context.scratch());
     float* scratch = reinterpret_cast<float*>(context.scratch() + context.state<size_t>());
-    context.parallel.for_range(row_count(context.in(0).shape), grain_for(row_ns()), [&](size_t begin, size_t end, size_t worker) {
-      for (size_t row = begin; row < end; ++row) evaluate(context, row, rows + row * features_, scratch + worker * worker_floats());
-    });
+    context.parallel.for_range(row_count(context.in(0).shape), grain_for(row_ns()),
+                               [&](size_t begin, size_t end, size_t worker) {
+                                 for (size_t row = begin; row < end; ++row)
+                                   evaluate(context, row, rows + row * features_, scratch + worker * worker_floats());
+                               });
     return {};
   }
 
@@ -181,7 +189,8 @@ class SvmClassifier final : public SvmOp {
   // Kernel values, votes, scores of pairs or classes, and what probabilities needs.
   size_t worker_floats() const noexcept {
     const size_t classes = labels_.size();
-    return round_up(vectors_ + classes + std::max(pairs_, columns_) + (probabilities_ ? 2 * classes * classes + classes : 0), 16);
+    return round_up(
+        vectors_ + classes + std::max(pairs_, columns_) + (probabilities_ ? 2 * classes * classes + classes : 0), 16);
   }
 
   void evaluate(RunContext& context, size_t row, const float* x, float* work) const {
@@ -203,7 +212,8 @@ class SvmClassifier final : public SvmOp {
     }
     if (!context.wants(1)) return;
     if (vectors_ != 0 && !probabilities_ && pairs_ == 1) {
-      add_second_class(transform_, transform_ == PostTransform::none ? SecondClass::opposite : SecondClass::complement, scores);
+      add_second_class(transform_, transform_ == PostTransform::none ? SecondClass::opposite : SecondClass::complement,
+                       scores);
     } else {
       post_transform(transform_, std::span(scores, columns_));
     }

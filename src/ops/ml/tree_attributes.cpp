@@ -8,7 +8,8 @@ namespace linnet {
 namespace {
 
 Status require_count(size_t count, size_t wanted, std::string_view name) {
-  LINNET_REQUIRE(count == wanted, invalid_model("attribute '", name, "' has ", count, " elements; ", wanted, " are needed"));
+  LINNET_REQUIRE(count == wanted,
+                 invalid_model("attribute '", name, "' has ", count, " elements; ", wanted, " are needed"));
   return {};
 }
 
@@ -24,12 +25,14 @@ Result<std::vector<double>> tensor_numbers(NodeReader& reader, std::string_view 
 
 struct IdHash {
   size_t operator()(const std::pair<int64_t, int64_t>& id) const noexcept {
-    return std::hash<uint64_t>()(static_cast<uint64_t>(id.first) * 0x9e3779b97f4a7c15u + static_cast<uint64_t>(id.second));
+    return std::hash<uint64_t>()(static_cast<uint64_t>(id.first) * 0x9e3779b97f4a7c15u +
+                                 static_cast<uint64_t>(id.second));
   }
 };
 using Ids = std::unordered_map<std::pair<int64_t, int64_t>, size_t, IdHash>;
 
-constexpr std::string_view kModes[] = {"BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ", "BRANCH_MEMBER"};
+constexpr std::string_view kModes[] = {"BRANCH_LEQ", "BRANCH_LT",  "BRANCH_GTE",   "BRANCH_GT",
+                                       "BRANCH_EQ",  "BRANCH_NEQ", "BRANCH_MEMBER"};
 
 }  // namespace
 
@@ -67,7 +70,8 @@ Result<RawTrees> parse_trees_by_id(NodeReader& reader, const std::string& prefix
   for (size_t i = 0; i < count; ++i) {
     LINNET_REQUIRE(index.emplace(std::pair(trees[i], ids[i]), i).second,
                    invalid_model("node ", ids[i], " of tree ", trees[i], " is there twice"));
-    if ((i == 0 || trees[i] != trees[i - 1]) && seen_trees.emplace(std::pair(trees[i], 0), i).second) raw.roots.push_back(i);
+    if ((i == 0 || trees[i] != trees[i - 1]) && seen_trees.emplace(std::pair(trees[i], 0), i).second)
+      raw.roots.push_back(i);
   }
   for (size_t i = 0; i < count; ++i) {
     RawTrees::Node& node = raw.nodes[i];
@@ -82,12 +86,14 @@ Result<RawTrees> parse_trees_by_id(NodeReader& reader, const std::string& prefix
     for (const bool passed : {true, false}) {
       const int64_t wanted = passed ? pass[i] : fail[i];
       const auto child = index.find({trees[i], wanted});
-      LINNET_REQUIRE(child != index.end(), invalid_model("tree ", trees[i], " has no node ", wanted, ", a child of ", ids[i]));
+      LINNET_REQUIRE(child != index.end(),
+                     invalid_model("tree ", trees[i], " has no node ", wanted, ", a child of ", ids[i]));
       (passed ? node.pass : node.fail) = child->second;
     }
   }
 
-  const std::vector<int64_t> vote_trees = reader.integers(prefix + "_treeids"), vote_nodes = reader.integers(prefix + "_nodeids");
+  const std::vector<int64_t> vote_trees = reader.integers(prefix + "_treeids"),
+                             vote_nodes = reader.integers(prefix + "_nodeids");
   const std::vector<int64_t> targets = reader.integers(prefix + "_ids");
   LINNET_ASSIGN(const std::vector<double> weights, numbers_or_tensor(reader, prefix + "_weights"));
   LINNET_TRY(require_count(vote_trees.size(), targets.size(), prefix + "_treeids"));
@@ -96,7 +102,8 @@ Result<RawTrees> parse_trees_by_id(NodeReader& reader, const std::string& prefix
   raw.votes.reserve(targets.size());
   for (size_t i = 0; i < targets.size(); ++i) {
     const auto leaf = index.find({vote_trees[i], vote_nodes[i]});
-    LINNET_REQUIRE(leaf != index.end(), invalid_model("a weight is for node ", vote_nodes[i], " of tree ", vote_trees[i], ", which is not there"));
+    LINNET_REQUIRE(leaf != index.end(), invalid_model("a weight is for node ", vote_nodes[i], " of tree ",
+                                                      vote_trees[i], ", which is not there"));
     raw.votes.push_back({leaf->second, targets[i], weights[i]});
   }
   return raw;
@@ -106,7 +113,8 @@ Result<RawTrees> parse_trees_by_index(NodeReader& reader) {
   reader.ignore("nodes_hitrates");
   const std::vector<int64_t> features = reader.integers("nodes_featureids"), roots = reader.integers("tree_roots");
   const std::vector<int64_t> pass = reader.integers("nodes_truenodeids"), fail = reader.integers("nodes_falsenodeids");
-  const std::vector<int64_t> pass_leaf = reader.integers("nodes_trueleafs"), fail_leaf = reader.integers("nodes_falseleafs");
+  const std::vector<int64_t> pass_leaf = reader.integers("nodes_trueleafs"),
+                             fail_leaf = reader.integers("nodes_falseleafs");
   const std::vector<int64_t> missing = reader.integers("nodes_missing_value_tracks_true");
   const std::vector<int64_t> targets = reader.integers("leaf_targetids");
   LINNET_ASSIGN(const std::vector<double> modes, tensor_numbers(reader, "nodes_modes"));
@@ -128,7 +136,8 @@ Result<RawTrees> parse_trees_by_index(NodeReader& reader) {
   size_t member = 0;
   for (size_t i = 0; i < count; ++i) {
     RawTrees::Node& node = raw.nodes[i];
-    LINNET_REQUIRE(modes[i] >= 0 && modes[i] < static_cast<double>(std::size(kModes)), invalid_model("the node mode ", modes[i], " is not known"));
+    LINNET_REQUIRE(modes[i] >= 0 && modes[i] < static_cast<double>(std::size(kModes)),
+                   invalid_model("the node mode ", modes[i], " is not known"));
     node.test = static_cast<TreeTest>(static_cast<int>(modes[i]));
     node.nan_passes = !missing.empty() && missing[i] != 0;
     node.feature = features[i];

@@ -76,7 +76,8 @@ class Builder {
       if (!uniform_) out_.tests[place] = node.test;
       const uint32_t flag = nan_passes ? kTreeNanPasses : 0;
       out_.nan_passes |= nan_passes;
-      out_.nodes[place] = {static_cast<T>(node.value), static_cast<uint32_t>(node.feature) | flag, static_cast<uint32_t>(child)};
+      out_.nodes[place] = {static_cast<T>(node.value), static_cast<uint32_t>(node.feature) | flag,
+                           static_cast<uint32_t>(child)};
       open.emplace_back(fail, child + 1);
       open.emplace_back(pass, child);
     }
@@ -95,7 +96,8 @@ class Builder {
     // Votes of each raw leaf, by counting sort, so that their order stays.
     std::vector<size_t> begin(raw_.nodes.size() + 1, 0);
     for (const RawTrees::Vote& vote : raw_.votes) {
-      LINNET_REQUIRE(vote.leaf < raw_.nodes.size(), invalid_model("a vote is for node ", vote.leaf, ", which is not there"));
+      LINNET_REQUIRE(vote.leaf < raw_.nodes.size(),
+                     invalid_model("a vote is for node ", vote.leaf, ", which is not there"));
       LINNET_REQUIRE(vote.target >= 0 && static_cast<uint64_t>(vote.target) < out_.targets,
                      invalid_model("a leaf votes for target ", vote.target, " of ", out_.targets));
       ++begin[vote.leaf + 1];
@@ -110,7 +112,8 @@ class Builder {
     for (const size_t id : raw_of_) {
       out_.vote_begin.push_back(static_cast<uint32_t>(out_.votes.size()));
       if (!raw_.nodes[id].leaf) continue;
-      LINNET_REQUIRE(out_.votes.size() + (begin[id + 1] - begin[id]) < kMostNodes, unsupported("the trees have too many votes"));
+      LINNET_REQUIRE(out_.votes.size() + (begin[id + 1] - begin[id]) < kMostNodes,
+                     unsupported("the trees have too many votes"));
       out_.votes.insert(out_.votes.end(), sorted.begin() + static_cast<ptrdiff_t>(begin[id]),
                         sorted.begin() + static_cast<ptrdiff_t>(begin[id + 1]));
     }
@@ -132,8 +135,8 @@ class Builder {
     }
   }
 
-  // One weight for each target in each leaf, if that is not too wasteful and no leaf votes twice for a target: adding the
-  // two votes up first would round differently.
+  // One weight for each target in each leaf, if that is not too wasteful and no leaf votes twice for a target: adding
+  // the two votes up first would round differently.
   void spread_votes() {
     if (out_.targets > 8) return;
     const size_t width = std::bit_ceil(out_.targets);

@@ -16,7 +16,7 @@ struct RawTrees {
     TreeTest test = TreeTest::leq;
     double value = 0;
     int64_t feature = 0;
-    size_t pass = 0, fail = 0;       // children of an inner node
+    size_t pass = 0, fail = 0;          // children of an inner node
     size_t set_begin = 0, set_end = 0;  // of `members`, for TreeTest::member
   };
   struct Vote {

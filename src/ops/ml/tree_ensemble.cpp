@@ -57,12 +57,14 @@ class TreeOp : public Op {
 
   Result<Dim> infer_rows(const InferContext& context) const {
     LINNET_ASSIGN(const FeatureShape shape, feature_shape(context, 0));
-    LINNET_REQUIRE(!shape.features.known() || shape.features.value() > features_,
-                   invalid_argument("the trees test feature ", features_, ", but the input has ", shape.features.value()));
+    LINNET_REQUIRE(
+        !shape.features.known() || shape.features.value() > features_,
+        invalid_argument("the trees test feature ", features_, ", but the input has ", shape.features.value()));
     return shape.rows;
   }
 
-  // `finish(row, scores, voted)` for each row, with the sums of the votes; voted is nullptr where all are or nobody asks.
+  // `finish(row, scores, voted)` for each row, with the sums of the votes; voted is nullptr where all are or nobody
+  // asks.
   template <class T, class Finish>
   void evaluate(RunContext& context, const BuiltTrees<T>& trees, TreeAggregate aggregate, const Finish& finish) const {
     const State& state = context.state<State>();
@@ -157,7 +159,8 @@ class TreeEnsembleRegressor final : public TreeRegressor {
     LINNET_ASSIGN(raw_, parse_trees_by_id(reader, "target"));
     LINNET_TRY(parse_targets(reader.integer("n_targets", 1)));
     LINNET_TRY(parse_base(reader));
-    LINNET_REQUIRE(base_.empty() || base_.size() == targets_, invalid_model("has ", base_.size(), " base values for ", targets_, " targets"));
+    LINNET_REQUIRE(base_.empty() || base_.size() == targets_,
+                   invalid_model("has ", base_.size(), " base values for ", targets_, " targets"));
     return {};
   }
 };
@@ -219,7 +222,8 @@ class TreeEnsembleClassifier final : public TreeOp {
 
  private:
   TreeUse use() const override {
-    return targets_ == 1 || (targets_ == 2 && one_class_votes_) || !base_.empty() ? TreeUse::sums : TreeUse::sums_and_voted;
+    return targets_ == 1 || (targets_ == 2 && one_class_votes_) || !base_.empty() ? TreeUse::sums
+                                                                                  : TreeUse::sums_and_voted;
   }
 
   template <class T>
