@@ -25,6 +25,7 @@
 #include "linnet/linnet.h"
 
 namespace linnet {
+inline namespace cpp {  // so that these names never meet the engine's own in one program
 
 class Error : public std::runtime_error {
  public:
@@ -381,4 +382,5 @@ class Binding {
   detail::Handle<linnet_binding, linnet_binding_release> binding_;
 };
 
+}  // namespace cpp
 }  // namespace linnet
