@@ -99,12 +99,17 @@ class Gather {
       if (interior(0, s0) && interior(1, s1) && interior(2, s2)) {
         const float* first = image + ((static_cast<size_t>(s0) * g_.src[1] + static_cast<size_t>(s1)) * g_.src[2] +
                                       static_cast<size_t>(s2)) * unit_;
-        for (size_t t = 0; t < runs_.taps; ++t) to[t] = first + static_cast<ptrdiff_t>(workspace_.steps[t]);
+        if (runs_.copied) {
+          copy_runs(p, [first, steps = workspace_.steps](size_t t) { return first + static_cast<ptrdiff_t>(steps[t]); });
+        } else {
+          for (size_t t = 0; t < runs_.taps; ++t) to[t] = first + static_cast<ptrdiff_t>(workspace_.steps[t]);
+        }
         to += runs_.taps;
       } else {
+        const float* const* from = to;
         for (size_t plane = 0; plane < planes_; ++plane) to = position(image + plane * plane_step_, s0, s1, s2, to);
+        if (runs_.copied) copy_runs(p, [from](size_t t) { return from[t]; });
       }
-      if (runs_.copied) copy_runs(p);
       if (++o2 < axis_[2].count) continue;
       o2 = 0;
       if (++o1 < axis_[1].count) continue;
@@ -137,26 +142,29 @@ class Gather {
           }
   }
 
-  // The runs of position p, one behind the other.
-  void copy_runs(size_t p) noexcept {
-    const float** from = workspace_.pointers + p * runs_.taps;
-    float* to = workspace_.edges + p * runs_.taps * runs_.run;
+  // The runs of position p, one behind the other; from(t) is where tap t's begins.
+  template <class From>
+  void copy_runs(size_t p, From from) noexcept {
+    const size_t taps = runs_.taps;
+    float* to = workspace_.edges + p * taps * runs_.run;
     workspace_.rows[p] = to;
     switch (runs_.run) {
-      case 1: return copy_runs<1>(from, to);
-      case 2: return copy_runs<2>(from, to);
-      case 3: return copy_runs<3>(from, to);
-      case 4: return copy_runs<4>(from, to);
-      case 5: return copy_runs<5>(from, to);
-      case 6: return copy_runs<6>(from, to);
-      case 7: return copy_runs<7>(from, to);
-      default: return copy_runs<8>(from, to);
+      case 1: return copy_runs_of<1>(from, to, taps);
+      case 2: return copy_runs_of<2>(from, to, taps);
+      case 3: return copy_runs_of<3>(from, to, taps);
+      case 4: return copy_runs_of<4>(from, to, taps);
+      case 5: return copy_runs_of<5>(from, to, taps);
+      case 6: return copy_runs_of<6>(from, to, taps);
+      case 7: return copy_runs_of<7>(from, to, taps);
+      default: return copy_runs_of<8>(from, to, taps);
     }
   }
-  template <size_t kRun>
-  void copy_runs(const float** from, float* to) const noexcept {
-    for (size_t t = 0; t < runs_.taps; ++t, to += kRun)
-      if (from[t] != to) std::memcpy(to, from[t], kRun * sizeof(float));
+  template <size_t kRun, class From>
+  static void copy_runs_of(From from, float* to, size_t taps) noexcept {
+    for (size_t t = 0; t < taps; ++t, to += kRun) {
+      const float* run = from(t);
+      if (run != to) std::memcpy(to, run, kRun * sizeof(float));  // a border's run was put there at once
+    }
   }
 
   static bool inside(ptrdiff_t i, size_t size) noexcept { return i >= 0 && i < static_cast<ptrdiff_t>(size); }

@@ -58,12 +58,11 @@ HWY_INLINE void store_some(Vector x, float* dst, size_t count) {
 }
 
 // What micro_kernel does with its sums, for one position and fewer filters than its panels hold.
-HWY_NOINLINE void finish_some(const ConvTile& t, const float* HWY_RESTRICT sums, size_t offset, size_t column, size_t filters) {
+HWY_NOINLINE void finish_some(const ConvTile& t, const float* HWY_RESTRICT sums, size_t offset, size_t filters) {
   const Floats d;
   for (size_t i = 0; i < filters; i += kLanes) {
     const size_t count = std::min(filters - i, kLanes);
     Vector x[1][1] = {{hn::Load(d, sums + i)}};
-    if (t.bias) x[0][0] = hn::Add(x[0][0], load_some(t.bias + column + i, count));
     if (t.residual) x[0][0] = hn::Add(x[0][0], load_some(t.residual + offset + i, count));
     if (is_clamp(t.activation)) clamp(t.activation, x);
     store_some(x[0][0], t.dst + offset + i, count);
@@ -77,11 +76,14 @@ HWY_NOINLINE void micro_kernel(const ConvTile& t, size_t first, size_t panel, si
   constexpr size_t kWidth = kPanels * kVectors;
   const size_t panel_size = t.taps * t.run * kPanel;
   const float* HWY_RESTRICT w = t.weights + panel * panel_size;
+  const size_t column = panel * kPanel;
   Vector sum[kRows][kWidth];
   HWY_UNROLL(8)
-  for (size_t r = 0; r < kRows; ++r) {
+  for (size_t v = 0; v < kWidth; ++v) {
+    const size_t at = v * kLanes;
+    const Vector start = !t.bias || at >= filters ? hn::Zero(d) : load_some(t.bias + column + at, filters - at);
     HWY_UNROLL(8)
-    for (size_t v = 0; v < kWidth; ++v) sum[r][v] = hn::Zero(d);
+    for (size_t r = 0; r < kRows; ++r) sum[r][v] = start;
   }
   const float* const* rows = t.src + first * t.taps;
   for (size_t tap = 0; tap < t.taps; ++tap) {
@@ -106,7 +108,6 @@ HWY_NOINLINE void micro_kernel(const ConvTile& t, size_t first, size_t panel, si
       }
     }
   }
-  const size_t column = panel * kPanel;
   if (filters < kPanels * kPanel) {
     HWY_ALIGN float tile[kRows][kPanels * kPanel];
     HWY_UNROLL(8)
@@ -114,16 +115,8 @@ HWY_NOINLINE void micro_kernel(const ConvTile& t, size_t first, size_t panel, si
       HWY_UNROLL(8)
       for (size_t v = 0; v < kWidth; ++v) hn::Store(sum[r][v], d, tile[r] + v * kLanes);
     }
-    for (size_t r = 0; r < kRows; ++r) finish_some(t, tile[r], t.offsets[first + r] + column, column, filters);
+    for (size_t r = 0; r < kRows; ++r) finish_some(t, tile[r], t.offsets[first + r] + column, filters);
     return;
-  }
-  if (t.bias) {
-    HWY_UNROLL(8)
-    for (size_t v = 0; v < kWidth; ++v) {
-      const Vector bias = hn::LoadU(d, t.bias + column + v * kLanes);
-      HWY_UNROLL(8)
-      for (size_t r = 0; r < kRows; ++r) sum[r][v] = hn::Add(sum[r][v], bias);
-    }
   }
   if (t.residual) {
     HWY_UNROLL(8)
