@@ -1,0 +1,164 @@
+// Sums of embeddings, normalised.
+// https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.EmbedLayerNormalization
+#include "kernels/norm/norm.h"
+#include "ops/float_view.h"
+#include "ops/infer_shapes.h"
+
+namespace linnet {
+namespace {
+
+// Inputs of the plain form; the quantised one has no position ids, and scales and zero points from 8 and 13 on.
+enum Input : size_t { kIds, kSegments, kWords, kPositions, kSegmentRows, kGamma, kBeta, kMask, kPositionIds };
+
+bool is_table(DType t, bool quantized) noexcept { return quantized ? t == DType::u8 || t == DType::i8 : is_float_or_half(t); }
+
+class EmbedLayerNormalization final : public Op {
+ public:
+  Status parse(NodeReader& reader) {
+    quantized_ = reader.op_type() == "QEmbedLayerNormalization";
+    epsilon_ = reader.number("epsilon", 1e-12f);
+    reader.ignore("mask_index_type");
+    for (const size_t i : {kIds, kWords, kPositions, kGamma, kBeta}) LINNET_REQUIRE(reader.has_input(i), invalid_model("input ", i, " is missing"));
+    LINNET_REQUIRE(reader.has_input(kSegments) == reader.has_input(kSegmentRows), invalid_model("segment_ids and segment_embedding come together"));
+    for (size_t table = 0; quantized_ && table < 5; ++table)
+      LINNET_REQUIRE((table == 2 && !reader.has_input(kSegments)) || (reader.has_input(8 + table) && reader.has_input(13 + table)),
+                     invalid_model("a scale or a zero point is missing"));
+    return {};
+  }
+
+  Status infer(InferContext& context) const override {
+    for (const size_t i : {kIds, kSegments, kMask, kPositionIds})
+      LINNET_REQUIRE(!context.has(i) || (quantized_ && i == kPositionIds) || context.dtype(i) == DType::i32, unsupported("input ", i, " is of type ", dtype_name(context.dtype(i))));
+    for (const size_t i : {kWords, kPositions, kSegmentRows, kGamma, kBeta})
+      LINNET_REQUIRE(!context.has(i) || is_table(context.dtype(i), quantized_), unsupported("input ", i, " is of type ", dtype_name(context.dtype(i))));
+    const DType type = quantized_ ? context.dtype(8) : context.dtype(kWords);
+    LINNET_REQUIRE(is_float_or_half(type), unsupported("embeddings of type ", dtype_name(type)));
+    if (!context.ranked(kIds) || !context.ranked(kWords)) {
+      for (size_t o = 0; o < context.outputs(); ++o) context.set_unranked(o, o == 1 ? DType::i32 : type);
+      return {};
+    }
+    const SymShape& ids = context.shape(kIds);
+    LINNET_REQUIRE(ids.size() == 2 && context.shape(kWords).size() == 2, invalid_argument("input_ids and word_embedding must be matrices"));
+    const SymShape shape{ids[0], ids[1], context.shape(kWords)[1]};
+    context.set(0, type, shape);
+    context.set(1, DType::i32, {ids[0]});
+    context.set(2, type, shape);
+    return {};
+  }
+
+  Status bind(BindContext& context) const override {
+    const Shape& ids = context.shape(kIds);
+    const int64_t width = context.shape(kWords)[1];
+    for (const size_t i : {kPositions, kSegmentRows})
+      LINNET_REQUIRE(!context.has(i) || (context.shape(i).rank() == 2 && context.shape(i)[1] == width), invalid_argument("input ", i, " of shape ", context.shape(i), " does not have rows of ", width));
+    for (const size_t i : {kGamma, kBeta}) LINNET_REQUIRE(context.shape(i).count() == width, invalid_argument("input ", i, " does not have ", width, " elements"));
+    for (const size_t i : {kSegments, kMask})
+      LINNET_REQUIRE(!context.has(i) || context.shape(i) == ids, invalid_argument("input ", i, " does not have the shape of input_ids, ", ids));
+    if (!quantized_ && context.has(kPositionIds)) {
+      const Shape& positions = context.shape(kPositionIds);
+      LINNET_REQUIRE(positions.rank() == 2 && (positions[0] == ids[0] || positions[0] == 1) && positions[1] == ids[1],
+                     invalid_argument("position_ids of shape ", positions, " do not fit ", ids));
+    } else {
+      LINNET_REQUIRE(ids[1] <= context.shape(kPositions)[0], invalid_argument(ids[1], " tokens are more than the ", context.shape(kPositions)[0], " positions"));
+    }
+    for (size_t i = 8; quantized_ && i < context.inputs(); ++i)
+      LINNET_REQUIRE(!context.has(i) || context.shape(i).count() == 1, invalid_argument("input ", i, " must be one number"));
+    context.request_scratch(round_up((static_cast<size_t>(ids.count()) + 2) * static_cast<size_t>(width) * sizeof(float), 64));
+    return {};
+  }
+
+  Status run(RunContext& context) const override {
+    const Tensor& ids = context.in(kIds);
+    const auto rows = static_cast<size_t>(ids.count()), length = static_cast<size_t>(ids.shape[1]);
+    const auto width = static_cast<size_t>(context.in(kWords).shape[1]);
+    const int32_t* words = ids.ptr<int32_t>();
+    const int32_t* segments = context.has(kSegments) ? context.in(kSegments).ptr<int32_t>() : nullptr;
+    const Tensor* position_ids = quantized_ ? nullptr : context.maybe(kPositionIds);
+    LINNET_TRY(check_rows(words, rows, context.in(kWords), "input_ids"));
+    if (segments) LINNET_TRY(check_rows(segments, rows, context.in(kSegmentRows), "segment_ids"));
+    if (position_ids) LINNET_TRY(check_rows(position_ids->ptr<int32_t>(), static_cast<size_t>(position_ids->count()), context.in(kPositions), "position_ids"));
+
+    auto* sums = reinterpret_cast<float*>(context.scratch());
+    float* gamma = sums + rows * width;
+    float* beta = gamma + width;
+    std::fill(gamma, gamma + 2 * width, 0.0f);
+    add_row(context, kGamma, 0, width, gamma);
+    add_row(context, kBeta, 0, width, beta);
+    context.parallel.for_range(rows, grain_for(static_cast<double>(width)), [&](size_t first, size_t last, size_t) {
+      for (size_t i = first; i < last; ++i) {
+        float* sum = sums + i * width;
+        std::fill_n(sum, width, 0.0f);
+        const auto count = position_ids ? static_cast<size_t>(position_ids->count()) : size_t{1};
+        const size_t position = position_ids ? static_cast<size_t>(position_ids->ptr<int32_t>()[i % count]) : i % length;
+        add_row(context, kWords, static_cast<size_t>(words[i]), width, sum);
+        add_row(context, kPositions, position, width, sum);
+        if (segments) add_row(context, kSegmentRows, static_cast<size_t>(segments[i]), width, sum);
+      }
+    });
+    if (context.wants(2)) write(sums, context.out(2), context.parallel);
+    LayerNorm norm{};
+    norm.rows = rows;
+    norm.n = width;
+    norm.epsilon = epsilon_;
+    norm.src = sums;
+    norm.scale = gamma;
+    norm.shift = beta;
+    norm.dst = context.out(0).dtype == DType::f32 ? context.out(0).ptr<float>() : sums;
+    layer_norm(norm, context.parallel);
+    finish_floats(norm.dst, context.out(0), context.parallel);
+
+    if (context.wants(1)) {
+      const Tensor* mask = context.maybe(kMask);
+      for (size_t b = 0; b < static_cast<size_t>(ids.shape[0]); ++b) {
+        const int32_t* row = mask ? mask->ptr<int32_t>() + b * length : nullptr;
+        context.out(1).ptr<int32_t>()[b] = row ? static_cast<int32_t>(std::count(row, row + length, 1)) : 0;
+      }
+    }
+    return {};
+  }
+
+ private:
+  static Status check_rows(const int32_t* ids, size_t count, const Tensor& table, std::string_view name) {
+    for (size_t i = 0; i < count; ++i)
+      LINNET_REQUIRE(ids[i] >= 0 && ids[i] < table.shape[0], invalid_argument(name, " has ", ids[i], ", outside of the ", table.shape[0], " rows of its table"));
+    return {};
+  }
+
+  static void write(const float* floats, Tensor& out, const Parallel& parallel) {
+    if (out.dtype == DType::f32) {
+      std::copy_n(floats, out.count(), out.ptr<float>());
+    } else {
+      finish_floats(floats, out, parallel);
+    }
+  }
+
+  void add_row(const RunContext& context, size_t table, size_t row, size_t width, float* to) const {
+    const Tensor& t = context.in(table);
+    const auto at = static_cast<int64_t>(row * width);
+    if (t.dtype == DType::f32) {
+      const float* from = t.ptr<float>() + at;
+      for (size_t i = 0; i < width; ++i) to[i] += from[i];
+    } else if (!quantized_) {
+      for (size_t i = 0; i < width; ++i) to[i] += static_cast<float>(number_at(t, at + static_cast<int64_t>(i)));
+    } else {
+      constexpr size_t kOrder[] = {0, 0, 0, 1, 2, 3, 4};  // of the tables' scales
+      const auto scale = static_cast<float>(number_at(context.in(8 + kOrder[table]), 0));
+      const auto zero = static_cast<int32_t>(integer_at(context.in(13 + kOrder[table]), 0));
+      for (size_t i = 0; i < width; ++i) to[i] += static_cast<float>(static_cast<int32_t>(integer_at(t, at + static_cast<int64_t>(i))) - zero) * scale;
+    }
+  }
+
+  bool quantized_ = false;
+  float epsilon_ = 1e-12f;
+};
+
+constexpr OpDef kDefs[] = {
+    {"com.microsoft", "EmbedLayerNormalization", 1, 1, 9, 1, 3, create<EmbedLayerNormalization>},
+    {"com.microsoft", "QEmbedLayerNormalization", 1, 1, 18, 1, 2, create<EmbedLayerNormalization>},
+};
+
+}  // namespace
+
+extern const std::span<const OpDef> kEmbedLayerNormalizationOps = kDefs;
+
+}  // namespace linnet
