@@ -17,6 +17,7 @@ void append_to_cache(const CacheAppend& a, const Parallel& parallel) {
       const auto* from = static_cast<const std::byte*>(a.fresh) + (b * a.fresh_strides.batch + h * a.fresh_strides.head) * a.width;
       to += past_rows * row;
       if (row == 0) continue;
+      if (a.past != a.present) std::memset(to + a.fresh_rows * row, 0, (a.capacity - past_rows - a.fresh_rows) * row);
       if (a.fresh_strides.row == a.size) {
         std::memcpy(to, from, a.fresh_rows * row);
       } else {

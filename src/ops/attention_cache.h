@@ -10,7 +10,7 @@ namespace linnet {
 inline HeadStrides rows_first(size_t rows, size_t row, size_t size) noexcept { return {rows * row, size, row}; }
 inline HeadStrides heads_first(size_t heads, size_t rows, size_t size) noexcept { return {heads * rows * size, rows * size, size}; }
 
-// A cache [batch][heads][capacity][size] with new rows behind the old ones.
+// A cache [batch][heads][capacity][size] with new rows behind the old ones, and zeros behind those in a new buffer.
 struct CacheAppend {
   size_t batch = 0, heads = 0, size = 0;  // elements of a row
   size_t width = 0;                       // bytes of an element

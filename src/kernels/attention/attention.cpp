@@ -192,15 +192,21 @@ void attention(const AttentionArgs& a, std::byte* scratch, const Parallel& paral
   const auto k_of = [&](size_t b, size_t h) { return a.k + b * a.k_strides.batch + h * a.k_strides.head; };
   const auto v_of = [&](size_t b, size_t h) { return a.v + b * a.v_strides.batch + h * a.v_strides.head; };
 
+  // Of a cache that is larger than what it holds, only the used columns are packed.
+  size_t used = a.columns;
+  if (a.lengths && !a.scores) {
+    const int64_t longest = *std::max_element(a.lengths, a.lengths + a.batch);
+    used = static_cast<size_t>(std::clamp<int64_t>(longest, 0, static_cast<int64_t>(a.columns)));
+  }
   if (cut.pack_k || cut.pack_v) {
     const Parallel serial;
     parallel.for_range(kv_items, grain_for(static_cast<double>(a.columns * a.head_size) * 0.3), [&](size_t first, size_t last, size_t) {
       for (size_t i = first; i < last; ++i) {
         const size_t b = i / a.kv_heads, h = i % a.kv_heads;
         if (cut.pack_k)
-          pack_b(k_of(b, h), a.head_size, a.columns, a.k_strides.row, true, reinterpret_cast<float*>(packed_k + i * cut.k_bytes), serial);
+          pack_b(k_of(b, h), a.head_size, used, a.k_strides.row, true, reinterpret_cast<float*>(packed_k + i * cut.k_bytes), serial);
         if (cut.pack_v)
-          pack_b(v_of(b, h), a.columns, a.v_head_size, a.v_strides.row, false, reinterpret_cast<float*>(packed_v + i * cut.v_bytes), serial);
+          pack_b(v_of(b, h), used, a.v_head_size, a.v_strides.row, false, reinterpret_cast<float*>(packed_v + i * cut.v_bytes), serial);
       }
     });
   }
@@ -311,7 +317,7 @@ void attention(const AttentionArgs& a, std::byte* scratch, const Parallel& paral
       g.lda = cut.score_stride;
       if (cut.pack_v) {
         g.b = reinterpret_cast<const float*>(packed_v + (b * a.kv_heads + kv_head) * cut.v_bytes);
-        g.panel_stride = a.columns * kPanelWidth;
+        g.panel_stride = used * kPanelWidth;
         g.k_stride = kPanelWidth;
       } else {
         g.b = v_of(b, kv_head);

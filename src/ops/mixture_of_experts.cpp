@@ -1,0 +1,244 @@
+// A mixture of experts: each row goes through the k feed-forward networks that its router prefers.
+// https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.MoE
+#include <cmath>
+#include <limits>
+
+#include "kernels/gemm/gemm.h"
+#include "ops/float_view.h"
+#include "ops/infer_shapes.h"
+
+namespace linnet {
+namespace {
+
+enum Input : size_t { kX, kRouter, kFc1, kFc1Bias, kFc2, kFc2Bias, kFc3, kFc3Bias };
+enum class Gate : uint8_t { none, interleaved, halves, separate };
+
+class MoE final : public Op {
+ public:
+  Status parse(NodeReader& reader) {
+    k_ = reader.integer("k", 1);
+    normalize_ = reader.flag("normalize_routing_weights", false);
+    alpha_ = reader.number("activation_alpha", 1.0f);
+    beta_ = reader.number("activation_beta", 0.0f);
+    limit_ = reader.number("swiglu_limit", std::numeric_limits<float>::infinity());
+    const int64_t fusion = reader.integer("swiglu_fusion", 0);
+    const std::string type = reader.text("activation_type", "relu");
+    LINNET_REQUIRE(limit_ >= 0, invalid_model("swiglu_limit is ", limit_, "; it must not be negative"));
+    LINNET_REQUIRE(k_ >= 1, invalid_model("k is ", k_, "; it must be positive"));
+    LINNET_REQUIRE(!reader.flag("use_sparse_mixer", false), unsupported("use_sparse_mixer is not supported"));
+    LINNET_REQUIRE(!reader.flag("swiglu_limit_after_activation", false), unsupported("swiglu_limit_after_activation is not supported"));
+    LINNET_REQUIRE(reader.has_input(kFc2), invalid_model("the second layer's weights are missing"));
+    if (reader.has_input(kFc3)) gate_ = Gate::separate;
+    if (type == "swiglu") {
+      LINNET_REQUIRE(fusion >= 0 && fusion <= 2, invalid_model("swiglu_fusion is ", fusion, "; it must be 0 to 2"));
+      LINNET_REQUIRE((fusion == 0) == (gate_ == Gate::separate), invalid_model("swiglu needs either a third layer or a fused first one"));
+      swiglu_ = true;
+      if (fusion != 0) gate_ = fusion == 1 ? Gate::interleaved : Gate::halves;
+    } else if (type == "relu") {
+      activation_.kind = Activation::relu;
+    } else if (type == "gelu") {
+      activation_.kind = Activation::gelu_tanh;
+    } else if (type == "silu") {
+      activation_ = {Activation::silu, 1.0f, 0.0f};
+    } else {
+      LINNET_REQUIRE(type == "identity", unsupported("activation_type ", type));
+    }
+    return {};
+  }
+
+  Status infer(InferContext& context) const override {
+    LINNET_REQUIRE(is_float_or_half(context.dtype(kX)), unsupported("experts of type ", dtype_name(context.dtype(kX))));
+    for (size_t i = 1; i < context.inputs(); ++i)
+      LINNET_REQUIRE(!context.has(i) || context.dtype(i) == context.dtype(kX), invalid_model("input ", i, " is not of the first input's type"));
+    return infer_same_as_input(context);
+  }
+
+  Status prepare(PrepareContext& context) override {
+    for (size_t layer = 0; layer < 3; ++layer) {
+      const size_t input = kFc1 + 2 * layer;
+      const Tensor* w = context.has(input) ? context.constant(input) : nullptr;
+      if (!w || w->shape.rank() != 3 || w->dtype != DType::f32) continue;
+      const auto experts = static_cast<size_t>(w->shape[0]), n = static_cast<size_t>(w->shape[1]), k = static_cast<size_t>(w->shape[2]);
+      const size_t bytes = round_up(packed_b_size(k, n), 64);
+      const std::optional<size_t> all = checked_mul(bytes, experts);
+      LINNET_REQUIRE(all, invalid_model("the experts' weights are too large"));
+      LINNET_ASSIGN(const std::byte* packed, context.packed(input, "float panels of experts", *all, [&](std::byte* to) {
+        for (size_t e = 0; e < experts; ++e)
+          pack_b(w->ptr<float>() + e * n * k, k, n, k, true, reinterpret_cast<float*>(to + e * bytes), context.parallel());
+      }));
+      packed_[layer] = packed;
+      context.release(input);
+    }
+    return {};
+  }
+
+  Status bind(BindContext& context) const override {
+    State& s = context.state<State>();
+    const Shape& x = context.shape(kX);
+    const Shape& router = context.shape(kRouter);
+    const Shape& fc1 = context.shape(kFc1);
+    const Shape& fc2 = context.shape(kFc2);
+    LINNET_REQUIRE(x.rank() == 2 || x.rank() == 3, invalid_argument("the input has ", x.rank(), " axes; it must have 2 or 3"));
+    LINNET_REQUIRE(router.rank() == 2 && fc1.rank() == 3 && fc2.rank() == 3, invalid_argument("router_probs must have two axes and the weights three"));
+    const int64_t rows = x.count(0, x.rank() - 1), hidden = x.back(), experts = router[1];
+    const int64_t fused = gate_ == Gate::interleaved || gate_ == Gate::halves ? 2 : 1, inner = fc2[2];
+    bool fits = router[0] == rows && fc1[0] == experts && fc2[0] == experts && fc1[1] == fused * inner && fc1[2] == hidden && fc2[1] == hidden;
+    if (context.has(kFc3)) fits = fits && context.shape(kFc3) == Shape{experts, inner, hidden};
+    LINNET_REQUIRE(fits, invalid_argument("weights ", fc1, " and ", fc2, " and router_probs ", router, " do not fit the input ", x));
+    const int64_t widths[] = {fused * inner, hidden, inner};
+    for (size_t layer = 0; layer < 3; ++layer) {
+      const size_t bias = kFc1Bias + 2 * layer;
+      LINNET_REQUIRE(!context.has(bias) || context.shape(bias) == Shape({experts, widths[layer]}), invalid_argument("input ", bias, " does not have a row of ", widths[layer], " for each expert"));
+    }
+    LINNET_REQUIRE(k_ <= experts, invalid_argument("k is ", k_, ", but there are ", experts, " experts"));
+    const auto n = [](int64_t v) { return static_cast<size_t>(v); };
+    s.rows = n(rows), s.hidden = n(hidden), s.inner = n(inner), s.experts = n(experts), s.fused = n(fused);
+    size_t bytes = 0;
+    const auto take = [&](size_t size) {
+      const size_t at = bytes;
+      bytes += round_up(size, 64);
+      return at;
+    };
+    s.weights = take(s.rows * s.experts * sizeof(float));
+    s.picked = take(s.rows * sizeof(uint32_t));
+    s.gathered = take(s.rows * s.hidden * sizeof(float));
+    s.first = take(s.rows * s.fused * s.inner * sizeof(float));
+    s.third = take(gate_ == Gate::separate ? s.rows * s.inner * sizeof(float) : 0);
+    s.second = take(s.rows * s.hidden * sizeof(float));
+    size_t product = 0;
+    for (size_t layer = 0; layer < 3 && s.rows; ++layer)  // any number of rows may come to an expert
+      for (size_t m = 1; m <= s.rows; m = m < 64 ? m + 1 : m == s.rows ? m + 1 : std::min(s.rows, m * 2))
+        product = std::max(product, gemm_scratch_size(product_of(s, layer, m), context.threads()));
+    s.product = take(product);
+    s.floats = bytes;
+    for (size_t i = 0; i < context.inputs(); ++i)
+      if (context.has(i)) bytes += float_view_bytes(context.dtype(i), context.shape(i).count());
+    bytes += float_view_bytes(context.dtype(kX), x.count());
+    context.request_scratch(bytes);
+    return {};
+  }
+
+  Status run(RunContext& context) const override {
+    const State& s = context.state<State>();
+    std::byte* const scratch = context.scratch();
+    const auto floats = [&](size_t at) { return reinterpret_cast<float*>(scratch + at); };
+    std::byte* views = scratch + s.floats;
+    const float* in[8] = {};
+    for (size_t i = 0; i < std::min<size_t>(8, context.inputs()); ++i) {
+      const bool needed = context.has(i) && !(i >= kFc1 && i % 2 == 0 && packed_[(i - kFc1) / 2]);
+      if (needed) in[i] = float_view(context.in(i), views, context.parallel);
+    }
+    float* out = float_target(context.out(0), views);
+    std::fill_n(out, s.rows * s.hidden, 0.0f);
+    route(s, in[kRouter], floats(s.weights));
+
+    auto* picked = reinterpret_cast<uint32_t*>(scratch + s.picked);
+    for (size_t e = 0; e < s.experts; ++e) {
+      size_t count = 0;
+      for (size_t r = 0; r < s.rows; ++r) {
+        if (floats(s.weights)[r * s.experts + e] < 0.0f) continue;
+        std::copy_n(in[kX] + r * s.hidden, s.hidden, floats(s.gathered) + count * s.hidden);
+        picked[count++] = static_cast<uint32_t>(r);
+      }
+      if (count == 0) continue;
+      const auto layer = [&](size_t l, const float* a, float* c, const ActivationSpec& activation) {
+        GemmArgs g = product_of(s, l, count);
+        const float* weights = in[kFc1 + 2 * l];
+        g.a = a;
+        g.b = packed_[l] ? reinterpret_cast<const float*>(packed_[l] + e * round_up(packed_b_size(g.k, g.n), 64)) : weights + e * g.n * g.k;
+        if (const float* bias = in[kFc1Bias + 2 * l]) g.bias = bias + e * g.n;
+        g.activation = activation;
+        g.c = c;
+        g.scratch = floats(s.product);
+        gemm(g, context.parallel);
+      };
+      float* h = floats(s.first);
+      layer(0, floats(s.gathered), h, swiglu_ ? ActivationSpec{} : activation_);
+      if (gate_ == Gate::separate) layer(2, floats(s.gathered), floats(s.third), {});
+      combine(s, h, floats(s.third), count);
+      layer(1, h, floats(s.second), {});
+      for (size_t i = 0; i < count; ++i) {
+        const float weight = floats(s.weights)[picked[i] * s.experts + e];
+        const float* from = floats(s.second) + i * s.hidden;
+        float* to = out + picked[i] * s.hidden;
+        for (size_t c = 0; c < s.hidden; ++c) to[c] += weight * from[c];
+      }
+    }
+    finish_floats(out, context.out(0), context.parallel);
+    return {};
+  }
+
+ private:
+  struct State {
+    size_t rows, hidden, inner, experts, fused;
+    size_t weights, picked, gathered, first, third, second, product, floats;  // in scratch
+  };
+
+  GemmArgs product_of(const State& s, size_t layer, size_t rows) const {
+    GemmArgs g;
+    g.m = rows;
+    g.n = g.ldc = layer == 0 ? s.fused * s.inner : layer == 1 ? s.hidden : s.inner;
+    g.k = g.lda = g.ldb = layer == 1 ? s.inner : s.hidden;
+    g.b_form = packed_[layer] ? BForm::packed : BForm::columns;
+    return g;
+  }
+
+  // The weight of each expert for each row; -1 for those that are not among the row's k.
+  void route(const State& s, const float* router, float* weights) const {
+    for (size_t r = 0; r < s.rows; ++r) {
+      const float* logits = router + r * s.experts;
+      float* w = weights + r * s.experts;
+      std::fill_n(w, s.experts, -1.0f);
+      float greatest = -std::numeric_limits<float>::infinity(), sum = 0.0f, kept = 0.0f;
+      for (size_t e = 0; e < s.experts; ++e) greatest = std::max(greatest, logits[e]);
+      for (size_t e = 0; e < s.experts; ++e) sum += std::exp(logits[e] - greatest);
+      for (int64_t i = 0; i < k_; ++i) {
+        size_t best = s.experts;
+        for (size_t e = 0; e < s.experts; ++e)
+          if (w[e] < 0.0f && (best == s.experts || logits[e] > logits[best])) best = e;
+        if (best == s.experts) break;
+        const float share = std::exp(logits[best] - greatest) / sum;
+        w[best] = share >= 0.0f ? share : 0.0f;  // NaN routes nothing
+        kept += w[best];
+      }
+      for (size_t e = 0; normalize_ && e < s.experts; ++e)
+        if (w[e] > 0.0f) w[e] /= kept;
+    }
+  }
+
+  // The input of the second layer, in place of the first one's output.
+  void combine(const State& s, float* h, const float* third, size_t count) const {
+    if (!swiglu_ && gate_ == Gate::none) return;
+    for (size_t r = 0; r < count; ++r) {
+      const float* row = h + r * s.fused * s.inner;
+      float* to = h + r * s.inner;
+      for (size_t i = 0; i < s.inner; ++i) {
+        const float gate = gate_ == Gate::interleaved ? row[2 * i] : row[i];
+        const float linear = gate_ == Gate::separate ? third[r * s.inner + i] : gate_ == Gate::interleaved ? row[2 * i + 1] : row[s.inner + i];
+        if (swiglu_) {
+          const float g = std::min(gate, limit_), l = std::clamp(linear, -limit_, limit_);
+          to[i] = g / (1.0f + std::exp(-alpha_ * g)) * (l + beta_);
+        } else {
+          to[i] = gate * linear;
+        }
+      }
+    }
+  }
+
+  int64_t k_ = 1;
+  bool normalize_ = false, swiglu_ = false;
+  Gate gate_ = Gate::none;
+  ActivationSpec activation_;
+  float alpha_ = 1.0f, beta_ = 0.0f, limit_ = 0.0f;
+  const std::byte* packed_[3] = {};
+};
+
+constexpr OpDef kDefs[] = {
+    {"com.microsoft", "MoE", 1, 3, 8, 1, 1, create<MoE>},
+};
+
+}  // namespace
+
+extern const std::span<const OpDef> kMixtureOfExpertsOps = kDefs;
+
+}  // namespace linnet
