@@ -119,6 +119,7 @@ class NonMaxSuppression final : public Op {
     std::make_heap(candidates, candidates + left);  // the best score in front, the earlier box of equals
     uint32_t n = 0;
     while (left > 0 && n < most) {
+      if (left % 256 == 0 && context.parallel.stopped()) break;
       std::pop_heap(candidates, candidates + left);
       const uint32_t box = 0xffffffffu - static_cast<uint32_t>(candidates[--left]);
       const Corners corners = Corners::of(boxes + size_t{box} * 4, center_);

@@ -119,7 +119,8 @@ class Dft final : public Op {
     context.parallel.for_range(
         static_cast<size_t>(outer * inner), t.grain(), [&](size_t begin, size_t end, size_t worker) {
           auto* row = reinterpret_cast<Complex*>(context.scratch() + worker * t.per_worker);
-          for (int64_t r = static_cast<int64_t>(begin); r < static_cast<int64_t>(end); ++r) {
+          for (int64_t r = static_cast<int64_t>(begin); r < static_cast<int64_t>(end) && !context.parallel.stopped();
+               ++r) {
             const T* src = in.ptr<T>() + (r / inner * in.shape[axis] * inner + r % inner) * parts;
             T* dst = out.ptr<T>() + (r / inner * wanted * inner + r % inner) * out_parts;
             for (int64_t k = 0; k < given; ++k) row[k] = read(src + k * inner * parts, parts == 2);
@@ -209,7 +210,8 @@ class Stft final : public Op {
     context.parallel.for_range(
         static_cast<size_t>(out.shape[0] * frames), t.grain(), [&](size_t begin, size_t end, size_t worker) {
           auto* row = reinterpret_cast<Complex*>(context.scratch() + worker * t.per_worker);
-          for (int64_t r = static_cast<int64_t>(begin); r < static_cast<int64_t>(end); ++r) {
+          for (int64_t r = static_cast<int64_t>(begin); r < static_cast<int64_t>(end) && !context.parallel.stopped();
+               ++r) {
             const T* src = signal.ptr<T>() + (r / frames * samples + r % frames * step) * parts;
             for (int64_t k = 0; k < n; ++k)
               row[k] = read(src + k * parts, parts == 2) * (window ? static_cast<double>(window[k]) : 1.0);
