@@ -11,6 +11,8 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", LINNET_VERSION);
   app.failure_message(CLI::FailureMessage::help);
   int exit_code = linnet::cli::kSuccess;
+  linnet::cli::add_run(app, exit_code);
+  linnet::cli::add_inspect(app, exit_code);
   linnet::cli::add_check(app, exit_code);
   linnet::cli::add_bench(app, exit_code);
   try {

@@ -8,20 +8,18 @@
 namespace linnet {
 namespace {
 
-// Every operator that this build does not know, in one message.
-Status check_operators(const Graph& graph, std::map<std::string, std::vector<std::string>>& unknown) {
+void find_unknown(const Graph& graph, std::map<std::string, std::vector<std::string>>& unknown) {
   for (const NodeId id : graph.order()) {
     const Node& node = graph.node(id);
     if (!find_op(node.domain, node.op_type))
       unknown[(node.domain.empty() ? "ai.onnx" : node.domain) + "." + node.op_type].push_back(graph.node_path(id));
-    for (const auto& body : subgraphs_of(node)) LINNET_TRY(check_operators(*body, unknown));
+    for (const auto& body : subgraphs_of(node)) find_unknown(*body, unknown);
   }
-  return {};
 }
 
+// Every operator that this build does not know, in one message.
 Status refuse_unknown(const Graph& graph) {
-  std::map<std::string, std::vector<std::string>> unknown;
-  LINNET_TRY(check_operators(graph, unknown));
+  const auto unknown = unknown_operators(graph);
   if (unknown.empty()) return {};
   std::string list;
   for (const auto& [name, nodes] : unknown) {
@@ -136,14 +134,20 @@ Result<LoadedGraph> load_graph(const ModelSource& source, const LoadOptions& opt
   LINNET_TRY(replace_initializers(graph, options));
   LINNET_TRY(upgrade_graph(graph));
   LINNET_TRY(add_outputs(graph, options));
-  LINNET_TRY(refuse_unknown(graph));
   return loaded;
+}
+
+std::map<std::string, std::vector<std::string>> unknown_operators(const Graph& graph) {
+  std::map<std::string, std::vector<std::string>> unknown;
+  find_unknown(graph, unknown);
+  return unknown;
 }
 
 Result<std::shared_ptr<const Model>> load_model(Engine& engine, const ModelSource& source, const LoadOptions& options) {
   LINNET_ASSIGN(LoadedGraph loaded, load_graph(source, options));
   Graph& graph = *loaded.graph;
   Model& model = *loaded.model;
+  LINNET_TRY(refuse_unknown(graph));
   model.inputs = ports_of(graph, graph.inputs);
   LINNET_ASSIGN(const auto reports, optimize(graph, *loaded.symbols, options.optimize));
   if (options.log)

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "onnx/external_data.h"
 #include "optimize/optimizer.h"
@@ -32,13 +33,16 @@ struct ModelSource {
   std::shared_ptr<const void> owner;  // keeps `bytes`; without one they are copied
 };
 
-// A graph that has been read, upgraded and inferred, before any optimisation.
+// A graph that has been read and upgraded, before inference and any optimisation. Its operators may be unknown.
 struct LoadedGraph {
   std::shared_ptr<Graph> graph;
   std::shared_ptr<SymbolTable> symbols;
   std::shared_ptr<Model> model;  // description only
 };
 Result<LoadedGraph> load_graph(const ModelSource& source, const LoadOptions& options);
+
+// Operators that this build does not know, subgraphs' included: the paths of their nodes by "domain.name".
+std::map<std::string, std::vector<std::string>> unknown_operators(const Graph& graph);
 
 Result<std::shared_ptr<const Model>> load_model(Engine& engine, const ModelSource& source, const LoadOptions& options);
 

@@ -12,18 +12,17 @@
 
 #include "commands/command.h"
 #include "files/tensor_file.h"
-#include "load.h"
+#include "model_options.h"
 
 namespace linnet::cli {
 namespace {
 
 struct Options {
-  std::string model, inputs, save_outputs;
-  size_t threads = 1;
+  ModelOptions model;
+  std::string inputs, save_outputs;
   int warmup = 3, min_runs = 10;
   double min_seconds = 1;
-  bool json = false, no_optimize = false;
-  std::vector<std::string> disabled;
+  bool json = false;
 };
 
 double now_ms() {
@@ -53,23 +52,19 @@ std::filesystem::path npy_path(const std::string& folder, std::string_view name)
 
 Status bench(const Options& options, double process_start, nlohmann::json& report) {
   const double load_start = now_ms();
-  auto engine = std::make_shared<Engine>(options.threads);
-  LoadOptions load;
-  if (options.no_optimize) load.optimize.level = OptimizationLevel::none;
-  load.optimize.disabled.insert(options.disabled.begin(), options.disabled.end());
-  LINNET_ASSIGN(const auto model, load_model(*engine, ModelSource{options.model, {}, nullptr}, load));
-  Session session(engine, model);
+  LINNET_ASSIGN(const std::unique_ptr<Session> session, open_session(options.model));
+  const Model& model = session->model();
   const double load_ms = now_ms() - load_start;
 
-  std::vector<Value> inputs, outputs(model->outputs.size());
-  for (const Model::Port& port : model->inputs) {
+  std::vector<Value> inputs, outputs(model.outputs.size());
+  for (const Model::Port& port : model.inputs) {
     LINNET_ASSIGN(Tensor tensor, read_tensor_file(npy_path(options.inputs, port.name), {}));
     inputs.emplace_back(std::move(tensor));
   }
   const double first_start = now_ms();
-  LINNET_TRY(session.run(inputs, outputs));
+  LINNET_TRY(session->run(inputs, outputs));
   const double first_end = now_ms();
-  for (int i = 0; i < options.warmup; ++i) LINNET_TRY(session.run(inputs, outputs));
+  for (int i = 0; i < options.warmup; ++i) LINNET_TRY(session->run(inputs, outputs));
 
   report["load_ms"] = load_ms;
   report["first_run_ms"] = first_end - first_start;
@@ -81,8 +76,9 @@ Status bench(const Options& options, double process_start, nlohmann::json& repor
   std::vector<double> times;
   times.reserve(1 << 16);
   const double cpu_start = cpu_ms(), start = now_ms();
-  for (double begin = start; begin - start < options.min_seconds * 1e3 || static_cast<int>(times.size()) < options.min_runs;) {
-    LINNET_TRY(session.run(inputs, outputs));
+  for (double begin = start;
+       begin - start < options.min_seconds * 1e3 || static_cast<int>(times.size()) < options.min_runs;) {
+    LINNET_TRY(session->run(inputs, outputs));
     const double end = now_ms();
     times.push_back(end - begin);
     begin = end;
@@ -99,7 +95,8 @@ Status bench(const Options& options, double process_start, nlohmann::json& repor
   if (!options.save_outputs.empty()) {
     std::filesystem::create_directories(options.save_outputs);
     for (size_t k = 0; k < outputs.size(); ++k)
-      if (outputs[k].is_tensor()) LINNET_TRY(write_tensor_file(npy_path(options.save_outputs, model->outputs[k].name), outputs[k].tensor));
+      if (outputs[k].is_tensor())
+        LINNET_TRY(write_tensor_file(npy_path(options.save_outputs, model.outputs[k].name), outputs[k].tensor));
   }
   return {};
 }
@@ -108,10 +105,8 @@ int run(const Options& options, double main_start) {
   double process_start = main_start;
   if (const char* start = std::getenv("PANEL_START_NS")) process_start = std::atof(start) * 1e-6;
   nlohmann::json report;
-  if (const Status status = bench(options, process_start, report); !status.ok()) {
-    std::fprintf(stderr, "linnet bench: %s: %s\n", options.model.c_str(), std::string(status.message()).c_str());
-    return kError;
-  }
+  if (const Status status = bench(options, process_start, report); !status.ok())
+    return report_error("bench", options.model.path, status);
   if (options.json) {
     std::printf("%s\n", report.dump().c_str());
   } else {
@@ -126,15 +121,13 @@ void add_bench(CLI::App& app, int& exit_code) {
   const double main_start = now_ms();
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("bench", "Measure loading, the first run and steady runs of a model");
-  command->add_option("MODEL", options->model, "an .onnx file")->required();
+  options->model.threads = 1;
+  add_model_options(*command, options->model);
   command->add_option("--inputs", options->inputs, "folder with one .npy per input, named after it")->required();
-  command->add_option("--threads", options->threads, "threads to run on")->capture_default_str();
   command->add_option("--warmup", options->warmup, "runs after the first that are not timed")->capture_default_str();
   command->add_option("--min-seconds", options->min_seconds, "time runs for at least this long")->capture_default_str();
   command->add_option("--min-runs", options->min_runs, "time at least this many runs")->capture_default_str();
   command->add_option("--save-outputs", options->save_outputs, "folder to write one .npy per output to");
-  command->add_option("--disable-pass", options->disabled, "leave out a rewrite, by name (see `linnet inspect --passes`)");
-  command->add_flag("--no-optimize", options->no_optimize, "run the graph as the model has it");
   command->add_flag("--json", options->json, "print one JSON object");
   command->footer("Example:\n  linnet bench model.onnx --inputs inputs/ --threads 2 --json");
   command->callback([options, &exit_code, main_start] { exit_code = run(*options, main_start); });

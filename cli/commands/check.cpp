@@ -5,11 +5,10 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "base/mapped_file.h"
 #include "commands/command.h"
 #include "compare.h"
-#include "load.h"
-#include "onnx/value_data.h"
+#include "model_options.h"
+#include "value_file.h"
 
 namespace linnet::cli {
 namespace {
@@ -19,8 +18,8 @@ namespace fs = std::filesystem;
 struct Options {
   std::vector<std::string> paths;
   double rtol = -1, atol = -1;  // below 0: from meta.json, else the backend runner's defaults
-  bool json = false, no_optimize = false, verbose = false;
-  size_t threads = 1;
+  bool json = false, verbose = false;
+  ModelOptions model;  // its path is that of the folder at hand
 };
 
 struct Outcome {
@@ -44,40 +43,10 @@ Tolerance tolerance_of(const fs::path& folder, const Options& options) {
   return t;
 }
 
-onnx::ElementKind kind_of(const ValueInfo& info) {
-  switch (info.kind) {
-    case ValueKind::sequence: return onnx::ElementKind::sequence;
-    case ValueKind::optional: return onnx::ElementKind::optional;
-    case ValueKind::map: return onnx::ElementKind::map;
-    default: return onnx::ElementKind::tensor;
-  }
-}
-
-// The values of <prefix>0.pb, <prefix>1.pb, ..., by position or, where all files carry names of ports, by name.
-Result<std::vector<Value>> read_values(const fs::path& folder, const std::string& prefix, const std::vector<Model::Port>& ports) {
-  std::vector<onnx::NamedValue> found;
-  for (size_t i = 0; fs::exists(folder / concat(prefix, i, ".pb")); ++i) {
-    LINNET_ASSIGN(const auto file, MappedFile::open(folder / concat(prefix, i, ".pb"), MappedFile::Mode::copy));
-    if (i >= ports.size()) return invalid_argument(folder.string(), " holds more values than the model has: ", prefix, i, ".pb");
-    Result<onnx::NamedValue> value = onnx::decode_value(file->bytes(), kind_of(ports[i].info), file);
-    if (!value.ok()) return std::move(value).status().within(concat(prefix, i, ".pb"));
-    found.push_back(std::move(*value));
-  }
-  std::vector<Value> values(ports.size());
-  std::vector<size_t> at;
-  for (const onnx::NamedValue& v : found) {
-    const auto port = std::find_if(ports.begin(), ports.end(), [&](const Model::Port& p) { return p.name == v.name; });
-    if (port != ports.end()) at.push_back(static_cast<size_t>(port - ports.begin()));
-  }
-  const bool by_name = at.size() == found.size();
-  for (size_t i = 0; i < found.size(); ++i) values[by_name ? at[i] : i] = std::move(found[i].value);
-  return values;
-}
-
 Status check_set(Session& session, const fs::path& set, const Tolerance& tolerance, Outcome& outcome) {
   const Model& model = session.model();
-  LINNET_ASSIGN(const std::vector<Value> inputs, read_values(set, "input_", model.inputs));
-  LINNET_ASSIGN(const std::vector<Value> expected, read_values(set, "output_", model.outputs));
+  LINNET_ASSIGN(const std::vector<Value> inputs, read_value_set(set, "input_", model.inputs));
+  LINNET_ASSIGN(const std::vector<Value> expected, read_value_set(set, "output_", model.outputs));
   std::vector<Value> outputs(model.outputs.size());
   LINNET_TRY(session.run(inputs, outputs));
   for (size_t k = 0; k < outputs.size(); ++k) {
@@ -87,17 +56,16 @@ Status check_set(Session& session, const fs::path& set, const Tolerance& toleran
     outcome.max_rel = std::max(outcome.max_rel, d.max_rel);
     if (d.equal) continue;
     outcome.status = "fail";
-    if (outcome.message.empty()) outcome.message = concat(set.filename().string(), ": output '", model.outputs[k].name, "' ", d.message);
+    if (outcome.message.empty())
+      outcome.message = concat(set.filename().string(), ": output '", model.outputs[k].name, "' ", d.message);
   }
   return {};
 }
 
 Status check_folder(const fs::path& folder, const Options& options, Outcome& outcome) {
-  auto engine = std::make_shared<Engine>(options.threads);
-  LoadOptions load;
-  if (options.no_optimize) load.optimize.level = OptimizationLevel::none;
-  LINNET_ASSIGN(const auto model, load_model(*engine, ModelSource{folder / "model.onnx", {}, nullptr}, load));
-  Session session(engine, model);
+  ModelOptions model = options.model;
+  model.path = (folder / "model.onnx").string();
+  LINNET_ASSIGN(const std::unique_ptr<Session> session, open_session(model));
   std::vector<fs::path> sets;
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(folder, ignored))
@@ -105,7 +73,7 @@ Status check_folder(const fs::path& folder, const Options& options, Outcome& out
   std::sort(sets.begin(), sets.end());
   if (sets.empty()) return error(Code::not_found, "there is no test_data_set_* in ", folder.string());
   const Tolerance tolerance = tolerance_of(folder, options);
-  for (const fs::path& set : sets) LINNET_TRY(check_set(session, set, tolerance, outcome));
+  for (const fs::path& set : sets) LINNET_TRY(check_set(*session, set, tolerance, outcome));
   return {};
 }
 
@@ -120,8 +88,11 @@ int run(const Options& options) {
     }
     passed += outcome.status == "pass";
     if (options.json) {
-      results.push_back({{"path", path}, {"status", outcome.status}, {"max_abs", outcome.max_abs},
-                         {"max_rel", outcome.max_rel}, {"message", outcome.message}});
+      results.push_back({{"path", path},
+                         {"status", outcome.status},
+                         {"max_abs", outcome.max_abs},
+                         {"max_rel", outcome.max_rel},
+                         {"message", outcome.message}});
     } else {
       std::printf("%-11s %s", outcome.status.c_str(), path.c_str());
       if (options.verbose) std::printf("  max_abs %.3g max_rel %.3g", outcome.max_abs, outcome.max_rel);
@@ -138,11 +109,12 @@ int run(const Options& options) {
 void add_check(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("check", "Run models over their test data and compare the outputs");
-  command->add_option("PATH", options->paths, "folders with model.onnx and test_data_set_*/{input,output}_*.pb")->required();
+  command->add_option("PATH", options->paths, "folders with model.onnx and test_data_set_*/{input,output}_*.pb")
+      ->required();
   command->add_option("--rtol", options->rtol, "relative tolerance (default: meta.json's, else 1e-3)");
   command->add_option("--atol", options->atol, "absolute tolerance (default: meta.json's, else 1e-7)");
-  command->add_option("--threads", options->threads, "threads to run on")->capture_default_str();
-  command->add_flag("--no-optimize", options->no_optimize, "run the graph as the model has it");
+  options->model.threads = 1;
+  add_load_options(*command, options->model);
   command->add_flag("--json", options->json, "print an array of results");
   command->add_flag("--verbose", options->verbose, "print the greatest differences");
   command->footer("Example:\n  linnet check models/bert models/resnet --threads 2");

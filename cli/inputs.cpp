@@ -1,0 +1,237 @@
+#include "inputs.h"
+
+#include <charconv>
+#include <filesystem>
+#include <map>
+#include <optional>
+
+#include "files/random_tensor.h"
+#include "files/tensor_file.h"
+#include "model_options.h"
+#include "value_file.h"
+
+namespace linnet::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kExtensions[] = {".npy", ".json", ".pb", ".png", ".jpg", ".jpeg", ".pgm", ".ppm"};
+
+std::optional<int64_t> parse_size(std::string_view text) {
+  int64_t size = 0;
+  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), size);
+  if (failed != std::errc() || end != text.data() + text.size() || size < 0) return std::nullopt;
+  return size;
+}
+
+std::optional<Shape> parse_shape(std::string_view text) {
+  Shape shape;
+  if (text == "scalar") return shape;
+  for (size_t begin = 0; begin <= text.size();) {
+    const size_t end = std::min(text.find('x', begin), text.size());
+    const std::optional<int64_t> size = parse_size(text.substr(begin, end - begin));
+    if (!size) return std::nullopt;
+    shape.push_back(*size);
+    begin = end + 1;
+  }
+  return shape;
+}
+
+class Maker {
+ public:
+  Maker(std::span<const Model::Port> ports, const SymbolTable& symbols, const InputOptions& options)
+      : ports_(ports), symbols_(symbols), options_(options), shapes_(ports.size()) {
+    inputs_.values.resize(ports.size());
+    inputs_.sources.resize(ports.size());
+  }
+
+  Result<Inputs> make(uint64_t seed) {
+    LINNET_TRY(read_options());
+    LINNET_TRY(read_files());
+    if (!options_.folder.empty()) LINNET_TRY(read_folder());
+    learn_sizes();
+    for (size_t i = 0; i < ports_.size(); ++i)
+      if (inputs_.sources[i].empty()) LINNET_TRY(make_random(i, seed + i));
+    return std::move(inputs_);
+  }
+
+ private:
+  Status no_such_input(std::string_view option, std::string_view text) const {
+    std::string names;
+    for (const Model::Port& port : ports_) names += concat(names.empty() ? "" : ", ", "'", port.name, "'");
+    return invalid_argument(option, " ", text, " names no input; the model's inputs are ",
+                            names.empty() ? "none" : names);
+  }
+
+  // The port of "name=rest", and where the rest begins. Names may contain '='.
+  std::optional<size_t> port_of(std::string_view text, std::string_view* rest) const {
+    for (size_t i = 0; i < ports_.size(); ++i) {
+      const std::string& name = ports_[i].name;
+      if (!text.starts_with(name) || text.size() <= name.size() || text[name.size()] != '=') continue;
+      *rest = text.substr(name.size() + 1);
+      return i;
+    }
+    return std::nullopt;
+  }
+
+  Status read_options() {
+    for (const std::string& text : options_.random_shapes) {
+      std::string_view rest;
+      const std::optional<size_t> port = port_of(text, &rest);
+      if (!port) return no_such_input("--random-shape", text);
+      shapes_[*port] = parse_shape(rest);
+      LINNET_REQUIRE(shapes_[*port], invalid_argument("--random-shape ", text, " is not of the form name=1x3x224x224"));
+    }
+    std::map<std::string, int64_t, std::less<>> declared;
+    for (const Model::Port& port : ports_)
+      for (const Dim& d : port.info.shape)
+        if (!d.known()) declared[symbols_.to_string(d)] = 1;
+    for (const std::string& text : options_.sizes) {
+      const size_t at = text.rfind('=');
+      const std::optional<int64_t> size =
+          at == std::string::npos ? std::nullopt : parse_size(std::string_view(text).substr(at + 1));
+      LINNET_REQUIRE(size, invalid_argument("--size ", text, " is not of the form batch=1"));
+      std::string names;
+      for (const auto& [name, one] : declared) names += concat(names.empty() ? "" : ", ", "'", name, "'");
+      LINNET_REQUIRE(declared.contains(text.substr(0, at)),
+                     invalid_argument("--size ", text, " names no symbolic size of an input; there are ",
+                                      names.empty() ? "none" : names));
+      sizes_[text.substr(0, at)] = *size;
+    }
+    return {};
+  }
+
+  Status read_one(size_t i, const fs::path& path) {
+    Result<Value> value = read_value_file(path, ports_[i]);
+    if (!value.ok()) return std::move(value).status().within(concat("input '", ports_[i].name, "'"));
+    set(i, std::move(*value), path.string());
+    return {};
+  }
+
+  Status read_files() {
+    for (const std::string& text : options_.files) {
+      std::string_view rest;
+      std::optional<size_t> port = port_of(text, &rest);
+      if (!port && ports_.size() == 1 && text.find('=') == std::string::npos) {
+        port = 0;
+        rest = text;
+      }
+      if (!port) return no_such_input("--input", text);
+      LINNET_TRY(read_one(*port, fs::path(rest)));
+    }
+    return {};
+  }
+
+  Status read_folder() {
+    const fs::path folder = options_.folder;
+    std::error_code ignored;
+    if (!fs::is_directory(folder, ignored)) return read_archive(folder);
+    if (fs::exists(folder / "input_0.pb", ignored)) {
+      LINNET_ASSIGN(std::vector<Value> values, read_value_set(folder, "input_", ports_));
+      for (size_t i = 0; i < ports_.size(); ++i)
+        if (is_open(i) && !values[i].is_none()) set(i, std::move(values[i]), folder.string());
+    } else {
+      for (size_t i = 0; i < ports_.size(); ++i)
+        if (is_open(i)) LINNET_TRY(find_in(folder, i));
+    }
+    for (size_t i = 0; i < ports_.size(); ++i)
+      LINNET_REQUIRE(!is_open(i) || ports_[i].info.kind == ValueKind::optional, missing_in(folder, i));
+    return {};
+  }
+
+  Status find_in(const fs::path& folder, size_t i) {
+    std::error_code ignored;
+    for (const char* extension : kExtensions) {
+      const fs::path path = folder / (file_name_of(ports_[i].name) + extension);
+      if (fs::exists(path, ignored)) return read_one(i, path);
+    }
+    return {};
+  }
+
+  Status read_archive(const fs::path& path) {
+    LINNET_ASSIGN(std::vector<NamedTensor> tensors, read_tensor_archive(path));
+    for (size_t i = 0; i < ports_.size(); ++i) {
+      if (!is_open(i)) continue;
+      for (NamedTensor& named : tensors)
+        if (named.name == ports_[i].name || named.name == file_name_of(ports_[i].name))
+          set(i, named.tensor, path.string());
+      LINNET_REQUIRE(!is_open(i) || ports_[i].info.kind == ValueKind::optional, missing_in(path, i));
+    }
+    return {};
+  }
+
+  Status missing_in(const fs::path& where, size_t i) const {
+    return error(Code::not_found, "input '", ports_[i].name, "' is not in ", where.string(), "; expected ",
+                 file_name_of(ports_[i].name), " as .npy, .json, .pb or an image");
+  }
+
+  // Neither read yet nor asked to be random.
+  bool is_open(size_t i) const { return inputs_.sources[i].empty() && !shapes_[i]; }
+
+  void set(size_t i, Value value, std::string source) {
+    inputs_.values[i] = std::move(value);
+    inputs_.sources[i] = std::move(source);
+  }
+
+  void learn_sizes() {
+    for (size_t i = 0; i < ports_.size(); ++i) {
+      const SymShape& declared = ports_[i].info.shape;
+      if (!inputs_.values[i].is_tensor()) continue;
+      const Shape& shape = inputs_.values[i].tensor.shape;
+      for (size_t d = 0; d < declared.size() && d < shape.rank(); ++d)
+        if (!declared[d].known()) sizes_.emplace(symbols_.to_string(declared[d]), shape[d]);
+    }
+  }
+
+  Status make_random(size_t i, uint64_t seed) {
+    const Model::Port& port = ports_[i];
+    if (port.info.kind == ValueKind::optional) {
+      inputs_.sources[i] = "nothing";
+      return {};
+    }
+    LINNET_REQUIRE(port.info.kind == ValueKind::tensor && port.info.dtype != DType::undefined,
+                   invalid_argument("input '", port.name,
+                                    "' is no tensor of a known type, so it cannot be random; give it with --input ",
+                                    port.name, "=FILE.pb"));
+    LINNET_REQUIRE(shapes_[i] || port.info.ranked,
+                   invalid_argument("input '", port.name, "' has no declared shape; give one with --random-shape ",
+                                    port.name, "=1x3"));
+    Shape shape = shapes_[i].value_or(Shape());
+    if (!shapes_[i]) {
+      for (const Dim& d : port.info.shape) {
+        const auto size = d.known() ? sizes_.end() : sizes_.find(symbols_.to_string(d));
+        shape.push_back(d.known() ? d.value() : size != sizes_.end() ? size->second : 1);
+      }
+    }
+    Result<Tensor> tensor = random_tensor(port.info.dtype, shape, seed);
+    if (!tensor.ok()) return std::move(tensor).status().within(concat("input '", port.name, "'"));
+    set(i, std::move(*tensor), "random");
+    return {};
+  }
+
+  std::span<const Model::Port> ports_;
+  const SymbolTable& symbols_;
+  const InputOptions& options_;
+  std::vector<std::optional<Shape>> shapes_;  // asked for, by port
+  std::map<std::string, int64_t, std::less<>> sizes_;
+  Inputs inputs_;
+};
+
+}  // namespace
+
+void add_input_options(CLI::App& command, InputOptions& options) {
+  command.add_option("--inputs", options.folder,
+                     "folder with a file for each input, named after it (.npy, .json, .pb, image) or input_0.pb, "
+                     "input_1.pb, ...; or an .npz archive");
+  add_repeatable(command, "--input", options.files, "name=FILE: an input's file; inputs without one are random");
+  add_repeatable(command, "--random-shape", options.random_shapes,
+                 "name=1x3x224x224: make this input random, of this shape");
+  add_repeatable(command, "--size", options.sizes, "batch=1: a symbolic size of random inputs");
+}
+
+Result<Inputs> make_inputs(std::span<const Model::Port> ports, const SymbolTable& symbols, const InputOptions& options,
+                           uint64_t seed) {
+  return Maker(ports, symbols, options).make(seed);
+}
+
+}  // namespace linnet::cli

@@ -1,0 +1,32 @@
+// The inputs of a run: from files, or made up.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "run/session.h"
+
+namespace linnet::cli {
+
+struct InputOptions {
+  std::string folder;                      // or an .npz archive
+  std::vector<std::string> files;          // name=FILE
+  std::vector<std::string> random_shapes;  // name=1x3x224x224
+  std::vector<std::string> sizes;          // batch=1
+};
+
+void add_input_options(CLI::App& command, InputOptions& options);
+
+struct Inputs {
+  std::vector<Value> values;         // by port
+  std::vector<std::string> sources;  // a file's path, or "random"
+};
+
+// An input without a file is random of its declared shape, whose symbolic sizes are those of other inputs' files, or
+// given by `sizes`, or 1. Where there is a folder, every input has to be in it or be asked for by another option.
+Result<Inputs> make_inputs(std::span<const Model::Port> ports, const SymbolTable& symbols, const InputOptions& options,
+                           uint64_t seed);
+
+}  // namespace linnet::cli

@@ -1,0 +1,54 @@
+#include "model_options.h"
+
+#include <cstdio>
+
+#include "commands/command.h"
+#include "terminal.h"
+
+namespace linnet::cli {
+
+CLI::Option* add_repeatable(CLI::App& command, const std::string& name, std::vector<std::string>& values,
+                            const std::string& help) {
+  return command.add_option(name, values, help)->allow_extra_args(false);
+}
+
+void add_load_options(CLI::App& command, ModelOptions& options) {
+  command.add_option("--threads", options.threads, "threads to run on; 0: one for each core")->capture_default_str();
+  command.add_option("--seed", options.seed, "of random inputs and of random operators without a seed")
+      ->capture_default_str();
+  command.add_flag("--no-optimize", options.no_optimize, "run the graph as the model has it");
+  add_repeatable(command, "--disable-pass", options.disabled,
+                 "leave out a rewrite, by name (see `linnet inspect --passes`)");
+}
+
+void add_model_options(CLI::App& command, ModelOptions& options) {
+  command.add_option("MODEL", options.path, "an .onnx file")->required();
+  add_load_options(command, options);
+}
+
+LoadOptions load_options(const ModelOptions& options) {
+  LoadOptions load;
+  if (options.no_optimize) load.optimize.level = OptimizationLevel::none;
+  load.optimize.disabled.insert(options.disabled.begin(), options.disabled.end());
+  load.seed = options.seed;
+  return load;
+}
+
+ModelSource model_source(const ModelOptions& options) { return {options.path, {}, nullptr}; }
+
+Result<std::unique_ptr<Session>> open_session(const ModelOptions& options, std::vector<std::string> extra_outputs) {
+  auto engine = std::make_shared<Engine>(options.threads);
+  LoadOptions load = load_options(options);
+  load.extra_outputs = std::move(extra_outputs);
+  LINNET_ASSIGN(const auto model, load_model(*engine, model_source(options), load));
+  return std::make_unique<Session>(std::move(engine), model);
+}
+
+int report_error(const std::string& command, const std::string& subject, const Status& status) {
+  clear_progress();
+  std::fprintf(stderr, "linnet %s: %s: %s\n", command.c_str(), printable(subject).c_str(),
+               printable(status.message()).c_str());
+  return kError;
+}
+
+}  // namespace linnet::cli
