@@ -44,6 +44,7 @@ struct NodeRun {
   // The sizes of the model's inputs are symbols.
   bool symbolic = false;
   uint64_t seed = 0;
+  std::string domain = {};
 };
 
 inline Result<std::vector<Value>> run_node(const NodeRun& what, const Parallel& parallel = Parallel()) {
@@ -52,6 +53,7 @@ inline Result<std::vector<Value>> run_node(const NodeRun& what, const Parallel& 
   auto symbols = std::make_shared<SymbolTable>(true);
   Node node;
   node.op_type = what.op_type;
+  node.domain = what.domain;
   node.version = what.version;
   node.attributes = what.attributes;
   std::vector<Value> inputs;

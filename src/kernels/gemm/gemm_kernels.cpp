@@ -43,7 +43,7 @@ HWY_INLINE V in_register(V v) {
 }
 
 // sum + a b. Where all registers are taken, GCC must not choose another destination than the sum: it would spill.
-HWY_INLINE V multiply_add(V a, V b, V sum) {
+HWY_MAYBE_UNUSED HWY_INLINE V multiply_add(V a, V b, V sum) {
 #if HWY_COMPILER_GCC_ACTUAL && (HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3)
   asm("vfmadd231ps %2, %1, %0" : "+v"(sum.raw) : "v"(a.raw), "v"(b.raw));
   return sum;
