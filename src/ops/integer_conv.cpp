@@ -6,6 +6,7 @@
 #include "kernels/quant/int_conv.h"
 #include "kernels/quant/quantize.h"
 #include "kernels/spatial_layout.h"
+#include "ops/fingerprint.h"
 #include "ops/sliding_window.h"
 
 namespace linnet {
@@ -96,7 +97,7 @@ class IntegerConv final : public Op {
         const int64_t z = !zero ? 0 : integer_at(*zero, zero->count() > 1 ? static_cast<int64_t>(i / row) : 0);
         weights[i] = static_cast<float>(integer_at(*w, static_cast<int64_t>(i)) - z);
       }
-      LINNET_ASSIGN(const std::byte* packed, context.packed(at(slots_.w), concat("whole numbers as floats, g", groups_), conv_packed_size(g) * sizeof(float),
+      LINNET_ASSIGN(const std::byte* packed, context.packed(at(slots_.w), concat("whole numbers as floats, g", groups_, ", ", fingerprint({zero})), conv_packed_size(g) * sizeof(float),
                                                             [&](std::byte* to) { conv_pack(g, weights.data(), reinterpret_cast<float*>(to), context.parallel()); }));
       float_packed_ = reinterpret_cast<const float*>(packed);
       return {};

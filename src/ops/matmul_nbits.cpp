@@ -6,6 +6,7 @@
 #include "kernels/elementwise/half_convert.h"
 #include "kernels/gemm/gemm.h"
 #include "kernels/quant/nbits.h"
+#include "ops/fingerprint.h"
 #include "ops/infer_shapes.h"
 #include "ops/op.h"
 
@@ -123,7 +124,7 @@ class MatMulNBits final : public WeightProduct {
     omitted_ = codes->count() == 0;
     if (omitted_) return {};
     const size_t blocks = format_.blocks(), bits = static_cast<size_t>(format_.bits);
-    LINNET_ASSIGN(packed_, context.packed(1, "blocks of codes", nbits_packed_size(format_), [&](std::byte* to) {
+    LINNET_ASSIGN(packed_, context.packed(1, concat("blocks of codes, ", format_.block, " by ", format_.bits, ", ", fingerprint({scales, zeros})), nbits_packed_size(format_), [&](std::byte* to) {
       const std::vector<float> scale_values = as_floats(*scales);
       std::vector<float> zero_values;
       if (zeros && zeros->dtype == DType::u8) {
@@ -228,7 +229,7 @@ class MatMulBnb4 final : public WeightProduct {
     const Tensor* scales = context.constant(2);
     LINNET_REQUIRE(codes && scales, unsupported("the weights and their scales must be constants"));
     const auto rows = static_cast<size_t>(n_), columns = static_cast<size_t>(k_);
-    LINNET_ASSIGN(const std::byte* packed, context.packed(1, trans_b_ ? "float panels, transposed" : "float panels",
+    LINNET_ASSIGN(const std::byte* packed, context.packed(1, concat(trans_b_ ? "bnb4 panels, transposed, " : "bnb4 panels, ", block_, values_ == kFp4 ? " fp4 " : " nf4 ", fingerprint({scales})),
                                                           packed_b_size(static_cast<size_t>(inner()), static_cast<size_t>(outer())), [&](std::byte* to) {
       std::vector<float> weights(rows * columns);
       const std::vector<float> scale_values = as_floats(*scales);

@@ -1,11 +1,13 @@
 // Recurrent layers.
-// https://onnx.ai/onnx/operators/onnx__LSTM.html, ...GRU, ...RNN
+// https://onnx.ai/onnx/operators/onnx__LSTM.html, ...GRU, ...RNN; com.microsoft's DynamicQuantizeLSTM with 8-bit weights,
+// https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.DynamicQuantizeLSTM
 #include <algorithm>
 #include <limits>
 #include <vector>
 
 #include "kernels/elementwise/half_convert.h"
 #include "kernels/recurrent/recurrent.h"
+#include "ops/fingerprint.h"
 #include "ops/infer_shapes.h"
 #include "ops/op.h"
 
@@ -13,7 +15,7 @@ namespace linnet {
 namespace {
 
 // Positions of inputs and outputs.
-enum : size_t { kX, kW, kR, kB, kLengths, kInitialH, kInitialC, kP };
+enum : size_t { kX, kW, kR, kB, kLengths, kInitialH, kInitialC, kP, kWScale, kWZero, kRScale, kRZero };
 enum : size_t { kY, kYH, kYC };
 
 struct KnownActivation {
@@ -78,7 +80,10 @@ class Recurrent final : public Op {
  public:
   Status parse(NodeReader& reader) {
     const std::string_view name = reader.op_type();
-    cell_ = name == "LSTM" ? CellKind::lstm : name == "GRU" ? CellKind::gru : CellKind::rnn;
+    quantized_ = name == "DynamicQuantizeLSTM";
+    for (const size_t i : {kWScale, kWZero, kRScale, kRZero})
+      LINNET_REQUIRE(!quantized_ || reader.has_input(i), invalid_model("a scale or zero point of the weights is missing"));
+    cell_ = name == "LSTM" || quantized_ ? CellKind::lstm : name == "GRU" ? CellKind::gru : CellKind::rnn;
     const std::string direction = reader.text("direction", "forward");
     LINNET_REQUIRE(direction == "forward" || direction == "reverse" || direction == "bidirectional",
                    invalid_model("direction is '", direction, "'; it must be forward, reverse or bidirectional"));
@@ -97,9 +102,13 @@ class Recurrent final : public Op {
   Status infer(InferContext& context) const override {
     const DType type = context.dtype(kX);
     LINNET_REQUIRE(type == DType::f32 || type == DType::f16 || type == DType::bf16, unsupported("recurrent layers of ", dtype_name(type)));
-    for (size_t i = 1; i < context.inputs(); ++i)
-      LINNET_REQUIRE(!context.has(i) || context.dtype(i) == (i == kLengths ? DType::i32 : type),
-                     invalid_model("input ", i, " is of type ", dtype_name(context.dtype(i))));
+    for (size_t i = 1; i < context.inputs(); ++i) {
+      if (!context.has(i)) continue;
+      const bool of_codes = quantized_ && (i == kW || i == kR || i == kWZero || i == kRZero);
+      const bool fits = of_codes ? context.dtype(i) == DType::i8 || context.dtype(i) == DType::u8 : context.dtype(i) == (i == kLengths ? DType::i32 : type);
+      LINNET_REQUIRE(fits, invalid_model("input ", i, " is of type ", dtype_name(context.dtype(i))));
+    }
+    LINNET_REQUIRE(!quantized_ || type == DType::f32, unsupported("8-bit weights with ", dtype_name(type)));
     Dim steps, batch, input, hidden = hidden_ > 0 ? Dim(hidden_) : Dim();
     const auto rank_is = [&](size_t i, size_t rank) -> Status {
       if (context.ranked(i) && context.shape(i).size() != rank) return invalid_argument("input ", i, " has rank ", context.shape(i).size(), ", not ", rank);
@@ -113,7 +122,8 @@ class Recurrent final : public Op {
       batch = x[batch_first_ ? 0 : 1];
       input = x[2];
     }
-    if (context.ranked(kR) && (hidden.unknown() || context.shape(kR)[2].known())) hidden = context.shape(kR)[2];
+    const size_t k_axis = quantized_ ? 1 : 2;  // of W and R
+    if (context.ranked(kR) && (hidden.unknown() || context.shape(kR)[k_axis].known())) hidden = context.shape(kR)[k_axis];
     LINNET_REQUIRE(hidden_ == 0 || !hidden.known() || hidden.is(hidden_), invalid_model("hidden_size is ", hidden_, ", but R has ", hidden.value(), " columns"));
     const int64_t directions = static_cast<int64_t>(directions_);
     if (hidden.known()) {
@@ -129,12 +139,17 @@ class Recurrent final : public Op {
         } else if (i == kLengths) {
           wanted = {batch};
         } else {
-          wanted = ranks[i] == 3 ? SymShape{directions, gates, last[i]} : SymShape{directions, last[i]};
+          wanted = ranks[i] != 3 ? SymShape{directions, last[i]} : quantized_ ? SymShape{directions, last[i], gates} : SymShape{directions, gates, last[i]};
         }
         for (size_t j = 0; j < wanted.size(); ++j)
           LINNET_REQUIRE(!wanted[j].known() || !context.shape(i)[j].known() || wanted[j] == context.shape(i)[j],
                          invalid_argument("input ", i, " has shape ", context.symbols().to_string(context.shape(i)), ", not ", context.symbols().to_string(wanted)));
       }
+    }
+    for (size_t i = kWScale; i < context.inputs(); ++i) {
+      if (!context.ranked(i) || !context.shape(i).known() || !hidden.known()) continue;
+      const int64_t count = context.shape(i).values().count();
+      LINNET_REQUIRE(count == directions || (hidden.value() < (1 << 28) && count == directions * 4 * hidden.value()), invalid_model("input ", i, " has ", count, " elements"));
     }
     const SymShape state = batch_first_ ? SymShape{batch, directions, hidden} : SymShape{directions, batch, hidden};
     context.set(kY, type, batch_first_ ? SymShape{batch, steps, directions, hidden} : SymShape{steps, directions, batch, hidden});
@@ -147,13 +162,20 @@ class Recurrent final : public Op {
     for (size_t i : {kW, kR}) {
       const Tensor* constant = context.constant(i);
       if (!constant) continue;
+      Tensor dequantized;
+      if (quantized_) {
+        LINNET_ASSIGN(dequantized, dequantize(context, i, *constant));
+        constant = &dequantized;
+      }
       const size_t k = static_cast<size_t>(constant->shape[2]);
       const size_t hidden = static_cast<size_t>(constant->shape[1]) / gates_of(cell_);
       const size_t each = recurrent_packed_size(cell_, hidden, k);
       const std::optional<size_t> bytes = checked_mul(each, directions_);
       LINNET_REQUIRE(bytes && each != std::numeric_limits<size_t>::max(), invalid_model("the constant of shape ", constant->shape, " is too large"));
       constexpr std::string_view kForms[] = {"units of an rnn", "units of a gru", "units of an lstm"};
-      LINNET_ASSIGN(const std::byte* packed, context.packed(i, kForms[static_cast<size_t>(cell_)], *bytes, [&](std::byte* to) {
+      std::string form(kForms[static_cast<size_t>(cell_)]);
+      if (quantized_) form += concat(", ", fingerprint({context.constant(i == kW ? kWScale : kRScale), context.constant(i == kW ? kWZero : kRZero)}));
+      LINNET_ASSIGN(const std::byte* packed, context.packed(i, form, *bytes, [&](std::byte* to) {
         std::vector<float> floats(constant->dtype == DType::f32 ? 0 : static_cast<size_t>(constant->count()));
         if (!floats.empty()) widen(*constant, floats.data());
         pack(floats.empty() ? constant->ptr<float>() : floats.data(), hidden, k, reinterpret_cast<float*>(to), context.parallel());
@@ -172,7 +194,8 @@ class Recurrent final : public Op {
     a.steps = static_cast<size_t>(x[batch_first_ ? 1 : 0]);
     a.batch = static_cast<size_t>(x[batch_first_ ? 0 : 1]);
     a.input = static_cast<size_t>(x[2]);
-    a.hidden = static_cast<size_t>(context.shape(kR)[2]);
+    a.hidden = static_cast<size_t>(context.shape(kR)[quantized_ ? 1 : 2]);
+    LINNET_REQUIRE(!quantized_ || (packed_[0] && packed_[1]), unsupported("8-bit weights must be constants, and so must their scales and zero points"));
     a.batch_first = batch_first_;
     a.reverse = reverse_ || directions_ == 2;  // the greater need of scratch
     static const int32_t kSome = 0;
@@ -303,6 +326,23 @@ class Recurrent final : public Op {
     return {};
   }
 
+  // 8-bit W or R, [directions][k][gates], as floats in the standard's form.
+  Result<Tensor> dequantize(PrepareContext& context, size_t input, const Tensor& codes) const {
+    const Tensor* scale = context.constant(input == kW ? kWScale : kRScale);
+    const Tensor* zero = context.constant(input == kW ? kWZero : kRZero);
+    LINNET_REQUIRE(scale && zero, unsupported("8-bit weights must be constants, and so must their scales and zero points"));
+    const int64_t directions = codes.shape[0], k = codes.shape[1], gates = codes.shape[2];
+    LINNET_ASSIGN(Tensor floats, make_tensor_uninitialized(DType::f32, Shape{directions, gates, k}));
+    float* to = floats.ptr<float>();
+    for (int64_t d = 0; d < directions; ++d)
+      for (int64_t g = 0; g < gates; ++g)
+        for (int64_t i = 0; i < k; ++i) {
+          const auto of = [&](const Tensor& t) { return number_at(t, t.count() == directions ? d : d * gates + g); };
+          *to++ = static_cast<float>((number_at(codes, (d * k + i) * gates + g) - of(*zero)) * of(*scale));
+        }
+    return floats;
+  }
+
   static void widen(const Tensor& t, float* dst) {
     const size_t count = static_cast<size_t>(t.count());
     t.dtype == DType::f16 ? to_float(t.ptr<f16>(), dst, count) : to_float(t.ptr<bf16>(), dst, count);
@@ -324,7 +364,7 @@ class Recurrent final : public Op {
 
   CellKind cell_ = CellKind::lstm;
   size_t directions_ = 1;
-  bool reverse_ = false, batch_first_ = false, input_forget_ = false, linear_before_reset_ = false;
+  bool quantized_ = false, reverse_ = false, batch_first_ = false, input_forget_ = false, linear_before_reset_ = false;
   int64_t hidden_ = 0;
   float clip_ = std::numeric_limits<float>::infinity();
   std::array<GateActivation, 6> activations_;  // three of each direction
@@ -335,6 +375,7 @@ constexpr OpDef kDefs[] = {
     {"", "LSTM", 7, 3, 8, 0, 3, create<Recurrent>},
     {"", "GRU", 7, 3, 6, 0, 2, create<Recurrent>},
     {"", "RNN", 7, 3, 6, 0, 2, create<Recurrent>},
+    {"com.microsoft", "DynamicQuantizeLSTM", 1, 3, 12, 0, 3, create<Recurrent>},
 };
 
 }  // namespace
