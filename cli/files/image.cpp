@@ -32,8 +32,8 @@ std::optional<Layout> layout_of(const TensorSpec& spec) {
 Status check_size(const TensorSpec& spec, int axis, int64_t size, const Image& image) {
   const int64_t wanted = spec.any_rank ? -1 : spec.shape[static_cast<size_t>(axis)];
   LINNET_REQUIRE(wanted < 0 || wanted == size,
-                 invalid_argument("the image is ", image.width, "x", image.height, " (width x height), but input '", spec.name,
-                                  "' is ", spec.shape, ": resize the image first"));
+                 invalid_argument("the image is ", image.width, "x", image.height, " (width x height), but input '",
+                                  spec.name, "' is ", spec.shape, ": resize the image first"));
   return {};
 }
 
@@ -41,8 +41,9 @@ Status check_size(const TensorSpec& spec, int axis, int64_t size, const Image& i
 
 Result<Tensor> image_tensor(std::string_view bytes, const TensorSpec& spec) {
   const DType dtype = spec.dtype == DType::undefined ? DType::f32 : spec.dtype;
-  LINNET_REQUIRE(dtype == DType::u8 || dtype == DType::f32 || dtype == DType::f16,
-                 unsupported("input '", spec.name, "' takes ", dtype_name(dtype), ", not an image's uint8, float or float16"));
+  LINNET_REQUIRE(
+      dtype == DType::u8 || dtype == DType::f32 || dtype == DType::f16,
+      unsupported("input '", spec.name, "' takes ", dtype_name(dtype), ", not an image's uint8, float or float16"));
   const std::optional<Layout> layout = layout_of(spec);
   LINNET_REQUIRE(layout, unsupported("input '", spec.name, "' of shape ", spec.shape, " does not look like one image"));
   int channels = layout->channel < 0 ? 1 : 3;

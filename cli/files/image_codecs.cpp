@@ -15,12 +15,14 @@ constexpr std::string_view kPngMagic = "\x89PNG\r\n\x1a\n";
 constexpr std::string_view kJpegMagic = "\xff\xd8\xff";
 
 bool is_pnm(std::string_view bytes) {
-  return bytes.size() > 2 && bytes[0] == 'P' && (bytes[1] == '2' || bytes[1] == '3' || bytes[1] == '5' || bytes[1] == '6');
+  return bytes.size() > 2 && bytes[0] == 'P' &&
+         (bytes[1] == '2' || bytes[1] == '3' || bytes[1] == '5' || bytes[1] == '6');
 }
 
 Result<Image> blank(int64_t width, int64_t height, int channels) {
-  LINNET_REQUIRE(width > 0 && height > 0 && width <= kMostPixels && height <= kMostPixels / width,
-                 invalid_argument("an image of ", width, "x", height, " pixels is more than is decoded (", kMostPixels, ")"));
+  LINNET_REQUIRE(
+      width > 0 && height > 0 && width <= kMostPixels && height <= kMostPixels / width,
+      invalid_argument("an image of ", width, "x", height, " pixels is more than is decoded (", kMostPixels, ")"));
   return Image{width, height, std::vector<uint8_t>(static_cast<size_t>(width * height * channels))};
 }
 
@@ -115,7 +117,8 @@ Result<Image> decode_jpeg(std::string_view bytes, int channels) {
     return invalid_argument("the JPEG cannot be read: ", std::string_view(reader.failure.message));
   };
   LINNET_REQUIRE(bytes.size() <= std::numeric_limits<uint32_t>::max(), invalid_argument("the JPEG is too large"));
-  if (!reader.start(reinterpret_cast<const unsigned char*>(bytes.data()), static_cast<unsigned long>(bytes.size()), decoded)) {
+  if (!reader.start(reinterpret_cast<const unsigned char*>(bytes.data()), static_cast<unsigned long>(bytes.size()),
+                    decoded)) {
     return failed();
   }
   LINNET_ASSIGN(Image image, blank(reader.jpeg.image_width, reader.jpeg.image_height, decoded));
@@ -126,7 +129,8 @@ Result<Image> decode_jpeg(std::string_view bytes, int channels) {
 // https://netpbm.sourceforge.net/doc/ppm.html
 class PnmReader {
  public:
-  explicit PnmReader(std::string_view bytes) : rest_(bytes.substr(2)), plain_(bytes[1] < '4'), color_(bytes[1] % 3 == 0) {}
+  explicit PnmReader(std::string_view bytes)
+      : rest_(bytes.substr(2)), plain_(bytes[1] < '4'), color_(bytes[1] % 3 == 0) {}
 
   Result<Image> read(int channels) {
     const std::optional<int64_t> width = number(), height = number(), greatest = number();

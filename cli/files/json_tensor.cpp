@@ -63,13 +63,15 @@ bool store_element(const Json& element, Tensor& tensor, int64_t i) {
 Status fill(const Json& data, const Shape& shape, size_t axis, Tensor& tensor, int64_t& next) {
   if (axis == shape.rank()) {
     LINNET_REQUIRE(store_element(data, tensor, next),
-                   invalid_argument("JSON element ", next, " (", data.dump(-1, ' ', false, Json::error_handler_t::replace).substr(0, 40),
+                   invalid_argument("JSON element ", next, " (",
+                                    data.dump(-1, ' ', false, Json::error_handler_t::replace).substr(0, 40),
                                     ") is not a ", dtype_name(tensor.dtype)));
     ++next;
     return {};
   }
-  LINNET_REQUIRE(data.is_array() && static_cast<int64_t>(data.size()) == shape[axis],
-                 invalid_argument("the JSON arrays are ragged: at depth ", axis, " one does not have ", shape[axis], " elements"));
+  LINNET_REQUIRE(
+      data.is_array() && static_cast<int64_t>(data.size()) == shape[axis],
+      invalid_argument("the JSON arrays are ragged: at depth ", axis, " one does not have ", shape[axis], " elements"));
   for (const Json& element : data) LINNET_TRY(fill(element, shape, axis + 1, tensor, next));
   return {};
 }
@@ -98,7 +100,8 @@ Result<std::string> element_text(const Tensor& tensor, int64_t i) {
   switch (tensor.dtype) {
     case DType::string: {
       const std::string& text = tensor.ptr<std::string>()[i];
-      LINNET_REQUIRE(decode_utf8(text), unsupported("element ", i, " is not UTF-8 text, which is all that JSON can hold"));
+      LINNET_REQUIRE(decode_utf8(text),
+                     unsupported("element ", i, " is not UTF-8 text, which is all that JSON can hold"));
       return Json(text).dump();
     }
     case DType::boolean: return std::string(tensor.ptr<uint8_t>()[i] ? "true" : "false");
@@ -138,16 +141,19 @@ Result<Tensor> parse_json_tensor(std::string_view text, const TensorSpec& spec) 
   DType dtype = spec.dtype;
   if (has_fields && document.contains("dtype")) {
     const Json& name = document["dtype"];
-    const std::optional<DType> named = name.is_string() ? parse_dtype(name.get_ref<const std::string&>()) : std::nullopt;
-    LINNET_REQUIRE(named, invalid_argument("\"dtype\" ", name.is_string() ? name.get<std::string>() : "", " is not an element type"));
+    const std::optional<DType> named =
+        name.is_string() ? parse_dtype(name.get_ref<const std::string&>()) : std::nullopt;
+    LINNET_REQUIRE(named, invalid_argument("\"dtype\" ", name.is_string() ? name.get<std::string>() : "",
+                                           " is not an element type"));
     dtype = *named;
   } else if (dtype == DType::undefined) {
     const Json& leaf = first_leaf(data);
     dtype = leaf.is_string() && !special_float(leaf.get_ref<const std::string&>()) ? DType::string
-            : leaf.is_boolean()                                                   ? DType::boolean
-                                                                                  : DType::f32;
+            : leaf.is_boolean()                                                    ? DType::boolean
+                                                                                   : DType::f32;
   }
-  LINNET_REQUIRE(dtype != DType::c64 && dtype != DType::c128, unsupported("complex tensors have no JSON form; use .npy"));
+  LINNET_REQUIRE(dtype != DType::c64 && dtype != DType::c128,
+                 unsupported("complex tensors have no JSON form; use .npy"));
 
   LINNET_ASSIGN(const Shape nested, shape_of(data));
   Shape shape = nested;

@@ -93,8 +93,8 @@ struct NumpyType {
   DType dtype;
 };
 constexpr NumpyType kTypes[] = {
-    {'f', 4, DType::f32}, {'f', 8, DType::f64}, {'f', 2, DType::f16},  {'i', 1, DType::i8},      {'i', 2, DType::i16},
-    {'i', 4, DType::i32}, {'i', 8, DType::i64}, {'u', 1, DType::u8},   {'u', 2, DType::u16},     {'u', 4, DType::u32},
+    {'f', 4, DType::f32}, {'f', 8, DType::f64}, {'f', 2, DType::f16},   {'i', 1, DType::i8},      {'i', 2, DType::i16},
+    {'i', 4, DType::i32}, {'i', 8, DType::i64}, {'u', 1, DType::u8},    {'u', 2, DType::u16},     {'u', 4, DType::u32},
     {'u', 8, DType::u64}, {'c', 8, DType::c64}, {'c', 16, DType::c128}, {'b', 1, DType::boolean},
 };
 
@@ -217,7 +217,8 @@ Result<std::string> string_npy_bytes(const Tensor& tensor) {
   size_t longest = 1;
   for (const std::string& element : tensor.as<std::string>()) {
     std::optional<std::u32string> text = decode_utf8(element);
-    LINNET_REQUIRE(text, unsupported("element ", texts.size(), " is not UTF-8 text, which is all a .npy file can hold"));
+    LINNET_REQUIRE(text,
+                   unsupported("element ", texts.size(), " is not UTF-8 text, which is all a .npy file can hold"));
     longest = std::max(longest, text->size());
     texts.push_back(std::move(*text));
   }
@@ -233,16 +234,19 @@ Result<std::string> string_npy_bytes(const Tensor& tensor) {
 
 Result<Tensor> parse_npy(std::string_view bytes) {
   ByteReader reader(bytes);
-  if (reader.bytes(kMagic.size()) != kMagic) return invalid_argument("not a .npy file: it does not start with \\x93NUMPY");
+  if (reader.bytes(kMagic.size()) != kMagic)
+    return invalid_argument("not a .npy file: it does not start with \\x93NUMPY");
   const std::optional<uint8_t> major = reader.integer<uint8_t>();
   const std::optional<uint8_t> minor = reader.integer<uint8_t>();
-  LINNET_REQUIRE(major && minor && *major >= 1 && *major <= 3, unsupported(".npy versions 1 to 3 are known, not this one"));
+  LINNET_REQUIRE(major && minor && *major >= 1 && *major <= 3,
+                 unsupported(".npy versions 1 to 3 are known, not this one"));
   const std::optional<uint32_t> length =
       *major == 1 ? std::optional<uint32_t>(reader.integer<uint16_t>()) : reader.integer<uint32_t>();
   const std::optional<std::string_view> text = length ? reader.bytes(*length) : std::nullopt;
   LINNET_REQUIRE(text, invalid_argument("the .npy header is cut off"));
   const std::optional<Header> header = HeaderParser(*text).parse();
-  LINNET_REQUIRE(header, invalid_argument("the .npy header is not a dictionary of a simple type, an order and a shape"));
+  LINNET_REQUIRE(header,
+                 invalid_argument("the .npy header is not a dictionary of a simple type, an order and a shape"));
   const std::optional<ElementFormat> format = parse_descr(header->descr);
   LINNET_REQUIRE(format, unsupported("the .npy element type '", header->descr, "' is not one that a tensor can hold"));
 

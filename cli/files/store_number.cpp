@@ -47,9 +47,7 @@ bool store_integer(Tensor& tensor, int64_t i, int64_t number) noexcept {
     case DType::u32: return store<uint32_t>(tensor, i, number);
     case DType::i64: return store<int64_t>(tensor, i, number);
     case DType::u64: return store<uint64_t>(tensor, i, number);
-    case DType::boolean:
-      tensor.ptr<uint8_t>()[i] = number != 0;
-      return number == 0 || number == 1;
+    case DType::boolean: tensor.ptr<uint8_t>()[i] = number != 0; return number == 0 || number == 1;
     case DType::u4:
     case DType::i4:
     case DType::u2:

@@ -13,8 +13,9 @@ namespace {
 
 // A tensor of the type the model wants, where the file holds the wider type that stands for it in a .npy file.
 Result<Tensor> narrowed(Tensor tensor, DType wanted) {
-  const bool stands_for = (tensor.dtype == DType::f32 && (wanted == DType::bf16 || is_float8(wanted) || wanted == DType::f4e2m1)) ||
-                          ((tensor.dtype == DType::i8 || tensor.dtype == DType::u8) && is_packed(wanted) && wanted != DType::f4e2m1);
+  const bool stands_for =
+      (tensor.dtype == DType::f32 && (wanted == DType::bf16 || is_float8(wanted) || wanted == DType::f4e2m1)) ||
+      ((tensor.dtype == DType::i8 || tensor.dtype == DType::u8) && is_packed(wanted) && wanted != DType::f4e2m1);
   if (!stands_for) return tensor;
   LINNET_ASSIGN(Tensor out, make_tensor(wanted, tensor.shape));
   for (int64_t i = 0; i < tensor.count(); ++i) {
@@ -80,7 +81,8 @@ Status write_tensor_archive(const std::filesystem::path& path, const std::vector
 std::string file_name_of(std::string_view tensor_name) {
   std::string name(tensor_name);
   for (char& c : name) {
-    const bool kept = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+    const bool kept =
+        (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
     if (!kept) c = '_';
   }
   return name;

@@ -11,8 +11,8 @@
 
 namespace linnet::cli {
 
-// One tensor of a .npy, .json, .pb (TensorProto), .png, .jpg, .jpeg, .pgm or .ppm file, read as `spec` says. An array whose type NumPy has
-// no name for may come as the wider type that npy_bytes() writes.
+// One tensor of a .npy, .json, .pb (TensorProto), .png, .jpg, .jpeg, .pgm or .ppm file, read as `spec` says. An array
+// whose type NumPy has no name for may come as the wider type that npy_bytes() writes.
 Result<Tensor> read_tensor_file(const std::filesystem::path& path, const TensorSpec& spec);
 
 // The tensors of a .npz archive by name.

@@ -16,7 +16,8 @@ constexpr std::string_view kWhitespace(" \t\n\r\v\f");  // what Python's bytes.s
 Json read_json(const fs::path& path) {
   std::ifstream file(path);
   Json document = Json::parse(file, nullptr, /*allow_exceptions=*/false);
-  if (!document.is_object()) throw std::runtime_error(path.string() + ": not the JSON object that the magika package has there");
+  if (!document.is_object())
+    throw std::runtime_error(path.string() + ": not the JSON object that the magika package has there");
   return document;
 }
 
@@ -116,7 +117,8 @@ std::variant<Features, Detection> features_of_path(const fs::path& path, const C
 }
 
 Detection detection_of(std::span<const float> scores, const Config& config) {
-  if (scores.size() != config.labels.size()) throw std::runtime_error("the model and its configuration differ in labels");
+  if (scores.size() != config.labels.size())
+    throw std::runtime_error("the model and its configuration differ in labels");
   const size_t best = static_cast<size_t>(std::max_element(scores.begin(), scores.end()) - scores.begin());
   const double score = scores[best];
   const std::string& seen = config.labels[best];

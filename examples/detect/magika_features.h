@@ -20,10 +20,10 @@ struct Config {
   size_t min_file_size = 0;           // below it the model is not asked
   int32_t padding_token = 0;
   double medium_confidence = 0;
-  std::map<std::string, double> thresholds;             // of labels that need another confidence
-  std::map<std::string, std::string> overwrite;         // labels reported as another
-  std::vector<std::string> labels;                      // by output of the model
-  std::map<std::string, bool> is_text;                  // of every label
+  std::map<std::string, double> thresholds;      // of labels that need another confidence
+  std::map<std::string, std::string> overwrite;  // labels reported as another
+  std::vector<std::string> labels;               // by output of the model
+  std::map<std::string, bool> is_text;           // of every label
   std::map<std::string, std::string> description;
 
   size_t input_size() const { return beg_size + end_size; }

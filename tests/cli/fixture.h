@@ -11,7 +11,8 @@
 namespace linnet::cli {
 
 inline std::string fixture(const char* name) {
-  const Result<std::shared_ptr<const MappedFile>> file = MappedFile::open(std::filesystem::path(LINNET_FIXTURES) / name);
+  const Result<std::shared_ptr<const MappedFile>> file =
+      MappedFile::open(std::filesystem::path(LINNET_FIXTURES) / name);
   EXPECT_TRUE(file.ok()) << file.status().message();
   if (!file.ok()) return {};
   const std::span<const std::byte> bytes = file.value()->bytes();

@@ -44,7 +44,8 @@ TEST(Image, DecodesJpegAsPillowDoes) {
 }
 
 TEST(Image, ReadsPnm) {
-  const Result<Tensor> text = image_tensor("P3 # a comment\n2 1\n# another\n15\n0 15 5  1 2 3", spec(DType::u8, {3, -1, -1}));
+  const Result<Tensor> text =
+      image_tensor("P3 # a comment\n2 1\n# another\n15\n0 15 5  1 2 3", spec(DType::u8, {3, -1, -1}));
   ASSERT_TRUE(text.ok()) << text.status().message();
   EXPECT_EQ(numbers(*text), (std::vector<double>{0, 17, 255, 34, 85, 51}));
   const Result<Tensor> binary = image_tensor(std::string("P5 2 1 255\n\x00\xff", 13), spec(DType::u8, {1, 3, -1, -1}));
@@ -55,7 +56,8 @@ TEST(Image, ReadsPnm) {
 TEST(Image, SaysWhatDoesNotFit) {
   const Result<Tensor> size = image_tensor(fixture("grey.png"), spec(DType::f32, {1, 3, 224, 224}));
   ASSERT_FALSE(size.ok());
-  EXPECT_NE(size.status().message().find("the image is 3x2 (width x height), but input 'pixels' is 1x3x224x224"), std::string::npos)
+  EXPECT_NE(size.status().message().find("the image is 3x2 (width x height), but input 'pixels' is 1x3x224x224"),
+            std::string::npos)
       << size.status().message();
   EXPECT_FALSE(image_tensor(fixture("grey.png"), spec(DType::i64, {1, 3, 2, 3})).ok());
   EXPECT_FALSE(image_tensor(fixture("grey.png"), spec(DType::f32, {1, 7})).ok());

@@ -23,13 +23,15 @@ TEST(JsonTensor, TakesTheTypeOfTheInput) {
 }
 
 TEST(JsonTensor, TakesTypeAndShapeOfTheFile) {
-  const Result<Tensor> tensor =
-      parse_json_tensor(R"({"dtype": "float16", "shape": [2, 2], "data": [1, "NaN", "-Infinity", 0.5]})", spec(DType::f32));
+  const Result<Tensor> tensor = parse_json_tensor(
+      R"({"dtype": "float16", "shape": [2, 2], "data": [1, "NaN", "-Infinity", 0.5]})", spec(DType::f32));
   ASSERT_TRUE(tensor.ok()) << tensor.status().message();
   EXPECT_EQ(tensor.value().to_string(), "float16[2x2]");
   EXPECT_TRUE(std::isnan(number_at(*tensor, 1)));
   EXPECT_EQ(number_at(*tensor, 2), -INFINITY);
-  EXPECT_EQ(parse_json_tensor(R"({"dtype": "int8", "shape": [0, 5], "data": []})", spec(DType::f32)).value().to_string(), "int8[0x5]");
+  EXPECT_EQ(
+      parse_json_tensor(R"({"dtype": "int8", "shape": [0, 5], "data": []})", spec(DType::f32)).value().to_string(),
+      "int8[0x5]");
 }
 
 TEST(JsonTensor, KeepsLargeIntegers) {
@@ -39,9 +41,19 @@ TEST(JsonTensor, KeepsLargeIntegers) {
 }
 
 TEST(JsonTensor, RefusesWhatDoesNotFit) {
-  const char* refused[] = {"",          "[1, 2",          "[[1], [1, 2]]", "[[], [1]]",      "[1, [2]]",
-                           "[300]",     "[1.5]",          "[\"a\"]",       "{\"dtype\": 3}", "{\"data\": [1], \"dtype\": \"int\"}",
-                           "[null]",    "{\"data\": [1], \"shape\": [2]}", "{\"data\": [1], \"shape\": [-1]}",
+  const char* refused[] = {"",
+                           "[1, 2",
+                           "[[1], [1, 2]]",
+                           "[[], [1]]",
+                           "[1, [2]]",
+                           "[300]",
+                           "[1.5]",
+                           "[\"a\"]",
+                           "{\"dtype\": 3}",
+                           "{\"data\": [1], \"dtype\": \"int\"}",
+                           "[null]",
+                           "{\"data\": [1], \"shape\": [2]}",
+                           "{\"data\": [1], \"shape\": [-1]}",
                            "{\"data\": [1], \"shape\": [4611686018427387904, 4]}"};
   for (const char* text : refused) EXPECT_FALSE(parse_json_tensor(text, spec(DType::u8)).ok()) << text;
   EXPECT_FALSE(parse_json_tensor(std::string(100000, '['), spec(DType::u8)).ok());

@@ -96,17 +96,21 @@ std::string with_header(const std::string& header) {
 }
 
 TEST(Npy, RefusesSizesThatOverflow) {
-  for (const char* shape : {"(9223372036854775807, 9)", "(4611686018427387904, 4)", "(99999999999999999999,)", "(1000000000000,)",
-                            "(-1,)", "(1,", "1"}) {
-    const std::string file = with_header(concat("{'descr': '<f4', 'fortran_order': False, 'shape': ", std::string(shape), ", }"));
+  for (const char* shape : {"(9223372036854775807, 9)", "(4611686018427387904, 4)", "(99999999999999999999,)",
+                            "(1000000000000,)", "(-1,)", "(1,", "1"}) {
+    const std::string file =
+        with_header(concat("{'descr': '<f4', 'fortran_order': False, 'shape': ", std::string(shape), ", }"));
     EXPECT_FALSE(parse_npy(file).ok()) << shape;
   }
   for (const char* descr : {"<f3", "<U0", "<U99999999999", "|O", "", "<", "<f44444444444444"}) {
-    EXPECT_FALSE(parse_npy(with_header(concat("{'descr': '", std::string(descr), "', 'fortran_order': False, 'shape': (1,), }"))).ok());
+    EXPECT_FALSE(
+        parse_npy(with_header(concat("{'descr': '", std::string(descr), "', 'fortran_order': False, 'shape': (1,), }")))
+            .ok());
   }
 }
 
-// Whatever is cut off or changed, reading ends in a tensor or an error, within the file's bounds (the sanitizers look on).
+// Whatever is cut off or changed, reading ends in a tensor or an error, within the file's bounds (the sanitizers look
+// on).
 TEST(Npy, SurvivesDamage) {
   for (const char* name : {"f4_fortran.npy", "text_v3.npy", "stored.npz", "deflated.npz"}) {
     const std::string whole = fixture(name);
