@@ -22,6 +22,9 @@ KNOWS = {
 # In these folders only the named files may include onnx/: the graph does not know the format it came from.
 ONNX_ONLY_IN = {"graph": re.compile(r"builder|export|onnx")}
 
+# Examples are written as somebody outside this tree would: over the public headers.
+EXAMPLES_KNOW = re.compile(r"linnet/")
+
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
 
 
@@ -42,9 +45,16 @@ def backward_arrows(src):
                 yield f"src/{relative} includes {include}, which in {folder} only what builds from and exports to a file may"
 
 
+def examples_that_reach_inside(examples):
+    for path in sorted(p for p in examples.rglob("*") if p.suffix in {".h", ".cpp"} and "snippets" not in p.parts):
+        for include in INCLUDE.findall(path.read_text(encoding="utf-8")):
+            if "/" in include and not EXAMPLES_KNOW.match(include):
+                yield f"{path.relative_to(examples.parent)} includes {include}, which is not a public header"
+
+
 def main():
-    src = Path(__file__).resolve().parent.parent / "src"
-    found = list(backward_arrows(src))
+    root = Path(__file__).resolve().parent.parent
+    found = [*backward_arrows(root / "src"), *examples_that_reach_inside(root / "examples")]
     print("\n".join(found))
     print(f"{0 if found else 1} passed, {len(found)} failed, 0 skipped")
     return 1 if found else 0

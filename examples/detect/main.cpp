@@ -3,9 +3,9 @@
 #include <cstdio>
 #include <cstring>
 #include <exception>
+#include <linnet/linnet.hpp>
 #include <nlohmann/json.hpp>
 
-#include "classifier.h"
 #include "magika_features.h"
 
 namespace {
@@ -28,15 +28,19 @@ struct Answer {
 std::vector<Answer> detect_all(const fs::path& folder, std::span<char* const> paths, const detect::Config& config) {
   std::vector<Answer> answers;
   std::vector<int32_t> tokens;
-  std::vector<size_t> asked;  // the answers that wait for the rows of `tokens`
-  std::optional<detect::Classifier> classifier;
+  std::vector<size_t> asked;           // the answers that wait for the rows of `tokens`
+  std::optional<linnet::Model> model;  // loaded when the first file needs it
   const auto run = [&] {
     if (asked.empty()) return;
-    if (!classifier) classifier.emplace(folder / "model.onnx");
-    const std::vector<float> scores = classifier->scores(tokens, asked.size());
-    const size_t labels = scores.size() / asked.size();
+    if (!model) model.emplace((folder / "model.onnx").string());
+    const int64_t rows = static_cast<int64_t>(asked.size()), width = static_cast<int64_t>(config.input_size());
+    const auto outputs = model->run({{"bytes", linnet::Tensor::view<int32_t>({rows, width}, tokens)}});
+    const std::span<const float> scores = outputs.at("target_label").data<float>();
+    const size_t labels = config.labels.size();
+    if (scores.size() != asked.size() * labels)
+      throw std::runtime_error("the model and its configuration differ in labels");
     for (size_t row = 0; row < asked.size(); ++row) {
-      answers[asked[row]].detection = detect::detection_of({&scores[row * labels], labels}, config);
+      answers[asked[row]].detection = detect::detection_of(scores.subspan(row * labels, labels), config);
     }
     asked.clear();
     tokens.clear();
