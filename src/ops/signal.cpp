@@ -8,34 +8,51 @@
 namespace linnet {
 namespace {
 
-constexpr int64_t kLongestTransform = int64_t{1} << 24;
+constexpr int64_t kLongestTransform = int64_t{1} << 27;
+// The tables of longer transforms are made in each run, in scratch memory, which the memory limit covers.
+constexpr size_t kLongestKept = size_t{1} << 16;
 
 // A transform, and each worker's share of scratch: its row and what the transform needs.
-struct Transform {
-  FftPlan plan;
-  size_t per_worker = 0;
-
-  static Result<Transform*> make(BindContext& context, int64_t length) {
+class Transform {
+ public:
+  static Status bind(BindContext& context, int64_t length) {
     LINNET_REQUIRE(length > 0 && length <= kLongestTransform, unsupported("a transform of length ", length));
-    const size_t n = static_cast<size_t>(length);
-    const size_t header = round_up(sizeof(Transform), alignof(Complex));
-    auto* memory = static_cast<std::byte*>(
-        context.allocate_state(header + (fft_table_size(n) + fft_scratch_size(n)) * sizeof(Complex)));
+    const size_t n = static_cast<size_t>(length), header = round_up(sizeof(Transform), alignof(Complex));
+    const size_t table_bytes = (fft_table_size(n) + fft_scratch_size(n)) * sizeof(Complex);
+    const bool kept = n <= kLongestKept;
+    auto* memory = static_cast<std::byte*>(context.allocate_state(header + (kept ? table_bytes : 0)));
     auto* transform = new (memory) Transform;
-    auto* tables = reinterpret_cast<Complex*>(memory + header);
-    transform->plan = make_fft(n, tables, tables + fft_table_size(n));
-    transform->per_worker = round_up((n + fft_scratch_size(n)) * sizeof(Complex), 64);
-    context.request_scratch(context.threads() * transform->per_worker);
-    return transform;
+    transform->per_worker_ = round_up((n + fft_scratch_size(n)) * sizeof(Complex), 64);
+    transform->tables_at_ = context.threads() * transform->per_worker_;
+    transform->plan_.n = n;
+    if (kept) transform->plan_ = make_fft(n, reinterpret_cast<Complex*>(memory + header));
+    context.request_scratch(transform->tables_at_ + (kept ? 0 : table_bytes));
+    return {};
   }
-  size_t grain() const noexcept { return grain_for(static_cast<double>(plan.n) * 20.0); }
+
+  FftPlan plan(std::byte* scratch) const noexcept {
+    return plan_.n <= kLongestKept ? plan_ : make_fft(plan_.n, reinterpret_cast<Complex*>(scratch + tables_at_));
+  }
+  Complex* row(std::byte* scratch, size_t worker) const noexcept {
+    return reinterpret_cast<Complex*>(scratch + worker * per_worker_);
+  }
+  size_t grain() const noexcept { return grain_for(static_cast<double>(plan_.n) * 20.0); }
+
+ private:
+  static FftPlan make_fft(size_t n, Complex* tables) noexcept {
+    return linnet::make_fft(n, tables, tables + fft_table_size(n));
+  }
+
+  FftPlan plan_;
+  size_t per_worker_ = 0, tables_at_ = 0;
 };
 
-// Calls f with the elements of a signal as double, whatever their type.
+// An element of a signal of any type.
 template <class T>
 Complex read(const T* src, bool complex) noexcept {
   return {static_cast<double>(src[0]), complex ? static_cast<double>(src[1]) : 0.0};
 }
+
 class Dft final : public Op {
  public:
   Status parse(NodeReader& reader) {
@@ -88,7 +105,7 @@ class Dft final : public Op {
     const int64_t length = context.has(1)          ? integer_at(*context.known(1), 0)
                            : inverse_ && onesided_ ? 2 * (in[axis] - 1)
                                                    : in[axis];
-    return Transform::make(context, length).status();
+    return Transform::bind(context, length);
   }
 
   Status run(RunContext& context) const override {
@@ -109,16 +126,17 @@ class Dft final : public Op {
   template <class T>
   void transform(RunContext& context, size_t axis) const {
     const Transform& t = context.state<Transform>();
+    const FftPlan plan = t.plan(context.scratch());
     const Tensor& in = context.in(0);
     Tensor& out = context.out(0);
     const size_t last = in.shape.rank() - 1;
-    const int64_t parts = in.shape[last], out_parts = out.shape[last], n = static_cast<int64_t>(t.plan.n);
+    const int64_t parts = in.shape[last], out_parts = out.shape[last], n = static_cast<int64_t>(plan.n);
     const int64_t inner = in.shape.count(axis + 1, last), outer = in.shape.count(0, axis);
     const int64_t given = std::min(in.shape[axis], n), wanted = out.shape[axis];
     const double scale = inverse_ ? 1.0 / static_cast<double>(n) : 1.0;
     context.parallel.for_range(
         static_cast<size_t>(outer * inner), t.grain(), [&](size_t begin, size_t end, size_t worker) {
-          auto* row = reinterpret_cast<Complex*>(context.scratch() + worker * t.per_worker);
+          Complex* row = t.row(context.scratch(), worker);
           for (int64_t r = static_cast<int64_t>(begin); r < static_cast<int64_t>(end) && !context.parallel.stopped();
                ++r) {
             const T* src = in.ptr<T>() + (r / inner * in.shape[axis] * inner + r % inner) * parts;
@@ -127,7 +145,7 @@ class Dft final : public Op {
             std::fill(row + given, row + n, Complex{});
             if (inverse_ && onesided_)  // the other half mirrors this one
               for (int64_t k = n / 2 + 1; k < n; ++k) row[k] = std::conj(row[n - k]);
-            fft(t.plan, inverse_, row, row + n);
+            fft(plan, inverse_, row, row + n);
             for (int64_t k = 0; k < wanted; ++k)
               for (int64_t p = 0; p < out_parts; ++p)
                 dst[k * inner * out_parts + p] = rounded<T>((p ? row[k].imag() : row[k].real()) * scale);
@@ -190,7 +208,7 @@ class Stft final : public Op {
 
   Status bind(BindContext& context) const override {
     LINNET_REQUIRE(!context.has(3) || context.known(3), unsupported("the frame length is not known"));
-    return Transform::make(context, context.has(3) ? integer_at(*context.known(3), 0) : context.shape(2)[0]).status();
+    return Transform::bind(context, context.has(3) ? integer_at(*context.known(3), 0) : context.shape(2)[0]);
   }
 
   Status run(RunContext& context) const override {
@@ -202,20 +220,21 @@ class Stft final : public Op {
   template <class T>
   void transform(RunContext& context) const {
     const Transform& t = context.state<Transform>();
+    const FftPlan plan = t.plan(context.scratch());
     const Tensor& signal = context.in(0);
     Tensor& out = context.out(0);
-    const int64_t n = static_cast<int64_t>(t.plan.n), step = integer_at(context.in(1), 0), samples = signal.shape[1];
+    const int64_t n = static_cast<int64_t>(plan.n), step = integer_at(context.in(1), 0), samples = signal.shape[1];
     const int64_t parts = signal.shape.rank() == 3 ? signal.shape[2] : 1, frames = out.shape[1], bins = out.shape[2];
     const T* window = context.has(2) ? context.in(2).ptr<T>() : nullptr;
     context.parallel.for_range(
         static_cast<size_t>(out.shape[0] * frames), t.grain(), [&](size_t begin, size_t end, size_t worker) {
-          auto* row = reinterpret_cast<Complex*>(context.scratch() + worker * t.per_worker);
+          Complex* row = t.row(context.scratch(), worker);
           for (int64_t r = static_cast<int64_t>(begin); r < static_cast<int64_t>(end) && !context.parallel.stopped();
                ++r) {
             const T* src = signal.ptr<T>() + (r / frames * samples + r % frames * step) * parts;
             for (int64_t k = 0; k < n; ++k)
               row[k] = read(src + k * parts, parts == 2) * (window ? static_cast<double>(window[k]) : 1.0);
-            fft(t.plan, false, row, row + n);
+            fft(plan, false, row, row + n);
             T* dst = out.ptr<T>() + r * bins * 2;
             for (int64_t k = 0; k < bins; ++k) {
               dst[2 * k] = rounded<T>(row[k].real());

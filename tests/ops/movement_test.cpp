@@ -192,6 +192,23 @@ TEST(Movement, EveryElementWidthMoves) {
   expect_elements<std::string>({"Pad", {tensor_of<std::string>({1}, {"a"}), ints({1, 0})}}, {2}, {"", "a"});
 }
 
+// A length whose tables are made in the run: the transform of a single 1 at place 1 is a turning pointer.
+TEST(Dft, LongTransformsTurnLikeShortOnes) {
+  for (const int64_t n : {int64_t{1009}, int64_t{70001}}) {
+    Tensor signal = make_tensor(DType::f64, {1, n, 1}).value();
+    signal.ptr<double>()[1] = 1;
+    const auto result = run_node({"DFT", {signal}});
+    ASSERT_TRUE(result.ok()) << result.status().message();
+    const Tensor& got = result.value()[0].tensor;
+    ASSERT_EQ(got.shape, (Shape{1, n, 2}));
+    for (int64_t k = 0; k < n; k += 97) {
+      const double angle = -2 * 3.14159265358979323846 * static_cast<double>(k) / static_cast<double>(n);
+      EXPECT_NEAR(got.ptr<double>()[2 * k], std::cos(angle), 1e-11);
+      EXPECT_NEAR(got.ptr<double>()[2 * k + 1], std::sin(angle), 1e-11);
+    }
+  }
+}
+
 TEST(TopK, NanIsTheGreatestAndEqualsKeepTheirOrder) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   const Tensor x = floats({8}, {1, nan, -INFINITY, 3, 3, -0.0f, 0.0f, INFINITY});

@@ -82,13 +82,32 @@ void pass(const Complex* roots, size_t length, size_t n, size_t s, size_t p, con
         out[q + 3 * s] = times(a_c - b_d, w3);
       }
     } else {
-      const size_t step = length / p;
-      for (size_t q = 0; q < s; ++q)
-        for (size_t k = 0; k < p; ++k) {
-          Complex sum = in[q];
-          for (size_t r = 1; r < p; ++r) sum += times(in[q + r * part], roots[r * k % p * step]);
-          out[q + k * s] = times(sum, roots[j * k * s]);
+      // Sums and differences of opposite inputs share their products (p is odd here).
+      const size_t step = length / p, half = p / 2;
+      Complex sum[kGreatestFactor / 2 + 1], difference[kGreatestFactor / 2 + 1];
+      for (size_t q = 0; q < s; ++q) {
+        Complex all = in[q];
+        for (size_t r = 1; r <= half; ++r) {
+          const Complex a = in[q + r * part], b = in[q + (p - r) * part];
+          sum[r] = a + b;
+          difference[r] = times_minus_i(a - b);
+          all += sum[r];
         }
+        out[q] = all;
+        for (size_t k = 1; k <= half; ++k) {
+          Complex even = in[q], odd = 0;
+          size_t turn = 0;
+          for (size_t r = 1; r <= half; ++r) {
+            turn += k;
+            if (turn >= p) turn -= p;
+            const Complex w = roots[turn * step];  // cos - i sin
+            even += sum[r] * w.real();
+            odd += difference[r] * -w.imag();
+          }
+          out[q + k * s] = times(even + odd, roots[j * k * s]);
+          out[q + (p - k) * s] = times(even - odd, roots[j * (p - k) * s]);
+        }
+      }
     }
   }
 }
