@@ -13,6 +13,9 @@ int main(int argc, char** argv) {
   int exit_code = linnet::cli::kSuccess;
   linnet::cli::add_run(app, exit_code);
   linnet::cli::add_inspect(app, exit_code);
+  linnet::cli::add_profile(app, exit_code);
+  linnet::cli::add_dump(app, exit_code);
+  linnet::cli::add_diff(app, exit_code);
   linnet::cli::add_check(app, exit_code);
   linnet::cli::add_bench(app, exit_code);
   try {

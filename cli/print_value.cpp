@@ -13,12 +13,6 @@ namespace {
 constexpr int64_t kShown = 6;      // elements of a summary
 constexpr size_t kShownText = 24;  // characters of a string
 
-std::string number_text(double number) {
-  char text[40];
-  std::snprintf(text, sizeof text, "%.6g", number);
-  return text;
-}
-
 bool is_complex(const Tensor& tensor) { return tensor.dtype == DType::c64 || tensor.dtype == DType::c128; }
 
 template <class T>
@@ -41,12 +35,6 @@ std::string element_text(const Tensor& tensor, int64_t i) {
     default:
       return is_integer(tensor.dtype) ? std::to_string(integer_at(tensor, i)) : number_text(number_at(tensor, i));
   }
-}
-
-std::string first_elements(const Tensor& tensor) {
-  std::string out = "[";
-  for (int64_t i = 0; i < std::min(tensor.count(), kShown); ++i) out += (i ? ", " : "") + element_text(tensor, i);
-  return out + (tensor.count() > kShown ? ", ...]" : "]");
 }
 
 std::string tensor_summary(const Tensor& tensor) {
@@ -79,6 +67,18 @@ Result<std::string> tensor_json(const Tensor& tensor) {
 }
 
 }  // namespace
+
+std::string number_text(double number) {
+  char text[40];
+  std::snprintf(text, sizeof text, "%.6g", number);
+  return text;
+}
+
+std::string first_elements(const Tensor& tensor) {
+  std::string out = "[";
+  for (int64_t i = 0; i < std::min(tensor.count(), kShown); ++i) out += (i ? ", " : "") + element_text(tensor, i);
+  return out + (tensor.count() > kShown ? ", ...]" : "]");
+}
 
 std::string type_text(const Value& value) {
   if (value.is_sequence()) return concat("sequence of ", value.sequence->values.size());

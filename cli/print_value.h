@@ -16,6 +16,10 @@ std::string type_text(const Value& value);
 std::string type_text(const ValueInfo& info, const SymbolTable& symbols);
 // The least, the greatest and the mean of a tensor of numbers, and its first elements.
 std::string summary(const Value& value);
+// "[1, 2, 3, 4, 5, 6, ...]".
+std::string first_elements(const Tensor& tensor);
+// Six significant digits.
+std::string number_text(double number);
 // An object on one line: {"dtype": .., "shape": .., "data": ..}, {"sequence": [..]}, {"map": {"keys": .., "values":
 // ..}} or {"nothing": true}.
 Result<std::string> json_text(const Value& value);

@@ -1,0 +1,176 @@
+// linnet profile: where a run's time goes.
+#include <algorithm>
+#include <cstdio>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "base/file.h"
+#include "commands/command.h"
+#include "inputs.h"
+#include "model_options.h"
+#include "run/profiler.h"
+#include "terminal.h"
+
+namespace linnet::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using Milliseconds = std::chrono::duration<double, std::milli>;
+
+struct Options {
+  ModelOptions model;
+  InputOptions inputs;
+  int runs = 10;
+  size_t top = 30;
+  std::string by = "both", trace;
+  bool json = false;
+};
+
+struct Line {
+  std::string name, op, inputs;
+  size_t count = 0;
+  double milliseconds = 0;  // its own, without the nodes of its subgraphs
+};
+
+class Tally {
+ public:
+  void add(const std::vector<Profiler::Event>& events) {
+    std::vector<double> inner;  // by depth: time of the events since the last one above them
+    for (const Profiler::Event& e : events) {
+      const size_t depth = static_cast<size_t>(e.depth);
+      inner.resize(std::max(inner.size(), depth + 2));
+      const double total = Milliseconds(e.duration).count();
+      const double own = std::max(0.0, total - inner[depth + 1]);
+      inner[depth + 1] = 0;
+      inner[depth] += total;
+      sum_ += own;
+      enter(nodes_[e.path], e.path, e, own);
+      enter(operators_[e.op], e.op, e, own);
+    }
+  }
+
+  double sum() const { return sum_; }
+  std::vector<Line> by_node() const { return sorted(nodes_); }
+  std::vector<Line> by_operator() const { return sorted(operators_); }
+
+ private:
+  static void enter(Line& line, const std::string& name, const Profiler::Event& e, double milliseconds) {
+    line.name = name;
+    line.op = e.op;
+    line.inputs = e.inputs;
+    ++line.count;
+    line.milliseconds += milliseconds;
+  }
+
+  static std::vector<Line> sorted(const std::map<std::string, Line>& lines) {
+    std::vector<Line> out;
+    for (const auto& [name, line] : lines) out.push_back(line);
+    std::stable_sort(out.begin(), out.end(),
+                     [](const Line& a, const Line& b) { return a.milliseconds > b.milliseconds; });
+    return out;
+  }
+
+  std::map<std::string, Line> nodes_, operators_;
+  double sum_ = 0;
+};
+
+struct Profile {
+  Tally tally;
+  double wall = 0;  // of all runs, in ms
+};
+
+Result<Profile> profile(const Options& options) {
+  LINNET_ASSIGN(const std::unique_ptr<Session> session, open_session(options.model));
+  const Model& model = session->model();
+  LINNET_ASSIGN(const Inputs inputs,
+                make_inputs(model.inputs, *model.program->symbols, options.inputs, options.model.seed));
+  std::vector<Value> outputs(model.outputs.size());
+  LINNET_TRY(session->run(inputs.values, outputs));
+  Profile result;
+  Profiler profiler;
+  RunOptions run;
+  run.profiler = &profiler;
+  for (int i = 0; i < options.runs; ++i) {
+    show_progress(concat("run ", i + 1, " of ", options.runs));
+    profiler.clear();
+    const auto begin = Profiler::Clock::now();
+    LINNET_TRY(session->run(inputs.values, outputs, run));
+    result.wall += Milliseconds(Profiler::Clock::now() - begin).count();
+    result.tally.add(profiler.events());
+  }
+  clear_progress();
+  if (!options.trace.empty()) {
+    const std::string trace = profiler.chrome_trace();
+    LINNET_TRY(write_file(options.trace, std::as_bytes(std::span(trace))));
+  }
+  return result;
+}
+
+Json lines_json(const std::vector<Line>& lines, double runs, double sum, bool nodes) {
+  Json list = Json::array();
+  for (const Line& line : lines) {
+    Json entry{{"name", line.name}};
+    if (nodes) entry.update({{"operator", line.op}, {"inputs", line.inputs}});
+    entry.update({{"milliseconds", line.milliseconds / runs},
+                  {"share", sum > 0 ? line.milliseconds / sum : 0},
+                  {"count", static_cast<double>(line.count) / runs}});
+    list.push_back(std::move(entry));
+  }
+  return list;
+}
+
+void print_lines(const char* title, const std::vector<Line>& lines, double runs, double sum, size_t top, bool nodes) {
+  std::vector<std::vector<std::string>> rows{{"ms", "share", "count", title, nodes ? "inputs" : ""}};
+  for (size_t i = 0; i < lines.size() && i < top; ++i) {
+    const Line& line = lines[i];
+    rows.push_back({fixed(line.milliseconds / runs, 4), fixed(sum > 0 ? 100 * line.milliseconds / sum : 0, 1) + " %",
+                    fixed(static_cast<double>(line.count) / runs, 0), printable(line.name),
+                    nodes ? printable(line.inputs) : ""});
+  }
+  std::printf("%s", table(rows, {true, true, true}).c_str());
+  if (lines.size() > top) std::printf("  and %zu more (--top 0 shows all)\n", lines.size() - top);
+}
+
+int run(const Options& options) {
+  const Result<Profile> result = profile(options);
+  if (!result.ok()) return report_error("profile", options.model.path, result.status());
+  const Tally& tally = result->tally;
+  const double runs = options.runs, sum = tally.sum();
+  const bool nodes = options.by != "operator", operators = options.by != "node";
+  if (options.json) {
+    Json report{{"runs", options.runs}, {"milliseconds", result->wall / runs}, {"in_nodes_milliseconds", sum / runs}};
+    if (operators) report["operators"] = lines_json(tally.by_operator(), runs, sum, false);
+    if (nodes) report["nodes"] = lines_json(tally.by_node(), runs, sum, true);
+    std::printf("%s\n", report.dump(1, ' ', false, Json::error_handler_t::replace).c_str());
+    return kSuccess;
+  }
+  const size_t top = options.top ? options.top : SIZE_MAX;
+  std::printf("%s ms a run (mean of %d), %s ms of them in nodes; a node's time is without the nodes of its subgraphs\n",
+              fixed(result->wall / runs, 3).c_str(), options.runs, fixed(sum / runs, 3).c_str());
+  if (operators) print_lines("operator", tally.by_operator(), runs, sum, top, false);
+  if (nodes) print_lines("node", tally.by_node(), runs, sum, top, true);
+  return kSuccess;
+}
+
+}  // namespace
+
+void add_profile(CLI::App& app, int& exit_code) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("profile", "Show where the time of a run goes, by operator and by node");
+  add_model_options(*command, options->model);
+  add_input_options(*command, options->inputs);
+  command->add_option("--runs", options->runs, "runs to take the mean of, after one that is not counted")
+      ->check(CLI::Range(1, 1000000))
+      ->capture_default_str();
+  command->add_option("--by", options->by, "operator, node or both")
+      ->check(CLI::IsMember({"operator", "node", "both"}))
+      ->capture_default_str();
+  command->add_option("--top", options->top, "lines of a table; 0: all")->capture_default_str();
+  command->add_option("--trace", options->trace,
+                      "file for the last run in Chrome's trace format (open it in ui.perfetto.dev)");
+  command->add_flag("--json", options->json, "print one JSON object");
+  command->footer("Example:\n  linnet profile model.onnx --threads 2 --by operator --trace trace.json");
+  command->callback([options, &exit_code] { exit_code = run(*options); });
+}
+
+}  // namespace linnet::cli

@@ -1,0 +1,449 @@
+"""The commands of `linnet` on small models made here: what they answer, and what they say of bad input.
+
+Every error must be one sentence on stderr and exit code 2; an answer of "no" is exit code 1.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+TIMEOUT_S = 120
+FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
+W = np.arange(12, dtype=np.float32).reshape(4, 3) / 10 - 0.5
+B = np.array([0.5, -1, 2], np.float32)
+X = np.array([[1, 2, 3, 4], [-1, 0.5, 0, 2]], np.float32)
+CASES = []
+
+
+def case(function):
+    CASES.append(function)
+    return function
+
+
+def info(name, dtype, shape):
+    return helper.make_tensor_value_info(name, dtype, shape)
+
+
+def save(path, nodes, inputs, outputs, initializers=(), opsets=(("", 17),), **more):
+    graph = helper.make_graph(nodes, "main", inputs, outputs, list(initializers))
+    imports = [helper.make_opsetid(domain, version) for domain, version in opsets]
+    onnx.save(helper.make_model(graph, opset_imports=imports, ir_version=8, producer_name="the tests"), path, **more)
+    return path
+
+
+def layer(path, w=W, **more):
+    """y = Relu(x w + b), with the inner values h and s."""
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["h"], name="product"),
+        helper.make_node("Add", ["h", "b"], ["s"], name="sum"),
+        helper.make_node("Relu", ["s"], ["y"], name="relu"),
+    ]
+    initializers = [numpy_helper.from_array(w, "w"), numpy_helper.from_array(B, "b")]
+    return save(path, nodes, [info("x", FLOAT, ["batch", 4])], [info("y", FLOAT, ["batch", 3])], initializers, **more)
+
+
+def two_inputs(path):
+    nodes = [helper.make_node("Add", ["in/a", "b"], ["sum"])]
+    shape = ["batch", "length"]
+    return save(path, nodes, [info("in/a", FLOAT, shape), info("b", FLOAT, shape)], [info("sum", FLOAT, shape)])
+
+
+def unknown_operators(path):
+    body = helper.make_graph([helper.make_node("Stranger", ["x"], ["inner"], domain="far", name="deep")], "body", [], [info("inner", FLOAT, [2])])
+    nodes = [
+        helper.make_node("Odd", ["x"], ["p"], domain="far", name="first"),
+        helper.make_node("Odd", ["p"], ["q"], domain="far", name="second"),
+        helper.make_node("If", ["c"], ["r"], then_branch=body, else_branch=body),
+        helper.make_node("Add", ["q", "r"], ["y"]),
+    ]
+    inputs = [info("x", FLOAT, [2]), info("c", TensorProto.BOOL, [])]
+    return save(path, nodes, inputs, [info("y", FLOAT, [2])], opsets=(("", 17), ("far", 1)))
+
+
+def endless(path):
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["on"]), helper.make_node("Cos", ["v"], ["v_next"])],
+        "body",
+        [info("i", INT64, []), info("go", TensorProto.BOOL, []), info("v", FLOAT, [8])],
+        [info("on", TensorProto.BOOL, []), info("v_next", FLOAT, [8])],
+    )
+    nodes = [helper.make_node("Loop", ["trips", "", "x"], ["y"], body=body)]
+    trips = numpy_helper.from_array(np.array(2**60, np.int64), "trips")
+    return save(path, nodes, [info("x", FLOAT, [8])], [info("y", FLOAT, [8])], [trips])
+
+
+class Linnet:
+    def __init__(self, binary, folder):
+        self.binary, self.folder = binary, folder
+
+    def path(self, name):
+        return self.folder / name
+
+    def run(self, *arguments, code=0):
+        done = subprocess.run(
+            [str(self.binary), *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT_S, text=True
+        )
+        said = f"{' '.join(map(str, arguments))}\nexit code {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+        assert done.returncode == code, f"expected exit code {code}: {said}"
+        assert "\x1b" not in done.stdout + done.stderr, f"control characters without a terminal: {said}"
+        if code != 2:
+            assert done.stderr == "", f"expected nothing on stderr: {said}"
+        return done
+
+    def json(self, *arguments, code=0):
+        return json.loads(self.run(*arguments, "--json", code=code).stdout)
+
+    def outputs(self, *arguments):
+        found = self.json("run", *arguments)["outputs"]
+        return {o["name"]: np.array(o["data"], o["dtype"].replace("float", "float32")).reshape(o["shape"]) for o in found}
+
+    def error(self, *arguments, says, code=2):
+        done = self.run(*arguments, code=code)
+        assert done.stderr.count("\n") == 1 and done.stderr.startswith("linnet "), f"not one sentence: {done.stderr}"
+        for words in [says] if isinstance(says, str) else says:
+            assert words in done.stderr, f"expected '{words}': {done.stderr}"
+
+
+def close(actual, expected):
+    np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6)
+
+
+def npy(linnet, name, array):
+    np.save(linnet.path(name), array)
+    return linnet.path(name)
+
+
+# --- run
+
+
+@case
+def run_reads_npy(linnet):
+    model = layer(linnet.path("m.onnx"))
+    close(linnet.outputs(model, "--input", f"x={npy(linnet, 'x.npy', X)}")["y"], np.maximum(X @ W + B, 0))
+
+
+@case
+def run_takes_the_only_input_without_its_name(linnet):
+    close(linnet.outputs(layer(linnet.path("m.onnx")), "--input", npy(linnet, "x.npy", X))["y"], np.maximum(X @ W + B, 0))
+
+
+@case
+def run_reads_json(linnet):
+    linnet.path("x.json").write_text(json.dumps(X.tolist()))
+    close(linnet.outputs(layer(linnet.path("m.onnx")), "--input", f"x={linnet.path('x.json')}")["y"], np.maximum(X @ W + B, 0))
+
+
+@case
+def run_reads_an_archive(linnet):
+    a, b = np.ones((2, 3), np.float32), np.full((2, 3), 2, np.float32)
+    np.savez(linnet.path("in.npz"), **{"in/a": a, "b": b})
+    close(linnet.outputs(two_inputs(linnet.path("m.onnx")), "--inputs", linnet.path("in.npz"))["sum"], a + b)
+
+
+@case
+def run_reads_a_folder_by_name(linnet):
+    linnet.path("in").mkdir()
+    a, b = np.ones((2, 3), np.float32), np.full((2, 3), 2, np.float32)
+    npy(linnet, "in/in_a.npy", a)
+    npy(linnet, "in/b.npy", b)
+    close(linnet.outputs(two_inputs(linnet.path("m.onnx")), "--inputs", linnet.path("in"))["sum"], a + b)
+
+
+@case
+def run_reads_test_data(linnet):
+    linnet.path("in").mkdir()
+    linnet.path("in/input_0.pb").write_bytes(numpy_helper.from_array(X, "x").SerializeToString())
+    close(linnet.outputs(layer(linnet.path("m.onnx")), "--inputs", linnet.path("in"))["y"], np.maximum(X @ W + B, 0))
+
+
+@case
+def run_decodes_images(linnet):
+    nodes = [helper.make_node("Neg", ["image"], ["negative"])]
+    model = save(linnet.path("m.onnx"), nodes, [info("image", FLOAT, [1, 3, 2, 2])], [info("negative", FLOAT, [1, 3, 2, 2])])
+    pixels = np.arange(0, 240, 20, dtype=np.uint8).reshape(2, 2, 3)
+    linnet.path("i.ppm").write_bytes(b"P6 2 2 255\n" + pixels.tobytes())
+    expected = -pixels.transpose(2, 0, 1)[None].astype(np.float32) / 255
+    close(linnet.outputs(model, "--input", f"image={linnet.path('i.ppm')}")["negative"], expected)
+    linnet.path("wide.ppm").write_bytes(b"P6 3 2 255\n" + bytes(18))
+    linnet.error("run", model, "--input", f"image={linnet.path('wide.ppm')}", says="resize the image")
+
+
+@case
+def run_saves_what_it_computed(linnet):
+    model, out = layer(linnet.path("m.onnx")), linnet.path("new/out")
+    linnet.run("run", model, "--input", f"x={npy(linnet, 'x.npy', X)}", "--save-outputs", out)
+    close(np.load(out / "y.npy"), np.maximum(X @ W + B, 0))
+
+
+@case
+def run_saves_sequences(linnet):
+    nodes = [helper.make_node("SequenceConstruct", ["x", "x"], ["list"])]
+    sequence = helper.make_tensor_sequence_value_info("list", FLOAT, None)
+    model = save(linnet.path("m.onnx"), nodes, [info("x", FLOAT, [2, 4])], [sequence])
+    arguments = [model, "--input", f"x={npy(linnet, 'x.npy', X)}"]
+    linnet.run("run", *arguments, "--save-outputs", linnet.path("out"))
+    message = onnx.SequenceProto.FromString(linnet.path("out/list.pb").read_bytes())
+    assert [numpy_helper.to_array(t).tolist() for t in message.tensor_values] == [X.tolist()] * 2
+    (output,) = linnet.json("run", *arguments)["outputs"]
+    assert [element["data"] for element in output["sequence"]] == [X.tolist()] * 2
+    taking = save(linnet.path("s.onnx"), [helper.make_node("SequenceLength", ["list"], ["n"])], [sequence], [info("n", INT64, [])])
+    assert linnet.outputs(taking, "--input", f"list={linnet.path('out/list.pb')}")["n"] == 2
+    linnet.error("run", taking, says=["'list'", "--input"])
+
+
+@case
+def run_shows_maps(linnet):
+    nodes = [helper.make_node("ZipMap", ["p"], ["scores"], domain="ai.onnx.ml", classlabels_strings=["no", "yes"])]
+    element = helper.make_map_type_proto(TensorProto.STRING, helper.make_tensor_type_proto(FLOAT, []))
+    output = helper.make_value_info("scores", helper.make_sequence_type_proto(element))
+    model = save(linnet.path("m.onnx"), nodes, [info("p", FLOAT, [1, 2])], [output], opsets=(("", 17), ("ai.onnx.ml", 3)))
+    (found,) = linnet.json("run", model, "--input", f"p={npy(linnet, 'p.npy', np.array([[0.25, 0.75]], np.float32))}")["outputs"]
+    assert found["sequence"][0]["map"]["keys"]["data"] == ["no", "yes"] and found["sequence"][0]["map"]["values"]["data"] == [0.25, 0.75]
+    assert "map of 2" in linnet.run("run", model).stdout
+
+
+@case
+def run_gives_inner_values(linnet):
+    model = layer(linnet.path("m.onnx"))
+    arguments = [model, "--input", f"x={npy(linnet, 'x.npy', X)}", "--output", "h"]
+    for more in [], ["--no-optimize"]:
+        found = linnet.outputs(*arguments, *more)
+        assert list(found) == ["h"]
+        close(found["h"], X @ W)
+    linnet.error("run", *arguments, "--output", "elsewhere", says="'elsewhere'")
+
+
+@case
+def run_makes_inputs_up(linnet):
+    model = two_inputs(linnet.path("m.onnx"))
+    shape = lambda *more: list(linnet.outputs(model, *more)["sum"].shape)  # noqa: E731
+    assert shape() == [1, 1]
+    assert shape("--size", "batch=2", "--size", "length=5") == [2, 5]
+    assert shape("--random-shape", "in/a=4x3", "--random-shape", "b=1x3") == [4, 3]
+    assert shape("--input", f"b={npy(linnet, 'b.npy', np.ones((3, 2), np.float32))}") == [3, 2]  # the names are the same sizes
+    first, again, other = (linnet.outputs(model, "--size", "length=9", "--seed", seed)["sum"].tolist() for seed in (1, 1, 2))
+    assert first == again != other
+
+
+@case
+def run_summarises(linnet):
+    text = linnet.run("run", layer(linnet.path("m.onnx")), "--input", f"x={npy(linnet, 'x.npy', X)}").stdout
+    y = np.maximum(X @ W + B, 0)
+    for words in ["float[2x3]", f"min {y.min():.6g}", f"max {y.max():.6g}", f"mean {y.mean():.6g}"]:
+        assert words in text, f"expected '{words}': {text}"
+
+
+@case
+def run_refuses_wrong_inputs(linnet):
+    model, pair = layer(linnet.path("m.onnx")), two_inputs(linnet.path("pair.onnx"))
+    good = npy(linnet, "x.npy", X)
+    linnet.error("run", model, "--input", f"y={good}", says=["names no input", "'x'"])
+    linnet.error("run", model, "--input", f"x={npy(linnet, 'shape.npy', X[:, :3])}", says=["'x'", "[batch, 4]", "2x3"])
+    linnet.error("run", model, "--input", f"x={npy(linnet, 'type.npy', X.astype(np.float64))}", says=["'x'", "float", "double"])
+    linnet.error("run", model, "--input", f"x={linnet.path('nowhere.npy')}", says="nowhere.npy")
+    linnet.path("cut.npy").write_bytes(good.read_bytes()[:-3])
+    linnet.error("run", model, "--input", f"x={linnet.path('cut.npy')}", says="cut.npy")
+    linnet.path("ragged.json").write_text("[[1, 2, 3, 4], [5]]")
+    linnet.error("run", model, "--input", f"x={linnet.path('ragged.json')}", says="ragged.json")
+    linnet.error("run", model, "--input", f"x={model}", says="neither .npy")
+    linnet.path("in").mkdir()
+    npy(linnet, "in/b.npy", X)
+    linnet.error("run", pair, "--inputs", linnet.path("in"), says=["'in/a'", "in_a"])
+    linnet.error("run", pair, "--inputs", linnet.path("not_there"), says="not_there")
+    linnet.error("run", model, "--random-shape", "x=2y4", says="x=2y4")
+    linnet.error("run", model, "--random-shape", "x=1000000000x4000000000", says="'x'")
+    linnet.error("run", model, "--size", "height=2", says=["height", "'batch'"])
+    linnet.error("run", model, "--size", "batch=-2", says="batch=-2")
+
+
+@case
+def run_stops_in_time(linnet):
+    linnet.error("run", endless(linnet.path("m.onnx")), "--timeout", 100, says="deadline")
+
+
+@case
+def models_that_are_none(linnet):
+    model = layer(linnet.path("m.onnx"))
+    linnet.path("cut.onnx").write_bytes(model.read_bytes()[:-20])
+    linnet.path("text.onnx").write_text("this is no model\n" * 50)
+    linnet.path("empty.onnx").write_bytes(b"")
+    for command in ["run"], ["inspect"], ["profile"], ["dump"], ["dump", "--graph"]:
+        for name in "nowhere.onnx", "cut.onnx", "text.onnx", "empty.onnx":
+            linnet.error(*command, linnet.path(name), says=name)
+        linnet.error(*command, linnet.folder, says="not a regular file")
+    linnet.error("diff", model, linnet.path("cut.onnx"), says="cut.onnx")
+    linnet.error("bench", linnet.path("cut.onnx"), "--inputs", linnet.folder, says="cut.onnx")
+
+
+@case
+def passes_have_names(linnet):
+    model = layer(linnet.path("m.onnx"))
+    linnet.error("run", model, "--disable-pass", "fuse_everything", says="fuse_everything")
+    passes = linnet.json("inspect", "--passes")
+    assert {"fold_constants", "fuse_matmul"} <= {p["name"] for p in passes} and all(p["level"] in ("basic", "extended", "all") for p in passes)
+    for p in passes:
+        close(linnet.outputs(model, "--disable-pass", p["name"], "--input", npy(linnet, "x.npy", X))["y"], np.maximum(X @ W + B, 0))
+
+
+# --- inspect
+
+
+@case
+def inspect_tells_what_a_model_is(linnet):
+    report = linnet.json("inspect", layer(linnet.path("m.onnx")))
+    assert report["producer"] == "the tests" and report["ir_version"] == 8 and report["opsets"] == {"ai.onnx": 17}
+    assert report["inputs"] == [{"name": "x", "type": "float[batch, 4]"}] and report["outputs"] == [{"name": "y", "type": "float[batch, 3]"}]
+    assert report["operators"] == {name: {"main": 1, "inner": 0} for name in ("Add", "MatMul", "Relu")}
+    assert report["parameters"] == {"float": {"tensors": 2, "elements": 15, "bytes": 60}}
+    assert report["memory"]["constants"] + report["memory"]["packed"] >= 60 and report["unsupported"] == {}
+    text = linnet.run("inspect", linnet.path("m.onnx")).stdout
+    assert "float[batch, 4]" in text and "MatMul" in text
+
+
+@case
+def inspect_plans_memory_for_sizes(linnet):
+    model = layer(linnet.path("m.onnx"))
+    small, large = (linnet.json("inspect", model, "--no-optimize", "--size", f"batch={n}")["memory"]["arena"] for n in (1, 1000))
+    assert large >= small + 900 * 12
+
+
+@case
+def inspect_lists_external_data(linnet):
+    path = linnet.path("m.onnx")
+    layer(path, save_as_external_data=True, all_tensors_to_one_file=True, location="weights.bin", size_threshold=0)
+    report = linnet.json("inspect", path)
+    assert report["external_data"] == {"weights.bin": {"tensors": 2, "elements": 15, "bytes": 60}}
+    linnet.path("weights.bin").unlink()
+    linnet.error("inspect", path, says="weights.bin")
+
+
+@case
+def inspect_lists_everything_unsupported(linnet):
+    model = unknown_operators(linnet.path("m.onnx"))
+    refused = linnet.json("inspect", model, code=1)["unsupported"]
+    assert sorted(refused) == ["far.Odd", "far.Stranger"] and len(refused["far.Odd"]) == 2
+    assert "first" in refused["far.Odd"][0] and "second" in refused["far.Odd"][1] and "deep" in refused["far.Stranger"][0]
+    assert "far.Stranger" in linnet.run("inspect", model, code=1).stdout
+    linnet.error("run", model, says=["far.Odd", "far.Stranger"])
+
+
+# --- profile, dump
+
+
+@case
+def profile_counts_and_times(linnet):
+    model, trace = layer(linnet.path("m.onnx")), linnet.path("trace.json")
+    report = linnet.json("profile", model, "--runs", 3, "--no-optimize", "--trace", trace)
+    assert {o["name"]: o["count"] for o in report["operators"]} == {"MatMul": 1, "Add": 1, "Relu": 1}
+    assert abs(sum(o["share"] for o in report["operators"]) - 1) < 1e-6 and len(report["nodes"]) == 3
+    assert 0 < report["in_nodes_milliseconds"] <= report["milliseconds"]
+    events = json.loads(trace.read_text())["traceEvents"]
+    assert [e["cat"] for e in events] == ["MatMul", "Add", "Relu"]
+    text = linnet.run("profile", model, "--runs", 2, "--by", "operator", "--no-optimize").stdout
+    assert "Relu" in text and "relu" not in text
+    linnet.error("profile", model, "--trace", linnet.path("no/such/folder/t.json"), says="t.json")
+
+
+@case
+def profile_counts_nodes_of_subgraphs_once(linnet):
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["on"]), helper.make_node("Cos", ["v"], ["v_next"])],
+        "body",
+        [info("i", INT64, []), info("go", TensorProto.BOOL, []), info("v", FLOAT, [8])],
+        [info("on", TensorProto.BOOL, []), info("v_next", FLOAT, [8])],
+    )
+    trips = numpy_helper.from_array(np.array(5, np.int64), "trips")
+    model = save(linnet.path("m.onnx"), [helper.make_node("Loop", ["trips", "", "x"], ["y"], body=body)], [info("x", FLOAT, [8])], [info("y", FLOAT, [8])], [trips])
+    report = linnet.json("profile", model, "--runs", 2)
+    counts = {o["name"]: o["count"] for o in report["operators"]}
+    assert counts["Cos"] == 5 and counts["Loop"] == 1
+    assert report["in_nodes_milliseconds"] <= report["milliseconds"]
+
+
+@case
+def dump_shows_program_and_graph(linnet):
+    model = layer(linnet.path("m.onnx"))
+    program = linnet.run("dump", model, "--size", "batch=7", "--no-optimize").stdout
+    assert "float[7x3]" in program and "arena" in program and "relu" in program
+    graph = linnet.run("dump", model, "--graph", "--no-optimize").stdout
+    assert "h: float[batch, 3] = MatMul(x, w: float[4x3])" in graph and "[0.5, -1, 2]" in graph
+
+
+# --- diff
+
+
+@case
+def diff_of_a_model_with_itself(linnet):
+    model = layer(linnet.path("m.onnx"))
+    assert "agree" in linnet.run("diff", model, model, "--no-optimize-b", "--threads-a", 1, "--size", "batch=5").stdout
+    report = linnet.json("diff", model, model, "--no-optimize-b")
+    assert report["equal"] and [v["name"] for v in report["values"]] == ["h", "s", "y", "y"]
+
+
+@case
+def diff_finds_the_first_value(linnet):
+    a = layer(linnet.path("a.onnx"))
+    changed = W.copy()
+    changed[2, 1] += 1
+    b = layer(linnet.path("b.onnx"), changed)
+    arguments = ["diff", a, b, "--input", f"x={npy(linnet, 'x.npy', X)}"]
+    text = linnet.run(*arguments, code=1).stdout
+    assert "the first is 'h'" in text and "product" in text
+    assert not linnet.json(*arguments, code=1)["equal"]
+    assert linnet.run(*arguments, "--verbose", code=1).stdout.count("differs") >= 2
+    linnet.run(*arguments, "--atol", 100)
+    linnet.error("diff", a, two_inputs(linnet.path("c.onnx")), says="not an input of the first model")
+
+
+# --- bench, and the command line itself
+
+
+@case
+def bench_keeps_its_contract(linnet):
+    model = layer(linnet.path("m.onnx"))
+    linnet.path("in").mkdir()
+    npy(linnet, "in/x.npy", X)
+    report = linnet.json("bench", model, "--inputs", linnet.path("in"), "--threads", 2, "--warmup", 1, "--min-seconds", 0, "--min-runs", 5, "--save-outputs", linnet.path("out"))
+    wanted = "load_ms first_run_ms start_to_first_output_ms p50_ms p90_ms p99_ms min_ms runs peak_rss_bytes rss_bytes anon_bytes cpu_ms_per_run"
+    assert sorted(report) == sorted(wanted.split()) and report["runs"] == 5
+    close(np.load(linnet.path("out/y.npy")), np.maximum(X @ W + B, 0))
+
+
+@case
+def help_has_examples(linnet):
+    for command in "run", "inspect", "profile", "dump", "diff", "check", "bench":
+        text = linnet.run(command, "--help").stdout
+        assert f"  linnet {command} " in text, f"no example: {text}"
+    done = subprocess.run([str(linnet.binary), "run"], capture_output=True, text=True)
+    assert done.returncode == 2 and "MODEL" in done.stderr
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("case", nargs="*", help="only these (a part of the name will do)")
+    parser.add_argument("--linnet", type=Path, default=ROOT / "build/release/linnet")
+    arguments = parser.parse_args()
+    chosen = [c for c in CASES if not arguments.case or any(part in c.__name__ for part in arguments.case)]
+    failed = 0
+    for one in chosen:
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                one(Linnet(arguments.linnet, Path(folder)))
+            except Exception:
+                failed += 1
+                print(f"{one.__name__}: {''.join(traceback.format_exc().splitlines(keepends=True)[-12:])}")
+    print(f"{len(chosen) - failed} passed, {failed} failed, 0 skipped")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
