@@ -116,7 +116,7 @@ ConvGeometry plane(size_t channels, size_t filters, size_t h, size_t w, size_t k
 
 TEST(Conv, ChannelCounts) {
   for (const size_t channels : {1u, 3u, 5u, 17u, 64u})
-    for (const size_t filters : {1u, 3u, 16u, 17u, 31u, 48u, 65u, 100u})
+    for (const size_t filters : {1u, 2u, 3u, 4u, 5u, 8u, 16u, 17u, 24u, 31u, 40u, 48u, 65u, 100u})
       for (const size_t kernel : {1u, 3u}) check({plane(channels, filters, 5, 7, kernel, 1, kernel / 2), {}});
 }
 
@@ -220,6 +220,16 @@ TEST(Conv, Transposed) {
             g.dst[2] += stride - 1;  // output_padding
             check({g, {}});
           }
+}
+
+TEST(Conv, TransposedToFewFilters) {
+  for (const size_t filters : {1u, 2u, 3u, 4u})
+    for (const size_t channels : {16u, 21u}) {
+      ConvGeometry g = plane(channels, filters, 5, 6, 3, 2, 1);
+      g.transposed = true;
+      set_dst(g, false);
+      check({g, {Activation::sigmoid}, true, true});
+    }
 }
 
 TEST(Conv, TransposedWithManyTaps) {

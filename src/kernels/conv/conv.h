@@ -3,7 +3,8 @@
 // Fewer than three spatial axes are written with leading ones. https://onnx.ai/onnx/operators/onnx__Conv.html
 //
 // Weights are packed once: for each group, panels of 16 filters, [panel][tap][channel][16], zeros behind the last
-// filter; a depthwise convolution packs [tap][channel of the group][filter], filters rounded up to 16. A transposed convolution is a set of
+// filter; a depthwise convolution packs [tap][channel of the group][filter], filters rounded up to 16; one of
+// very few filters packs [filter][tap][channel], channels rounded up to 16. A transposed convolution is a set of
 // ordinary ones, one for each residue of the output position modulo the stride, packed one after the other.
 #pragma once
 
@@ -55,6 +56,12 @@ void conv(const ConvGeometry& geometry, const float* src, const float* packed, c
 inline bool conv_is_depthwise(const ConvGeometry& g) noexcept {
   const size_t width = g.channels / g.groups;
   return g.groups > 1 && g.channels == g.filters && (width == 1 || width == 2 || width == 4 || width == 8) && !g.src_planes;
+}
+
+// So few filters that a panel would be nearly empty: sums over vectors of channels.
+inline constexpr size_t kNarrowFilters = 4;
+inline bool conv_is_narrow(const ConvGeometry& g) noexcept {
+  return g.groups == 1 && g.filters <= kNarrowFilters && g.channels >= 16 && !g.src_planes;
 }
 
 // The plain form, for any floating-point type and layout: the oracle of the tests, and what f64 runs on.

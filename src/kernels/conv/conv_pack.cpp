@@ -55,6 +55,22 @@ void pack_depthwise(const ConvGeometry& g, const ConvPhase& phase, const float* 
       }
 }
 
+void pack_narrow(const ConvGeometry& g, const ConvPhase& phase, const float* weights, float* dst) noexcept {
+  const size_t kernel = positions_of(g.kernel);
+  const size_t padded = round_up(g.channels, kPanel);
+  const auto& [d, h, w] = phase.axis;
+  for (size_t f = 0; f < g.filters; ++f)
+    for (size_t i = 0; i < d.taps; ++i)
+      for (size_t j = 0; j < h.taps; ++j)
+        for (size_t k = 0; k < w.taps; ++k, dst += padded) {
+          const size_t at = ((d.tap + i * d.tap_step) * g.kernel[1] + h.tap + j * h.tap_step) * g.kernel[2] + w.tap +
+                            k * w.tap_step;
+          for (size_t c = 0; c < g.channels; ++c)
+            dst[c] = weights[(g.transposed ? c * g.filters + f : f * g.channels + c) * kernel + at];
+          std::fill(dst + g.channels, dst + padded, 0.0f);
+        }
+}
+
 }  // namespace
 
 void conv_pack(const ConvGeometry& g, const float* weights, float* packed, const Parallel& parallel) noexcept {
@@ -65,6 +81,8 @@ void conv_pack(const ConvGeometry& g, const float* weights, float* packed, const
     const ConvPhase phase = conv_phase(g, p);
     if (conv_is_depthwise(g)) {
       pack_depthwise(g, phase, weights, packed);
+    } else if (conv_is_narrow(g)) {
+      pack_narrow(g, phase, weights, packed);
     } else {
       const size_t panel_size = phase.taps() * (g.channels / g.groups) * kPanel;
       parallel.for_range(g.groups * panels, grain_for(static_cast<double>(panel_size)),

@@ -63,24 +63,27 @@ ConvPhase conv_phase(const ConvGeometry& g, size_t index) noexcept {
   return phase;
 }
 
-size_t conv_phase_packed_size(const ConvGeometry& g, const ConvPhase& phase) noexcept {
-  if (conv_is_depthwise(g)) return phase.taps() * (g.channels / g.groups) * round_up(g.filters, kPanel);
-  return g.groups * ceil_div(g.filters / g.groups, kPanel) * kPanel * phase.taps() * (g.channels / g.groups);
-}
+namespace {
 
-size_t conv_packed_size(const ConvGeometry& g) noexcept {
-  // The taps of all phases are the taps of the kernel.
-  const size_t taps = positions_of(g.kernel);
+size_t packed_size(const ConvGeometry& g, size_t taps) noexcept {
   if (conv_is_depthwise(g)) return taps * (g.channels / g.groups) * round_up(g.filters, kPanel);
+  if (conv_is_narrow(g)) return g.filters * taps * round_up(g.channels, kPanel);
   return g.groups * ceil_div(g.filters / g.groups, kPanel) * kPanel * taps * (g.channels / g.groups);
 }
+
+}  // namespace
+
+size_t conv_phase_packed_size(const ConvGeometry& g, const ConvPhase& phase) noexcept { return packed_size(g, phase.taps()); }
+
+// The taps of all phases are the taps of the kernel.
+size_t conv_packed_size(const ConvGeometry& g) noexcept { return packed_size(g, positions_of(g.kernel)); }
 
 ConvRuns conv_runs(const ConvGeometry& g, const ConvPhase& phase) noexcept {
   const ConvAxisPhase& last = phase.axis[kSpatialAxes - 1];
   const size_t channels = g.channels / g.groups;
   const size_t unit = g.src_planes ? 1 : channels;
   const size_t planes = g.src_planes ? channels : 1;
-  const bool merged = last.delta_step == 1 && g.groups == 1 && !g.transposed && last.taps > 1 &&
+  const bool merged = last.delta_step == 1 && g.groups == 1 && !conv_is_narrow(g) && !g.transposed && last.taps > 1 &&
                       last.taps * unit <= kLongestMergedRun;
   ConvRuns runs{planes * phase.taps(), unit, merged, false};
   if (merged) {

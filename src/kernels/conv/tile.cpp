@@ -20,13 +20,10 @@ constexpr size_t kLanes = hn::MaxLanes(Floats());
 constexpr size_t kPanel = 16;
 constexpr size_t kVectors = kPanel / kLanes;
 
-// As many accumulators as hide the latency of an addition: rows x panels x kVectors, in 16 registers or (AVX-512) 32.
-constexpr size_t kMostRows = kLanes == 4 ? 3 : 6;
-constexpr size_t wide_panels(size_t rows) {
-  if (kLanes == 16) return 4;
-  if (kLanes == 8) return rows == 1 ? 4 : rows <= 3 ? 2 : 1;
-  return rows == 1 ? 2 : 1;
-}
+// Sums that a tile keeps in registers, of which there are 16, or 32 with AVX-512: enough to hide an addition's latency.
+constexpr size_t kSums = kLanes == 16 ? 24 : 12;
+constexpr size_t kMostRows = 6;  // of pointers to the source
+constexpr size_t most_rows(size_t width) { return std::min(kMostRows, kSums / width); }
 
 // Activations that are a clamp happen in registers, the others over the finished tile.
 HWY_INLINE bool is_clamp(const ActivationSpec& spec) {
@@ -57,7 +54,7 @@ HWY_INLINE void store_some(Vector x, float* dst, size_t count) {
   store_partial(x, d, dst, count);
 }
 
-// What micro_kernel does with its sums, for one position and fewer filters than its panels hold.
+// What micro_kernel does with its sums, for one position and fewer filters than its vectors hold.
 HWY_NOINLINE void finish_some(const ConvTile& t, const float* HWY_RESTRICT sums, size_t offset, size_t filters) {
   const Floats d;
   for (size_t i = 0; i < filters; i += kLanes) {
@@ -69,11 +66,10 @@ HWY_NOINLINE void finish_some(const ConvTile& t, const float* HWY_RESTRICT sums,
   }
 }
 
-// kRows positions x kPanels panels, all of K. `filters` counts what is stored.
-template <size_t kRows, size_t kPanels>
+// kRows positions x kWidth vectors of filters from a panel on, all of K. `filters` counts what is stored.
+template <size_t kRows, size_t kWidth>
 HWY_NOINLINE void micro_kernel(const ConvTile& t, size_t first, size_t panel, size_t filters) {
   const Floats d;
-  constexpr size_t kWidth = kPanels * kVectors;
   const size_t panel_size = t.taps * t.run * kPanel;
   const float* HWY_RESTRICT w = t.weights + panel * panel_size;
   const size_t column = panel * kPanel;
@@ -108,8 +104,8 @@ HWY_NOINLINE void micro_kernel(const ConvTile& t, size_t first, size_t panel, si
       }
     }
   }
-  if (filters < kPanels * kPanel) {
-    HWY_ALIGN float tile[kRows][kPanels * kPanel];
+  if (filters < kWidth * kLanes) {
+    HWY_ALIGN float tile[kRows][kWidth * kLanes];
     HWY_UNROLL(8)
     for (size_t r = 0; r < kRows; ++r) {
       HWY_UNROLL(8)
@@ -135,55 +131,101 @@ HWY_NOINLINE void micro_kernel(const ConvTile& t, size_t first, size_t panel, si
   }
 }
 
-// How many panels the rows of a tile take at a time must be the same for all of them, so that a panel stays in cache
-// while all positions pass: the widest row count decides.
-template <size_t kRows, size_t kPanels>
-HWY_INLINE void rows_of(const ConvTile& t, size_t first, size_t panel, size_t filters) {
-  if constexpr (kPanels <= wide_panels(kRows)) {
-    micro_kernel<kRows, kPanels>(t, first, panel, filters);
-  } else {
-    for (size_t p = 0; p * kPanel < filters; ++p)
-      micro_kernel<kRows, 1>(t, first, panel + p, std::min(filters - p * kPanel, kPanel));
-  }
-}
-
-template <size_t kPanels>
-void panels_of(const ConvTile& t, size_t panel, size_t filters) {
+template <size_t kWidth>
+void columns_of(const ConvTile& t, size_t panel) {
   // Rows spread evenly: 7 positions are 4 + 3, not 6 + 1.
-  const size_t groups = (t.positions + kMostRows - 1) / kMostRows;
+  constexpr size_t kMost = most_rows(kWidth);
+  const size_t filters = std::min(t.filters - panel * kPanel, kWidth * kLanes);
+  const size_t groups = (t.positions + kMost - 1) / kMost;
   size_t first = 0;
   for (size_t g = 0; g < groups; ++g) {
     const size_t rows = t.positions * (g + 1) / groups - first;
     switch (rows) {
-      case 1: rows_of<1, kPanels>(t, first, panel, filters); break;
-      case 2: rows_of<2, kPanels>(t, first, panel, filters); break;
-      case 3: rows_of<3, kPanels>(t, first, panel, filters); break;
-      case 4: if constexpr (kMostRows >= 4) rows_of<4, kPanels>(t, first, panel, filters); break;
-      case 5: if constexpr (kMostRows >= 5) rows_of<5, kPanels>(t, first, panel, filters); break;
-      default: if constexpr (kMostRows >= 6) rows_of<6, kPanels>(t, first, panel, filters); break;
+      case 1: micro_kernel<1, kWidth>(t, first, panel, filters); break;
+      case 2: if constexpr (kMost >= 2) micro_kernel<2, kWidth>(t, first, panel, filters); break;
+      case 3: if constexpr (kMost >= 3) micro_kernel<3, kWidth>(t, first, panel, filters); break;
+      case 4: if constexpr (kMost >= 4) micro_kernel<4, kWidth>(t, first, panel, filters); break;
+      case 5: if constexpr (kMost >= 5) micro_kernel<5, kWidth>(t, first, panel, filters); break;
+      default: if constexpr (kMost >= 6) micro_kernel<6, kWidth>(t, first, panel, filters); break;
     }
     first += rows;
   }
 }
 
-void conv_tile_simd(const ConvTile& t) {
-  // Few positions: more panels at a time make up for the missing rows.
-  const size_t groups = (t.positions + kMostRows - 1) / kMostRows;
-  const size_t rows = t.positions / groups;
-  const size_t wide = wide_panels(rows);
+// All panels. Few positions leave registers for more panels at a time; the last filters take as few vectors as they need.
+void panels_of(const ConvTile& t) {
   for (size_t panel = 0; panel * kPanel < t.filters;) {
     const size_t left = t.filters - panel * kPanel;
-    if (wide == 4 && left > 3 * kPanel) {
-      panels_of<4>(t, panel, std::min(left, 4 * kPanel));
-      panel += 4;
-    } else if (wide >= 2 && left > kPanel) {
-      panels_of<2>(t, panel, std::min(left, 2 * kPanel));
+    if constexpr (kVectors == 1) {
+      if (left > 3 * kPanel) {
+        columns_of<4>(t, panel);
+        panel += 4;
+      } else if (left > 2 * kPanel) {
+        columns_of<3>(t, panel);
+        panel += 3;
+      } else if (left > kPanel) {
+        columns_of<2>(t, panel);
+        panel += 2;
+      } else {
+        columns_of<1>(t, panel++);
+      }
+    } else if (t.positions == 1 && left > 8 * kLanes - kPanel) {
+      columns_of<8>(t, panel);
+      panel += 8 / kVectors;
+    } else if (kVectors == 2 && t.positions <= 3 && left > kPanel) {
+      columns_of<4>(t, panel);
       panel += 2;
+    } else if (kVectors == 2 && left > kPanel && left <= 3 * kLanes) {
+      columns_of<3>(t, panel);
+      panel += 2;
+    } else if (left <= kPanel / 2) {
+      columns_of<kVectors / 2>(t, panel++);
     } else {
-      panels_of<1>(t, panel, std::min(left, kPanel));
-      panel += 1;
+      columns_of<kVectors>(t, panel++);
     }
   }
+}
+
+// Very few filters: sums over vectors of channels instead.
+template <size_t kFilters>
+void narrow_columns(const ConvTile& t) {
+  const Floats d;
+  const size_t step = (t.run + kPanel - 1) / kPanel * kPanel;
+  for (size_t p = 0; p < t.positions; ++p) {
+    Vector sum[kFilters];
+    HWY_UNROLL(4)
+    for (size_t f = 0; f < kFilters; ++f) sum[f] = hn::Zero(d);
+    for (size_t tap = 0; tap < t.taps; ++tap) {
+      const float* HWY_RESTRICT x = t.src[p * t.taps + tap];
+      const float* HWY_RESTRICT w = t.weights + tap * step;
+      for (size_t k = 0; k < t.run; k += kLanes) {
+        const Vector v = load_some(x + k, t.run - k);
+        HWY_UNROLL(4)
+        for (size_t f = 0; f < kFilters; ++f) sum[f] = hn::MulAdd(v, hn::LoadU(d, w + f * t.taps * step + k), sum[f]);
+      }
+    }
+    float* dst = t.dst + t.offsets[p];
+    HWY_UNROLL(4)
+    for (size_t f = 0; f < kFilters; ++f) {
+      const float y = hn::GetLane(hn::SumOfLanes(d, sum[f])) + (t.bias ? t.bias[f] : 0.0f);
+      dst[f] = t.residual ? y + t.residual[t.offsets[p] + f] : y;
+    }
+  }
+}
+
+void narrow_tile(const ConvTile& t) {
+  switch (t.filters) {
+    case 1: narrow_columns<1>(t); break;
+    case 2: narrow_columns<2>(t); break;
+    case 3: narrow_columns<3>(t); break;
+    default: narrow_columns<4>(t); break;
+  }
+  for (size_t p = 0; p < t.positions; ++p) activate_block(t.activation, t.dst + t.offsets[p], 0, 1, t.filters);
+}
+
+void conv_tile_simd(const ConvTile& t) {
+  if (t.narrow) return narrow_tile(t);
+  panels_of(t);
   if (t.activation.kind == Activation::none || is_clamp(t.activation)) return;
   for (size_t p = 0; p < t.positions; ++p) activate_block(t.activation, t.dst + t.offsets[p], 0, 1, t.filters);
 }
@@ -345,13 +387,14 @@ float finish(float sum, size_t channel, const float* bias, const float* residual
 }
 
 void conv_tile_reference(const ConvTile& t) {
-  const size_t depth = t.taps * t.run;
+  const size_t run = t.narrow ? (t.run + 15) / 16 * 16 : t.run * 16;  // weights of a tap, for one filter or a panel
+  const size_t step = t.narrow ? 1 : 16;
   for (size_t p = 0; p < t.positions; ++p)
     for (size_t f = 0; f < t.filters; ++f) {
-      const float* w = t.weights + f / 16 * depth * 16 + f % 16;
+      const float* w = t.weights + (t.narrow ? f * t.taps * run : f / 16 * t.taps * run + f % 16);
       float sum = 0.0f;
       for (size_t tap = 0; tap < t.taps; ++tap)
-        for (size_t k = 0; k < t.run; ++k, w += 16) sum += t.src[p * t.taps + tap][k] * *w;
+        for (size_t k = 0; k < t.run; ++k) sum += t.src[p * t.taps + tap][k] * w[tap * run + k * step];
       const float* residual = t.residual ? t.residual + t.offsets[p] : nullptr;
       t.dst[t.offsets[p] + f] = finish(sum, f, t.bias, residual, t.activation);
     }

@@ -11,7 +11,8 @@ struct ConvTile {
   size_t positions = 0;
   size_t taps = 0;
   size_t run = 0;           // floats behind a pointer
-  const float* weights;     // the first panel; panels lie taps * run * 16 floats apart
+  bool narrow = false;      // weights are [filter][taps][run rounded up to 16], of at most kNarrowFilters
+  const float* weights;     // else the first panel; panels lie taps * run * 16 floats apart
   size_t filters = 0;       // of these panels: 16 for each but the last
   const size_t* offsets;    // [positions]: where a position's filters begin in dst and residual
   float* dst;               // at the first panel's first filter, as are:
