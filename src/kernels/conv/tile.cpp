@@ -220,6 +220,7 @@ void narrow_tile(const ConvTile& t) {
     case 3: narrow_columns<3>(t); break;
     default: narrow_columns<4>(t); break;
   }
+  if (t.activation.kind == Activation::none) return;
   for (size_t p = 0; p < t.positions; ++p) activate_block(t.activation, t.dst + t.offsets[p], 0, 1, t.filters);
 }
 
@@ -283,7 +284,7 @@ HWY_INLINE void depthwise_vector(const DepthwiseTile& t, size_t c) {
 // The channels that do not fill a vector.
 HWY_NOINLINE void depthwise_rest(const DepthwiseTile& t, size_t c) {
   const Floats d;
-  const size_t count = t.channels - c;
+  const size_t count = t.last - c;
   for (size_t p = 0; p < t.stored; ++p) {
     Vector x[1][1] = {{hn::Zero(d)}};
     for (size_t i = 0; i < t.piece_count; ++i)
@@ -302,7 +303,7 @@ template <size_t kColumns>
 HWY_INLINE void grouped_vector(const DepthwiseTile& t, size_t c) {
   const Floats d;
   const hn::RebindToSigned<Floats> di;
-  const size_t count = std::min(t.channels - c, kLanes);
+  const size_t count = std::min(t.last - c, kLanes);
   const auto first = hn::AndNot(hn::Set(di, static_cast<int32_t>(t.group - 1)), hn::Iota(di, 0));
   Vector sum[kColumns][1];
   HWY_UNROLL(8)
@@ -344,9 +345,9 @@ HWY_INLINE void grouped_vector(const DepthwiseTile& t, size_t c) {
 
 template <size_t kColumns, size_t kAdvance, size_t kTaps>
 void depthwise_columns(const DepthwiseTile& t) {
-  size_t c = 0;
-  for (; c + kLanes <= t.channels; c += kLanes) depthwise_vector<kColumns, kAdvance, kTaps>(t, c);
-  if (c < t.channels) depthwise_rest(t, c);
+  size_t c = t.first;
+  for (; c + kLanes <= t.last; c += kLanes) depthwise_vector<kColumns, kAdvance, kTaps>(t, c);
+  if (c < t.last) depthwise_rest(t, c);
 }
 
 template <size_t kColumns, size_t kAdvance>
@@ -361,13 +362,14 @@ void depthwise_taps(const DepthwiseTile& t) {
 
 void depthwise_tile_simd(const DepthwiseTile& t) {
   if (t.group > 1) {
-    for (size_t c = 0; c < t.channels; c += kLanes) grouped_vector<4>(t, c);
+    for (size_t c = t.first; c < t.last; c += kLanes) grouped_vector<4>(t, c);
   } else if (t.columns == kDepthwiseColumns) {
     t.advance == 1 ? depthwise_taps<kDepthwiseColumns, 1>(t) : depthwise_taps<kDepthwiseColumns, 2>(t);
   } else {
     t.advance == 1 ? depthwise_taps<4, 1>(t) : depthwise_taps<4, 2>(t);
   }
-  if (!is_clamp(t.activation)) activate_block(t.activation, t.dst, t.dst_step, t.stored, t.channels);
+  if (t.activation.kind != Activation::none && !is_clamp(t.activation))
+    activate_block(t.activation, t.dst + t.first, t.dst_step, t.stored, t.last - t.first);
 }
 
 }  // namespace
@@ -402,7 +404,7 @@ void conv_tile_reference(const ConvTile& t) {
 
 void depthwise_tile_reference(const DepthwiseTile& t) {
   for (size_t p = 0; p < t.stored; ++p)
-    for (size_t c = 0; c < t.channels; ++c) {
+    for (size_t c = t.first; c < t.last; ++c) {
       float sum = 0.0f;
       for (size_t i = 0; i < t.piece_count; ++i)
         if (t.group > 1) {

@@ -24,8 +24,7 @@ void conv_tile(const ConvTile& tile) noexcept;
 
 // The most output positions that lie next to each other in one call of the depthwise kernel.
 inline constexpr size_t kDepthwiseColumns = 8;
-// The longest piece of a row of taps that shares its loads between neighbouring positions.
-inline constexpr size_t kDepthwisePiece = 5;
+
 
 // Taps that follow each other along the last axis: tap j of column p reads src[p * advance + j].
 struct DepthwisePiece {
@@ -34,7 +33,7 @@ struct DepthwisePiece {
   size_t taps = 0;          // 1, 3 or 5
 };
 
-// Up to `columns` neighbouring output positions, all channels.
+// Up to `columns` neighbouring output positions, a range of channels.
 struct DepthwiseTile {
   const DepthwisePiece* pieces;
   size_t piece_count = 0;
@@ -43,7 +42,8 @@ struct DepthwiseTile {
   size_t advance = 1;      // 1 or 2
   size_t weight_step = 0;  // floats from tap to tap, or from channel to channel of a group
   size_t group = 1;        // channels: 1, 2, 4 or 8. Above 1, pieces have one tap and advance is 1
-  size_t channels = 0;
+  size_t first = 0;        // channel, a multiple of 16
+  size_t last = 0;         // one past
   size_t dst_step = 0;     // floats between columns of dst and residual
   float* dst;
   const float* bias;       // or null
