@@ -26,6 +26,22 @@ struct IntPanel {
   const uint32_t* extra_at;
   size_t extra_count;
 };
+
+// What a panel's columns add to a sum, and multiply it with.
+struct alignas(64) PanelEpilogue {
+  float scale[kIntPanel];
+  float bias[kIntPanel];
+  int32_t add[kIntPanel];
+  int32_t b_zero[kIntPanel];
+};
+
+// A row of a tile on its way into C.
+struct RowStore {
+  IntOutput kind;
+  int32_t zero;      // of C
+  int32_t row_sum;   // of A
+  size_t columns;
+};
 }  // namespace
 }  // namespace linnet
 #endif
@@ -65,8 +81,9 @@ HWY_INLINE uint32_t quad_at(const uint8_t* a) {
   return quad;
 }
 
-template <size_t kRows, size_t kUnroll>
-HWY_INLINE void dot_quads(const uint8_t* const (&rows)[kRows], size_t k, const int8_t* quads, uint32_t flip,
+// kFlip: A is int8, and becomes unsigned by its highest bit.
+template <bool kFlip, size_t kRows, size_t kUnroll>
+HWY_INLINE void dot_quads(const uint8_t* const (&rows)[kRows], size_t k, const int8_t* quads,
                           hn::Vec<Ints> (&sums)[kRows][kUnroll][kVectors]) {
   const Bytes d8;
   const Ints d;
@@ -77,7 +94,8 @@ HWY_INLINE void dot_quads(const uint8_t* const (&rows)[kRows], size_t k, const i
     for (size_t v = 0; v < kVectors; ++v) b[v] = hn::Load(d8, quads + u * 64 + v * hn::MaxLanes(d8));
 #pragma GCC unroll 6
     for (size_t r = 0; r < kRows; ++r) {
-      const auto a = hn::BitCast(d8, hn::Set(d, static_cast<int32_t>(quad_at(rows[r] + k + 4 * u) ^ flip)));
+      auto a = hn::BitCast(d8, hn::Set(d, static_cast<int32_t>(quad_at(rows[r] + k + 4 * u))));
+      if constexpr (kFlip) a = hn::Xor(a, hn::Set(d8, -128));
 #pragma GCC unroll 4
       for (size_t v = 0; v < kVectors; ++v) sums[r][u][v] = dot4(sums[r][u][v], a, b[v]);
     }
@@ -85,8 +103,8 @@ HWY_INLINE void dot_quads(const uint8_t* const (&rows)[kRows], size_t k, const i
 }
 
 // The sums of kRows rows and one panel, without zero points.
-template <size_t kRows>
-void int_tile(const uint8_t* a, size_t lda, const uint32_t* tails, uint32_t flip, const IntPanel& panel, int32_t* out) {
+template <bool kFlip, size_t kRows>
+void int_tile(const uint8_t* a, size_t lda, const uint32_t* tails, const IntPanel& panel, int32_t* out) {
   // A single row has too few sums to keep the multipliers busy.
   constexpr size_t kUnroll = kRows == 1 ? 4 : kRows == 2 ? 2 : 1;
   const Ints d;
@@ -101,7 +119,7 @@ void int_tile(const uint8_t* a, size_t lda, const uint32_t* tails, uint32_t flip
       for (size_t v = 0; v < kVectors; ++v) sums[r][u][v] = hn::Zero(d);
   }
   size_t q = 0;
-  for (; q + kUnroll <= panel.count; q += kUnroll) dot_quads<kRows, kUnroll>(rows, 4 * q, panel.quads + q * 64, flip, sums);
+  for (; q + kUnroll <= panel.count; q += kUnroll) dot_quads<kFlip, kRows, kUnroll>(rows, 4 * q, panel.quads + q * 64, sums);
   hn::Vec<Ints> total[kRows][1][kVectors];
 #pragma GCC unroll 6
   for (size_t r = 0; r < kRows; ++r)
@@ -111,16 +129,16 @@ void int_tile(const uint8_t* a, size_t lda, const uint32_t* tails, uint32_t flip
 #pragma GCC unroll 4
       for (size_t u = 1; u < kUnroll; ++u) total[r][0][v] = hn::Add(total[r][0][v], sums[r][u][v]);
     }
-  for (; q < panel.count; ++q) dot_quads<kRows, 1>(rows, 4 * q, panel.quads + q * 64, flip, total);
+  for (; q < panel.count; ++q) dot_quads<kFlip, kRows, 1>(rows, 4 * q, panel.quads + q * 64, total);
   const uint8_t* tail_rows[kRows];
   for (size_t r = 0; r < kRows; ++r) tail_rows[r] = reinterpret_cast<const uint8_t*>(tails + r);
-  if (panel.last) dot_quads<kRows, 1>(tail_rows, 0, panel.last, flip, total);
+  if (panel.last) dot_quads<kFlip, kRows, 1>(tail_rows, 0, panel.last, total);
   for (size_t i = 0; i < panel.extra_count; ++i) {
     const size_t at = panel.extra_at[i];
     if (at < panel.count) {
-      dot_quads<kRows, 1>(rows, 4 * at, panel.extra + i * 64, flip, total);
+      dot_quads<kFlip, kRows, 1>(rows, 4 * at, panel.extra + i * 64, total);
     } else {
-      dot_quads<kRows, 1>(tail_rows, 0, panel.extra + i * 64, flip, total);
+      dot_quads<kFlip, kRows, 1>(tail_rows, 0, panel.extra + i * 64, total);
     }
   }
 #pragma GCC unroll 6
@@ -129,39 +147,58 @@ void int_tile(const uint8_t* a, size_t lda, const uint32_t* tails, uint32_t flip
     for (size_t v = 0; v < kVectors; ++v) hn::Store(total[r][0][v], d, out + r * kIntPanel + v * hn::MaxLanes(d));
 }
 
-void int_tiles(size_t rows, const uint8_t* a, size_t lda, const uint32_t* tails, uint32_t flip, const IntPanel& panel, int32_t* out) {
-  using Tile = void (*)(const uint8_t*, size_t, const uint32_t*, uint32_t, const IntPanel&, int32_t*);
-  constexpr Tile kTiles[] = {int_tile<1>, int_tile<2>, int_tile<3>, int_tile<4>, int_tile<5>, int_tile<6>};
-  kTiles[rows - 1](a, lda, tails, flip, panel, out);
+using IntTile = void (*)(const uint8_t*, size_t, const uint32_t*, const IntPanel&, int32_t*);
+template <bool kFlip>
+constexpr IntTile kIntTiles[kIntRows] = {int_tile<kFlip, 1>, int_tile<kFlip, 2>, int_tile<kFlip, 3>, int_tile<kFlip, 4>, int_tile<kFlip, 5>, int_tile<kFlip, 6>};
+
+void int_tiles(size_t rows, const uint8_t* a, size_t lda, const uint32_t* tails, bool flip, const IntPanel& panel, int32_t* out) {
+  (flip ? kIntTiles<true> : kIntTiles<false>)[rows - 1](a, lda, tails, panel, out);
 }
 
-// One row of a tile into C: 16 columns, scale and bias for each.
-void int_store_row(IntOutput kind, const int32_t* sums, const float* scale, const float* bias, int32_t zero, void* c, size_t columns) {
+// One row of a tile into C.
+void int_store_row(const RowStore& row, const PanelEpilogue& e, const int32_t* sums, void* c) {
   const Ints d;
   const hn::RebindToFloat<Ints> df;
   constexpr size_t kLanes = hn::MaxLanes(d);
-  if (kind == IntOutput::f32) {
-    HWY_ALIGN float out[kIntPanel];
-    float* to = columns == kIntPanel ? static_cast<float*>(c) : out;
-    for (size_t i = 0; i < kIntPanel; i += kLanes)
-      hn::StoreU(hn::Add(hn::Mul(hn::ConvertTo(df, hn::Load(d, sums + i)), hn::Load(df, scale + i)), hn::Load(df, bias + i)), df, to + i);
-    if (to == out) memcpy(c, out, columns * sizeof(float));
+  const auto row_sum = hn::Set(d, row.row_sum);
+  const auto total = [&](size_t i) HWY_ATTR {
+    return hn::Sub(hn::Add(hn::Load(d, sums + i), hn::Load(d, e.add + i)), hn::Mul(row_sum, hn::Load(d, e.b_zero + i)));
+  };
+  if (row.kind == IntOutput::i32 || row.kind == IntOutput::f32) {
+    HWY_ALIGN int32_t out[kIntPanel];
+    int32_t* to = row.columns == kIntPanel ? static_cast<int32_t*>(c) : out;
+    for (size_t i = 0; i < kIntPanel; i += kLanes) {
+      auto x = total(i);
+      if (row.kind == IntOutput::f32) x = hn::BitCast(d, hn::Add(hn::Mul(hn::ConvertTo(df, x), hn::Load(df, e.scale + i)), hn::Load(df, e.bias + i)));
+      hn::StoreU(x, d, to + i);
+    }
+    if (to == out) memcpy(c, out, row.columns * sizeof(int32_t));
     return;
   }
-  const bool is_signed = kind == IntOutput::s8;
-  const auto low = hn::Set(df, static_cast<float>((is_signed ? -128 : 0) - zero));
-  const auto high = hn::Set(df, static_cast<float>((is_signed ? 127 : 255) - zero));
+  const bool is_signed = row.kind == IntOutput::s8;
+  const auto low = hn::Set(df, static_cast<float>((is_signed ? -128 : 0) - row.zero));
+  const auto high = hn::Set(df, static_cast<float>((is_signed ? 127 : 255) - row.zero));
   HWY_ALIGN uint8_t out[kIntPanel];
   for (size_t i = 0; i < kIntPanel; i += kLanes) {
-    const auto x = hn::Mul(hn::ConvertTo(df, hn::Load(d, sums + i)), hn::Load(df, scale + i));
-    const auto y = hn::Add(hn::NearestInt(hn::Min(hn::Max(x, low), high)), hn::Set(d, zero));
+    const auto x = hn::Mul(hn::ConvertTo(df, total(i)), hn::Load(df, e.scale + i));
+    const auto y = hn::Add(hn::NearestInt(hn::Min(hn::Max(x, low), high)), hn::Set(d, row.zero));
     if (is_signed) {
       hn::StoreU(hn::DemoteTo(hn::Rebind<int8_t, Ints>(), y), hn::Rebind<int8_t, Ints>(), reinterpret_cast<int8_t*>(out + i));
     } else {
       hn::StoreU(hn::DemoteTo(hn::Rebind<uint8_t, Ints>(), y), hn::Rebind<uint8_t, Ints>(), out + i);
     }
   }
-  memcpy(c, out, columns);
+  memcpy(c, out, row.columns);
+}
+
+// Whole numbers that fit into int32.
+void int_from_floats(const float* src, int32_t* dst, size_t n) {
+  const Ints d;
+  const hn::RebindToFloat<Ints> df;
+  constexpr size_t kLanes = hn::MaxLanes(d);
+  size_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) hn::StoreU(hn::ConvertTo(d, hn::LoadU(df, src + i)), d, dst + i);
+  for (; i < n; ++i) dst[i] = static_cast<int32_t>(src[i]);
 }
 
 }  // namespace
@@ -174,7 +211,7 @@ HWY_AFTER_NAMESPACE();
 namespace linnet {
 namespace {
 
-void int_tiles_reference(size_t rows, const uint8_t* a, size_t lda, const uint32_t* tails, uint32_t flip, const IntPanel& panel,
+void int_tiles_reference(size_t rows, const uint8_t* a, size_t lda, const uint32_t* tails, bool flip, const IntPanel& panel,
                          int32_t* out) {
   const auto add = [&](size_t r, uint32_t quad, const int8_t* weights) {
     for (size_t i = 0; i < 64; ++i) {
@@ -186,7 +223,7 @@ void int_tiles_reference(size_t rows, const uint8_t* a, size_t lda, const uint32
   const auto quad = [&](size_t r, size_t q) {
     uint32_t value = tails[r];
     if (q < panel.count) std::memcpy(&value, a + r * lda + 4 * q, sizeof value);
-    return value ^ flip;
+    return flip ? value ^ 0x80808080u : value;
   };
   std::fill_n(out, rows * kIntPanel, 0);
   for (size_t r = 0; r < rows; ++r) {
@@ -196,31 +233,31 @@ void int_tiles_reference(size_t rows, const uint8_t* a, size_t lda, const uint32
   }
 }
 
-void int_store_row_reference(IntOutput kind, const int32_t* sums, const float* scale, const float* bias, int32_t zero, void* c,
-                             size_t columns) {
-  for (size_t i = 0; i < columns; ++i) {
-    const float x = static_cast<float>(sums[i]) * scale[i];
+void int_store_row_reference(const RowStore& row, const PanelEpilogue& e, const int32_t* sums, void* c) {
+  for (size_t i = 0; i < row.columns; ++i) {
+    const auto sum = static_cast<int32_t>(static_cast<uint32_t>(sums[i]) + static_cast<uint32_t>(e.add[i]) -
+                                          static_cast<uint32_t>(row.row_sum) * static_cast<uint32_t>(e.b_zero[i]));
+    const float x = static_cast<float>(sum) * e.scale[i];
     const auto rounded = [&](float low, float high) {
-      const float offset = static_cast<float>(zero), least = low - offset;
-      return static_cast<int>(std::nearbyint(x > least ? std::min(x, high - offset) : least)) + zero;
+      const float offset = static_cast<float>(row.zero), least = low - offset;
+      return static_cast<int>(std::nearbyint(x > least ? std::min(x, high - offset) : least)) + row.zero;
     };
-    if (kind == IntOutput::f32) static_cast<float*>(c)[i] = x + bias[i];
-    if (kind == IntOutput::u8) static_cast<uint8_t*>(c)[i] = static_cast<uint8_t>(rounded(0, 255));
-    if (kind == IntOutput::s8) static_cast<int8_t*>(c)[i] = static_cast<int8_t>(rounded(-128, 127));
+    switch (row.kind) {
+      case IntOutput::i32: static_cast<int32_t*>(c)[i] = sum; break;
+      case IntOutput::f32: static_cast<float*>(c)[i] = x + e.bias[i]; break;
+      case IntOutput::u8: static_cast<uint8_t*>(c)[i] = static_cast<uint8_t>(rounded(0, 255)); break;
+      case IntOutput::s8: static_cast<int8_t*>(c)[i] = static_cast<int8_t>(rounded(-128, 127)); break;
+    }
   }
+}
+
+void int_from_floats_reference(const float* src, int32_t* dst, size_t n) {
+  for (size_t i = 0; i < n; ++i) dst[i] = static_cast<int32_t>(src[i]);
 }
 
 int32_t wrapped(int64_t value) noexcept { return static_cast<int32_t>(static_cast<uint32_t>(static_cast<uint64_t>(value))); }
 
 size_t element_bytes(IntOutput kind) noexcept { return kind == IntOutput::i32 || kind == IntOutput::f32 ? 4 : 1; }
-
-// What a panel's columns add to a sum, and multiply it with.
-struct alignas(64) PanelEpilogue {
-  float scale[kIntPanel];
-  float bias[kIntPanel];
-  int32_t add[kIntPanel];
-  int32_t b_zero[kIntPanel];
-};
 
 PanelEpilogue epilogue_of(const IntGemm& g, const IntPanelHeader& header, size_t column, size_t columns, int32_t a_zero) noexcept {
   PanelEpilogue e{};
@@ -286,20 +323,10 @@ void int_gemm(const IntGemm& g, std::byte* scratch, const Parallel& parallel) no
       const PanelEpilogue e = epilogue_of(g, header, column, columns, a_zero);
       for (size_t m = m_begin; m < m_end; m += kIntRows) {
         const size_t rows = std::min(kIntRows, m_end - m);
-        tiles(rows, a + m * g.lda, g.lda, tails + m, 0x01010101u * flip, panel, sums);
-        for (size_t r = 0; r < rows; ++r) {
-          int32_t* sum = sums + r * kIntPanel;
-          const auto row_sum = static_cast<uint32_t>(row_sums[m + r]);
-          for (size_t c = 0; c < kIntPanel; ++c)
-            sum[c] = static_cast<int32_t>(static_cast<uint32_t>(sum[c]) + static_cast<uint32_t>(e.add[c]) -
-                                          row_sum * static_cast<uint32_t>(e.b_zero[c]));
-          std::byte* to = static_cast<std::byte*>(g.c) + ((m + r) * g.ldc + column) * element_bytes(g.output);
-          if (g.output == IntOutput::i32) {
-            std::memcpy(to, sum, columns * sizeof(int32_t));
-          } else {
-            store_row(g.output, sum, e.scale, e.bias, g.c_zero, to, columns);
-          }
-        }
+        tiles(rows, a + m * g.lda, g.lda, tails + m, g.a_signed, panel, sums);
+        for (size_t r = 0; r < rows; ++r)
+          store_row({g.output, g.c_zero, row_sums[m + r], columns}, e, sums + r * kIntPanel,
+                    static_cast<std::byte*>(g.c) + ((m + r) * g.ldc + column) * element_bytes(g.output));
       }
     }
   });
@@ -309,20 +336,15 @@ void int_gemm_finish(const IntGemm& g, const float* sums, const Parallel& parall
   const auto store_row = LINNET_DISPATCH(int_store_row, int_store_row_reference);
   const IntPanelHeader no_sums{};
   const size_t panels = ceil_div(g.n, kIntPanel);
-  parallel.for_range(g.m, grain_for(static_cast<double>(g.n) + 20.0), [&](size_t first, size_t last, size_t) {
+  const auto from_floats = LINNET_DISPATCH(int_from_floats, int_from_floats_reference);
+  parallel.for_range(g.m, grain_for(static_cast<double>(g.n) * 0.5 + 20.0), [&](size_t first, size_t last, size_t) {
     alignas(64) int32_t row[kIntPanel] = {};
     for (size_t p = 0; p < panels; ++p) {
       const size_t column = p * kIntPanel, columns = std::min(kIntPanel, g.n - column);
       const PanelEpilogue e = epilogue_of(g, no_sums, column, columns, 0);
       for (size_t m = first; m < last; ++m) {
-        for (size_t c = 0; c < columns; ++c)
-          row[c] = static_cast<int32_t>(static_cast<uint32_t>(static_cast<int32_t>(sums[m * g.n + column + c])) + static_cast<uint32_t>(e.add[c]));
-        std::byte* to = static_cast<std::byte*>(g.c) + (m * g.ldc + column) * element_bytes(g.output);
-        if (g.output == IntOutput::i32) {
-          std::memcpy(to, row, columns * sizeof(int32_t));
-        } else {
-          store_row(g.output, row, e.scale, e.bias, g.c_zero, to, columns);
-        }
+        from_floats(sums + m * g.n + column, row, columns);
+        store_row({g.output, g.c_zero, 0, columns}, e, row, static_cast<std::byte*>(g.c) + (m * g.ldc + column) * element_bytes(g.output));
       }
     }
   });
