@@ -99,8 +99,8 @@ template <class D, class V = hn::Vec<D>>
 HWY_INLINE V vec_erf(D d, V x) {
   constexpr float kP[] = {1.128379146e+00f, 1.904046706e-01f, 5.274849284e-02f,
                           3.765541013e-03f, 2.848812017e-04f, 2.050104035e-06f};
-  constexpr float kQ[] = {1.0f,             5.020744874e-01f, 1.141083752e-01f,
-                          1.496906571e-02f, 1.162517360e-03f, 3.809180773e-05f};
+  constexpr float kQ[] = {
+      1.0f, 5.020744874e-01f, 1.141083752e-01f, 1.496906571e-02f, 1.162517360e-03f, 3.809180773e-05f};
   const V limit = hn::Set(d, 3.92f);
   const V one = hn::Set(d, 1.0f);
   const V z = hn::Mul(x, x);

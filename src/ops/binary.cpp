@@ -1,5 +1,6 @@
 // Arithmetic of two or more tensors with broadcasting:
-// https://onnx.ai/onnx/operators/onnx__Add.html, ...Sub, Mul, Div, Pow, Mod, PRelu, BitShift, Bitwise*, Max, Min, Sum, Mean
+// https://onnx.ai/onnx/operators/onnx__Add.html, ...Sub, Mul, Div, Pow, Mod, PRelu, BitShift, Bitwise*, Max, Min, Sum,
+// Mean
 #include "kernels/elementwise/binary.h"
 
 #include "kernels/elementwise/unary.h"
@@ -22,14 +23,10 @@ struct Function {
 };
 
 constexpr Function kFunctions[] = {
-    {"Add", BinaryFn::add, is_number},
-    {"Sub", BinaryFn::sub, is_number},
-    {"Mul", BinaryFn::mul, is_number},
-    {"Div", BinaryFn::div, is_number},
-    {"PRelu", BinaryFn::prelu, is_number},
-    {"BitwiseAnd", BinaryFn::bit_and, is_integer},
-    {"BitwiseOr", BinaryFn::bit_or, is_integer},
-    {"BitwiseXor", BinaryFn::bit_xor, is_integer},
+    {"Add", BinaryFn::add, is_number},           {"Sub", BinaryFn::sub, is_number},
+    {"Mul", BinaryFn::mul, is_number},           {"Div", BinaryFn::div, is_number},
+    {"PRelu", BinaryFn::prelu, is_number},       {"BitwiseAnd", BinaryFn::bit_and, is_integer},
+    {"BitwiseOr", BinaryFn::bit_or, is_integer}, {"BitwiseXor", BinaryFn::bit_xor, is_integer},
 };
 
 // The result's elements where all are small integers, for the shape arithmetic of a graph.
@@ -94,8 +91,11 @@ Status infer_arithmetic(InferContext& context, TypeTest accepts) {
   return {};
 }
 
-void run_binary(BinaryFn fn, const BroadcastPlan& plan, const Tensor& a, const Tensor& b, Tensor& dst, const Parallel& parallel) {
-  switch_number(dst.dtype, [&]<class T>(std::type_identity<T>) { binary(fn, plan, a.ptr<T>(), b.ptr<T>(), dst.ptr<T>(), parallel); });
+void run_binary(BinaryFn fn, const BroadcastPlan& plan, const Tensor& a, const Tensor& b, Tensor& dst,
+                const Parallel& parallel) {
+  switch_number(dst.dtype, [&]<class T>(std::type_identity<T>) {
+    binary(fn, plan, a.ptr<T>(), b.ptr<T>(), dst.ptr<T>(), parallel);
+  });
 }
 
 class Binary : public Op {
@@ -113,7 +113,8 @@ class Binary : public Op {
 
   Status infer(InferContext& context) const override {
     if (legacy_.applies) {
-      LINNET_REQUIRE(accepts_(context.dtype(0)), unsupported("cannot take elements of type ", dtype_name(context.dtype(0))));
+      LINNET_REQUIRE(accepts_(context.dtype(0)),
+                     unsupported("cannot take elements of type ", dtype_name(context.dtype(0))));
       LINNET_TRY(check_legacy_broadcast(context, legacy_));
       return infer_same_as_input(context);
     }
@@ -131,7 +132,8 @@ class Binary : public Op {
 
   Status bind(BindContext& context) const override {
     LINNET_ASSIGN(context.state<BroadcastPlan>(),
-                  broadcast_plan(context.out_shape(0), context.shape(0), legacy_shape(legacy_, context.shape(1), context.shape(0).rank())));
+                  broadcast_plan(context.out_shape(0), context.shape(0),
+                                 legacy_shape(legacy_, context.shape(1), context.shape(0).rank())));
     return {};
   }
   Status run(RunContext& context) const override {
@@ -158,7 +160,8 @@ class BitShift final : public Binary {
  public:
   Status parse(NodeReader& reader) {
     const std::string direction = reader.text("direction", "");
-    LINNET_REQUIRE(direction == "LEFT" || direction == "RIGHT", invalid_model("direction is '", direction, "' instead of LEFT or RIGHT"));
+    LINNET_REQUIRE(direction == "LEFT" || direction == "RIGHT",
+                   invalid_model("direction is '", direction, "' instead of LEFT or RIGHT"));
     fn_ = direction == "LEFT" ? BinaryFn::shift_left : BinaryFn::shift_right;
     accepts_ = is_integer;
     return {};
@@ -174,8 +177,9 @@ class Pow final : public Binary {
     return {};
   }
   Status infer(InferContext& context) const override {
-    LINNET_REQUIRE(is_number(context.dtype(0)) && is_number(context.dtype(1)),
-                   unsupported("cannot raise ", dtype_name(context.dtype(0)), " to the power of ", dtype_name(context.dtype(1))));
+    LINNET_REQUIRE(
+        is_number(context.dtype(0)) && is_number(context.dtype(1)),
+        unsupported("cannot raise ", dtype_name(context.dtype(0)), " to the power of ", dtype_name(context.dtype(1))));
     if (legacy_.applies || !context.ranked(0)) return infer_same_as_input(context);
     LINNET_ASSIGN(const std::optional<SymShape> shape, broadcast_inputs(context, 0, 2));
     if (shape) {
@@ -221,8 +225,11 @@ class Pow final : public Binary {
     }
     if (a.dtype == b.dtype) return Binary::run(context);
     double* exponents = reinterpret_cast<double*>(context.scratch());
-    cast(number_type(b.dtype), b.data, NumberType::f64, exponents, static_cast<size_t>(b.count()), {}, context.parallel);
-    switch_number(a.dtype, [&]<class T>(std::type_identity<T>) { pow_mixed(plan, a.ptr<T>(), exponents, dst.ptr<T>(), context.parallel); });
+    cast(number_type(b.dtype), b.data, NumberType::f64, exponents, static_cast<size_t>(b.count()), {},
+         context.parallel);
+    switch_number(a.dtype, [&]<class T>(std::type_identity<T>) {
+      pow_mixed(plan, a.ptr<T>(), exponents, dst.ptr<T>(), context.parallel);
+    });
     return {};
   }
   bool can_overwrite(size_t input, size_t) const override { return input == 0; }
@@ -248,7 +255,8 @@ class Variadic final : public Op {
     auto* plans = static_cast<BroadcastPlan*>(context.allocate_state(n * sizeof(BroadcastPlan)));
     const Shape& result = context.out_shape(0);
     for (size_t i = 1; i < context.inputs(); ++i) {
-      LINNET_ASSIGN(const BroadcastPlan plan, broadcast_plan(result, i == 1 ? context.shape(0) : result, context.shape(i)));
+      LINNET_ASSIGN(const BroadcastPlan plan,
+                    broadcast_plan(result, i == 1 ? context.shape(0) : result, context.shape(i)));
       new (&plans[i]) BroadcastPlan(plan);
     }
     new (&plans[0]) BroadcastPlan(scalar_plan(result));

@@ -35,7 +35,9 @@ void to_strings(const Tensor& src, Tensor& dst) {
     } else if (src.dtype == DType::u64) {
       out[i] = std::to_string(src.ptr<uint64_t>()[i]);
     } else {
-      out[i] = std::to_string(static_cast<int64_t>(is_integer(src.dtype) || src.dtype == DType::boolean ? integer_at(src, i) : static_cast<int64_t>(number_at(src, i))));
+      out[i] = std::to_string(static_cast<int64_t>(is_integer(src.dtype) || src.dtype == DType::boolean
+                                                       ? integer_at(src, i)
+                                                       : static_cast<int64_t>(number_at(src, i))));
     }
   }
 }
@@ -44,7 +46,8 @@ void to_strings(const Tensor& src, Tensor& dst) {
 Result<double> parse_number(const std::string& text) {
   char* end = nullptr;
   const double value = std::strtod(text.c_str(), &end);
-  if (text.empty() || end != text.c_str() + text.size()) return invalid_argument("cannot read '", text.substr(0, 40), "' as a number");
+  if (text.empty() || end != text.c_str() + text.size())
+    return invalid_argument("cannot read '", text.substr(0, 40), "' as a number");
   return value;
 }
 
@@ -59,7 +62,8 @@ Status from_strings(const Tensor& src, Tensor& dst, CastOptions options) {
       const char* first = in[i].c_str() + (in[i].starts_with('+') ? 1 : 0);
       const char* last = in[i].c_str() + in[i].size();
       const std::from_chars_result result = std::from_chars(first, last, value);
-      if (result.ec != std::errc() || result.ptr != last) return invalid_argument("cannot read '", in[i].substr(0, 40), "' as an integer");
+      if (result.ec != std::errc() || result.ptr != last)
+        return invalid_argument("cannot read '", in[i].substr(0, 40), "' as an integer");
       cast(NumberType::i64, &value, number_type(dst.dtype), to, 1, options, Parallel());
     } else {
       LINNET_ASSIGN(const double value, parse_number(in[i]));
@@ -88,7 +92,8 @@ class Cast final : public Op {
   Status infer(InferContext& context) const override {
     const DType from = context.dtype(0);
     const DType to = like_ ? context.dtype(1) : to_;
-    LINNET_REQUIRE(castable(from) && castable(to), unsupported("cannot cast ", dtype_name(from), " to ", dtype_name(to)));
+    LINNET_REQUIRE(castable(from) && castable(to),
+                   unsupported("cannot cast ", dtype_name(from), " to ", dtype_name(to)));
     LINNET_REQUIRE(from != DType::string || !is_packed(to), unsupported("cannot cast string to ", dtype_name(to)));
     DimVector elements;
     const bool wide = to == DType::i64 || to == DType::i32;
@@ -101,7 +106,8 @@ class Cast final : public Op {
     return {};
   }
   Status prepare(PrepareContext& context) override {
-    same_width_ = dtype_bits(context.dtype(0)) == dtype_bits(like_ ? context.dtype(1) : to_) && context.dtype(0) != DType::string;
+    same_width_ =
+        dtype_bits(context.dtype(0)) == dtype_bits(like_ ? context.dtype(1) : to_) && context.dtype(0) != DType::string;
     return {};
   }
   Status bind(BindContext& context) const override {
@@ -118,7 +124,8 @@ class Cast final : public Op {
     } else if (src.dtype == DType::string) {
       return from_strings(src, dst, options_);
     } else {
-      cast(number_type(src.dtype), src.data, number_type(dst.dtype), dst.data, static_cast<size_t>(src.count()), options_, context.parallel);
+      cast(number_type(src.dtype), src.data, number_type(dst.dtype), dst.data, static_cast<size_t>(src.count()),
+           options_, context.parallel);
     }
     return {};
   }
@@ -140,8 +147,9 @@ class BitCast final : public Op {
     return {};
   }
   Status infer(InferContext& context) const override {
-    LINNET_REQUIRE(dtype_bits(context.dtype(0)) == dtype_bits(to_),
-                   invalid_model("elements of type ", dtype_name(context.dtype(0)), " are not as wide as ", dtype_name(to_)));
+    LINNET_REQUIRE(
+        dtype_bits(context.dtype(0)) == dtype_bits(to_),
+        invalid_model("elements of type ", dtype_name(context.dtype(0)), " are not as wide as ", dtype_name(to_)));
     if (context.ranked(0)) {
       context.set(0, to_, context.shape(0));
     } else {
@@ -154,7 +162,8 @@ class BitCast final : public Op {
     return {};
   }
   Status run(RunContext& context) const override {
-    if (context.out(0).data != context.in(0).data) std::memcpy(context.out(0).data, context.in(0).data, context.in(0).bytes());
+    if (context.out(0).data != context.in(0).data)
+      std::memcpy(context.out(0).data, context.in(0).data, context.in(0).bytes());
     return {};
   }
   bool can_overwrite(size_t, size_t) const override { return true; }

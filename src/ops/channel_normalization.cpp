@@ -1,4 +1,5 @@
-// Normalisations of [N, C, ...]: https://onnx.ai/onnx/operators/onnx__BatchNormalization.html, ...InstanceNormalization,
+// Normalisations of [N, C, ...]: https://onnx.ai/onnx/operators/onnx__BatchNormalization.html,
+// ...InstanceNormalization,
 // ...GroupNormalization, ...LpNormalization, ...MeanVarianceNormalization, ...LRN
 #include <cmath>
 
@@ -17,13 +18,15 @@ namespace {
 Status check_channels(const InferContext& context, size_t input, Dim channels) {
   if (!context.ranked(input) || !context.shape(input).known() || !channels.known()) return {};
   const int64_t count = context.shape(input).values().count();
-  LINNET_REQUIRE(count == channels.value(), invalid_argument("input ", input, " has ", count, " elements instead of ", channels.value()));
+  LINNET_REQUIRE(count == channels.value(),
+                 invalid_argument("input ", input, " has ", count, " elements instead of ", channels.value()));
   return {};
 }
 
 Status check_float(const InferContext& context) {
   for (size_t i = 0; i < context.inputs(); ++i)
-    LINNET_REQUIRE(!context.has(i) || is_float(context.dtype(i)), unsupported("cannot normalise elements of type ", dtype_name(context.dtype(i))));
+    LINNET_REQUIRE(!context.has(i) || is_float(context.dtype(i)),
+                   unsupported("cannot normalise elements of type ", dtype_name(context.dtype(i))));
   return {};
 }
 
@@ -41,7 +44,8 @@ class BatchNormalization final : public Op {
       // is_test exists before 7 only; then the mode shows in the number of outputs.
       const bool test = reader.flag("is_test", true);
       for (size_t o = 1; o < reader.outputs(); ++o)
-        LINNET_REQUIRE(test || !reader.has_output(o), unsupported("training with operator sets before 14 is not supported"));
+        LINNET_REQUIRE(test || !reader.has_output(o),
+                       unsupported("training with operator sets before 14 is not supported"));
     }
     return {};
   }
@@ -105,11 +109,13 @@ class BatchNormalization final : public Op {
 
  private:
   // Mean and variance of the batch; the running ones go to the outputs.
-  std::pair<double, double> statistics(RunContext& context, const ChannelAffine& affine, size_t c, double old_mean, double old_variance) const {
+  std::pair<double, double> statistics(RunContext& context, const ChannelAffine& affine, size_t c, double old_mean,
+                                       double old_variance) const {
     double sum = 0.0, squares = 0.0;
     const auto each = [&](auto visit) {
       for (size_t o = 0; o < affine.outer; ++o)
-        for (size_t i = 0; i < affine.inner; ++i) visit(static_cast<double>(affine.src[(o * affine.channels + c) * affine.inner + i]));
+        for (size_t i = 0; i < affine.inner; ++i)
+          visit(static_cast<double>(affine.src[(o * affine.channels + c) * affine.inner + i]));
     };
     const double count = static_cast<double>(affine.outer * affine.inner);
     each([&](double v) { sum += v; });
@@ -117,11 +123,13 @@ class BatchNormalization final : public Op {
     each([&](double v) { squares += (v - mean) * (v - mean); });
     const double variance = squares / count;
     const double momentum = static_cast<double>(momentum_);
-    const double running[] = {old_mean * momentum + mean * (1 - momentum), old_variance * momentum + variance * (1 - momentum)};
+    const double running[] = {old_mean * momentum + mean * (1 - momentum),
+                              old_variance * momentum + variance * (1 - momentum)};
     for (size_t o = 1; o <= 2; ++o) {
       if (!context.wants(o)) continue;
       Tensor& out = context.out(o);
-      cast(NumberType::f64, &running[o - 1], number_type(out.dtype), static_cast<std::byte*>(out.data) + c * element_size(out.dtype), 1, {}, Parallel());
+      cast(NumberType::f64, &running[o - 1], number_type(out.dtype),
+           static_cast<std::byte*>(out.data) + c * element_size(out.dtype), 1, {}, Parallel());
     }
     return {mean, variance};
   }
@@ -151,7 +159,8 @@ class GroupNormalization final : public Op {
     const SymShape& in = context.shape(0);
     LINNET_REQUIRE(in.size() >= 2, invalid_argument("the input has no channels: its rank is ", in.size()));
     if (groups_ > 0 && in[1].known())
-      LINNET_REQUIRE(in[1].value() % groups_ == 0, invalid_argument(in[1].value(), " channels do not divide into ", groups_, " groups"));
+      LINNET_REQUIRE(in[1].value() % groups_ == 0,
+                     invalid_argument(in[1].value(), " channels do not divide into ", groups_, " groups"));
     for (size_t i = 1; i < 3; ++i) LINNET_TRY(check_channels(context, i, per_group_ ? Dim(groups_) : in[1]));
     return {};
   }
@@ -310,7 +319,9 @@ class LocalResponseNormalization final : public Op {
   }
   Status infer(InferContext& context) const override {
     LINNET_TRY(check_float(context));
-    if (context.ranked(0)) LINNET_REQUIRE(context.shape(0).size() >= 2, invalid_argument("the input has no channels: its rank is ", context.shape(0).size()));
+    if (context.ranked(0))
+      LINNET_REQUIRE(context.shape(0).size() >= 2,
+                     invalid_argument("the input has no channels: its rank is ", context.shape(0).size()));
     return infer_same_as_input(context);
   }
   Status bind(BindContext& context) const override {
@@ -323,9 +334,10 @@ class LocalResponseNormalization final : public Op {
     FloatScratch scratch(context);
     const float* from = scratch.in(x);
     float* to = scratch.out(context.out(0));
-    local_response({static_cast<size_t>(x.shape[0]), static_cast<size_t>(x.shape[1]), static_cast<size_t>(x.shape.count(2, x.shape.rank())),
-                    static_cast<size_t>(size_), alpha_, beta_, bias_},
-                   from, to, context.parallel);
+    local_response(
+        {static_cast<size_t>(x.shape[0]), static_cast<size_t>(x.shape[1]),
+         static_cast<size_t>(x.shape.count(2, x.shape.rank())), static_cast<size_t>(size_), alpha_, beta_, bias_},
+        from, to, context.parallel);
     scratch.finish(context.out(0), to);
     return {};
   }

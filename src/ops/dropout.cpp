@@ -20,7 +20,8 @@ class Dropout final : public Op {
     return {};
   }
   Status infer(InferContext& context) const override {
-    LINNET_REQUIRE(is_float(context.dtype(0)), unsupported("cannot take elements of type ", dtype_name(context.dtype(0))));
+    LINNET_REQUIRE(is_float(context.dtype(0)),
+                   unsupported("cannot take elements of type ", dtype_name(context.dtype(0))));
     const DType mask = bool_mask_ ? DType::boolean : context.dtype(0);
     if (context.ranked(0)) {
       context.set(1, mask, context.shape(0));
@@ -36,7 +37,8 @@ class Dropout final : public Op {
     const Tensor* ratio_input = context.maybe(1);
     const double ratio = ratio_input ? number_at(*ratio_input, 0) : 0.5;
     const bool drop = training && integer_at(*training, 0) != 0 && ratio > 0.0;
-    LINNET_REQUIRE(!drop || (ratio >= 0.0 && ratio < 1.0), invalid_argument("the ratio is ", ratio, " instead of 0 to 1"));
+    LINNET_REQUIRE(!drop || (ratio >= 0.0 && ratio < 1.0),
+                   invalid_argument("the ratio is ", ratio, " instead of 0 to 1"));
     if (!drop) {
       if (dst.data != src.data) copy_elements(src, dst);
       if (!context.wants(1)) return {};
@@ -44,7 +46,8 @@ class Dropout final : public Op {
       if (mask.dtype == DType::boolean) {
         std::fill_n(mask.ptr<bool>(), mask.count(), true);
       } else {
-        switch_float(mask.dtype, [&]<class T>(std::type_identity<T>) { std::fill_n(mask.ptr<T>(), mask.count(), T(1.0f)); });
+        switch_float(mask.dtype,
+                     [&]<class T>(std::type_identity<T>) { std::fill_n(mask.ptr<T>(), mask.count(), T(1.0f)); });
       }
       return {};
     }
@@ -54,7 +57,8 @@ class Dropout final : public Op {
       for (int64_t i = 0; i < src.count(); ++i) {
         const uint32_t high = static_cast<uint32_t>(generator()) >> 5;
         const uint32_t low = static_cast<uint32_t>(generator()) >> 6;
-        const bool keep = (static_cast<double>(high) * 67108864.0 + static_cast<double>(low)) / 9007199254740992.0 >= ratio;
+        const bool keep =
+            (static_cast<double>(high) * 67108864.0 + static_cast<double>(low)) / 9007199254740992.0 >= ratio;
         dst.ptr<T>()[i] = T(static_cast<float>(keep ? number_at(src, i) / (1.0 - ratio) : 0.0));
         if (context.wants(1) && bool_mask_) context.out(1).ptr<bool>()[i] = keep;
       }

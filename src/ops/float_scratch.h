@@ -23,7 +23,8 @@ class FloatScratch {
   const float* in(const Tensor& tensor) noexcept {
     if (tensor.dtype == DType::f32) return tensor.ptr<float>();
     float* copy = take(tensor);
-    cast(number_type(tensor.dtype), tensor.data, NumberType::f32, copy, static_cast<size_t>(tensor.count()), {}, parallel_);
+    cast(number_type(tensor.dtype), tensor.data, NumberType::f32, copy, static_cast<size_t>(tensor.count()), {},
+         parallel_);
     return copy;
   }
   const float* in(const Tensor* tensor) noexcept { return tensor ? in(*tensor) : nullptr; }
@@ -31,7 +32,8 @@ class FloatScratch {
   float* out(Tensor& tensor) noexcept { return tensor.dtype == DType::f32 ? tensor.ptr<float>() : take(tensor); }
   void finish(Tensor& tensor, const float* elements) noexcept {
     if (tensor.dtype != DType::f32)
-      cast(NumberType::f32, elements, number_type(tensor.dtype), tensor.data, static_cast<size_t>(tensor.count()), {}, parallel_);
+      cast(NumberType::f32, elements, number_type(tensor.dtype), tensor.data, static_cast<size_t>(tensor.count()), {},
+           parallel_);
   }
 
  private:

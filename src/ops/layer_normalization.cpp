@@ -1,5 +1,6 @@
-// Normalisation of the last axes: https://onnx.ai/onnx/operators/onnx__LayerNormalization.html, ...RMSNormalization, and
-// https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md (SimplifiedLayerNormalization, Skip...).
+// Normalisation of the last axes: https://onnx.ai/onnx/operators/onnx__LayerNormalization.html, ...RMSNormalization,
+// and https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md (SimplifiedLayerNormalization,
+// Skip...).
 #include <cmath>
 #include <cstring>
 
@@ -26,7 +27,8 @@ class RowOperand {
       const int64_t size = operand[operand.rank() - back];
       fits = size == 1 || size == x[x.rank() - back];
     }
-    LINNET_REQUIRE(fits, invalid_argument("a scale or bias of shape ", operand, " does not broadcast to axis ", axis, " and on of ", x));
+    LINNET_REQUIRE(fits, invalid_argument("a scale or bias of shape ", operand, " does not broadcast to axis ", axis,
+                                          " and on of ", x));
     return {};
   }
   // The elements, repeated into `room` when the operand is smaller.
@@ -50,7 +52,8 @@ class RowOperand {
 
 Status check_float(const InferContext& context) {
   for (size_t i = 0; i < context.inputs(); ++i)
-    LINNET_REQUIRE(!context.has(i) || is_float(context.dtype(i)), unsupported("cannot normalise elements of type ", dtype_name(context.dtype(i))));
+    LINNET_REQUIRE(!context.has(i) || is_float(context.dtype(i)),
+                   unsupported("cannot normalise elements of type ", dtype_name(context.dtype(i))));
   return {};
 }
 
@@ -95,7 +98,8 @@ class LayerNormalization final : public Op {
       if (context.has(i)) bytes += FloatScratch::bytes(context.dtype(i), context.shape(i));
     bound.room = bytes;
     for (size_t i = 1; i < context.inputs(); ++i)
-      if (context.has(i) && static_cast<size_t>(context.shape(i).count()) != bound.n) bytes += round_up(bound.n * sizeof(float), 64);
+      if (context.has(i) && static_cast<size_t>(context.shape(i).count()) != bound.n)
+        bytes += round_up(bound.n * sizeof(float), 64);
     if (bytes != 0) context.request_scratch(bytes);
     return {};
   }
@@ -113,7 +117,12 @@ class LayerNormalization final : public Op {
       if (elements == room) room += round_up(bound.n * sizeof(float), 64) / sizeof(float);
       return elements;
     };
-    LayerNorm norm{.rows = bound.rows, .n = bound.n, .rms = rms_, .epsilon = epsilon_, .src = scratch.in(x), .dst = scratch.out(y)};
+    LayerNorm norm{.rows = bound.rows,
+                   .n = bound.n,
+                   .rms = rms_,
+                   .epsilon = epsilon_,
+                   .src = scratch.in(x),
+                   .dst = scratch.out(y)};
     norm.scale = operand(1);
     norm.shift = operand(2);
     const size_t inverse = rms_ ? 1 : 2;
@@ -135,7 +144,8 @@ class LayerNormalization final : public Op {
   float epsilon_ = 1e-5f;
 };
 
-// Inputs: x, skip, scale, then without mean (bias), else (shift, bias). Outputs: y, mean, inverse deviation, x + skip + bias.
+// Inputs: x, skip, scale, then without mean (bias), else (shift, bias). Outputs: y, mean, inverse deviation, x + skip +
+// bias.
 class SkipLayerNormalization final : public Op {
  public:
   Status parse(NodeReader& reader) {
@@ -164,9 +174,11 @@ class SkipLayerNormalization final : public Op {
       if (!context.has(i) || !context.ranked(i) || !context.shape(i).known()) continue;
       const Shape operand = context.shape(i).values();
       if (i > 1) {
-        LINNET_REQUIRE(operand.count() == x.back(), invalid_argument("input ", i, " of shape ", operand, " does not fit rows of ", x.back()));
+        LINNET_REQUIRE(operand.count() == x.back(),
+                       invalid_argument("input ", i, " of shape ", operand, " does not fit rows of ", x.back()));
       } else {
-        LINNET_REQUIRE(skip_fits(x, operand), invalid_argument("the skip input of shape ", operand, " does not repeat to ", x));
+        LINNET_REQUIRE(skip_fits(x, operand),
+                       invalid_argument("the skip input of shape ", operand, " does not repeat to ", x));
       }
     }
     return {};
@@ -181,7 +193,12 @@ class SkipLayerNormalization final : public Op {
     const size_t n = static_cast<size_t>(x.shape.back());
     if (x.count() == 0) return {};
     FloatScratch scratch(context);
-    LayerNorm norm{.rows = static_cast<size_t>(x.count()) / n, .n = n, .rms = rms_, .epsilon = epsilon_, .src = scratch.in(x), .dst = scratch.out(y)};
+    LayerNorm norm{.rows = static_cast<size_t>(x.count()) / n,
+                   .n = n,
+                   .rms = rms_,
+                   .epsilon = epsilon_,
+                   .src = scratch.in(x),
+                   .dst = scratch.out(y)};
     norm.skip = scratch.in(context.in(1));
     norm.skip_rows = static_cast<size_t>(context.in(1).count()) / n;
     norm.scale = scratch.in(context.in(2));
@@ -200,7 +217,9 @@ class SkipLayerNormalization final : public Op {
   // The whole shape, or its last axes with leading ones.
   static bool skip_fits(const Shape& x, const Shape& skip) {
     size_t first = 0;
-    while (first < skip.rank() && skip[first] == 1 && skip.rank() - first > 1 && (skip.rank() > x.rank() || x[x.rank() - (skip.rank() - first)] != 1)) ++first;
+    while (first < skip.rank() && skip[first] == 1 && skip.rank() - first > 1 &&
+           (skip.rank() > x.rank() || x[x.rank() - (skip.rank() - first)] != 1))
+      ++first;
     if (skip.rank() - first > x.rank()) return false;
     for (size_t back = 1; back <= skip.rank() - first; ++back)
       if (skip[skip.rank() - back] != x[x.rank() - back]) return false;

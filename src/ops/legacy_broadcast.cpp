@@ -30,11 +30,14 @@ Status check_legacy_broadcast(InferContext& context, const LegacyBroadcast& lega
   if (!context.ranked(0) || !context.ranked(1) || !context.shape(0).known() || !context.shape(1).known()) return {};
   const Shape first = context.shape(0).values();
   const Shape second = context.shape(1).values();
-  const auto mismatch = [&] { return invalid_argument("an operand of shape ", second, " does not broadcast to ", first); };
+  const auto mismatch = [&] {
+    return invalid_argument("an operand of shape ", second, " does not broadcast to ", first);
+  };
   if (!legacy.enabled) return first == second ? Status() : mismatch();
   if (legacy.axis) {
     const int64_t rank = static_cast<int64_t>(first.rank());
-    LINNET_REQUIRE(*legacy.axis >= -rank && *legacy.axis < std::max<int64_t>(rank, 1), invalid_argument("axis ", *legacy.axis, " is out of range for rank ", rank));
+    LINNET_REQUIRE(*legacy.axis >= -rank && *legacy.axis < std::max<int64_t>(rank, 1),
+                   invalid_argument("axis ", *legacy.axis, " is out of range for rank ", rank));
   }
   const Shape aligned = legacy_shape(legacy, second, first.rank());
   // A single element fits whatever its rank.

@@ -9,7 +9,7 @@ namespace linnet {
 
 struct LegacyBroadcast {
   bool applies = false;
-  bool enabled = false;        // attribute `broadcast`
+  bool enabled = false;         // attribute `broadcast`
   std::optional<int64_t> axis;  // none: at the end
 };
 

@@ -16,8 +16,9 @@ namespace {
 class Predicate : public Op {
  public:
   Status infer(InferContext& context) const override {
-    LINNET_REQUIRE(context.dtype(0) == context.dtype(1),
-                   invalid_model("mixes elements of types ", dtype_name(context.dtype(0)), " and ", dtype_name(context.dtype(1))));
+    LINNET_REQUIRE(
+        context.dtype(0) == context.dtype(1),
+        invalid_model("mixes elements of types ", dtype_name(context.dtype(0)), " and ", dtype_name(context.dtype(1))));
     if (legacy_.applies) {
       LINNET_TRY(check_legacy_broadcast(context, legacy_));
       if (context.ranked(0)) {
@@ -37,7 +38,8 @@ class Predicate : public Op {
   }
   Status bind(BindContext& context) const override {
     LINNET_ASSIGN(context.state<BroadcastPlan>(),
-                  broadcast_plan(context.out_shape(0), context.shape(0), legacy_shape(legacy_, context.shape(1), context.shape(0).rank())));
+                  broadcast_plan(context.out_shape(0), context.shape(0),
+                                 legacy_shape(legacy_, context.shape(1), context.shape(0).rank())));
     return {};
   }
 
@@ -79,8 +81,9 @@ class Comparison final : public Predicate {
       for_each_block(plan, 50.0, context.parallel, [&](const BroadcastBlock& block) {
         for (size_t r = 0; r < block.rows; ++r)
           for (size_t i = 0; i < block.columns; ++i)
-            dst[block.dst + r * block.columns + i] = a.ptr<std::string>()[block.src[0] + r * block.row_stride[0] + i * block.stride[0]] ==
-                                                     b.ptr<std::string>()[block.src[1] + r * block.row_stride[1] + i * block.stride[1]];
+            dst[block.dst + r * block.columns + i] =
+                a.ptr<std::string>()[block.src[0] + r * block.row_stride[0] + i * block.stride[0]] ==
+                b.ptr<std::string>()[block.src[1] + r * block.row_stride[1] + i * block.stride[1]];
       });
       return {};
     }
@@ -120,7 +123,8 @@ class Connective final : public Predicate {
   }
   Status run(RunContext& context) const override {
     binary(fn_, context.state<BroadcastPlan>(), static_cast<const uint8_t*>(context.in(0).data),
-           static_cast<const uint8_t*>(context.in(1).data), static_cast<uint8_t*>(context.out(0).data), context.parallel);
+           static_cast<const uint8_t*>(context.in(1).data), static_cast<uint8_t*>(context.out(0).data),
+           context.parallel);
     return {};
   }
   bool can_overwrite(size_t, size_t) const override { return true; }
@@ -149,7 +153,8 @@ class Not final : public Op {
   }
   Status infer(InferContext& context) const override {
     const DType type = context.dtype(0);
-    LINNET_REQUIRE(bitwise_ ? is_integer(type) : type == DType::boolean, invalid_model("cannot take elements of type ", dtype_name(type)));
+    LINNET_REQUIRE(bitwise_ ? is_integer(type) : type == DType::boolean,
+                   invalid_model("cannot take elements of type ", dtype_name(type)));
     DimVector elements;
     if (!bitwise_ && context.ints(0, elements)) {
       for (Dim& element : elements) element = element.known() ? Dim(element.value() == 0 ? 1 : 0) : Dim();
@@ -186,7 +191,8 @@ class Classification final : public Op {
     return {};
   }
   Status infer(InferContext& context) const override {
-    LINNET_REQUIRE(is_float(context.dtype(0)) || is_float8(context.dtype(0)), invalid_model("cannot take elements of type ", dtype_name(context.dtype(0))));
+    LINNET_REQUIRE(is_float(context.dtype(0)) || is_float8(context.dtype(0)),
+                   invalid_model("cannot take elements of type ", dtype_name(context.dtype(0))));
     if (context.ranked(0)) {
       context.set(0, DType::boolean, context.shape(0));
     } else {
@@ -196,15 +202,16 @@ class Classification final : public Op {
   }
   Status run(RunContext& context) const override {
     const Tensor& src = context.in(0);
-    switch_type<float, f16, bf16, double, f8e4m3fn, f8e4m3fnuz, f8e5m2, f8e5m2fnuz, f8e8m0>(src.dtype, [&]<class T>(std::type_identity<T>) {
-      using Number = std::conditional_t<std::is_same_v<T, double>, double, float>;
-      constexpr Number kInfinity = std::numeric_limits<Number>::infinity();
-      map(src.ptr<T>(), context.out(0).ptr<bool>(), src.count(), context.parallel,
-          [nan = nan_, negative = !nan_ && negative_, positive = !nan_ && positive_](T element) {
-            const Number x = static_cast<Number>(element);
-            return (nan & (x != x)) | (negative & (x == -kInfinity)) | (positive & (x == kInfinity));
-          });
-    });
+    switch_type<float, f16, bf16, double, f8e4m3fn, f8e4m3fnuz, f8e5m2, f8e5m2fnuz, f8e8m0>(
+        src.dtype, [&]<class T>(std::type_identity<T>) {
+          using Number = std::conditional_t<std::is_same_v<T, double>, double, float>;
+          constexpr Number kInfinity = std::numeric_limits<Number>::infinity();
+          map(src.ptr<T>(), context.out(0).ptr<bool>(), src.count(), context.parallel,
+              [nan = nan_, negative = !nan_ && negative_, positive = !nan_ && positive_](T element) {
+                const Number x = static_cast<Number>(element);
+                return (nan & (x != x)) | (negative & (x == -kInfinity)) | (positive & (x == kInfinity));
+              });
+        });
     return {};
   }
 

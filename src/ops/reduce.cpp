@@ -14,11 +14,11 @@ struct Function {
 };
 
 constexpr Function kFunctions[] = {
-    {"ReduceSum", ReduceFn::sum},         {"ReduceMean", ReduceFn::mean},
-    {"ReduceMax", ReduceFn::max},         {"ReduceMin", ReduceFn::min},
-    {"ReduceProd", ReduceFn::prod},       {"ReduceSumSquare", ReduceFn::sum_square},
-    {"ReduceL1", ReduceFn::l1},           {"ReduceL2", ReduceFn::l2},
-    {"ReduceLogSum", ReduceFn::log_sum},  {"ReduceLogSumExp", ReduceFn::log_sum_exp},
+    {"ReduceSum", ReduceFn::sum},        {"ReduceMean", ReduceFn::mean},
+    {"ReduceMax", ReduceFn::max},        {"ReduceMin", ReduceFn::min},
+    {"ReduceProd", ReduceFn::prod},      {"ReduceSumSquare", ReduceFn::sum_square},
+    {"ReduceL1", ReduceFn::l1},          {"ReduceL2", ReduceFn::l2},
+    {"ReduceLogSum", ReduceFn::log_sum}, {"ReduceLogSumExp", ReduceFn::log_sum_exp},
 };
 
 using AxisSet = InlineVector<bool, 8>;
@@ -36,7 +36,8 @@ class Reduce final : public Op {
   Status infer(InferContext& context) const override {
     const DType type = context.dtype(0);
     const bool ordered = fn_ == ReduceFn::max || fn_ == ReduceFn::min;
-    LINNET_REQUIRE(is_number(type) || (ordered && type == DType::boolean), unsupported("cannot reduce elements of type ", dtype_name(type)));
+    LINNET_REQUIRE(is_number(type) || (ordered && type == DType::boolean),
+                   unsupported("cannot reduce elements of type ", dtype_name(type)));
     DimVector axes;
     const bool known = !context.has(1) || (context.ints(1, axes) && axes.known());
     if (!context.ranked(0) || !known) {
@@ -80,7 +81,8 @@ class Reduce final : public Op {
   Status run(RunContext& context) const override {
     const Tensor& src = context.in(0);
     switch_number(src.dtype == DType::boolean ? DType::u8 : src.dtype, [&]<class T>(std::type_identity<T>) {
-      reduce(fn_, context.state<ReducePlan>(), static_cast<const T*>(src.data), static_cast<T*>(context.out(0).data), context.parallel);
+      reduce(fn_, context.state<ReducePlan>(), static_cast<const T*>(src.data), static_cast<T*>(context.out(0).data),
+             context.parallel);
     });
     return {};
   }
@@ -109,7 +111,8 @@ class Reduce final : public Op {
     }
     DimVector axes;
     if (noop_ && (!context.ints(1, axes) || axes.empty())) return;
-    if (fn_ == ReduceFn::sum || fn_ == ReduceFn::prod || fn_ == ReduceFn::max || fn_ == ReduceFn::min) context.set_ints(0, {total});
+    if (fn_ == ReduceFn::sum || fn_ == ReduceFn::prod || fn_ == ReduceFn::max || fn_ == ReduceFn::min)
+      context.set_ints(0, {total});
   }
 
   ReduceFn fn_ = ReduceFn::sum;
@@ -126,15 +129,18 @@ class ArgReduction final : public Op {
     return {};
   }
   Status infer(InferContext& context) const override {
-    LINNET_REQUIRE(is_number(context.dtype(0)), unsupported("cannot compare elements of type ", dtype_name(context.dtype(0))));
+    LINNET_REQUIRE(is_number(context.dtype(0)),
+                   unsupported("cannot compare elements of type ", dtype_name(context.dtype(0))));
     if (!context.ranked(0)) {
       context.set_unranked(0, DType::i64);
       return {};
     }
     SymShape shape = context.shape(0);
     LINNET_ASSIGN(const size_t axis, checked_axis(axis_, shape.size()));
-    const Dim outputs = context.symbols().mul(context.symbols().product(shape, 0, axis), context.symbols().product(shape, axis + 1, shape.size()));
-    LINNET_REQUIRE(!shape[axis].is(0) || outputs.is(0), invalid_argument("axis ", axis_, " is empty: no element is the greatest or least"));
+    const Dim outputs = context.symbols().mul(context.symbols().product(shape, 0, axis),
+                                              context.symbols().product(shape, axis + 1, shape.size()));
+    LINNET_REQUIRE(!shape[axis].is(0) || outputs.is(0),
+                   invalid_argument("axis ", axis_, " is empty: no element is the greatest or least"));
     if (keep_) {
       shape[axis] = Dim(1);
     } else {
@@ -173,13 +179,15 @@ class Cumulation final : public Op {
     return {};
   }
   Status infer(InferContext& context) const override {
-    LINNET_REQUIRE(is_number(context.dtype(0)), unsupported("cannot take elements of type ", dtype_name(context.dtype(0))));
+    LINNET_REQUIRE(is_number(context.dtype(0)),
+                   unsupported("cannot take elements of type ", dtype_name(context.dtype(0))));
     return infer_same_as_input(context);
   }
   Status run(RunContext& context) const override {
     const Tensor& src = context.in(0);
     const Tensor& axis_tensor = context.in(1);
-    LINNET_REQUIRE(axis_tensor.count() == 1 && is_integer(axis_tensor.dtype), invalid_argument("the axis is not one integer"));
+    LINNET_REQUIRE(axis_tensor.count() == 1 && is_integer(axis_tensor.dtype),
+                   invalid_argument("the axis is not one integer"));
     LINNET_ASSIGN(const size_t axis, checked_axis(integer_at(axis_tensor, 0), src.shape.rank()));
     Cumulative what = what_;
     what.outer = static_cast<size_t>(src.shape.count(0, axis));
@@ -197,13 +205,13 @@ class Cumulation final : public Op {
 };
 
 constexpr OpDef kDefs[] = {
-    {"", "ReduceSum", 13, 1, 2, 1, 1, create<Reduce>},       {"", "ReduceMean", 18, 1, 2, 1, 1, create<Reduce>},
-    {"", "ReduceMax", 18, 1, 2, 1, 1, create<Reduce>},       {"", "ReduceMin", 18, 1, 2, 1, 1, create<Reduce>},
-    {"", "ReduceProd", 18, 1, 2, 1, 1, create<Reduce>},      {"", "ReduceSumSquare", 18, 1, 2, 1, 1, create<Reduce>},
-    {"", "ReduceL1", 18, 1, 2, 1, 1, create<Reduce>},        {"", "ReduceL2", 18, 1, 2, 1, 1, create<Reduce>},
-    {"", "ReduceLogSum", 18, 1, 2, 1, 1, create<Reduce>},    {"", "ReduceLogSumExp", 18, 1, 2, 1, 1, create<Reduce>},
-    {"", "ArgMax", 1, 1, 1, 1, 1, create<ArgReduction>},     {"", "ArgMin", 1, 1, 1, 1, 1, create<ArgReduction>},
-    {"", "CumSum", 11, 2, 2, 1, 1, create<Cumulation>},      {"", "CumProd", 26, 2, 2, 1, 1, create<Cumulation>},
+    {"", "ReduceSum", 13, 1, 2, 1, 1, create<Reduce>},    {"", "ReduceMean", 18, 1, 2, 1, 1, create<Reduce>},
+    {"", "ReduceMax", 18, 1, 2, 1, 1, create<Reduce>},    {"", "ReduceMin", 18, 1, 2, 1, 1, create<Reduce>},
+    {"", "ReduceProd", 18, 1, 2, 1, 1, create<Reduce>},   {"", "ReduceSumSquare", 18, 1, 2, 1, 1, create<Reduce>},
+    {"", "ReduceL1", 18, 1, 2, 1, 1, create<Reduce>},     {"", "ReduceL2", 18, 1, 2, 1, 1, create<Reduce>},
+    {"", "ReduceLogSum", 18, 1, 2, 1, 1, create<Reduce>}, {"", "ReduceLogSumExp", 18, 1, 2, 1, 1, create<Reduce>},
+    {"", "ArgMax", 1, 1, 1, 1, 1, create<ArgReduction>},  {"", "ArgMin", 1, 1, 1, 1, 1, create<ArgReduction>},
+    {"", "CumSum", 11, 2, 2, 1, 1, create<Cumulation>},   {"", "CumProd", 26, 2, 2, 1, 1, create<Cumulation>},
 };
 
 }  // namespace

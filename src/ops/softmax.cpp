@@ -23,7 +23,8 @@ class SoftmaxOp final : public Op {
     return {};
   }
   Status infer(InferContext& context) const override {
-    LINNET_REQUIRE(is_float(context.dtype(0)), unsupported("cannot take elements of type ", dtype_name(context.dtype(0))));
+    LINNET_REQUIRE(is_float(context.dtype(0)),
+                   unsupported("cannot take elements of type ", dtype_name(context.dtype(0))));
     if (context.ranked(0)) LINNET_TRY(axis_of(context.shape(0).size()).status());
     return infer_same_as_input(context);
   }

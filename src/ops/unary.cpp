@@ -1,7 +1,7 @@
 // Functions of one number: https://onnx.ai/onnx/operators/ (Abs ... ThresholdedRelu), and the Gelu forms of
 // https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md
-#include "kernels/elementwise/binary.h"
 #include "kernels/elementwise/unary.h"
+#include "kernels/elementwise/binary.h"
 #include "ops/broadcast_plan.h"
 #include "ops/infer_shapes.h"
 #include "ops/op.h"
@@ -74,7 +74,8 @@ class Unary : public Op {
 
   Status infer(InferContext& context) const override {
     const DType type = context.dtype(0);
-    LINNET_REQUIRE(is_float(type) || (integers_ && is_integer(type)), unsupported("cannot take elements of type ", dtype_name(type)));
+    LINNET_REQUIRE(is_float(type) || (integers_ && is_integer(type)),
+                   unsupported("cannot take elements of type ", dtype_name(type)));
     DimVector elements;
     if (fn_ == UnaryFn::neg && context.ints(0, elements)) {
       for (Dim& element : elements) element = context.symbols().sub(Dim(0), element);
@@ -130,7 +131,8 @@ class Gelu final : public Unary {
   }
   Status bind(BindContext& context) const override {
     if (!context.has(1)) return {};
-    LINNET_ASSIGN(context.state<BroadcastPlan>(), broadcast_plan(context.out_shape(0), context.shape(0), context.shape(1)));
+    LINNET_ASSIGN(context.state<BroadcastPlan>(),
+                  broadcast_plan(context.out_shape(0), context.shape(0), context.shape(1)));
     return {};
   }
   Status run(RunContext& context) const override {
@@ -138,7 +140,8 @@ class Gelu final : public Unary {
     if (!bias) return Unary::run(context);
     Tensor& dst = context.out(0);
     switch_float(dst.dtype, [&]<class T>(std::type_identity<T>) {
-      binary(BinaryFn::add, context.state<BroadcastPlan>(), context.in(0).ptr<T>(), bias->ptr<T>(), dst.ptr<T>(), context.parallel);
+      binary(BinaryFn::add, context.state<BroadcastPlan>(), context.in(0).ptr<T>(), bias->ptr<T>(), dst.ptr<T>(),
+             context.parallel);
     });
     apply(context, dst.data, dst);
     return {};
@@ -153,13 +156,15 @@ class Clip final : public Op {
     return {};
   }
   Status infer(InferContext& context) const override {
-    LINNET_REQUIRE(is_number(context.dtype(0)), unsupported("cannot take elements of type ", dtype_name(context.dtype(0))));
+    LINNET_REQUIRE(is_number(context.dtype(0)),
+                   unsupported("cannot take elements of type ", dtype_name(context.dtype(0))));
     for (const size_t i : {size_t{1}, size_t{2}}) {
       if (!context.has(i)) continue;
       LINNET_REQUIRE(is_number(context.dtype(i)), invalid_model("a limit is of type ", dtype_name(context.dtype(i))));
       if (!context.ranked(i)) continue;
       const Dim count = context.symbols().product(context.shape(i), 0, context.shape(i).size());
-      LINNET_REQUIRE(!count.known() || count.is(1), invalid_argument("a limit has ", count.value(), " elements instead of one"));
+      LINNET_REQUIRE(!count.known() || count.is(1),
+                     invalid_argument("a limit has ", count.value(), " elements instead of one"));
     }
     return infer_same_as_input(context);
   }
@@ -202,20 +207,45 @@ class Clip final : public Op {
   }
 };
 
-#define LINNET_UNARY(name, since) {"", name, since, 1, 1, 1, 1, create<Unary>}
+#define LINNET_UNARY(name, since) \
+  { "", name, since, 1, 1, 1, 1, create<Unary> }
 constexpr OpDef kDefs[] = {
-    LINNET_UNARY("Abs", 1),         LINNET_UNARY("Acos", 7),        LINNET_UNARY("Acosh", 9),
-    LINNET_UNARY("Asin", 7),        LINNET_UNARY("Asinh", 9),       LINNET_UNARY("Atan", 7),
-    LINNET_UNARY("Atanh", 9),       LINNET_UNARY("Ceil", 1),        LINNET_UNARY("Celu", 12),
-    LINNET_UNARY("Cos", 7),         LINNET_UNARY("Cosh", 9),        LINNET_UNARY("Elu", 1),
-    LINNET_UNARY("Erf", 9),         LINNET_UNARY("Exp", 1),         LINNET_UNARY("Floor", 1),
-    LINNET_UNARY("HardSigmoid", 1), LINNET_UNARY("HardSwish", 14),  LINNET_UNARY("LeakyRelu", 1),
-    LINNET_UNARY("Log", 1),         LINNET_UNARY("Mish", 18),       LINNET_UNARY("Neg", 1),
-    LINNET_UNARY("Reciprocal", 1),  LINNET_UNARY("Relu", 1),        LINNET_UNARY("Round", 11),
-    LINNET_UNARY("Selu", 1),        LINNET_UNARY("Shrink", 9),      LINNET_UNARY("Sigmoid", 1),
-    LINNET_UNARY("Sign", 9),        LINNET_UNARY("Sin", 7),         LINNET_UNARY("Sinh", 9),
-    LINNET_UNARY("Softplus", 1),    LINNET_UNARY("Softsign", 1),    LINNET_UNARY("Sqrt", 1),
-    LINNET_UNARY("Swish", 24),      LINNET_UNARY("Tan", 7),         LINNET_UNARY("Tanh", 1),
+    LINNET_UNARY("Abs", 1),
+    LINNET_UNARY("Acos", 7),
+    LINNET_UNARY("Acosh", 9),
+    LINNET_UNARY("Asin", 7),
+    LINNET_UNARY("Asinh", 9),
+    LINNET_UNARY("Atan", 7),
+    LINNET_UNARY("Atanh", 9),
+    LINNET_UNARY("Ceil", 1),
+    LINNET_UNARY("Celu", 12),
+    LINNET_UNARY("Cos", 7),
+    LINNET_UNARY("Cosh", 9),
+    LINNET_UNARY("Elu", 1),
+    LINNET_UNARY("Erf", 9),
+    LINNET_UNARY("Exp", 1),
+    LINNET_UNARY("Floor", 1),
+    LINNET_UNARY("HardSigmoid", 1),
+    LINNET_UNARY("HardSwish", 14),
+    LINNET_UNARY("LeakyRelu", 1),
+    LINNET_UNARY("Log", 1),
+    LINNET_UNARY("Mish", 18),
+    LINNET_UNARY("Neg", 1),
+    LINNET_UNARY("Reciprocal", 1),
+    LINNET_UNARY("Relu", 1),
+    LINNET_UNARY("Round", 11),
+    LINNET_UNARY("Selu", 1),
+    LINNET_UNARY("Shrink", 9),
+    LINNET_UNARY("Sigmoid", 1),
+    LINNET_UNARY("Sign", 9),
+    LINNET_UNARY("Sin", 7),
+    LINNET_UNARY("Sinh", 9),
+    LINNET_UNARY("Softplus", 1),
+    LINNET_UNARY("Softsign", 1),
+    LINNET_UNARY("Sqrt", 1),
+    LINNET_UNARY("Swish", 24),
+    LINNET_UNARY("Tan", 7),
+    LINNET_UNARY("Tanh", 1),
     LINNET_UNARY("ThresholdedRelu", 1),
     {"", "Clip", 11, 1, 3, 1, 1, create<Clip>},
     {"", "Gelu", 20, 1, 1, 1, 1, create<Gelu>},

@@ -13,8 +13,10 @@ class Where final : public Op {
 
   Status infer(InferContext& context) const override {
     const DType type = context.dtype(1);
-    LINNET_REQUIRE(context.dtype(0) == DType::boolean, invalid_model("the condition is of type ", dtype_name(context.dtype(0)), " instead of bool"));
-    LINNET_REQUIRE(context.dtype(2) == type, invalid_model("mixes elements of types ", dtype_name(type), " and ", dtype_name(context.dtype(2))));
+    LINNET_REQUIRE(context.dtype(0) == DType::boolean,
+                   invalid_model("the condition is of type ", dtype_name(context.dtype(0)), " instead of bool"));
+    LINNET_REQUIRE(context.dtype(2) == type,
+                   invalid_model("mixes elements of types ", dtype_name(type), " and ", dtype_name(context.dtype(2))));
     LINNET_REQUIRE(!is_packed(type), unsupported("cannot take elements of type ", dtype_name(type)));
     LINNET_ASSIGN(const std::optional<SymShape> shape, broadcast_inputs(context, 0, 3));
     if (shape) {
@@ -27,7 +29,8 @@ class Where final : public Op {
     return {};
   }
   Status bind(BindContext& context) const override {
-    LINNET_ASSIGN(context.state<BroadcastPlan>(), broadcast_plan(context.out_shape(0), context.shape(0), context.shape(1), context.shape(2)));
+    LINNET_ASSIGN(context.state<BroadcastPlan>(),
+                  broadcast_plan(context.out_shape(0), context.shape(0), context.shape(1), context.shape(2)));
     return {};
   }
   Status run(RunContext& context) const override {
@@ -42,7 +45,9 @@ class Where final : public Op {
     }
     for_each_block(plan, 50.0, Parallel(), [&](const BroadcastBlock& block) {
       for (size_t r = 0; r < block.rows; ++r) {
-        const auto at = [&](size_t operand, size_t i) { return block.src[operand] + r * block.row_stride[operand] + i * block.stride[operand]; };
+        const auto at = [&](size_t operand, size_t i) {
+          return block.src[operand] + r * block.row_stride[operand] + i * block.stride[operand];
+        };
         for (size_t i = 0; i < block.columns; ++i)
           dst.ptr<std::string>()[block.dst + r * block.columns + i] =
               condition[at(0, i)] ? x.ptr<std::string>()[at(1, i)] : y.ptr<std::string>()[at(2, i)];
@@ -59,7 +64,8 @@ class Where final : public Op {
     for (const DimVector* operand : {&condition, &x, &y})
       if (operand->size() != n && operand->size() != 1) return;
     for (size_t i = 0; i < n; ++i) {
-      const Dim c = condition[condition.size() == 1 ? 0 : i], a = x[x.size() == 1 ? 0 : i], b = y[y.size() == 1 ? 0 : i];
+      const Dim c = condition[condition.size() == 1 ? 0 : i], a = x[x.size() == 1 ? 0 : i],
+                b = y[y.size() == 1 ? 0 : i];
       out[i] = c.known() ? (c.value() != 0 ? a : b) : a == b ? a : Dim();
     }
     context.set_ints(0, out);

@@ -115,7 +115,11 @@ TEST(Binary, FloatMatchesReferenceWithSpecials) {
       const auto bools = std::make_unique<bool[]>(a.size() + 1);
       compare(static_cast<CompareFn>(fn), plan, a.data(), b.data(), bools.get(), Parallel());
       for (size_t i = 0; i < a.size(); ++i) {
-        const bool expected = fn == 0 ? a[i] == b[i] : fn == 1 ? a[i] < b[i] : fn == 2 ? a[i] <= b[i] : fn == 3 ? a[i] > b[i] : a[i] >= b[i];
+        const bool expected = fn == 0   ? a[i] == b[i]
+                              : fn == 1 ? a[i] < b[i]
+                              : fn == 2 ? a[i] <= b[i]
+                              : fn == 3 ? a[i] > b[i]
+                                        : a[i] >= b[i];
         EXPECT_EQ(bools[i], expected) << fn << " " << a[i] << " " << b[i];
       }
       EXPECT_FALSE(bools[a.size()]);
@@ -198,10 +202,12 @@ TEST(Select, EveryWidthAndPattern) {
         }
         select(8, plan, condition.get(), p.data(), q.data(), dst.data(), Parallel());
         for (size_t i = 0; i < 60; ++i)
-          ASSERT_EQ(dst[i], condition[source_of(i, result, c)] ? p[source_of(i, result, x)] : q[source_of(i, result, y)]);
+          ASSERT_EQ(dst[i],
+                    condition[source_of(i, result, c)] ? p[source_of(i, result, x)] : q[source_of(i, result, y)]);
         select(16, plan, condition.get(), p.data(), q.data(), dst.data(), Parallel());
         for (size_t i = 0; i < 60; ++i)
-          ASSERT_EQ(dst[2 * i + 1], condition[source_of(i, result, c)] ? p[2 * source_of(i, result, x) + 1] : q[2 * source_of(i, result, y) + 1]);
+          ASSERT_EQ(dst[2 * i + 1], condition[source_of(i, result, c)] ? p[2 * source_of(i, result, x) + 1]
+                                                                       : q[2 * source_of(i, result, y) + 1]);
       }
 }
 

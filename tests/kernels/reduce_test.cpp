@@ -18,10 +18,22 @@ struct Case {
 };
 
 const Case kCases[] = {
-    {{7}, {0}},          {{1000}, {0}},         {{5, 37}, {1}},          {{5, 37}, {0}},
-    {{5, 37}, {0, 1}},   {{3, 4, 5, 6}, {1, 3}}, {{3, 4, 5, 6}, {0, 2}},  {{3, 4, 5, 6}, {2}},
-    {{2, 700, 70}, {1}}, {{2, 3, 2, 3, 2, 3}, {0, 2, 4}}, {{2, 3, 2, 3, 2, 3}, {1, 3, 5}}, {{4, 1, 5}, {1}},
-    {{6, 9}, {}},        {{}, {}},              {{20000}, {0}},          {{3, 64}, {0}},
+    {{7}, {0}},
+    {{1000}, {0}},
+    {{5, 37}, {1}},
+    {{5, 37}, {0}},
+    {{5, 37}, {0, 1}},
+    {{3, 4, 5, 6}, {1, 3}},
+    {{3, 4, 5, 6}, {0, 2}},
+    {{3, 4, 5, 6}, {2}},
+    {{2, 700, 70}, {1}},
+    {{2, 3, 2, 3, 2, 3}, {0, 2, 4}},
+    {{2, 3, 2, 3, 2, 3}, {1, 3, 5}},
+    {{4, 1, 5}, {1}},
+    {{6, 9}, {}},
+    {{}, {}},
+    {{20000}, {0}},
+    {{3, 64}, {0}},
 };
 
 ReducePlan plan_of(const Case& c) {
@@ -91,7 +103,8 @@ TEST(Reduce, FloatMatchesDouble) {
         EXPECT_EQ(dst.back(), -7.0f);
         for (size_t o = 0; o < plan.outputs; ++o) {
           const double expected = expected_of(static_cast<ReduceFn>(fn), groups[o]);
-          ASSERT_NEAR(static_cast<double>(dst[o]), expected, 1e-6 + 3e-6 * std::fabs(expected)) << "fn " << fn << " output " << o << " case " << &c - kCases;
+          ASSERT_NEAR(static_cast<double>(dst[o]), expected, 1e-6 + 3e-6 * std::fabs(expected))
+              << "fn " << fn << " output " << o << " case " << &c - kCases;
         }
       }
     }

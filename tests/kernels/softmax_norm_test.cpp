@@ -37,7 +37,8 @@ TEST(Softmax, MatchesDouble) {
               for (size_t i = 0; i < n; ++i) {
                 const double x = static_cast<double>(src[at(i)]) - max;
                 const double expected = log ? x - std::log(sum) : std::exp(x) / sum;
-                ASSERT_NEAR(static_cast<double>(dst[at(i)]), expected, 3e-7 + 1e-6 * std::fabs(expected)) << n << " " << inner << " " << log;
+                ASSERT_NEAR(static_cast<double>(dst[at(i)]), expected, 3e-7 + 1e-6 * std::fabs(expected))
+                    << n << " " << inner << " " << log;
               }
             }
         }
@@ -112,17 +113,22 @@ TEST(LayerNorm, MatchesDouble) {
 TEST(ChannelNorm, GroupsOfChannels) {
   for_each_isa([] {
     const size_t batch = 2, groups = 2, per_group = 3, n = 19, channels = groups * per_group;
-    const auto src = numbers(batch * channels * n), scale = numbers(channels, 1.0f, 3), shift = numbers(channels, 1.0f, 5);
+    const auto src = numbers(batch * channels * n), scale = numbers(channels, 1.0f, 3),
+               shift = numbers(channels, 1.0f, 5);
     std::vector<float> dst = src;
-    channel_norm({batch * groups, per_group, n, channels, 1e-5f, dst.data(), scale.data(), shift.data(), dst.data()}, Parallel());
+    channel_norm({batch * groups, per_group, n, channels, 1e-5f, dst.data(), scale.data(), shift.data(), dst.data()},
+                 Parallel());
     for (size_t r = 0; r < batch * groups; ++r) {
       double mean = 0, squares = 0;
       const size_t count = per_group * n;
       for (size_t i = 0; i < count; ++i) mean += static_cast<double>(src[r * count + i]) / static_cast<double>(count);
-      for (size_t i = 0; i < count; ++i) squares += std::pow(static_cast<double>(src[r * count + i]) - mean, 2) / static_cast<double>(count);
+      for (size_t i = 0; i < count; ++i)
+        squares += std::pow(static_cast<double>(src[r * count + i]) - mean, 2) / static_cast<double>(count);
       for (size_t i = 0; i < count; ++i) {
         const size_t channel = r % groups * per_group + i / n;
-        const double expected = (static_cast<double>(src[r * count + i]) - mean) / std::sqrt(squares + 1e-5) * static_cast<double>(scale[channel]) + static_cast<double>(shift[channel]);
+        const double expected = (static_cast<double>(src[r * count + i]) - mean) / std::sqrt(squares + 1e-5) *
+                                    static_cast<double>(scale[channel]) +
+                                static_cast<double>(shift[channel]);
         ASSERT_NEAR(static_cast<double>(dst[r * count + i]), expected, 1e-5);
       }
     }
@@ -135,7 +141,8 @@ TEST(ChannelAffine, BothLayouts) {
     for (const size_t inner : {1u, 5u}) {
       std::vector<float> dst(2 * 21 * inner);
       channel_affine({2, 21, inner, src.data(), scale.data(), shift.data(), dst.data()}, Parallel());
-      for (size_t i = 0; i < dst.size(); ++i) ASSERT_NEAR(dst[i], src[i] * scale[i / inner % 21] + shift[i / inner % 21], 1e-6f);
+      for (size_t i = 0; i < dst.size(); ++i)
+        ASSERT_NEAR(dst[i], src[i] * scale[i / inner % 21] + shift[i / inner % 21], 1e-6f);
     }
   });
 }

@@ -54,7 +54,7 @@ TEST(Transpose, MatchesTheDefinition) {
           std::vector<uint8_t> shifted(src.size() + 1);
           std::copy(src.begin(), src.end(), shifted.begin() + off);
           std::fill(dst.begin(), dst.end(), uint8_t{0xee});
-        transpose(plan_transpose(c.shape, c.order, width).value(), shifted.data() + off, dst.data(), Parallel());
+          transpose(plan_transpose(c.shape, c.order, width).value(), shifted.data() + off, dst.data(), Parallel());
           EXPECT_EQ(dst.back(), 0xee);
           for (size_t o = 0; o < count; ++o) {
             size_t rest = o, from = 0;
@@ -66,7 +66,7 @@ TEST(Transpose, MatchesTheDefinition) {
             ASSERT_TRUE(std::equal(dst.begin() + o * width, dst.begin() + (o + 1) * width, src.begin() + from * width))
                 << "case " << &c - kCases << " width " << width << " element " << o;
           }
-          }
+        }
       }
     }
   });

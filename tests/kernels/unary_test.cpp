@@ -65,14 +65,16 @@ const Case kCases[] = {
 };
 
 void expect_close(const Case& c, float x, float actual) {
-  const double expected = unary_reference<double>(c.fn, static_cast<double>(c.params.alpha), static_cast<double>(c.params.beta), static_cast<double>(x));
+  const double expected = unary_reference<double>(c.fn, static_cast<double>(c.params.alpha),
+                                                  static_cast<double>(c.params.beta), static_cast<double>(x));
   const float rounded = static_cast<float>(expected);
   if (std::isnan(rounded)) {
     EXPECT_TRUE(std::isnan(actual)) << "fn " << static_cast<int>(c.fn) << " x " << x << " got " << actual;
   } else if (std::isinf(rounded) || rounded == actual) {
     EXPECT_EQ(actual, rounded) << "fn " << static_cast<int>(c.fn) << " x " << x;
   } else {
-    EXPECT_LE(std::fabs(static_cast<double>(actual) - expected), c.absolute + c.relative * std::fabs(expected) + 6e-8 * std::fabs(expected))
+    EXPECT_LE(std::fabs(static_cast<double>(actual) - expected),
+              c.absolute + c.relative * std::fabs(expected) + 6e-8 * std::fabs(expected))
         << "fn " << static_cast<int>(c.fn) << " x " << x << " got " << actual << " not " << expected;
   }
 }

@@ -81,8 +81,8 @@ struct StoreBools {
   }
 };
 
-#define LINNET_VECTOR_FN(name, expression)                      \
-  struct name {                                                 \
+#define LINNET_VECTOR_FN(name, expression)                            \
+  struct name {                                                       \
     HWY_INLINE auto operator()(V a, V b) const { return expression; } \
   };
 LINNET_VECTOR_FN(Add, hn::Add(a, b))

@@ -1,7 +1,8 @@
 // Functions of two numbers with broadcasting. `dst` may be an operand that has the result's shape.
 //
-// float: SIMD for add, sub, mul, div, min, max, prelu and comparisons. f16 and bf16: through float. Others: plain loops.
-// Integers wrap; x / 0 and x mod 0 are 0; a shift by the width or more is 0. Max and min return NaN when either is NaN.
+// float: SIMD for add, sub, mul, div, min, max, prelu and comparisons. f16 and bf16: through float. Others: plain
+// loops. Integers wrap; x / 0 and x mod 0 are 0; a shift by the width or more is 0. Max and min return NaN when either
+// is NaN.
 #pragma once
 
 #include <cstddef>
@@ -43,7 +44,8 @@ void binary(BinaryFn fn, const BroadcastPlan& plan, const T* a, const T* b, T* d
 
 // Bool operands are compared as uint8_t.
 template <class T>
-void compare(CompareFn fn, const BroadcastPlan& plan, const T* a, const T* b, bool* dst, const Parallel& parallel) noexcept;
+void compare(CompareFn fn, const BroadcastPlan& plan, const T* a, const T* b, bool* dst,
+             const Parallel& parallel) noexcept;
 
 // a to the power of b for exponents of another type than a's, given as double. Integer results truncate and saturate.
 template <class T>

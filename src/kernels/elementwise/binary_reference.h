@@ -108,7 +108,9 @@ void binary_block_reference(BinaryFn fn, const BroadcastBlock& block, const T* a
     case BinaryFn::mod: return plain(floor_mod<T>);
     case BinaryFn::fmod:
       if constexpr (kInteger) {
-        return plain([](T x, T y) { return y == 0 || (std::is_signed_v<T> && y == static_cast<T>(-1)) ? T{0} : static_cast<T>(x % y); });
+        return plain([](T x, T y) {
+          return y == 0 || (std::is_signed_v<T> && y == static_cast<T>(-1)) ? T{0} : static_cast<T>(x % y);
+        });
       } else {
         return plain([](T x, T y) { return std::fmod(x, y); });
       }
@@ -121,8 +123,10 @@ void binary_block_reference(BinaryFn fn, const BroadcastBlock& block, const T* a
       case BinaryFn::bit_or: return wide([](T x, T y) { return static_cast<T>(x | y); });
       case BinaryFn::bit_xor: return wide([](T x, T y) { return static_cast<T>(x ^ y); });
       case BinaryFn::shift_left:
-        return plain([](T x, T y) { return static_cast<W>(y) >= kBits ? T{0} : static_cast<T>(static_cast<W>(x) << y); });
-      case BinaryFn::shift_right: return plain([](T x, T y) { return static_cast<W>(y) >= kBits ? T{0} : static_cast<T>(x >> y); });
+        return plain(
+            [](T x, T y) { return static_cast<W>(y) >= kBits ? T{0} : static_cast<T>(static_cast<W>(x) << y); });
+      case BinaryFn::shift_right:
+        return plain([](T x, T y) { return static_cast<W>(y) >= kBits ? T{0} : static_cast<T>(x >> y); });
       case BinaryFn::logical_and: return wide([](T x, T y) { return static_cast<T>((x != 0) & (y != 0)); });
       case BinaryFn::logical_or: return wide([](T x, T y) { return static_cast<T>((x | y) != 0); });
       case BinaryFn::logical_xor: return wide([](T x, T y) { return static_cast<T>((x != 0) != (y != 0)); });

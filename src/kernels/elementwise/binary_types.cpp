@@ -85,7 +85,8 @@ void binary(BinaryFn fn, const BroadcastPlan& plan, const T* a, const T* b, T* d
 }
 
 template <class T>
-void compare(CompareFn fn, const BroadcastPlan& plan, const T* a, const T* b, bool* dst, const Parallel& parallel) noexcept {
+void compare(CompareFn fn, const BroadcastPlan& plan, const T* a, const T* b, bool* dst,
+             const Parallel& parallel) noexcept {
   for_each_block(plan, 0.15, parallel, [&](const BroadcastBlock& block) { run_block(fn, block, a, b, dst); });
 }
 
@@ -93,14 +94,16 @@ template <class T>
 void pow_mixed(const BroadcastPlan& plan, const T* a, const double* b, T* dst, const Parallel& parallel) noexcept {
   for_each_block(plan, 20.0, parallel, [&](const BroadcastBlock& block) {
     map_block<false>(block, a, b, dst, [](T x, double y) {
-      if constexpr (kHalf<T>) return from_double<T>(std::pow(static_cast<double>(static_cast<float>(x)), y));
-      else return from_double<T>(std::pow(static_cast<double>(x), y));
+      if constexpr (kHalf<T>)
+        return from_double<T>(std::pow(static_cast<double>(static_cast<float>(x)), y));
+      else
+        return from_double<T>(std::pow(static_cast<double>(x), y));
     });
   });
 }
 
 #define LINNET_INSTANTIATE(T)                                                                                     \
-  template void binary<T>(BinaryFn, const BroadcastPlan&, const T*, const T*, T*, const Parallel&) noexcept;     \
+  template void binary<T>(BinaryFn, const BroadcastPlan&, const T*, const T*, T*, const Parallel&) noexcept;      \
   template void compare<T>(CompareFn, const BroadcastPlan&, const T*, const T*, bool*, const Parallel&) noexcept; \
   template void pow_mixed<T>(const BroadcastPlan&, const T*, const double*, T*, const Parallel&) noexcept;
 LINNET_INSTANTIATE(float)

@@ -31,7 +31,8 @@ void seek(const BroadcastPlan& plan, size_t r, BroadcastBlock& block) noexcept {
 
 }  // namespace
 
-std::optional<BroadcastPlan> plan_broadcast(std::span<const int64_t> result, std::span<const std::span<const int64_t>> shapes) {
+std::optional<BroadcastPlan> plan_broadcast(std::span<const int64_t> result,
+                                            std::span<const std::span<const int64_t>> shapes) {
   BroadcastPlan plan;
   plan.count = 1;
   for (const int64_t size : result) plan.count *= static_cast<size_t>(size);
@@ -86,16 +87,17 @@ void for_each_block(const BroadcastPlan& plan, double item_ns, const Parallel& p
     });
     return;
   }
-  parallel.for_range(rows, grain_for(item_ns * static_cast<double>(columns) + 2.0), [&](size_t begin, size_t end, size_t) {
-    BroadcastBlock block = whole;
-    block.columns = columns;
-    for (size_t r = begin; r < end; r += block.rows) {
-      seek(plan, r, block);
-      block.dst = r * columns;
-      block.rows = std::min(end - r, plan.row.size - r % plan.row.size);
-      body(block);
-    }
-  });
+  parallel.for_range(rows, grain_for(item_ns * static_cast<double>(columns) + 2.0),
+                     [&](size_t begin, size_t end, size_t) {
+                       BroadcastBlock block = whole;
+                       block.columns = columns;
+                       for (size_t r = begin; r < end; r += block.rows) {
+                         seek(plan, r, block);
+                         block.dst = r * columns;
+                         block.rows = std::min(end - r, plan.row.size - r % plan.row.size);
+                         body(block);
+                       }
+                     });
 }
 
 }  // namespace linnet

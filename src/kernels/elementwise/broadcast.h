@@ -20,7 +20,7 @@ struct BroadcastAxis {
 };
 
 struct BroadcastPlan {
-  size_t count = 0;                       // elements of the result
+  size_t count = 0;                      // elements of the result
   FixedVector<BroadcastAxis, 14> outer;  // from the slowest; rows and columns are not among them
   BroadcastAxis row;                     // the two fastest axes
   BroadcastAxis column;
@@ -30,7 +30,8 @@ struct BroadcastPlan {
 
 // `shapes` are right-aligned against `result`, each size equal to the result's or 1. The caller has checked that, and
 // that the result's count fits into size_t. Nothing when more than 16 axes remain after merging.
-std::optional<BroadcastPlan> plan_broadcast(std::span<const int64_t> result, std::span<const std::span<const int64_t>> shapes);
+std::optional<BroadcastPlan> plan_broadcast(std::span<const int64_t> result,
+                                            std::span<const std::span<const int64_t>> shapes);
 
 // A block of the result: `rows` rows of `columns` elements whose first elements stand at these offsets. Rows of the
 // result are contiguous and follow each other.

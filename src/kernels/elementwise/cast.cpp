@@ -27,15 +27,19 @@ float round_to_odd(double value) noexcept {
 
 template <class Hub>
 float to_float_once(Hub value) noexcept {
-  if constexpr (std::is_same_v<Hub, float>) return value;
-  else return round_to_odd(static_cast<double>(value));
+  if constexpr (std::is_same_v<Hub, float>)
+    return value;
+  else
+    return round_to_odd(static_cast<double>(value));
 }
 
 // An integer of more than 53 bits is rounded when it becomes double; only float and wider types see the difference.
 template <class To, class Hub>
 To to_float_type(Hub value) noexcept {
-  if constexpr (std::is_same_v<To, float> || std::is_same_v<To, double>) return static_cast<To>(value);
-  else return To(to_float_once(value));
+  if constexpr (std::is_same_v<To, float> || std::is_same_v<To, double>)
+    return static_cast<To>(value);
+  else
+    return To(to_float_once(value));
 }
 
 template <class To, class Hub>
@@ -43,7 +47,8 @@ To to_integer(Hub value) noexcept {
   if constexpr (std::is_integral_v<Hub>) {
     return static_cast<To>(value);
   } else {
-    if (value >= Hub(-0x1p63) && value < Hub(0x1p63)) [[likely]] return static_cast<To>(static_cast<int64_t>(value));
+    if (value >= Hub(-0x1p63) && value < Hub(0x1p63)) [[likely]]
+      return static_cast<To>(static_cast<int64_t>(value));
     if (std::isnan(value)) return 0;
     if constexpr (std::is_same_v<To, uint64_t>) {
       if (value > 0) return value < Hub(0x1p64) ? static_cast<uint64_t>(value) : ~uint64_t{0};
@@ -74,7 +79,8 @@ void store_packed(const Hub* hub, void* dst, size_t first, size_t n, Encode enco
   uint8_t* to = static_cast<uint8_t*>(dst) + first / kPerByte;
   for (size_t i = 0; i < n; i += kPerByte) {
     unsigned byte = 0;
-    for (unsigned k = 0; k < kPerByte && i + k < n; ++k) byte |= (encode(hub[i + k]) & ((1u << kBits) - 1u)) << (k * kBits);
+    for (unsigned k = 0; k < kPerByte && i + k < n; ++k)
+      byte |= (encode(hub[i + k]) & ((1u << kBits) - 1u)) << (k * kBits);
     to[i / kPerByte] = static_cast<uint8_t>(byte);
   }
 }
@@ -98,18 +104,23 @@ void narrow_to(NumberType to, const Hub* hub, void* dst, size_t first, size_t n,
   };
   const auto real = [&]<class To>(To* type) { each(type, [](Hub v) { return to_float_type<To>(v); }); };
   const auto float8 = [&](Float8Kind kind) {
-    each(static_cast<uint8_t*>(nullptr), [&](Hub v) { return float_to_float8(to_float_once(v), kind, options.saturate); });
+    each(static_cast<uint8_t*>(nullptr),
+         [&](Hub v) { return float_to_float8(to_float_once(v), kind, options.saturate); });
   };
   const auto low_bits = [](Hub v) { return static_cast<unsigned>(to_integer<int64_t>(v)); };
   switch (to) {
     case NumberType::f32: return real(static_cast<float*>(nullptr));
     case NumberType::f64: return real(static_cast<double*>(nullptr));
     case NumberType::f16:
-      if constexpr (std::is_same_v<Hub, float>) return from_float(hub, static_cast<f16*>(dst) + first, n);
-      else return real(static_cast<f16*>(nullptr));
+      if constexpr (std::is_same_v<Hub, float>)
+        return from_float(hub, static_cast<f16*>(dst) + first, n);
+      else
+        return real(static_cast<f16*>(nullptr));
     case NumberType::bf16:
-      if constexpr (std::is_same_v<Hub, float>) return from_float(hub, static_cast<bf16*>(dst) + first, n);
-      else return real(static_cast<bf16*>(nullptr));
+      if constexpr (std::is_same_v<Hub, float>)
+        return from_float(hub, static_cast<bf16*>(dst) + first, n);
+      else
+        return real(static_cast<bf16*>(nullptr));
     case NumberType::u8: return integer(static_cast<uint8_t*>(nullptr));
     case NumberType::i8: return integer(static_cast<int8_t*>(nullptr));
     case NumberType::u16: return integer(static_cast<uint16_t*>(nullptr));
@@ -173,7 +184,8 @@ void run_half(const CastJob& job, size_t first, size_t n) noexcept {
 
 void run_chunk(const CastJob& job, size_t first, size_t n) noexcept {
   const auto float8 = [&](Float8Kind kind) {
-    run_decoded<float>(job, first, n, [&](size_t i) { return float8_to_float(static_cast<const uint8_t*>(job.src)[i], kind); });
+    run_decoded<float>(job, first, n,
+                       [&](size_t i) { return float8_to_float(static_cast<const uint8_t*>(job.src)[i], kind); });
   };
   switch (job.from) {
     case NumberType::f32: return run_chunk<float, float>(job, first, n);

@@ -40,8 +40,8 @@ enum class NumberType : uint8_t {
 };
 
 struct CastOptions {
-  bool saturate = true;    // for the 8-bit float types
-  char round_mode = 'u';   // for e8m0: up, down, nearest
+  bool saturate = true;   // for the 8-bit float types
+  char round_mode = 'u';  // for e8m0: up, down, nearest
 };
 
 // `src` and `dst` do not overlap, or are the same when both types have the same width.

@@ -18,7 +18,8 @@ void f16_to_float(const f16* src, float* dst, size_t count) {
   const D d;
   const hn::Rebind<hwy::float16_t, D> dh;
   const auto* halves = reinterpret_cast<const hwy::float16_t*>(src);
-  for (; i + hn::Lanes(d) <= count; i += hn::Lanes(d)) hn::StoreU(hn::PromoteTo(d, hn::LoadU(dh, halves + i)), d, dst + i);
+  for (; i + hn::Lanes(d) <= count; i += hn::Lanes(d))
+    hn::StoreU(hn::PromoteTo(d, hn::LoadU(dh, halves + i)), d, dst + i);
 #endif
   for (; i < count; ++i) dst[i] = src[i];
 }
@@ -29,7 +30,8 @@ void float_to_f16(const float* src, f16* dst, size_t count) {
   const D d;
   const hn::Rebind<hwy::float16_t, D> dh;
   auto* halves = reinterpret_cast<hwy::float16_t*>(dst);
-  for (; i + hn::Lanes(d) <= count; i += hn::Lanes(d)) hn::StoreU(hn::DemoteTo(dh, hn::LoadU(d, src + i)), dh, halves + i);
+  for (; i + hn::Lanes(d) <= count; i += hn::Lanes(d))
+    hn::StoreU(hn::DemoteTo(dh, hn::LoadU(d, src + i)), dh, halves + i);
 #endif
   for (; i < count; ++i) dst[i] = f16(src[i]);
 }
@@ -58,7 +60,8 @@ void float_to_bf16(const float* src, bf16* dst, size_t count) {
     const auto x = hn::LoadU(d, src + i);
     const auto bits = hn::BitCast(du, x);
     const auto upper = hn::ShiftRight<16>(bits);
-    const auto rounded = hn::ShiftRight<16>(hn::Add(bits, hn::Add(hn::Set(du, 0x7fffu), hn::And(upper, hn::Set(du, 1u)))));
+    const auto rounded =
+        hn::ShiftRight<16>(hn::Add(bits, hn::Add(hn::Set(du, 0x7fffu), hn::And(upper, hn::Set(du, 1u)))));
     const auto result = hn::IfThenElse(hn::RebindMask(du, hn::IsNaN(x)), hn::Or(upper, hn::Set(du, 0x40u)), rounded);
     hn::StoreU(hn::DemoteTo(dh, hn::BitCast(di, result)), dh, halves + i);
   }

@@ -4,6 +4,7 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/elementwise/unary.cpp"
 #include "hwy/foreach_target.h"
+
 #include "hwy/contrib/math/math-inl.h"
 #include "hwy/highway.h"
 #include "kernels/activation-inl.h"
@@ -91,9 +92,9 @@ void unary_simd(UnaryFn fn, UnaryParams params, const float* src, float* dst, si
 #define LINNET_CASE(name, expression) \
   case UnaryFn::name: return map(src, dst, count, [=](V x) HWY_ATTR { return expression; })
 #define LINNET_ACTIVATION(name, activation) LINNET_CASE(name, activate<Activation::activation>(d, x, a, b))
-#define LINNET_LIBRARY(name)                                               \
-  case UnaryFn::name:                                                      \
-    for (size_t i = 0; i < count; ++i) dst[i] = std::name(src[i]);         \
+#define LINNET_LIBRARY(name)                                       \
+  case UnaryFn::name:                                              \
+    for (size_t i = 0; i < count; ++i) dst[i] = std::name(src[i]); \
     return
   switch (fn) {
     LINNET_CASE(abs, hn::Abs(x));

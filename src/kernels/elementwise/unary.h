@@ -40,19 +40,19 @@ enum class UnaryFn : int {
   erf,
   gelu_erf,
   gelu_tanh,
-  swish,         // x sigmoid(alpha x): SiLU, QuickGelu
-  mish,          // x tanh(softplus(x))
+  swish,  // x sigmoid(alpha x): SiLU, QuickGelu
+  mish,   // x tanh(softplus(x))
   softplus,
   softsign,
-  leaky_relu,    // alpha
+  leaky_relu,        // alpha
   thresholded_relu,  // alpha
-  elu,           // alpha
-  selu,          // alpha, beta (gamma)
-  celu,          // alpha
-  hard_sigmoid,  // alpha, beta
+  elu,               // alpha
+  selu,              // alpha, beta (gamma)
+  celu,              // alpha
+  hard_sigmoid,      // alpha, beta
   hard_swish,
-  shrink,        // alpha (lambd), beta (bias)
-  clip,          // alpha <= x <= beta; NaN stays NaN
+  shrink,  // alpha (lambd), beta (bias)
+  clip,    // alpha <= x <= beta; NaN stays NaN
 };
 
 struct UnaryParams {

@@ -64,7 +64,9 @@ T unary_reference(UnaryFn fn, T alpha, T beta, T x) noexcept {
 // Wraps on overflow: abs and neg of the least number are that number.
 template <std::integral T>
 T unary_reference(UnaryFn fn, T x) noexcept {
-  const auto negated = [](T v) { return static_cast<T>(std::make_unsigned_t<T>{0} - static_cast<std::make_unsigned_t<T>>(v)); };
+  const auto negated = [](T v) {
+    return static_cast<T>(std::make_unsigned_t<T>{0} - static_cast<std::make_unsigned_t<T>>(v));
+  };
   switch (fn) {
     case UnaryFn::abs: return x < 0 ? negated(x) : x;
     case UnaryFn::neg: return negated(x);

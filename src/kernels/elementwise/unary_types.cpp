@@ -28,10 +28,14 @@ void run_range(UnaryFn fn, UnaryParams params, const T* src, T* dst, size_t coun
     for (size_t i = 0; i < count; ++i) dst[i] = unary_reference(fn, src[i]);
   } else {
     for (size_t i = 0; i < count; ++i) {
-      const double x = unary_reference<double>(fn, static_cast<double>(params.alpha), static_cast<double>(params.beta), static_cast<double>(src[i]));
+      const double x = unary_reference<double>(fn, static_cast<double>(params.alpha), static_cast<double>(params.beta),
+                                               static_cast<double>(src[i]));
       constexpr double kLeast = static_cast<double>(std::numeric_limits<T>::min());
       constexpr double kGreatest = static_cast<double>(std::numeric_limits<T>::max());
-      dst[i] = x >= kGreatest ? std::numeric_limits<T>::max() : x > kLeast ? static_cast<T>(x) : x <= kLeast ? std::numeric_limits<T>::min() : T{0};
+      dst[i] = x >= kGreatest ? std::numeric_limits<T>::max()
+               : x > kLeast   ? static_cast<T>(x)
+               : x <= kLeast  ? std::numeric_limits<T>::min()
+                              : T{0};
     }
   }
 }

@@ -103,7 +103,8 @@ void layer_norm_row_simd(const LayerNorm& norm, size_t row) {
 void affine_row_simd(const float* src, float* dst, size_t n, float scale, float shift) {
   const V a = hn::Set(D(), scale);
   const V b = hn::Set(D(), shift);
-  for_each_vector(n, [=](size_t i, size_t count) HWY_ATTR { store(hn::MulAdd(load(src + i, count), a, b), dst + i, count); });
+  for_each_vector(
+      n, [=](size_t i, size_t count) HWY_ATTR { store(hn::MulAdd(load(src + i, count), a, b), dst + i, count); });
 }
 
 // One number a channel, as in channels-last data and classifiers.
@@ -215,12 +216,13 @@ void channel_norm(const ChannelNorm& norm, const Parallel& parallel) noexcept {
 void channel_affine(const ChannelAffine& affine, const Parallel& parallel) noexcept {
   if (affine.inner == 1) {
     const auto row = LINNET_DISPATCH(affine_channels_simd, affine_channels_reference);
-    parallel.for_range(affine.outer, grain_for(0.2 * static_cast<double>(affine.channels)), [&](size_t begin, size_t end, size_t) {
-      for (size_t r = begin; r < end; ++r) {
-        const size_t at = r * affine.channels;
-        row(affine.src + at, affine.dst + at, affine.channels, affine.scale, affine.shift);
-      }
-    });
+    parallel.for_range(affine.outer, grain_for(0.2 * static_cast<double>(affine.channels)),
+                       [&](size_t begin, size_t end, size_t) {
+                         for (size_t r = begin; r < end; ++r) {
+                           const size_t at = r * affine.channels;
+                           row(affine.src + at, affine.dst + at, affine.channels, affine.scale, affine.shift);
+                         }
+                       });
     return;
   }
   const double ns = 0.2 * static_cast<double>(affine.inner) + 5.0;
@@ -254,7 +256,8 @@ void local_response(const LocalResponse& what, const float* src, float* dst, con
 }
 
 template <class T>
-void lp_normalize(int p, size_t outer, size_t n, size_t inner, const T* src, T* dst, const Parallel& parallel) noexcept {
+void lp_normalize(int p, size_t outer, size_t n, size_t inner, const T* src, T* dst,
+                  const Parallel& parallel) noexcept {
   const double ns = static_cast<double>(n) * static_cast<double>(inner);
   parallel.for_range(outer, grain_for(ns), [&](size_t begin, size_t end, size_t) {
     for (size_t o = begin; o < end; ++o) {
@@ -267,7 +270,8 @@ void lp_normalize(int p, size_t outer, size_t n, size_t inner, const T* src, T* 
           sum += p == 1 ? std::fabs(x) : x * x;
         }
         const double norm = p == 1 ? sum : std::sqrt(sum);
-        for (size_t i = 0; i < n; ++i) to[i * inner] = norm == 0.0 ? T{0} : static_cast<T>(static_cast<double>(from[i * inner]) / norm);
+        for (size_t i = 0; i < n; ++i)
+          to[i * inner] = norm == 0.0 ? T{0} : static_cast<T>(static_cast<double>(from[i * inner]) / norm);
       }
     }
   });

@@ -13,8 +13,10 @@ constexpr size_t kSegment = size_t{1} << 30;
 
 template <class T>
 auto comparable(T x) noexcept {
-  if constexpr (std::is_same_v<T, f16> || std::is_same_v<T, bf16>) return static_cast<float>(x);
-  else return x;
+  if constexpr (std::is_same_v<T, f16> || std::is_same_v<T, bf16>)
+    return static_cast<float>(x);
+  else
+    return x;
 }
 
 template <bool Max, bool Last, class T>
@@ -100,7 +102,8 @@ void arg_reduce(const ArgReduce& what, const T* src, int64_t* dst, const Paralle
 template <class T>
 void cumulate(const Cumulative& what, const T* src, T* dst, const Parallel& parallel) noexcept {
   // Integers wrap; halves are added as float.
-  using Sum = std::conditional_t<std::is_integral_v<T>, uint64_t, std::conditional_t<std::is_same_v<T, double>, double, float>>;
+  using Sum =
+      std::conditional_t<std::is_integral_v<T>, uint64_t, std::conditional_t<std::is_same_v<T, double>, double, float>>;
   const auto fold = [&](Sum sum, Sum x) { return what.product ? sum * x : sum + x; };
   const double ns = static_cast<double>(what.n) * static_cast<double>(what.inner);
   parallel.for_range(what.outer, grain_for(ns), [&](size_t begin, size_t end, size_t) {
@@ -119,7 +122,7 @@ void cumulate(const Cumulative& what, const T* src, T* dst, const Parallel& para
   });
 }
 
-#define LINNET_INSTANTIATE(T)                                                              \
+#define LINNET_INSTANTIATE(T)                                                                  \
   template void arg_reduce<T>(const ArgReduce&, const T*, int64_t*, const Parallel&) noexcept; \
   template void cumulate<T>(const Cumulative&, const T*, T*, const Parallel&) noexcept;
 LINNET_INSTANTIATE(float)

@@ -230,23 +230,22 @@ double finish(ReduceFn fn, double total, double shift, double count) {
   }
 }
 
-#define LINNET_REDUCE(call, ...)                                     \
-  switch (fn) {                                                      \
-    case ReduceFn::max: return call<Maximum>(__VA_ARGS__);           \
-    case ReduceFn::min: return call<Minimum>(__VA_ARGS__);           \
-    case ReduceFn::prod: return call<Product>(__VA_ARGS__);          \
-    case ReduceFn::l1: return call<SumAbs>(__VA_ARGS__);             \
-    case ReduceFn::sum_square:                                       \
-    case ReduceFn::l2: return call<SumSquare>(__VA_ARGS__);          \
-    case ReduceFn::log_sum_exp: return call<SumExp>(__VA_ARGS__);    \
-    default: return call<Sum>(__VA_ARGS__);                          \
+#define LINNET_REDUCE(call, ...)                                  \
+  switch (fn) {                                                   \
+    case ReduceFn::max: return call<Maximum>(__VA_ARGS__);        \
+    case ReduceFn::min: return call<Minimum>(__VA_ARGS__);        \
+    case ReduceFn::prod: return call<Product>(__VA_ARGS__);       \
+    case ReduceFn::l1: return call<SumAbs>(__VA_ARGS__);          \
+    case ReduceFn::sum_square:                                    \
+    case ReduceFn::l2: return call<SumSquare>(__VA_ARGS__);       \
+    case ReduceFn::log_sum_exp: return call<SumExp>(__VA_ARGS__); \
+    default: return call<Sum>(__VA_ARGS__);                       \
   }
 double rows_of(ReduceFn fn, const ReducePlan& plan, const float* src, float shift) {
   LINNET_REDUCE(reduce_rows, plan, src, shift)
 }
-void columns_of(ReduceFn fn, const ReducePlan& plan, const float* src, size_t n, const float* shift, float* dst) {
-  LINNET_REDUCE(reduce_columns, plan, src, n, shift, dst)
-}
+void columns_of(ReduceFn fn, const ReducePlan& plan, const float* src, size_t n, const float* shift,
+                float* dst){LINNET_REDUCE(reduce_columns, plan, src, n, shift, dst)}
 #undef LINNET_REDUCE
 
 size_t source_offset(const ReducePlan& plan, size_t output) {
@@ -263,8 +262,9 @@ void reduce_range_simd(ReduceFn fn, const ReducePlan& plan, const float* src, fl
   if (plan.kept.empty() || plan.kept[plan.kept.size() - 1].stride != 1) {
     for (size_t o = begin; o < end; ++o) {
       const float* from = src + source_offset(plan, o);
-      const float shift =
-          fn == ReduceFn::log_sum_exp ? finite_or_zero(static_cast<float>(rows_of(ReduceFn::max, plan, from, 0.0f))) : 0.0f;
+      const float shift = fn == ReduceFn::log_sum_exp
+                              ? finite_or_zero(static_cast<float>(rows_of(ReduceFn::max, plan, from, 0.0f)))
+                              : 0.0f;
       dst[o] = static_cast<float>(finish(fn, rows_of(fn, plan, from, shift), static_cast<double>(shift), count));
     }
     return;
@@ -281,7 +281,8 @@ void reduce_range_simd(ReduceFn fn, const ReducePlan& plan, const float* src, fl
     columns_of(fn, plan, from, n, shift, dst + o);
     if (fn == ReduceFn::mean || fn >= ReduceFn::l2) {
       for (size_t i = 0; i < n; ++i)
-        dst[o + i] = static_cast<float>(finish(fn, static_cast<double>(dst[o + i]), static_cast<double>(shift[i]), count));
+        dst[o + i] =
+            static_cast<float>(finish(fn, static_cast<double>(dst[o + i]), static_cast<double>(shift[i]), count));
     }
     o += n;
   }
@@ -301,7 +302,8 @@ void no_reference(ReduceFn, const ReducePlan&, const float*, float*, size_t, siz
 
 }  // namespace
 
-void reduce_range(ReduceFn fn, const ReducePlan& plan, const float* src, float* dst, size_t begin, size_t end) noexcept {
+void reduce_range(ReduceFn fn, const ReducePlan& plan, const float* src, float* dst, size_t begin,
+                  size_t end) noexcept {
   LINNET_DISPATCH(reduce_range_simd, no_reference)(fn, plan, src, dst, begin, end);
 }
 

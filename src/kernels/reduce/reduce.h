@@ -24,7 +24,7 @@ struct ReduceAxis {
 struct ReducePlan {
   FixedVector<ReduceAxis, 8> kept;
   FixedVector<ReduceAxis, 8> reduced;
-  size_t outputs = 0;    // product of the kept sizes
+  size_t outputs = 0;     // product of the kept sizes
   size_t per_output = 0;  // product of the reduced sizes
 };
 

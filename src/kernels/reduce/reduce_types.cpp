@@ -37,24 +37,33 @@ size_t offset_of(const ReducePlan& plan, size_t output) noexcept {
 
 template <class T>
 double as_double(T x) noexcept {
-  if constexpr (std::is_same_v<T, f16> || std::is_same_v<T, bf16>) return static_cast<double>(static_cast<float>(x));
-  else return static_cast<double>(x);
+  if constexpr (std::is_same_v<T, f16> || std::is_same_v<T, bf16>)
+    return static_cast<double>(static_cast<float>(x));
+  else
+    return static_cast<double>(x);
 }
 
 template <class T>
 T from_double(double x) noexcept {
-  if constexpr (std::is_same_v<T, double>) return x;
-  else if constexpr (kReal<T>) return T(static_cast<float>(x));
-  else if (!(x > static_cast<double>(std::numeric_limits<T>::min()))) return std::isnan(x) ? T{0} : std::numeric_limits<T>::min();
-  else if (x >= static_cast<double>(std::numeric_limits<T>::max())) return std::numeric_limits<T>::max();
-  else return static_cast<T>(x);
+  if constexpr (std::is_same_v<T, double>)
+    return x;
+  else if constexpr (kReal<T>)
+    return T(static_cast<float>(x));
+  else if (!(x > static_cast<double>(std::numeric_limits<T>::min())))
+    return std::isnan(x) ? T{0} : std::numeric_limits<T>::min();
+  else if (x >= static_cast<double>(std::numeric_limits<T>::max()))
+    return std::numeric_limits<T>::max();
+  else
+    return static_cast<T>(x);
 }
 
 // The least and greatest of T, infinities where there are some.
 template <class T>
 T limit(bool greatest) noexcept {
-  if constexpr (kReal<T>) return from_double<T>(greatest ? HUGE_VAL : -HUGE_VAL);
-  else return greatest ? std::numeric_limits<T>::max() : std::numeric_limits<T>::lowest();
+  if constexpr (kReal<T>)
+    return from_double<T>(greatest ? HUGE_VAL : -HUGE_VAL);
+  else
+    return greatest ? std::numeric_limits<T>::max() : std::numeric_limits<T>::lowest();
 }
 
 // Comparisons with NaN are false: a NaN once met stays.
@@ -76,8 +85,10 @@ T reduce_one(ReduceFn fn, const ReducePlan& plan, const T* src) noexcept {
   // Integers wrap in 64 bits, whose low bits are those of the narrower sum.
   using Sum = std::conditional_t<kReal<T>, double, uint64_t>;
   const auto number = [](T x) {
-    if constexpr (kReal<T>) return as_double(x);
-    else return static_cast<uint64_t>(x);
+    if constexpr (kReal<T>)
+      return as_double(x);
+    else
+      return static_cast<uint64_t>(x);
   };
   const auto total = [&](Sum initial, auto add) {
     auto visit = [&](T x) { initial = add(initial, x); };
@@ -91,8 +102,10 @@ T reduce_one(ReduceFn fn, const ReducePlan& plan, const T* src) noexcept {
     return sum;
   };
   const auto result = [](Sum sum) {
-    if constexpr (kReal<T>) return from_double<T>(sum);
-    else return static_cast<T>(sum);
+    if constexpr (kReal<T>)
+      return from_double<T>(sum);
+    else
+      return static_cast<T>(sum);
   };
   switch (fn) {
     case ReduceFn::sum: return result(total(Sum{0}, [&](Sum s, T x) { return s + number(x); }));
@@ -102,12 +115,15 @@ T reduce_one(ReduceFn fn, const ReducePlan& plan, const T* src) noexcept {
       return result(total(Sum{0}, [&](Sum s, T x) { return as_double(x) < 0.0 ? s - number(x) : s + number(x); }));
     case ReduceFn::mean:
       if constexpr (kReal<T>) {
-        return from_double<T>(total(0.0, [&](double s, T x) { return s + number(x); }) / static_cast<double>(plan.per_output));
+        return from_double<T>(total(0.0, [&](double s, T x) { return s + number(x); }) /
+                              static_cast<double>(plan.per_output));
       } else {
         if (plan.per_output == 0) return 0;
         const uint64_t sum = total(0, [&](uint64_t s, T x) { return s + number(x); });
-        if constexpr (std::is_signed_v<T>) return static_cast<T>(static_cast<int64_t>(sum) / static_cast<int64_t>(plan.per_output));
-        else return static_cast<T>(sum / plan.per_output);
+        if constexpr (std::is_signed_v<T>)
+          return static_cast<T>(static_cast<int64_t>(sum) / static_cast<int64_t>(plan.per_output));
+        else
+          return static_cast<T>(sum / plan.per_output);
       }
     case ReduceFn::max: return extreme(true, plan, src);
     case ReduceFn::min: return extreme(false, plan, src);
@@ -159,7 +175,8 @@ void reduce(ReduceFn fn, const ReducePlan& plan, const T* src, T* dst, const Par
   });
 }
 
-#define LINNET_INSTANTIATE(T) template void reduce<T>(ReduceFn, const ReducePlan&, const T*, T*, const Parallel&) noexcept;
+#define LINNET_INSTANTIATE(T) \
+  template void reduce<T>(ReduceFn, const ReducePlan&, const T*, T*, const Parallel&) noexcept;
 LINNET_INSTANTIATE(float)
 LINNET_INSTANTIATE(double)
 LINNET_INSTANTIATE(f16)

@@ -44,11 +44,13 @@ void softmax_row_simd(bool log, const float* src, float* dst, size_t n) {
       sum1 = hn::Add(sum1, exponential(hn::LoadU(d, src + i + lanes)));
     }
     if (i < whole) sum0 = hn::Add(sum0, exponential(hn::LoadU(d, src + i)));
-    if (rest != 0) sum1 = hn::Add(sum1, hn::IfThenElseZero(hn::FirstN(d, rest), exponential(load_partial(d, src + whole, rest))));
+    if (rest != 0)
+      sum1 = hn::Add(sum1, hn::IfThenElseZero(hn::FirstN(d, rest), exponential(load_partial(d, src + whole, rest))));
     const V shift = hn::Set(d, std::log(hn::GetLane(hn::SumOfLanes(d, hn::Add(sum0, sum1)))));
     // Subtracting the maximum first keeps the small difference exact.
     for (i = 0; i < whole; i += lanes) hn::StoreU(hn::Sub(hn::Sub(hn::LoadU(d, src + i), max), shift), d, dst + i);
-    if (rest != 0) store_partial(hn::Sub(hn::Sub(load_partial(d, src + whole, rest), max), shift), d, dst + whole, rest);
+    if (rest != 0)
+      store_partial(hn::Sub(hn::Sub(load_partial(d, src + whole, rest), max), shift), d, dst + whole, rest);
     return;
   }
   for (i = 0; i + 2 * lanes <= whole; i += 2 * lanes) {
@@ -77,7 +79,8 @@ void softmax_row_simd(bool log, const float* src, float* dst, size_t n) {
 // Down the columns of [n, inner], one vector of columns (`width` of its lanes) at a time.
 void softmax_columns_simd(bool log, const float* src, float* dst, size_t n, size_t inner, size_t width) {
   const D d;
-  const auto load = [=](const float* p) HWY_ATTR { return width == hn::Lanes(d) ? hn::LoadU(d, p) : load_partial(d, p, width); };
+  const auto load = [=](const float* p)
+                        HWY_ATTR { return width == hn::Lanes(d) ? hn::LoadU(d, p) : load_partial(d, p, width); };
   const auto store = [=](V v, float* p) HWY_ATTR {
     if (width == hn::Lanes(d)) {
       hn::StoreU(v, d, p);
@@ -135,7 +138,9 @@ void softmax_block_reference(bool log, const T* src, T* dst, size_t n, size_t in
   }
 }
 
-void softmax_row_reference(bool log, const float* src, float* dst, size_t n) { softmax_block_reference(log, src, dst, n, 1); }
+void softmax_row_reference(bool log, const float* src, float* dst, size_t n) {
+  softmax_block_reference(log, src, dst, n, 1);
+}
 
 }  // namespace
 

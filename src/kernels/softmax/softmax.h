@@ -11,7 +11,8 @@ struct SoftmaxShape {
   size_t outer, n, inner;
 };
 
-// T: float (SIMD), double. A NaN makes its whole row NaN; so does a row of nothing but -infinity, or one with +infinity.
+// T: float (SIMD), double. A NaN makes its whole row NaN; so does a row of nothing but -infinity, or one with
+// +infinity.
 template <class T>
 void softmax(bool log, const SoftmaxShape& shape, const T* src, T* dst, const Parallel& parallel) noexcept;
 

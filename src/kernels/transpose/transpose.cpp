@@ -34,7 +34,8 @@ void copy_runs(const TransposePlan& plan, const std::byte* src, std::byte* dst, 
   });
 }
 
-void transpose_planes(const TransposePlan& plan, const std::byte* src, std::byte* dst, const Parallel& parallel) noexcept {
+void transpose_planes(const TransposePlan& plan, const std::byte* src, std::byte* dst,
+                      const Parallel& parallel) noexcept {
   const size_t plane = plan.row.size * plan.column.size;
   const size_t planes = plan.count / plane;
   // A large plane is cut along the result's rows into bands of whole tiles.
@@ -64,7 +65,8 @@ void transpose_planes(const TransposePlan& plan, const std::byte* src, std::byte
 
 }  // namespace
 
-std::optional<TransposePlan> plan_transpose(std::span<const int64_t> shape, std::span<const size_t> order, size_t element) {
+std::optional<TransposePlan> plan_transpose(std::span<const int64_t> shape, std::span<const size_t> order,
+                                            size_t element) {
   TransposePlan plan;
   plan.width = element;
   plan.count = 1;
@@ -124,9 +126,8 @@ void transpose(const TransposePlan& plan, const void* src, void* dst, const Para
   std::byte* to = static_cast<std::byte*>(dst);
   if (!plan.runs) return transpose_planes(plan, from, to, parallel);
   if (!plan.outer.empty()) return copy_runs(plan, from, to, parallel);
-  parallel.for_range(plan.count * plan.width, 256 * 1024, [&](size_t begin, size_t end, size_t) {
-    std::memcpy(to + begin, from + begin, end - begin);
-  });
+  parallel.for_range(plan.count * plan.width, 256 * 1024,
+                     [&](size_t begin, size_t end, size_t) { std::memcpy(to + begin, from + begin, end - begin); });
 }
 
 }  // namespace linnet

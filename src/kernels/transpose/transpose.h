@@ -19,8 +19,8 @@ struct TransposeAxis {
 };
 
 struct TransposePlan {
-  size_t width = 1;                       // bytes of what moves as one: an element, or a run of neighbours
-  size_t count = 0;                       // elements of that width
+  size_t width = 1;                      // bytes of what moves as one: an element, or a run of neighbours
+  size_t count = 0;                      // elements of that width
   FixedVector<TransposeAxis, 14> outer;  // from the slowest of the result
   // The plane of the last two: in `row` the source is contiguous, in `column` the result. When the fastest axis stays
   // the fastest, `row` alone is used and is contiguous on both sides.
@@ -31,7 +31,8 @@ struct TransposePlan {
 
 // `order[i]` is the axis of `shape` that becomes axis i. `element` is 1, 2, 4, 8 or 16 bytes.
 // Nothing when more than 16 axes remain after merging.
-std::optional<TransposePlan> plan_transpose(std::span<const int64_t> shape, std::span<const size_t> order, size_t element);
+std::optional<TransposePlan> plan_transpose(std::span<const int64_t> shape, std::span<const size_t> order,
+                                            size_t element);
 
 // `src` and `dst` do not overlap.
 void transpose(const TransposePlan& plan, const void* src, void* dst, const Parallel& parallel) noexcept;

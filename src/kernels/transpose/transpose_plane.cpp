@@ -35,7 +35,8 @@ HWY_INLINE void transpose_square(const Element* src, size_t src_stride, Element*
   const hn::Repartition<uint64_t, D> d64;
   const auto low = [=](auto a, auto b) HWY_ATTR { return hn::BitCast(d64, hn::InterleaveLower(d, a, b)); };
   const auto high = [=](auto a, auto b) HWY_ATTR { return hn::BitCast(d64, hn::InterleaveUpper(d, a, b)); };
-  const auto row = [=](size_t j) HWY_ATTR { return hn::LoadU(d, reinterpret_cast<const uint32_t*>(src + j * src_stride)); };
+  const auto row = [=](size_t j)
+                       HWY_ATTR { return hn::LoadU(d, reinterpret_cast<const uint32_t*>(src + j * src_stride)); };
   // Rows j and j + 4 share a vector after the last step; within halves of 128 bits, 4x4 squares are transposed.
   const auto r0 = row(0), r1 = row(1), r2 = row(2), r3 = row(3), r4 = row(4), r5 = row(5), r6 = row(6), r7 = row(7);
   const auto a0 = low(r0, r1), a1 = high(r0, r1), a2 = low(r2, r3), a3 = high(r2, r3);
@@ -44,7 +45,9 @@ HWY_INLINE void transpose_square(const Element* src, size_t src_stride, Element*
   const auto c2 = hn::InterleaveLower(d64, a1, a3), c3 = hn::InterleaveUpper(d64, a1, a3);
   const auto e0 = hn::InterleaveLower(d64, b0, b2), e1 = hn::InterleaveUpper(d64, b0, b2);
   const auto e2 = hn::InterleaveLower(d64, b1, b3), e3 = hn::InterleaveUpper(d64, b1, b3);
-  const auto put = [=](size_t i, auto v) HWY_ATTR { hn::StoreU(hn::BitCast(d, v), d, reinterpret_cast<uint32_t*>(dst + i * dst_stride)); };
+  const auto put = [=](size_t i, auto v) HWY_ATTR {
+    hn::StoreU(hn::BitCast(d, v), d, reinterpret_cast<uint32_t*>(dst + i * dst_stride));
+  };
   put(0, hn::ConcatLowerLower(d64, e0, c0));
   put(1, hn::ConcatLowerLower(d64, e1, c1));
   put(2, hn::ConcatLowerLower(d64, e2, c2));
@@ -61,11 +64,16 @@ using D = hn::FixedTag<uint32_t, 4>;
 HWY_INLINE void transpose_square(const Element* src, size_t src_stride, Element* dst, size_t dst_stride) {
   const D d;
   const hn::Repartition<uint64_t, D> d64;
-  const auto row = [=](size_t j) HWY_ATTR { return hn::LoadU(d, reinterpret_cast<const uint32_t*>(src + j * src_stride)); };
+  const auto row = [=](size_t j)
+                       HWY_ATTR { return hn::LoadU(d, reinterpret_cast<const uint32_t*>(src + j * src_stride)); };
   const auto r0 = row(0), r1 = row(1), r2 = row(2), r3 = row(3);
-  const auto a0 = hn::BitCast(d64, hn::InterleaveLower(d, r0, r1)), a1 = hn::BitCast(d64, hn::InterleaveUpper(d, r0, r1));
-  const auto a2 = hn::BitCast(d64, hn::InterleaveLower(d, r2, r3)), a3 = hn::BitCast(d64, hn::InterleaveUpper(d, r2, r3));
-  const auto put = [=](size_t i, auto v) HWY_ATTR { hn::StoreU(hn::BitCast(d, v), d, reinterpret_cast<uint32_t*>(dst + i * dst_stride)); };
+  const auto a0 = hn::BitCast(d64, hn::InterleaveLower(d, r0, r1)),
+             a1 = hn::BitCast(d64, hn::InterleaveUpper(d, r0, r1));
+  const auto a2 = hn::BitCast(d64, hn::InterleaveLower(d, r2, r3)),
+             a3 = hn::BitCast(d64, hn::InterleaveUpper(d, r2, r3));
+  const auto put = [=](size_t i, auto v) HWY_ATTR {
+    hn::StoreU(hn::BitCast(d, v), d, reinterpret_cast<uint32_t*>(dst + i * dst_stride));
+  };
   put(0, hn::InterleaveLower(d64, a0, a2));
   put(1, hn::InterleaveUpper(d64, a0, a2));
   put(2, hn::InterleaveLower(d64, a1, a3));
@@ -75,7 +83,8 @@ HWY_INLINE void transpose_square(const Element* src, size_t src_stride, Element*
 
 // The ends of a plane that fill no square: lines [first, rows) of the columns [0, edge), and all lines of those behind.
 template <class E>
-HWY_INLINE void transpose_rest(const E* src, size_t src_stride, E* dst, size_t dst_stride, size_t rows, size_t columns, size_t first, size_t edge) {
+HWY_INLINE void transpose_rest(const E* src, size_t src_stride, E* dst, size_t dst_stride, size_t rows, size_t columns,
+                               size_t first, size_t edge) {
   for (size_t i = first; i < rows; ++i)
     for (size_t j = 0; j < edge; ++j) dst[i * dst_stride + j] = src[j * src_stride + i];
   for (size_t i = 0; i < rows; ++i)
@@ -122,7 +131,8 @@ HWY_INLINE void join_rows(const T* src, size_t src_stride, T* dst, size_t rows) 
 // True when the plane was of that kind.
 template <class T>
 bool transpose_tuples(const T* src, size_t src_stride, T* dst, size_t dst_stride, size_t rows, size_t columns) {
-  if (reinterpret_cast<uintptr_t>(src) % sizeof(T) != 0 || reinterpret_cast<uintptr_t>(dst) % sizeof(T) != 0) return false;
+  if (reinterpret_cast<uintptr_t>(src) % sizeof(T) != 0 || reinterpret_cast<uintptr_t>(dst) % sizeof(T) != 0)
+    return false;
   if (src_stride == rows && rows >= 2 && rows <= 4) {
     if (rows == 2) split_columns<T, 2>(src, dst, dst_stride, columns);
     if (rows == 3) split_columns<T, 3>(src, dst, dst_stride, columns);
@@ -138,8 +148,11 @@ bool transpose_tuples(const T* src, size_t src_stride, T* dst, size_t dst_stride
   return false;
 }
 
-void transpose_plane4_simd(const Element* src, size_t src_stride, Element* dst, size_t dst_stride, size_t rows, size_t columns) {
-  if (transpose_tuples(reinterpret_cast<const uint32_t*>(src), src_stride, reinterpret_cast<uint32_t*>(dst), dst_stride, rows, columns)) return;
+void transpose_plane4_simd(const Element* src, size_t src_stride, Element* dst, size_t dst_stride, size_t rows,
+                           size_t columns) {
+  if (transpose_tuples(reinterpret_cast<const uint32_t*>(src), src_stride, reinterpret_cast<uint32_t*>(dst), dst_stride,
+                       rows, columns))
+    return;
   const size_t whole_rows = rows - rows % kSide, whole_columns = columns - columns % kSide;
   for (size_t j = 0; j < whole_columns; j += kSide)
     for (size_t i = 0; i < whole_rows; i += kSide)
@@ -149,16 +162,19 @@ void transpose_plane4_simd(const Element* src, size_t src_stride, Element* dst, 
 
 // Squares of 16 bytes a side. Each of log2(n) passes interleaves lines k and k + n / 2 to lines 2 k and 2 k + 1.
 template <class T>
-void transpose_narrow(const TransposeBytes<sizeof(T)>* src, size_t src_stride, TransposeBytes<sizeof(T)>* dst, size_t dst_stride,
-                      size_t rows, size_t columns) {
-  if (transpose_tuples(reinterpret_cast<const T*>(src), src_stride, reinterpret_cast<T*>(dst), dst_stride, rows, columns)) return;
+void transpose_narrow(const TransposeBytes<sizeof(T)>* src, size_t src_stride, TransposeBytes<sizeof(T)>* dst,
+                      size_t dst_stride, size_t rows, size_t columns) {
+  if (transpose_tuples(reinterpret_cast<const T*>(src), src_stride, reinterpret_cast<T*>(dst), dst_stride, rows,
+                       columns))
+    return;
   constexpr size_t kLines = 16 / sizeof(T);
   const hn::FixedTag<T, kLines> d;
   const size_t whole_rows = rows - rows % kLines, whole_columns = columns - columns % kLines;
   for (size_t j = 0; j < whole_columns; j += kLines) {
     for (size_t i = 0; i < whole_rows; i += kLines) {
       hn::Vec<decltype(d)> lines[kLines], next[kLines];
-      for (size_t k = 0; k < kLines; ++k) lines[k] = hn::LoadU(d, reinterpret_cast<const T*>(src + (j + k) * src_stride + i));
+      for (size_t k = 0; k < kLines; ++k)
+        lines[k] = hn::LoadU(d, reinterpret_cast<const T*>(src + (j + k) * src_stride + i));
       for (size_t pass = 1; pass < kLines; pass *= 2) {
         for (size_t k = 0; k < kLines / 2; ++k) {
           next[2 * k] = hn::InterleaveLower(d, lines[k], lines[k + kLines / 2]);
@@ -172,10 +188,12 @@ void transpose_narrow(const TransposeBytes<sizeof(T)>* src, size_t src_stride, T
   transpose_rest(src, src_stride, dst, dst_stride, rows, columns, whole_rows, whole_columns);
 }
 
-void transpose_plane2_simd(const TransposeBytes<2>* src, size_t src_stride, TransposeBytes<2>* dst, size_t dst_stride, size_t rows, size_t columns) {
+void transpose_plane2_simd(const TransposeBytes<2>* src, size_t src_stride, TransposeBytes<2>* dst, size_t dst_stride,
+                           size_t rows, size_t columns) {
   transpose_narrow<uint16_t>(src, src_stride, dst, dst_stride, rows, columns);
 }
-void transpose_plane1_simd(const TransposeBytes<1>* src, size_t src_stride, TransposeBytes<1>* dst, size_t dst_stride, size_t rows, size_t columns) {
+void transpose_plane1_simd(const TransposeBytes<1>* src, size_t src_stride, TransposeBytes<1>* dst, size_t dst_stride,
+                           size_t rows, size_t columns) {
   transpose_narrow<uint8_t>(src, src_stride, dst, dst_stride, rows, columns);
 }
 
@@ -190,7 +208,8 @@ namespace linnet {
 namespace {
 
 template <class T>
-void transpose_plane_reference(const T* src, size_t src_stride, T* dst, size_t dst_stride, size_t rows, size_t columns) {
+void transpose_plane_reference(const T* src, size_t src_stride, T* dst, size_t dst_stride, size_t rows,
+                               size_t columns) {
   // Four lines of the result at once use each cache line of the source four times.
   size_t i = 0;
   for (; i + 4 <= rows; i += 4) {
@@ -219,11 +238,14 @@ void transpose_plane(size_t width, const void* src, size_t src_stride, void* dst
   };
   switch (width) {
     case 1:
-      return simd(static_cast<const TransposeBytes<1>*>(src), LINNET_DISPATCH(transpose_plane1_simd, transpose_plane_reference<TransposeBytes<1>>));
+      return simd(static_cast<const TransposeBytes<1>*>(src),
+                  LINNET_DISPATCH(transpose_plane1_simd, transpose_plane_reference<TransposeBytes<1>>));
     case 2:
-      return simd(static_cast<const TransposeBytes<2>*>(src), LINNET_DISPATCH(transpose_plane2_simd, transpose_plane_reference<TransposeBytes<2>>));
+      return simd(static_cast<const TransposeBytes<2>*>(src),
+                  LINNET_DISPATCH(transpose_plane2_simd, transpose_plane_reference<TransposeBytes<2>>));
     case 4:
-      return simd(static_cast<const TransposeBytes<4>*>(src), LINNET_DISPATCH(transpose_plane4_simd, transpose_plane_reference<TransposeBytes<4>>));
+      return simd(static_cast<const TransposeBytes<4>*>(src),
+                  LINNET_DISPATCH(transpose_plane4_simd, transpose_plane_reference<TransposeBytes<4>>));
     case 8: return plain(static_cast<TransposeBytes<8>*>(nullptr));
     default: return plain(static_cast<TransposeBytes<16>*>(nullptr));
   }
