@@ -79,9 +79,11 @@ void track(InferContext& context, BinaryFn fn, size_t inputs) {
 Status infer_arithmetic(InferContext& context, TypeTest accepts) {
   const DType type = context.dtype(0);
   LINNET_REQUIRE(accepts(type), unsupported("cannot take elements of type ", dtype_name(type)));
-  for (size_t i = 1; i < context.inputs(); ++i)
+  for (size_t i = 1; i < context.inputs(); ++i) {
+    LINNET_REQUIRE(context.has(i), invalid_model("leaves out input ", i));
     LINNET_REQUIRE(context.dtype(i) == type,
                    invalid_model("mixes elements of types ", dtype_name(type), " and ", dtype_name(context.dtype(i))));
+  }
   LINNET_ASSIGN(const std::optional<SymShape> shape, broadcast_inputs(context, 0, context.inputs()));
   if (shape) {
     context.set(0, type, *shape);
@@ -180,6 +182,7 @@ class Pow final : public Binary {
     LINNET_REQUIRE(
         is_number(context.dtype(0)) && is_number(context.dtype(1)),
         unsupported("cannot raise ", dtype_name(context.dtype(0)), " to the power of ", dtype_name(context.dtype(1))));
+    if (legacy_.applies) LINNET_TRY(check_legacy_broadcast(context, legacy_));
     if (legacy_.applies || !context.ranked(0)) return infer_same_as_input(context);
     LINNET_ASSIGN(const std::optional<SymShape> shape, broadcast_inputs(context, 0, 2));
     if (shape) {
@@ -191,7 +194,7 @@ class Pow final : public Binary {
   }
   Status bind(BindContext& context) const override {
     if (context.dtype(0) != context.dtype(1))
-      context.request_scratch(static_cast<size_t>(context.shape(1).count()) * sizeof(double));
+      context.request_scratch(scratch_size(context.shape(1).count(), sizeof(double)));
     return Binary::bind(context);
   }
   Status run(RunContext& context) const override {

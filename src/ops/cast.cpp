@@ -19,9 +19,10 @@ std::string number_text(T value) {
   if (std::isnan(value)) return "NaN";
   if (std::isinf(value)) return value < 0 ? "-INF" : "INF";
   char text[64];
-  const std::to_chars_result end = std::to_chars(text, text + sizeof(text), value);
-  std::string out(text, end.ptr);
-  return out;
+  const T magnitude = std::fabs(value);
+  const bool plain = magnitude == 0 || (magnitude >= T(1e-4) && magnitude < T(1e16));
+  const std::chars_format format = plain ? std::chars_format::fixed : std::chars_format::scientific;
+  return {text, std::to_chars(text, text + sizeof(text), value, format).ptr};
 }
 
 void to_strings(const Tensor& src, Tensor& dst) {

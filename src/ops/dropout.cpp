@@ -35,6 +35,10 @@ class Dropout final : public Op {
     Tensor& dst = context.out(0);
     const Tensor* training = context.maybe(2);
     const Tensor* ratio_input = context.maybe(1);
+    LINNET_REQUIRE(!training || (training->count() == 1 && training->dtype == DType::boolean),
+                   invalid_argument("training_mode is not one bool"));
+    LINNET_REQUIRE(!ratio_input || (ratio_input->count() == 1 && is_float(ratio_input->dtype)),
+                   invalid_argument("the ratio is not one number"));
     const double ratio = ratio_input ? number_at(*ratio_input, 0) : 0.5;
     const bool drop = training && integer_at(*training, 0) != 0 && ratio > 0.0;
     LINNET_REQUIRE(!drop || (ratio >= 0.0 && ratio < 1.0),

@@ -8,11 +8,17 @@ namespace linnet {
 
 inline NumberType number_type(DType type) noexcept { return static_cast<NumberType>(type); }
 
+// The bytes of that many elements, or a size that no allocation satisfies and a few of which still add up.
+inline size_t scratch_size(int64_t count, size_t width) noexcept {
+  constexpr size_t kAbsurd = SIZE_MAX / 16;
+  return static_cast<uint64_t>(count) > kAbsurd / width ? kAbsurd : static_cast<size_t>(count) * width;
+}
+
 class FloatScratch {
  public:
   // Scratch for one tensor; none for float.
   static size_t bytes(DType type, const Shape& shape) noexcept {
-    return type == DType::f32 ? 0 : round_up(static_cast<size_t>(shape.count()) * sizeof(float), 64);
+    return type == DType::f32 ? 0 : round_up(scratch_size(shape.count(), sizeof(float)), 64);
   }
 
   // Uses the scratch memory from `offset` on.

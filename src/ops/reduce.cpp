@@ -38,6 +38,12 @@ class Reduce final : public Op {
     const bool ordered = fn_ == ReduceFn::max || fn_ == ReduceFn::min;
     LINNET_REQUIRE(is_number(type) || (ordered && type == DType::boolean),
                    unsupported("cannot reduce elements of type ", dtype_name(type)));
+    if (context.has(1)) {
+      LINNET_REQUIRE(is_integer(context.dtype(1)),
+                     invalid_model("the axes are of type ", dtype_name(context.dtype(1))));
+      LINNET_REQUIRE(!context.ranked(1) || context.shape(1).size() <= 1,
+                     invalid_argument("the axes are of rank ", context.shape(1).size()));
+    }
     DimVector axes;
     const bool known = !context.has(1) || (context.ints(1, axes) && axes.known());
     if (!context.ranked(0) || !known) {

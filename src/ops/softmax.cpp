@@ -36,7 +36,7 @@ class SoftmaxOp final : public Op {
     shape.n = static_cast<size_t>(flatten_ ? in.count(axis, in.rank()) : in.rank() == 0 ? 1 : in[axis]);
     shape.inner = flatten_ || in.rank() == 0 ? 1 : static_cast<size_t>(in.count(axis + 1, in.rank()));
     if (hard_) {
-      context.request_scratch(shape.outer * shape.inner * sizeof(int64_t));
+      context.request_scratch(scratch_size(static_cast<int64_t>(shape.outer * shape.inner), sizeof(int64_t)));
     } else if (context.dtype(0) != DType::f64) {
       request_float_scratch(context);
     }

@@ -39,9 +39,8 @@ class Transpose final : public Op {
     const std::optional<TransposePlan> plan = plan_transpose(in.sizes(), {order.data(), order.size()}, width);
     LINNET_REQUIRE(plan, unsupported("the permutation of ", in, " leaves more than 16 axes"));
     context.state<TransposePlan>() = *plan;
-    const size_t count = static_cast<size_t>(in.count());
-    if (is_packed(type)) context.request_scratch(2 * count);
-    if (type == DType::string) context.request_scratch(2 * count * sizeof(uint64_t));
+    if (is_packed(type)) context.request_scratch(scratch_size(in.count(), 2));
+    if (type == DType::string) context.request_scratch(scratch_size(in.count(), 2 * sizeof(uint64_t)));
     if (type != DType::string && !is_packed(type) && plan->runs && plan->outer.empty()) context.alias(0, 0, 0);
     return {};
   }
