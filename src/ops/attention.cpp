@@ -108,11 +108,11 @@ class Attention final : public Op {
     const DType type = context.dtype(kQ);
     const size_t width = element_size(type);
     const auto bytes = [&](size_t rows_of, size_t heads_of, size_t size_of) { return static_cast<int64_t>(a.batch * heads_of * rows_of * size_of); };
-    size_t scratch = float_view_bytes(type, context.shape(kQ).count()) + float_view_bytes(type, context.out_shape(kY).count()) +
-                     float_view_bytes(type, bytes(a.columns, a.kv_heads, a.head_size)) + float_view_bytes(type, bytes(a.columns, a.kv_heads, a.v_head_size));
+    size_t scratch = FloatScratch::bytes(type, context.shape(kQ).count()) + FloatScratch::bytes(type, context.out_shape(kY).count()) +
+                     FloatScratch::bytes(type, bytes(a.columns, a.kv_heads, a.head_size)) + FloatScratch::bytes(type, bytes(a.columns, a.kv_heads, a.v_head_size));
     if (s.cached && !context.wants(kPresentKey)) scratch += round_up(a.batch * a.kv_heads * a.columns * a.head_size * width, 64);
     if (s.cached && !context.wants(kPresentValue)) scratch += round_up(a.batch * a.kv_heads * a.columns * a.v_head_size * width, 64);
-    if (context.wants(kScores)) scratch += float_view_bytes(type, context.out_shape(kScores).count());
+    if (context.wants(kScores)) scratch += FloatScratch::bytes(type, context.out_shape(kScores).count());
     if (context.has(kMask)) {
       LINNET_TRY(bind_mask(context.shape(kMask), a));
       scratch += round_up(static_cast<size_t>(context.shape(kMask).count()) * sizeof(float), 64);
@@ -125,31 +125,30 @@ class Attention final : public Op {
   Status run(RunContext& context) const override {
     const State& s = context.state<State>();
     AttentionArgs a = s.args;
-    std::byte* scratch = context.scratch() + s.kernel;
+    FloatScratch floats(context, s.kernel);
     if (const Tensor* lengths = context.maybe(kLengths)) {
       a.lengths = lengths->ptr<int64_t>();
       for (size_t b = 0; b < a.batch; ++b)
         LINNET_REQUIRE(a.lengths[b] >= 0 && a.lengths[b] <= static_cast<int64_t>(a.columns),
                        invalid_argument("nonpad_kv_seqlen has ", a.lengths[b], ", but there are ", a.columns, " keys"));
     }
-    a.q = float_view(context.in(kQ), scratch, context.parallel);
-    a.k = keys_or_values(context, s, kK, kPastKey, kPresentKey, s.k_fresh, a.head_size, scratch);
-    a.v = keys_or_values(context, s, kV, kPastValue, kPresentValue, s.v_fresh, a.v_head_size, scratch);
+    a.q = floats.in(context.in(kQ));
+    a.k = keys_or_values(context, s, kK, kPastKey, kPresentKey, s.k_fresh, a.head_size, floats);
+    a.v = keys_or_values(context, s, kV, kPastValue, kPresentValue, s.v_fresh, a.v_head_size, floats);
     if (const Tensor* mask = context.maybe(kMask)) {
       if (mask->dtype == DType::boolean) {
-        auto* bias = reinterpret_cast<float*>(scratch);
-        scratch += round_up(static_cast<size_t>(mask->count()) * sizeof(float), 64);
+        auto* bias = reinterpret_cast<float*>(floats.raw(static_cast<size_t>(mask->count()) * sizeof(float)));
         for (int64_t i = 0; i < mask->count(); ++i) bias[i] = mask->ptr<uint8_t>()[i] ? 0.0f : -std::numeric_limits<float>::infinity();
         a.bias = bias;
       } else {
-        a.bias = float_view(*mask, scratch, context.parallel);
+        a.bias = floats.in(*mask);
       }
     }
-    a.out = float_target(context.out(kY), scratch);
-    a.scores = context.wants(kScores) ? float_target(context.out(kScores), scratch) : nullptr;
+    a.out = floats.out(context.out(kY));
+    a.scores = context.wants(kScores) ? floats.out(context.out(kScores)) : nullptr;
     attention(a, context.scratch(), context.parallel);
-    finish_floats(a.out, context.out(kY), context.parallel);
-    if (a.scores) finish_floats(a.scores, context.out(kScores), context.parallel);
+    floats.finish(context.out(kY), a.out);
+    if (a.scores) floats.finish(context.out(kScores), a.scores);
     return {};
   }
 
@@ -181,10 +180,10 @@ class Attention final : public Op {
 
   // The floats of all keys or values, after appending to the cache where there is one.
   static const float* keys_or_values(RunContext& context, const State& s, size_t fresh, size_t past, size_t present, const HeadStrides& strides,
-                                     size_t size, std::byte*& scratch) {
+                                     size_t size, FloatScratch& floats) {
     const Tensor& x = context.in(fresh);
     const AttentionArgs& a = s.args;
-    if (!s.cached && !context.wants(present)) return float_view(x, scratch, context.parallel);
+    if (!s.cached && !context.wants(present)) return floats.in(x);
     CacheAppend append;
     append.batch = a.batch;
     append.heads = a.kv_heads;
@@ -197,15 +196,10 @@ class Attention final : public Op {
     append.fresh_rows = s.fresh;
     append.capacity = a.columns;
     Tensor whole{x.dtype, Shape{static_cast<int64_t>(a.batch), static_cast<int64_t>(a.kv_heads), static_cast<int64_t>(a.columns), static_cast<int64_t>(size)}, nullptr, nullptr};
-    if (context.wants(present)) {
-      whole.data = context.out(present).data;
-    } else {
-      whole.data = scratch;
-      scratch += round_up(whole.bytes(), 64);
-    }
+    whole.data = context.wants(present) ? context.out(present).data : floats.raw(whole.bytes());
     append.present = whole.data;
     append_to_cache(append, context.parallel);
-    return float_view(s.cached ? whole : x, scratch, context.parallel);
+    return floats.in(s.cached ? whole : x);
   }
 
   bool causal_ = false;

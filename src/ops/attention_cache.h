@@ -2,7 +2,7 @@
 #pragma once
 
 #include "kernels/attention/attention.h"
-#include "ops/float_view.h"
+#include "ops/float_scratch.h"
 
 namespace linnet {
 

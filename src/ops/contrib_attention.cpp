@@ -86,7 +86,7 @@ class FusedAttention : public Op {
       LINNET_REQUIRE(shape.rank() == 4 && (shape[0] == 1 || size_of(shape[0]) == a.batch) && (shape[1] == 1 || size_of(shape[1]) == a.heads) &&
                          size_of(shape[2]) == a.rows && size_of(shape[3]) == a.columns,
                      invalid_argument("attention_bias of shape ", shape, " does not fit ", a.rows, " queries and ", a.columns, " keys"));
-      bytes += float_view_bytes(type, shape.count());
+      bytes += FloatScratch::bytes(type, shape.count());
     }
     if (mask) bytes += round_up(a.batch * (bias ? a.heads * a.rows : a.rows) * a.columns * sizeof(float), 64);
     s.kernel = round_up(attention_scratch_size(a, context.threads()), 64);
@@ -94,20 +94,19 @@ class FusedAttention : public Op {
   }
 
   // Makes a bias of the mask and the attention bias.
-  void apply_mask(RunContext& context, AttentionArgs& a, std::byte*& scratch) const {
+  void apply_mask(RunContext& context, AttentionArgs& a, FloatScratch& floats) const {
     const Tensor* mask = slots_.mask == kNone ? nullptr : context.maybe(slots_.mask);
     const Tensor* extra = slots_.attention_bias == kNone ? nullptr : context.maybe(slots_.attention_bias);
     HeadStrides strides;
     if (extra) {
-      a.bias = float_view(*extra, scratch, context.parallel);
+      a.bias = floats.in(*extra);
       strides.row = a.columns;
       strides.head = extra->shape[1] == 1 ? 0 : a.rows * a.columns;
       strides.batch = extra->shape[0] == 1 ? 0 : size_of(extra->shape[1]) * a.rows * a.columns;
     }
     if (mask) {
       const size_t heads = extra ? a.heads : 1, rows = extra || mask->shape.rank() == 3 ? a.rows : 1;
-      auto* bias = reinterpret_cast<float*>(scratch);
-      scratch += round_up(a.batch * heads * rows * a.columns * sizeof(float), 64);
+      auto* bias = reinterpret_cast<float*>(floats.raw(a.batch * heads * rows * a.columns * sizeof(float)));
       const int32_t* m = mask->ptr<int32_t>();
       for (size_t b = 0; b < a.batch; ++b)
         for (size_t h = 0; h < heads; ++h)
@@ -125,11 +124,10 @@ class FusedAttention : public Op {
 
   // Puts new keys or values (as floats) behind the past ones. Returns the floats of all of them.
   const float* extend(RunContext& context, const State& s, const Tensor* past, size_t part, void* present, DType type, const float* fresh,
-                      const HeadStrides& strides, size_t size, std::byte*& scratch) const {
+                      const HeadStrides& strides, size_t size, FloatScratch& floats) const {
     const AttentionArgs& a = s.args;
-    auto* floats = reinterpret_cast<float*>(scratch);
     const size_t count = a.batch * a.heads * a.columns * size, past_count = a.batch * a.heads * s.past * size;
-    scratch += round_up(count * sizeof(float), 64);
+    auto* whole = reinterpret_cast<float*>(floats.raw(count * sizeof(float)));
     CacheAppend append;
     append.batch = a.batch, append.heads = a.heads, append.size = size, append.width = sizeof(float);
     append.past_capacity = append.past_rows = s.past, append.capacity = a.columns;
@@ -137,24 +135,18 @@ class FusedAttention : public Op {
     const std::byte* past_data = past ? static_cast<const std::byte*>(past->data) + part * past_count * element_size(type) : nullptr;
     if (type == DType::f32) {
       append.past = past_data;
-      append.present = present ? present : floats;
+      append.present = present ? present : whole;
       append_to_cache(append, context.parallel);
       return static_cast<const float*>(append.present);
     }
     // Halves: the past is widened row by row into its place, then everything is rounded into present.
-    append.present = floats;
+    append.present = whole;
     append_to_cache(append, context.parallel);
-    const auto shape = [](size_t n) { return Shape{static_cast<int64_t>(n)}; };
-    for (size_t i = 0; past && i < a.batch * a.heads && s.past; ++i) {
-      const Tensor rows{type, shape(s.past * size), const_cast<std::byte*>(past_data) + i * s.past * size * element_size(type), nullptr};
-      std::byte* to = reinterpret_cast<std::byte*>(floats + i * a.columns * size);
-      static_cast<void>(float_view(rows, to, Parallel()));
-    }
-    if (present) {
-      Tensor out{type, shape(count), present, nullptr};
-      finish_floats(floats, out, context.parallel);
-    }
-    return floats;
+    const NumberType number = number_type(type);
+    for (size_t i = 0; past && i < a.batch * a.heads && s.past; ++i)
+      cast(number, past_data + i * s.past * size * element_size(type), NumberType::f32, whole + i * a.columns * size, s.past * size, {}, Parallel());
+    if (present) cast(NumberType::f32, whole, number, present, count, {}, context.parallel);
+    return whole;
   }
 
   Slots slots_{};
@@ -252,7 +244,7 @@ class ProjectedAttention final : public FusedAttention {
     LINNET_ASSIGN(size_t bytes, bind_common(context, s, type));
 
     s.projection = round_up(a.batch * a.rows * s.width * sizeof(float), 64);
-    bytes += s.projection + float_view_bytes(type, context.out_shape(0).count());
+    bytes += s.projection + FloatScratch::bytes(type, context.out_shape(0).count());
     if (quantized_) {
       for (const size_t scalar : {size_t{3}, size_t{6}})
         LINNET_REQUIRE(!has(context, scalar) || context.shape(scalar).count() == 1, invalid_argument("input ", scalar, " must be one number"));
@@ -261,7 +253,7 @@ class ProjectedAttention final : public FusedAttention {
       s.product = round_up(int_gemm_scratch(a.batch * a.rows, s.width), 64) + 3 * round_up(s.width * sizeof(float) + 64, 64);
       if (!packed_) s.product += round_up(int_gemm_packed_size_limit(s.inner, s.width), 64);
     } else {
-      bytes += float_view_bytes(type, x.count()) + float_view_bytes(type, w.count()) + float_view_bytes(type, w[1]);
+      bytes += FloatScratch::bytes(type, x.count()) + FloatScratch::bytes(type, w.count()) + FloatScratch::bytes(type, w[1]);
       s.product = round_up(gemm_scratch_size(projection(s), context.threads()), 64);
     }
     s.kernel = std::max(s.kernel, s.product);
@@ -272,16 +264,15 @@ class ProjectedAttention final : public FusedAttention {
   Status run(RunContext& context) const override {
     const Bound& s = context.state<Bound>();
     AttentionArgs a = s.args;
-    std::byte* scratch = context.scratch() + s.kernel;
-    auto* qkv = reinterpret_cast<float*>(scratch);
-    scratch += s.projection;
+    FloatScratch floats(context, s.kernel);
+    auto* qkv = reinterpret_cast<float*>(floats.raw(s.projection));
     if (quantized_) {
       project_quantized(context, s, qkv);
     } else {
       GemmArgs g = projection(s);
-      g.a = float_view(context.in(0), scratch, context.parallel);
-      g.b = packed_ ? reinterpret_cast<const float*>(packed_) : float_view(context.in(1), scratch, context.parallel);
-      if (const Tensor* bias = context.maybe(slots_.bias)) g.bias = float_view(*bias, scratch, context.parallel);
+      g.a = floats.in(context.in(0));
+      g.b = packed_ ? reinterpret_cast<const float*>(packed_) : floats.in(context.in(1));
+      if (const Tensor* bias = context.maybe(slots_.bias)) g.bias = floats.in(*bias);
       g.c = qkv;
       g.scratch = reinterpret_cast<float*>(context.scratch());
       gemm(g, context.parallel);
@@ -295,13 +286,13 @@ class ProjectedAttention final : public FusedAttention {
       const DType type = context.out(0).dtype;
       std::byte* present = context.wants(1) ? static_cast<std::byte*>(context.out(1).data) : nullptr;
       const size_t half = a.batch * a.heads * a.columns * a.head_size * element_size(type);
-      a.k = extend(context, s, past, 0, present, type, a.k, s.k_fresh, a.head_size, scratch);
-      a.v = extend(context, s, past, 1, present ? present + half : nullptr, type, a.v, s.v_fresh, a.v_head_size, scratch);
+      a.k = extend(context, s, past, 0, present, type, a.k, s.k_fresh, a.head_size, floats);
+      a.v = extend(context, s, past, 1, present ? present + half : nullptr, type, a.v, s.v_fresh, a.v_head_size, floats);
     }
-    apply_mask(context, a, scratch);
-    a.out = float_target(context.out(0), scratch);
+    apply_mask(context, a, floats);
+    a.out = floats.out(context.out(0));
     attention(a, context.scratch(), context.parallel);
-    finish_floats(a.out, context.out(0), context.parallel);
+    floats.finish(context.out(0), a.out);
     return {};
   }
 
@@ -461,17 +452,17 @@ class MultiHeadAttention final : public FusedAttention {
     LINNET_ASSIGN(size_t bytes, bind_common(context, s, type));
     a.scores_kind = AttentionScores::softmax;
     for (const size_t i : {size_t{0}, size_t{1}, size_t{2}})
-      if (context.has(i)) bytes += float_view_bytes(type, context.shape(i).count());
+      if (context.has(i)) bytes += FloatScratch::bytes(type, context.shape(i).count());
     if (has(context, slots_.bias)) {
       const size_t width = n * (2 * a.head_size + a.v_head_size);
       LINNET_REQUIRE(size_of(context.shape(slots_.bias).count()) == width, invalid_argument("the bias does not have ", width, " elements"));
       s.q_bytes = round_up(a.batch * a.rows * n * a.head_size * sizeof(float), 64);
       s.k_bytes = round_up(a.batch * s.fresh * n * a.head_size * sizeof(float), 64);
       s.v_bytes = round_up(a.batch * s.fresh * n * a.v_head_size * sizeof(float), 64);
-      bytes += s.q_bytes + s.k_bytes + s.v_bytes + float_view_bytes(type, context.shape(slots_.bias).count());
+      bytes += s.q_bytes + s.k_bytes + s.v_bytes + FloatScratch::bytes(type, context.shape(slots_.bias).count());
     }
-    bytes += float_view_bytes(type, context.out_shape(0).count());
-    if (context.wants(3)) bytes += float_view_bytes(type, context.out_shape(3).count());
+    bytes += FloatScratch::bytes(type, context.out_shape(0).count());
+    if (context.wants(3)) bytes += FloatScratch::bytes(type, context.out_shape(3).count());
     context.request_scratch(s.kernel + bytes);
     return {};
   }
@@ -479,37 +470,37 @@ class MultiHeadAttention final : public FusedAttention {
   Status run(RunContext& context) const override {
     const Bound& s = context.state<Bound>();
     AttentionArgs a = s.args;
-    std::byte* scratch = context.scratch() + s.kernel;
+    FloatScratch floats(context, s.kernel);
     const bool split = context.has(1), packed_kv = split && !context.has(2);
-    a.q = float_view(context.in(0), scratch, context.parallel);
-    a.k = split ? float_view(context.in(1), scratch, context.parallel) : a.q + a.head_size;
-    a.v = !split ? a.q + 2 * a.head_size : packed_kv ? a.k + a.head_size : float_view(context.in(2), scratch, context.parallel);
+    a.q = floats.in(context.in(0));
+    a.k = split ? floats.in(context.in(1)) : a.q + a.head_size;
+    a.v = !split ? a.q + 2 * a.head_size : packed_kv ? a.k + a.head_size : floats.in(context.in(2));
     HeadStrides k_fresh = s.k_fresh, v_fresh = s.v_fresh;
     if (const Tensor* bias = context.maybe(slots_.bias)) {
-      const float* b = float_view(*bias, scratch, context.parallel);
+      const float* b = floats.in(*bias);
       const size_t width = a.heads * a.head_size;
-      a.q = add_bias(a, a.q, a.q_strides, a.rows, a.head_size, b, s.q_bytes, scratch);
+      a.q = add_bias(a, a.q, a.q_strides, a.rows, a.head_size, b, s.q_bytes, floats);
       // Keys of a past's layout have their bias already.
       if (!split || context.in(1).shape.rank() != 4) {
-        a.k = add_bias(a, a.k, k_fresh, s.fresh, a.head_size, b + width, s.k_bytes, scratch);
-        a.v = add_bias(a, a.v, v_fresh, s.fresh, a.v_head_size, b + 2 * width, s.v_bytes, scratch);
+        a.k = add_bias(a, a.k, k_fresh, s.fresh, a.head_size, b + width, s.k_bytes, floats);
+        a.v = add_bias(a, a.v, v_fresh, s.fresh, a.v_head_size, b + 2 * width, s.v_bytes, floats);
       }
     }
     if (s.cached) {
       const DType type = context.out(0).dtype;
       const auto present = [&](size_t o) { return context.wants(o) ? context.out(o).data : nullptr; };
-      a.k = extend(context, s, context.maybe(slots_.past_key), 0, present(1), type, a.k, k_fresh, a.head_size, scratch);
-      a.v = extend(context, s, context.maybe(slots_.past_value), 0, present(2), type, a.v, v_fresh, a.v_head_size, scratch);
+      a.k = extend(context, s, context.maybe(slots_.past_key), 0, present(1), type, a.k, k_fresh, a.head_size, floats);
+      a.v = extend(context, s, context.maybe(slots_.past_value), 0, present(2), type, a.v, v_fresh, a.v_head_size, floats);
     } else {
       a.k_strides = k_fresh;
       a.v_strides = v_fresh;
     }
-    apply_mask(context, a, scratch);
-    a.out = float_target(context.out(0), scratch);
-    if (context.wants(3)) a.scores = float_target(context.out(3), scratch);
+    apply_mask(context, a, floats);
+    a.out = floats.out(context.out(0));
+    if (context.wants(3)) a.scores = floats.out(context.out(3));
     attention(a, context.scratch(), context.parallel);
-    finish_floats(a.out, context.out(0), context.parallel);
-    if (a.scores) finish_floats(a.scores, context.out(3), context.parallel);
+    floats.finish(context.out(0), a.out);
+    if (a.scores) floats.finish(context.out(3), a.scores);
     return {};
   }
 
@@ -520,9 +511,8 @@ class MultiHeadAttention final : public FusedAttention {
 
   // A copy [batch][row][head][size] with the bias added; `strides` become the copy's.
   static const float* add_bias(const AttentionArgs& a, const float* src, HeadStrides& strides, size_t rows, size_t size, const float* bias,
-                               size_t bytes, std::byte*& scratch) {
-    auto* dst = reinterpret_cast<float*>(scratch);
-    scratch += bytes;
+                               size_t bytes, FloatScratch& floats) {
+    auto* dst = reinterpret_cast<float*>(floats.raw(bytes));
     for (size_t b = 0; b < a.batch; ++b)
       for (size_t r = 0; r < rows; ++r)
         for (size_t h = 0; h < a.heads; ++h) {

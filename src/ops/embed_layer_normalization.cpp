@@ -1,7 +1,7 @@
 // Sums of embeddings, normalised.
 // https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.EmbedLayerNormalization
 #include "kernels/norm/norm.h"
-#include "ops/float_view.h"
+#include "ops/float_scratch.h"
 #include "ops/infer_shapes.h"
 
 namespace linnet {
@@ -105,7 +105,7 @@ class EmbedLayerNormalization final : public Op {
     norm.shift = beta;
     norm.dst = context.out(0).dtype == DType::f32 ? context.out(0).ptr<float>() : sums;
     layer_norm(norm, context.parallel);
-    finish_floats(norm.dst, context.out(0), context.parallel);
+    if (norm.dst == sums) write(sums, context.out(0), context.parallel);
 
     if (context.wants(1)) {
       const Tensor* mask = context.maybe(kMask);
@@ -125,11 +125,7 @@ class EmbedLayerNormalization final : public Op {
   }
 
   static void write(const float* floats, Tensor& out, const Parallel& parallel) {
-    if (out.dtype == DType::f32) {
-      std::copy_n(floats, out.count(), out.ptr<float>());
-    } else {
-      finish_floats(floats, out, parallel);
-    }
+    cast(NumberType::f32, floats, number_type(out.dtype), out.data, static_cast<size_t>(out.count()), {}, parallel);
   }
 
   void add_row(const RunContext& context, size_t table, size_t row, size_t width, float* to) const {

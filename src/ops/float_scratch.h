@@ -6,6 +6,8 @@
 
 namespace linnet {
 
+inline bool is_float_or_half(DType type) noexcept { return type == DType::f32 || type == DType::f16 || type == DType::bf16; }
+
 inline NumberType number_type(DType type) noexcept { return static_cast<NumberType>(type); }
 
 // The bytes of that many elements, or a size that no allocation satisfies and a few of which still add up.
@@ -17,9 +19,10 @@ inline size_t scratch_size(int64_t count, size_t width) noexcept {
 class FloatScratch {
  public:
   // Scratch for one tensor; none for float.
-  static size_t bytes(DType type, const Shape& shape) noexcept {
-    return type == DType::f32 ? 0 : round_up(scratch_size(shape.count(), sizeof(float)), 64);
+  static size_t bytes(DType type, int64_t count) noexcept {
+    return type == DType::f32 ? 0 : round_up(scratch_size(count, sizeof(float)), 64);
   }
+  static size_t bytes(DType type, const Shape& shape) noexcept { return bytes(type, shape.count()); }
 
   // Uses the scratch memory from `offset` on.
   explicit FloatScratch(RunContext& context, size_t offset = 0) noexcept
@@ -41,13 +44,15 @@ class FloatScratch {
       cast(NumberType::f32, elements, number_type(tensor.dtype), tensor.data, static_cast<size_t>(tensor.count()), {},
            parallel_);
   }
-
- private:
-  float* take(const Tensor& tensor) noexcept {
-    float* memory = reinterpret_cast<float*>(next_);
-    next_ += bytes(tensor.dtype, tensor.shape);
+  // The next `bytes` of scratch memory, for anything else.
+  std::byte* raw(size_t bytes) noexcept {
+    std::byte* memory = next_;
+    next_ += round_up(bytes, 64);
     return memory;
   }
+
+ private:
+  float* take(const Tensor& tensor) noexcept { return reinterpret_cast<float*>(raw(bytes(tensor.dtype, tensor.shape))); }
   std::byte* next_;
   const Parallel& parallel_;
 };

@@ -132,8 +132,8 @@ class GroupQueryAttention final : public Op {
       if (!context.wants(o)) s.present[o - 1] = take(n(context.out_shape(1).count()) * element_size(type));
     s.views = bytes;
     for (const size_t i : {kQuery, kKey, kValue, kCos, kSin, kBias, kSink})
-      if (context.has(i)) bytes += float_view_bytes(type, context.shape(i).count());
-    bytes += 2 * float_view_bytes(type, context.out_shape(1).count()) + float_view_bytes(type, context.out_shape(0).count());
+      if (context.has(i)) bytes += FloatScratch::bytes(type, context.shape(i).count());
+    bytes += 2 * FloatScratch::bytes(type, context.out_shape(1).count()) + FloatScratch::bytes(type, context.out_shape(0).count());
     context.request_scratch(bytes);
     return {};
   }
@@ -143,7 +143,7 @@ class GroupQueryAttention final : public Op {
     AttentionArgs a = s.args;
     if (a.batch == 0 || a.rows == 0) return {};
     std::byte* const scratch = context.scratch();
-    std::byte* views = scratch + s.views;
+    FloatScratch floats(context, s.views);
     const Parallel& parallel = context.parallel;
 
     // The rows that the cache has (offsets) and will have (lengths).
@@ -174,12 +174,12 @@ class GroupQueryAttention final : public Op {
       v_fresh = static_cast<const std::byte*>(k_fresh) + a.kv_heads * a.head_size * width;
     }
     HeadStrides k_strides = s.kv_fresh;
-    a.q = float_view(query, views, parallel);
+    a.q = floats.in(query);
     if (rotary_) {
       LINNET_TRY(check_positions(context, s, offsets));
-      const float* k = packed ? a.q + a.heads * a.head_size : float_view(context.in(kKey), views, parallel);
-      const float* cos = float_view(context.in(kCos), views, parallel);
-      const float* sin = float_view(context.in(kSin), views, parallel);
+      const float* k = packed ? a.q + a.heads * a.head_size : floats.in(context.in(kKey));
+      const float* cos = floats.in(context.in(kCos));
+      const float* sin = floats.in(context.in(kSin));
       auto* q_turned = reinterpret_cast<float*>(scratch + s.q_turned);
       auto* k_turned = reinterpret_cast<float*>(scratch + s.k_turned);
       turn(context, s, a, offsets, a.q, s.q_fresh, a.heads, cos, sin, q_turned);
@@ -189,17 +189,17 @@ class GroupQueryAttention final : public Op {
       k_strides = rows_first(a.rows, a.kv_heads * a.head_size, a.head_size);
       if (query.dtype != DType::f32) {
         Tensor rounded{query.dtype, Shape{static_cast<int64_t>(a.batch * a.rows * a.kv_heads * a.head_size)}, scratch + s.k_rounded, nullptr};
-        finish_floats(k_turned, rounded, parallel);
+        floats.finish(rounded, k_turned);
         k_fresh = rounded.data;
       }
     }
-    a.k = extend(context, s, a, 0, k_fresh, k_strides, views);
-    a.v = extend(context, s, a, 1, v_fresh, s.kv_fresh, views);
-    if (const Tensor* bias = context.maybe(kBias)) a.bias = float_view(*bias, views, parallel);
-    if (const Tensor* sink = context.maybe(kSink)) a.sinks = float_view(*sink, views, parallel);
-    a.out = float_target(context.out(0), views);
+    a.k = extend(context, s, a, 0, k_fresh, k_strides, floats);
+    a.v = extend(context, s, a, 1, v_fresh, s.kv_fresh, floats);
+    if (const Tensor* bias = context.maybe(kBias)) a.bias = floats.in(*bias);
+    if (const Tensor* sink = context.maybe(kSink)) a.sinks = floats.in(*sink);
+    a.out = floats.out(context.out(0));
     attention(a, scratch + s.kernel, parallel);
-    finish_floats(a.out, context.out(0), parallel);
+    floats.finish(context.out(0), a.out);
     return {};
   }
 
@@ -246,7 +246,7 @@ class GroupQueryAttention final : public Op {
 
   // Appends new keys (part 0) or values (part 1) to the cache; gives the floats of the whole.
   static const float* extend(RunContext& context, const State& s, const AttentionArgs& a, size_t part, const void* fresh, const HeadStrides& strides,
-                             std::byte*& views) {
+                             FloatScratch& floats) {
     const DType type = context.in(kQuery).dtype;
     const auto n = [](size_t x) { return static_cast<int64_t>(x); };
     Tensor whole{type, Shape{n(a.batch), n(a.kv_heads), n(a.columns), n(a.head_size)}, nullptr, nullptr};
@@ -260,7 +260,7 @@ class GroupQueryAttention final : public Op {
     append.present = whole.data;
     append.capacity = a.columns;
     append_to_cache(append, context.parallel);
-    return float_view(whole, views, context.parallel);
+    return floats.in(whole);
   }
 
   int64_t heads_ = 0, kv_heads_ = 0, window_ = -1;

@@ -3,12 +3,11 @@
 #include <bit>
 #include <vector>
 
-#include "kernels/elementwise/half_convert.h"
 #include "kernels/gemm/gemm.h"
 #include "kernels/quant/nbits.h"
 #include "ops/fingerprint.h"
+#include "ops/float_scratch.h"
 #include "ops/infer_shapes.h"
-#include "ops/op.h"
 
 namespace linnet {
 namespace {
@@ -37,7 +36,7 @@ class WeightProduct : public Op {
  public:
   Status infer(InferContext& context) const override {
     const DType type = context.dtype(0);
-    LINNET_REQUIRE(type == DType::f32 || type == DType::f16 || type == DType::bf16, unsupported("A is of type ", dtype_name(type)));
+    LINNET_REQUIRE(is_float_or_half(type), unsupported("A is of type ", dtype_name(type)));
     LINNET_TRY(check_inputs(context));
     if (!context.ranked(0)) {
       context.set_unranked(0, type);
@@ -55,33 +54,17 @@ class WeightProduct : public Op {
     Sizes& s = context.state<Sizes>();
     s.rows = static_cast<size_t>(context.shape(0).count(0, context.shape(0).rank() - 1));
     s.product = round_up(product_scratch(s.rows, context.threads()), 64);
-    const bool half = context.dtype(0) != DType::f32;
-    s.a = half ? round_up(s.rows * static_cast<size_t>(inner()) * sizeof(float), 64) : 0;
-    s.c = half ? round_up(s.rows * static_cast<size_t>(outer()) * sizeof(float), 64) : 0;
-    context.request_scratch(s.product + s.a + s.c);
+    context.request_scratch(s.product + FloatScratch::bytes(context.dtype(0), context.shape(0)) + FloatScratch::bytes(context.dtype(0), context.out_shape(0)));
     return {};
   }
 
   Status run(RunContext& context) const override {
     const Sizes& s = context.state<Sizes>();
-    const Tensor& a = context.in(0);
-    Tensor& y = context.out(0);
-    if (a.dtype == DType::f32) {
-      product(s.rows, a.ptr<float>(), y.ptr<float>(), context.scratch(), context.parallel);
-      return {};
-    }
-    auto* a_float = reinterpret_cast<float*>(context.scratch() + s.product);
-    auto* c_float = reinterpret_cast<float*>(context.scratch() + s.product + s.a);
-    const auto a_count = static_cast<size_t>(a.count()), c_count = static_cast<size_t>(y.count());
-    if (a.dtype == DType::f16) {
-      to_float(a.ptr<f16>(), a_float, a_count);
-      product(s.rows, a_float, c_float, context.scratch(), context.parallel);
-      from_float(c_float, y.ptr<f16>(), c_count);
-    } else {
-      to_float(a.ptr<bf16>(), a_float, a_count);
-      product(s.rows, a_float, c_float, context.scratch(), context.parallel);
-      from_float(c_float, y.ptr<bf16>(), c_count);
-    }
+    FloatScratch floats(context, s.product);
+    const float* a = floats.in(context.in(0));
+    float* c = floats.out(context.out(0));
+    product(s.rows, a, c, context.scratch(), context.parallel);
+    floats.finish(context.out(0), c);
     return {};
   }
 
@@ -94,7 +77,7 @@ class WeightProduct : public Op {
 
  private:
   struct Sizes {
-    size_t rows, product, a, c;
+    size_t rows, product;
   };
 };
 

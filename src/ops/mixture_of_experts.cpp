@@ -4,7 +4,7 @@
 #include <limits>
 
 #include "kernels/gemm/gemm.h"
-#include "ops/float_view.h"
+#include "ops/float_scratch.h"
 #include "ops/infer_shapes.h"
 
 namespace linnet {
@@ -112,8 +112,8 @@ class MoE final : public Op {
     s.product = take(product);
     s.floats = bytes;
     for (size_t i = 0; i < context.inputs(); ++i)
-      if (context.has(i)) bytes += float_view_bytes(context.dtype(i), context.shape(i).count());
-    bytes += float_view_bytes(context.dtype(kX), x.count());
+      if (context.has(i)) bytes += FloatScratch::bytes(context.dtype(i), context.shape(i).count());
+    bytes += FloatScratch::bytes(context.dtype(kX), x.count());
     context.request_scratch(bytes);
     return {};
   }
@@ -121,23 +121,23 @@ class MoE final : public Op {
   Status run(RunContext& context) const override {
     const State& s = context.state<State>();
     std::byte* const scratch = context.scratch();
-    const auto floats = [&](size_t at) { return reinterpret_cast<float*>(scratch + at); };
-    std::byte* views = scratch + s.floats;
+    const auto part = [&](size_t at) { return reinterpret_cast<float*>(scratch + at); };
+    FloatScratch floats(context, s.floats);
     const float* in[8] = {};
     for (size_t i = 0; i < std::min<size_t>(8, context.inputs()); ++i) {
       const bool needed = context.has(i) && !(i >= kFc1 && i % 2 == 0 && packed_[(i - kFc1) / 2]);
-      if (needed) in[i] = float_view(context.in(i), views, context.parallel);
+      if (needed) in[i] = floats.in(context.in(i));
     }
-    float* out = float_target(context.out(0), views);
+    float* out = floats.out(context.out(0));
     std::fill_n(out, s.rows * s.hidden, 0.0f);
-    route(s, in[kRouter], floats(s.weights));
+    route(s, in[kRouter], part(s.weights));
 
     auto* picked = reinterpret_cast<uint32_t*>(scratch + s.picked);
     for (size_t e = 0; e < s.experts; ++e) {
       size_t count = 0;
       for (size_t r = 0; r < s.rows; ++r) {
-        if (floats(s.weights)[r * s.experts + e] < 0.0f) continue;
-        std::copy_n(in[kX] + r * s.hidden, s.hidden, floats(s.gathered) + count * s.hidden);
+        if (part(s.weights)[r * s.experts + e] < 0.0f) continue;
+        std::copy_n(in[kX] + r * s.hidden, s.hidden, part(s.gathered) + count * s.hidden);
         picked[count++] = static_cast<uint32_t>(r);
       }
       if (count == 0) continue;
@@ -149,22 +149,22 @@ class MoE final : public Op {
         if (const float* bias = in[kFc1Bias + 2 * l]) g.bias = bias + e * g.n;
         g.activation = activation;
         g.c = c;
-        g.scratch = floats(s.product);
+        g.scratch = part(s.product);
         gemm(g, context.parallel);
       };
-      float* h = floats(s.first);
-      layer(0, floats(s.gathered), h, swiglu_ ? ActivationSpec{} : activation_);
-      if (gate_ == Gate::separate) layer(2, floats(s.gathered), floats(s.third), {});
-      combine(s, h, floats(s.third), count);
-      layer(1, h, floats(s.second), {});
+      float* h = part(s.first);
+      layer(0, part(s.gathered), h, swiglu_ ? ActivationSpec{} : activation_);
+      if (gate_ == Gate::separate) layer(2, part(s.gathered), part(s.third), {});
+      combine(s, h, part(s.third), count);
+      layer(1, h, part(s.second), {});
       for (size_t i = 0; i < count; ++i) {
-        const float weight = floats(s.weights)[picked[i] * s.experts + e];
-        const float* from = floats(s.second) + i * s.hidden;
+        const float weight = part(s.weights)[picked[i] * s.experts + e];
+        const float* from = part(s.second) + i * s.hidden;
         float* to = out + picked[i] * s.hidden;
         for (size_t c = 0; c < s.hidden; ++c) to[c] += weight * from[c];
       }
     }
-    finish_floats(out, context.out(0), context.parallel);
+    floats.finish(context.out(0), out);
     return {};
   }
 

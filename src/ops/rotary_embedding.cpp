@@ -3,7 +3,7 @@
 // takes a first position for all rows.
 #include "kernels/attention/rotary.h"
 
-#include "ops/float_view.h"
+#include "ops/float_scratch.h"
 #include "ops/infer_shapes.h"
 
 namespace linnet {
@@ -42,8 +42,8 @@ class RotaryEmbedding final : public Op {
   }
 
   Status bind(BindContext& context) const override {
-    context.request_scratch(2 * float_view_bytes(context.dtype(0), context.shape(0).count()) +
-                            2 * float_view_bytes(context.dtype(0), context.shape(cos_at()).count()));
+    context.request_scratch(2 * FloatScratch::bytes(context.dtype(0), context.shape(0).count()) +
+                            2 * FloatScratch::bytes(context.dtype(0), context.shape(cos_at()).count()));
     return {};
   }
 
@@ -58,11 +58,11 @@ class RotaryEmbedding final : public Op {
       LINNET_REQUIRE(position >= 0 && position < static_cast<int64_t>(s.positions) && position + last < static_cast<int64_t>(s.positions),
                      invalid_argument("position ", position, " is outside of the ", s.positions, " that the caches have"));
     }
-    std::byte* scratch = context.scratch();
-    const float* cos = float_view(context.in(cos_at()), scratch, context.parallel);
-    const float* sin = float_view(context.in(cos_at() + 1), scratch, context.parallel);
-    const float* src = float_view(x, scratch, context.parallel);
-    float* dst = float_target(context.out(0), scratch);
+    FloatScratch floats(context);
+    const float* cos = floats.in(context.in(cos_at()));
+    const float* sin = floats.in(context.in(cos_at() + 1));
+    const float* src = floats.in(x);
+    float* dst = floats.out(context.out(0));
     const size_t items = s.batch * s.rows * s.heads;
     context.parallel.for_range(items, grain_for(static_cast<double>(s.head_size)), [&](size_t first, size_t last, size_t) {
       for (size_t i = first; i < last; ++i) {
@@ -74,7 +74,7 @@ class RotaryEmbedding final : public Op {
         rotate_head(src + i * s.head_size, dst + i * s.head_size, cos + at * s.half, sin + at * s.half, s.half, s.head_size, interleaved_);
       }
     });
-    finish_floats(dst, context.out(0), context.parallel);
+    floats.finish(context.out(0), dst);
     return {};
   }
 
