@@ -298,7 +298,7 @@ void run(const GemmArgs& g, float* scratch, const Parallel& parallel) {
   } else if (form == Form::unpacked) {
     b.panel_stride = kPanelWidth;
     b.k_stride = g.ldb;
-    if (g.n % kPanelWidth != 0) {
+    if (g.n % kernels.column_unit != 0) {
       const size_t column = g.n / kPanelWidth * kPanelWidth;
       pack_panels(g.b + column, g.k, g.n - column, g.ldb, false, {0, 1}, kernels, scratch);
       b.tail = scratch;

@@ -52,11 +52,11 @@ HWY_MAYBE_UNUSED HWY_INLINE V multiply_add(V a, V b, V sum) {
 #endif
 }
 
-// The sums of kRows x kPanels * 16 elements. Every index is a template argument: an array that a loop indexes would
+// The sums of kRows rows of kColumns vectors. Every index is a template argument: an array that a loop indexes would
 // stay in memory.
-template <size_t kRows, size_t kPanels>
+template <size_t kRows, size_t kColumns>
 struct Tile {
-  static constexpr size_t kColumns = kPanels * kVectors;
+  static constexpr size_t kPanels = (kColumns + kVectors - 1) / kVectors;
   V sum[kRows * kColumns];
 
   template <size_t... I>
@@ -157,13 +157,13 @@ struct TileArgs {
   size_t ld_addend;
 };
 
-template <size_t kRows, size_t kPanels>
+template <size_t kRows, size_t kColumns>
 void run_tile(const TileArgs& t) {
-  using T = Tile<kRows, kPanels>;
-  constexpr auto kAll = std::make_index_sequence<kRows * T::kColumns>();
+  using T = Tile<kRows, kColumns>;
+  constexpr auto kAll = std::make_index_sequence<kRows * kColumns>();
   constexpr auto kRowIndices = std::make_index_sequence<kRows>();
-  constexpr auto kPanelIndices = std::make_index_sequence<kPanels>();
-  constexpr auto kColumnIndices = std::make_index_sequence<T::kColumns>();
+  constexpr auto kPanelIndices = std::make_index_sequence<T::kPanels>();
+  constexpr auto kColumnIndices = std::make_index_sequence<kColumns>();
   const GemmBlock& block = *t.block;
   T tile;
   if (t.sums) {
@@ -200,54 +200,68 @@ void run_tile(const TileArgs& t) {
   }
   tile.store(t.c, t.ldc, kAll);
   if (block.finish && block.activation.kind != Activation::none)
-    activate_block(block.activation, t.c, t.ldc, kRows, kPanels * kPanel);
+    activate_block(block.activation, t.c, t.ldc, kRows, kColumns * kLanes);
 }
 
 using TileFunction = void (*)(const TileArgs&);
 
 struct Choice {
   TileFunction function;
-  size_t panels;
+  size_t columns;
 };
 
-// The tile of that many rows that reads the most panels, but not more than there are.
+template <size_t kRows, size_t kColumns>
+constexpr Choice choice_of() {
+  return {run_tile<kRows, kColumns>, kColumns * kLanes};
+}
+
+// The tile of that many rows that reads the most panels, but not more than there are whole ones; for less than a panel,
+// the narrowest that is wide enough.
 template <size_t kRows>
-Choice tile_of(size_t panels) {
+Choice tile_of(size_t columns) {
   constexpr size_t kMost = panels_of(kRows);
   if constexpr (kMost >= 8) {
-    if (panels >= 8) return {run_tile<kRows, 8>, 8};
+    if (columns >= 8 * kPanel) return choice_of<kRows, 8 * kVectors>();
   }
   if constexpr (kMost >= 4) {
-    if (panels >= 4) return {run_tile<kRows, 4>, 4};
+    if (columns >= 4 * kPanel) return choice_of<kRows, 4 * kVectors>();
   }
   if constexpr (kMost == 3) {
-    if (panels >= 3) return {run_tile<kRows, 3>, 3};
+    if (columns >= 3 * kPanel) return choice_of<kRows, 3 * kVectors>();
   }
   if constexpr (kMost >= 2) {
-    if (panels >= 2) return {run_tile<kRows, 2>, 2};
+    if (columns >= 2 * kPanel) return choice_of<kRows, 2 * kVectors>();
   }
-  return {run_tile<kRows, 1>, 1};
+  if constexpr (kVectors == 4) {
+    if (columns <= kLanes) return choice_of<kRows, 1>();
+  }
+  if constexpr (kVectors >= 2) {
+    if (columns <= kPanel / 2) return choice_of<kRows, kVectors / 2>();
+  }
+  return choice_of<kRows, kVectors>();
 }
 
 template <size_t... R>
-Choice tile_of(size_t rows, size_t panels, std::index_sequence<R...>) {
+Choice tile_of(size_t rows, size_t columns, std::index_sequence<R...>) {
   Choice choice{};
-  static_cast<void>(((rows == R + 1 && (choice = tile_of<R + 1>(panels), true)) || ...));
+  static_cast<void>(((rows == R + 1 && (choice = tile_of<R + 1>(columns), true)) || ...));
   return choice;
 }
+Choice tile_of(size_t rows, size_t columns) { return tile_of(rows, columns, std::make_index_sequence<kMaxRows>()); }
 
 void copy_rows(const float* src, size_t src_stride, float* dst, size_t dst_stride, size_t rows, size_t columns) {
   for (size_t i = 0; i < rows; ++i)
     for (size_t j = 0; j < columns; ++j) dst[i * dst_stride + j] = src[i * src_stride + j];
 }
 
-// A tile at the right edge: less than a panel wide, so it goes through buffers of whole panels.
+// A tile that is wider than what is left of c: it goes through buffers of its own width and more.
 HWY_NOINLINE void run_edge_tile(TileFunction function, TileArgs t, size_t rows, size_t columns) {
   HWY_ALIGN float c[kMaxRows * kPanel];
-  HWY_ALIGN float sums[kMaxRows * kPanel] = {};
-  HWY_ALIGN float addend[kMaxRows * kPanel] = {};
+  HWY_ALIGN float sums[kMaxRows * kPanel];
+  HWY_ALIGN float addend[kMaxRows * kPanel];
   HWY_ALIGN float bias[kPanel] = {};
   if (t.sums) {
+    for (float& v : sums) v = 0.0f;
     copy_rows(t.sums, t.ld_sums, sums, kPanel, rows, columns);
     t.sums = sums;
     t.ld_sums = kPanel;
@@ -257,6 +271,7 @@ HWY_NOINLINE void run_edge_tile(TileFunction function, TileArgs t, size_t rows, 
     t.bias = bias;
   }
   if (t.addend) {
+    for (float& v : addend) v = 0.0f;
     copy_rows(t.addend, t.ld_addend, addend, kPanel, rows, columns);
     t.addend = addend;
     t.ld_addend = kPanel;
@@ -274,26 +289,24 @@ void block(const GemmBlock& g) {
   const size_t tiles = (g.rows + kMaxRows - 1) / kMaxRows;
   const size_t height = g.rows / tiles;
   const size_t higher = g.rows % tiles;  // so many have one row more
-  const size_t panels = (g.columns + kPanel - 1) / kPanel;
   const size_t group = panels_of(height);
   // Several tiles: they share the fetching of the next panels. One: it fetches its own, some lines ahead.
   const size_t ahead = tiles > 1 ? group * g.panel_stride : 40 * g.k_stride;
   const size_t ahead_step = tiles > 1 ? (tiles < 64 ? 64 / tiles : 1) : g.k_stride * sizeof(float);
-  for (size_t first = 0; first < panels; first += group) {
+  const size_t width = group * kPanel;
+  const Choice whole[] = {tile_of(height, width), tile_of(HWY_MIN(height + 1, kMaxRows), width)};
+  for (size_t first = 0; first < g.columns; first += width) {
+    const size_t end = HWY_MIN(g.columns, first + width);
     size_t row = 0;
     for (size_t i = 0; i < tiles; ++i) {
       const size_t rows = height + (i < higher ? 1 : 0);
-      const size_t end = HWY_MIN(panels, first + group);
-      for (size_t p = first; p < end;) {
-        // The last, partial panel goes alone.
-        const bool partial = g.columns < end * kPanel;
-        const size_t most = partial && end - p > 1 ? end - p - 1 : end - p;
-        const auto [function, count] = tile_of(rows, most, std::make_index_sequence<kMaxRows>());
-        const size_t column = p * kPanel;
+      for (size_t column = first; column < end;) {
+        const size_t left = end - column;
+        const Choice tile = left == width ? whole[rows - height] : tile_of(rows, left);
         TileArgs t;
         t.block = &g;
         t.a = g.a + row * g.lda;
-        t.b = g.b + p * g.panel_stride;
+        t.b = g.b + column / kPanel * g.panel_stride;
         t.ahead = t.b + ahead + i * (g.k * ahead_step / sizeof(float));
         t.ahead_step = ahead_step;
         t.sums = g.sums ? g.sums + row * g.ld_sums + column : nullptr;
@@ -303,12 +316,12 @@ void block(const GemmBlock& g) {
         t.bias = g.bias ? g.bias + column : nullptr;
         t.addend = g.addend ? g.addend + row * g.ld_addend + column : nullptr;
         t.ld_addend = g.ld_addend;
-        if (column + count * kPanel <= g.columns) {
-          function(t);
+        if (tile.columns <= left) {
+          tile.function(t);
         } else {
-          run_edge_tile(function, t, rows, g.columns - column);
+          run_edge_tile(tile.function, t, rows, left);
         }
-        p += count;
+        column += tile.columns;
       }
       row += rows;
     }
@@ -376,7 +389,7 @@ void transpose(const float* src, size_t src_stride, size_t rows, size_t columns,
 
 }  // namespace
 
-GemmKernels gemm_kernels() { return {kMaxRows, kMaxPanels, true, block, dots, transpose}; }
+GemmKernels gemm_kernels() { return {kMaxRows, kMaxPanels, kLanes, true, block, dots, transpose}; }
 
 }  // namespace linnet::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

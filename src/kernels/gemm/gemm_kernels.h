@@ -15,7 +15,8 @@ struct GemmBlock {
 
   const float* a = nullptr;
   size_t lda = 0;
-  const float* b = nullptr;  // panel p, row i starts at b + p * panel_stride + i * k_stride; whole panels are readable
+  const float* b =
+      nullptr;  // panel p, row i starts at b + p * panel_stride + i * k_stride; whole units of columns are readable
   size_t panel_stride = 0;
   size_t k_stride = 0;
 
@@ -36,6 +37,7 @@ struct GemmBlock {
 struct GemmKernels {
   size_t row_tile;     // rows that one pass over a panel serves
   size_t panel_group;  // panels that a pass over few rows reads at once
+  size_t column_unit;  // b is read in whole units of columns
   bool splits_k;       // whether sums survive in c between ranges of k without loss
   void (*block)(const GemmBlock& block);
   // out[i] = x . rows[i]

@@ -35,6 +35,6 @@ void transpose_reference(const float* src, size_t src_stride, size_t rows, size_
 
 }  // namespace
 
-GemmKernels gemm_kernels_reference() { return {1, 1, false, block_reference, dots_reference, transpose_reference}; }
+GemmKernels gemm_kernels_reference() { return {1, 1, 1, false, block_reference, dots_reference, transpose_reference}; }
 
 }  // namespace linnet
