@@ -183,6 +183,18 @@ class Maker {
     }
   }
 
+  int64_t size_of(const std::string& name) {
+    if (const auto found = sizes_.find(name); found != sizes_.end()) return found->second;
+    constexpr std::string_view kPlus = " + ";
+    if (const size_t at = name.rfind(kPlus); at != std::string::npos) {
+      const std::string last = name.substr(at + kPlus.size());
+      const int64_t term = parse_size(last).value_or(-1);
+      return checked_add(size_of(name.substr(0, at)), term >= 0 ? term : size_of(last)).value_or(1);
+    }
+    inputs_.assumed += concat(inputs_.assumed.empty() ? "" : ", ", "'", name, "'");
+    return sizes_[name] = 1;
+  }
+
   Status make_random(size_t i, uint64_t seed) {
     const Model::Port& port = ports_[i];
     if (port.info.kind == ValueKind::optional) {
@@ -198,10 +210,7 @@ class Maker {
                                     port.name, "=1x3"));
     Shape shape = shapes_[i].value_or(Shape());
     if (!shapes_[i]) {
-      for (const Dim& d : port.info.shape) {
-        const auto size = d.known() ? sizes_.end() : sizes_.find(symbols_.to_string(d));
-        shape.push_back(d.known() ? d.value() : size != sizes_.end() ? size->second : 1);
-      }
+      for (const Dim& d : port.info.shape) shape.push_back(d.known() ? d.value() : size_of(symbols_.to_string(d)));
     }
     Result<Tensor> tensor = random_tensor(port.info.dtype, shape, seed);
     if (!tensor.ok()) return std::move(tensor).status().within(concat("input '", port.name, "'"));
@@ -232,6 +241,13 @@ void add_input_options(CLI::App& command, InputOptions& options) {
 Result<Inputs> make_inputs(std::span<const Model::Port> ports, const SymbolTable& symbols, const InputOptions& options,
                            uint64_t seed) {
   return Maker(ports, symbols, options).make(seed);
+}
+
+Status explain(Status status, const Inputs& inputs) {
+  const bool by_size = status.code() == Code::invalid_argument || status.code() == Code::invalid_model;
+  if (!by_size || inputs.assumed.empty()) return status;
+  return Status(status.code(),
+                concat(status.message(), " (sizes taken to be 1, which --size changes: ", inputs.assumed, ")"));
 }
 
 }  // namespace linnet::cli

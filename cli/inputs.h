@@ -22,11 +22,16 @@ void add_input_options(CLI::App& command, InputOptions& options);
 struct Inputs {
   std::vector<Value> values;         // by port
   std::vector<std::string> sources;  // a file's path, or "random"
+  std::string assumed;               // the names of sizes that nobody gave
 };
 
 // An input without a file is random of its declared shape, whose symbolic sizes are those of other inputs' files, or
-// given by `sizes`, or 1. Where there is a folder, every input has to be in it or be asked for by another option.
+// given by `sizes`, or 1; a size named "a + b" is the sum. Where there is a folder, every input has to be in it or be
+// asked for by another option.
 Result<Inputs> make_inputs(std::span<const Model::Port> ports, const SymbolTable& symbols, const InputOptions& options,
                            uint64_t seed);
+
+// The error of a run, with a word on the sizes that had to be assumed: they are often why it failed.
+Status explain(Status status, const Inputs& inputs);
 
 }  // namespace linnet::cli

@@ -235,6 +235,22 @@ def run_makes_inputs_up(linnet):
 
 
 @case
+def run_says_which_sizes_it_assumed(linnet):
+    nodes = [helper.make_node("MaxPool", ["image"], ["small"], kernel_shape=[3, 3])]
+    shape = [1, 1, "height", "height + width + 2"]
+    model = save(linnet.path("m.onnx"), nodes, [info("image", FLOAT, shape)], [info("small", FLOAT, None)])
+    linnet.error("run", model, says=["(MaxPool)", "--size", "'height', 'width'"])
+    assert linnet.outputs(model, "--size", "height=4", "--size", "height + width + 2=9")["small"].shape == (1, 1, 2, 7)
+    pair = save(
+        linnet.path("sum.onnx"),
+        [helper.make_node("Concat", ["a", "b"], ["both"], axis=0)],
+        [info("a", FLOAT, ["p"]), info("b", FLOAT, ["p + 3"])],
+        [info("both", FLOAT, None)],
+    )
+    assert linnet.outputs(pair, "--size", "p=4")["both"].shape == (11,)
+
+
+@case
 def run_summarises(linnet):
     text = linnet.run("run", layer(linnet.path("m.onnx")), "--input", f"x={npy(linnet, 'x.npy', X)}").stdout
     y = np.maximum(X @ W + B, 0)
