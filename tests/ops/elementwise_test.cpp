@@ -120,6 +120,25 @@ TEST(OldOperatorSets, SoftmaxTakesTheAxesBehindAsOne) {
   expect_elements<float>(softmax, {1, 2, 2}, {0.5f, 0.5f, 0.5f, 0.5f}, __LINE__);
 }
 
+TEST(OldOperatorSets, OperatorsThatTheStandardGaveUp) {
+  const auto run = [](const char* op, Tensor x, std::vector<Attribute> attributes, const Shape& shape,
+                      const std::vector<float>& expected) {
+    NodeRun what{op, {std::move(x)}, std::move(attributes)};
+    what.version = 6;
+    expect_elements<float>(what, shape, expected, __LINE__);
+  };
+  const Attribute alpha = attribute("alpha", 2.0f), beta = attribute("beta", 3.0f);
+  run("Affine", floats({2}, {1, -1}), {alpha, beta}, {2}, {5, 1});
+  run("ScaledTanh", floats({1}, {0.5f}), {alpha, beta}, {1}, {2 * std::tanh(1.5f)});
+  run("ParametricSoftplus", floats({1}, {0.5f}), {alpha, beta}, {1}, {2 * std::log1p(std::exp(1.5f))});
+  run("ImageScaler", floats({1, 2, 1, 1}, {10, 20}),
+      {attribute("scale", 0.5f), attribute("bias", std::vector<float>{1, 2})}, {1, 2, 1, 1}, {6, 12});
+  run("Crop", counting({1, 1, 4, 5}), {attribute("border", std::vector<int64_t>{1, 2, 3, 0})}, {1, 1, 2, 1}, {11, 16});
+  run("Crop", counting({1, 1, 4, 5}),
+      {attribute("border", std::vector<int64_t>{1, 2, 0, 0}), attribute("scale", std::vector<int64_t>{1, 2})},
+      {1, 1, 1, 2}, {11, 12});
+}
+
 TEST(OldOperatorSets, BatchNormalizationPerPosition) {
   NodeRun norm{
       "BatchNormalization",
