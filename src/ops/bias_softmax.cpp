@@ -1,5 +1,6 @@
 // Softmax of scores with a bias, and scores without repeated n-grams.
-// https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.BiasSoftmax, ...NGramRepeatBlock
+// https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.BiasSoftmax,
+// ...NGramRepeatBlock
 #include <limits>
 
 #include "kernels/softmax/softmax.h"
@@ -19,7 +20,8 @@ class BiasSoftmax final : public Op {
   }
   Status infer(InferContext& context) const override {
     const DType type = context.dtype(0);
-    LINNET_REQUIRE((type == DType::f32 || type == DType::f16 || type == DType::bf16) && context.dtype(1) == type, unsupported("scores of type ", dtype_name(type)));
+    LINNET_REQUIRE((type == DType::f32 || type == DType::f16 || type == DType::bf16) && context.dtype(1) == type,
+                   unsupported("scores of type ", dtype_name(type)));
     if (context.ranked(0) && context.shape(0).known() && context.ranked(1) && context.shape(1).known())
       LINNET_TRY(sizes(context.shape(0).values(), context.shape(1).values()).status());
     return infer_same_as_input(context);
@@ -36,13 +38,15 @@ class BiasSoftmax final : public Op {
     float* y = floats.out(context.out(0));
     if (s.rows * s.columns == 0) return {};
     const size_t repeat = s.rows / s.bias_rows;
-    context.parallel.for_range(s.rows, grain_for(static_cast<double>(s.columns)), [&](size_t first, size_t last, size_t) {
-      for (size_t r = first; r < last; ++r) {
-        const float* row = bias + (inner_ ? r / repeat : r % s.bias_rows) * s.columns;
-        for (size_t i = 0; i < s.columns; ++i) y[r * s.columns + i] = x[r * s.columns + i] + row[i];
-        softmax_row(false, y + r * s.columns, y + r * s.columns, s.columns);
-      }
-    });
+    context.parallel.for_range(s.rows, grain_for(static_cast<double>(s.columns)),
+                               [&](size_t first, size_t last, size_t) {
+                                 for (size_t r = first; r < last; ++r) {
+                                   const float* row = bias + (inner_ ? r / repeat : r % s.bias_rows) * s.columns;
+                                   for (size_t i = 0; i < s.columns; ++i)
+                                     y[r * s.columns + i] = x[r * s.columns + i] + row[i];
+                                   softmax_row(false, y + r * s.columns, y + r * s.columns, s.columns);
+                                 }
+                               });
     floats.finish(context.out(0), y);
     return {};
   }
@@ -73,12 +77,16 @@ class NGramRepeatBlock final : public Op {
     return {};
   }
   Status infer(InferContext& context) const override {
-    LINNET_REQUIRE(context.dtype(0) == DType::i64 && context.dtype(1) == DType::f32, unsupported("n-grams of ", dtype_name(context.dtype(0)), " with scores of ", dtype_name(context.dtype(1))));
+    LINNET_REQUIRE(
+        context.dtype(0) == DType::i64 && context.dtype(1) == DType::f32,
+        unsupported("n-grams of ", dtype_name(context.dtype(0)), " with scores of ", dtype_name(context.dtype(1))));
     for (const size_t i : {size_t{0}, size_t{1}})
-      LINNET_REQUIRE(!context.ranked(i) || context.shape(i).size() == 2, invalid_argument("input ", i, " must have two axes"));
+      LINNET_REQUIRE(!context.ranked(i) || context.shape(i).size() == 2,
+                     invalid_argument("input ", i, " must have two axes"));
     if (context.ranked(0) && context.ranked(1)) {
       const Dim a = context.shape(0)[0], b = context.shape(1)[0];
-      LINNET_REQUIRE(!a.known() || !b.known() || a == b, invalid_argument("there are ", a.value(), " sequences and ", b.value(), " rows of scores"));
+      LINNET_REQUIRE(!a.known() || !b.known() || a == b,
+                     invalid_argument("there are ", a.value(), " sequences and ", b.value(), " rows of scores"));
     }
     if (context.ranked(1)) {
       context.set(0, DType::f32, context.shape(1));
@@ -97,7 +105,8 @@ class NGramRepeatBlock final : public Op {
       for (int64_t i = 0; i + size_ <= length; ++i) {
         if (!std::equal(sequence + i, sequence + i + size_ - 1, sequence + length + 1 - size_)) continue;
         const int64_t token = sequence[i + size_ - 1];
-        LINNET_REQUIRE(token >= 0 && token < vocabulary, invalid_argument("token ", token, " is outside of the ", vocabulary, " scores"));
+        LINNET_REQUIRE(token >= 0 && token < vocabulary,
+                       invalid_argument("token ", token, " is outside of the ", vocabulary, " scores"));
         out.ptr<float>()[b * vocabulary + token] = -std::numeric_limits<float>::infinity();
       }
     }

@@ -23,7 +23,6 @@ struct Slots {
 // Everything after the projections.
 class FusedAttention : public Op {
  public:
-
  protected:
   struct State {
     AttentionArgs args;  // sizes and strides
@@ -40,8 +39,10 @@ class FusedAttention : public Op {
     filter_ = reader.number("mask_filter_value", -10000.0f);
     causal_ = reader.flag("unidirectional", false);
     LINNET_REQUIRE(heads_ > 0, invalid_model("num_heads is ", heads_, "; it must be positive"));
-    LINNET_REQUIRE(!reader.flag("past_present_share_buffer", false), unsupported("a past that shares its buffer with present is not supported"));
-    LINNET_REQUIRE(!reader.flag("do_rotary", false), unsupported("rotary embedding inside of attention is not supported"));
+    LINNET_REQUIRE(!reader.flag("past_present_share_buffer", false),
+                   unsupported("a past that shares its buffer with present is not supported"));
+    LINNET_REQUIRE(!reader.flag("do_rotary", false),
+                   unsupported("rotary embedding inside of attention is not supported"));
     reader.ignore("rotary_embedding_dim");
     return {};
   }
@@ -55,7 +56,8 @@ class FusedAttention : public Op {
     return slot != kNone && context.wants(slot);
   }
 
-  // Fills what follows from the sizes; checks the mask's and the bias's shapes. Returns bytes of scratch behind the kernel's.
+  // Fills what follows from the sizes; checks the mask's and the bias's shapes. Returns bytes of scratch behind the
+  // kernel's.
   Result<size_t> bind_common(BindContext& context, State& s, DType type) const {
     AttentionArgs& a = s.args;
     a.heads = a.kv_heads = size_of(heads_);
@@ -74,18 +76,23 @@ class FusedAttention : public Op {
     const bool mask = has(context, slots_.mask), bias = has(context, slots_.attention_bias);
     if (mask) {
       const Shape& shape = context.shape(slots_.mask);
-      const auto batch = static_cast<int64_t>(a.batch), rows = static_cast<int64_t>(a.rows), columns = static_cast<int64_t>(a.columns);
+      const auto batch = static_cast<int64_t>(a.batch), rows = static_cast<int64_t>(a.rows),
+                 columns = static_cast<int64_t>(a.columns);
       const bool fits = (shape.rank() == 1 && (shape[0] == batch || shape[0] == 2 * batch)) ||
                         (shape.rank() == 2 && shape[0] == batch && shape[1] == columns) ||
                         (shape.rank() == 3 && shape[0] == batch && shape[1] == rows && shape[2] == columns);
-      LINNET_REQUIRE(fits, unsupported("a mask of shape ", shape, " for ", batch, " x ", rows, " queries and ", columns, " keys"));
-      LINNET_REQUIRE(context.dtype(slots_.mask) == DType::i32, unsupported("the mask is of type ", dtype_name(context.dtype(slots_.mask))));
+      LINNET_REQUIRE(
+          fits, unsupported("a mask of shape ", shape, " for ", batch, " x ", rows, " queries and ", columns, " keys"));
+      LINNET_REQUIRE(context.dtype(slots_.mask) == DType::i32,
+                     unsupported("the mask is of type ", dtype_name(context.dtype(slots_.mask))));
     }
     if (bias) {
       const Shape& shape = context.shape(slots_.attention_bias);
-      LINNET_REQUIRE(shape.rank() == 4 && (shape[0] == 1 || size_of(shape[0]) == a.batch) && (shape[1] == 1 || size_of(shape[1]) == a.heads) &&
-                         size_of(shape[2]) == a.rows && size_of(shape[3]) == a.columns,
-                     invalid_argument("attention_bias of shape ", shape, " does not fit ", a.rows, " queries and ", a.columns, " keys"));
+      LINNET_REQUIRE(shape.rank() == 4 && (shape[0] == 1 || size_of(shape[0]) == a.batch) &&
+                         (shape[1] == 1 || size_of(shape[1]) == a.heads) && size_of(shape[2]) == a.rows &&
+                         size_of(shape[3]) == a.columns,
+                     invalid_argument("attention_bias of shape ", shape, " does not fit ", a.rows, " queries and ",
+                                      a.columns, " keys"));
       bytes += FloatScratch::bytes(type, shape.count());
     }
     if (mask) bytes += round_up(a.batch * (bias ? a.heads * a.rows : a.rows) * a.columns * sizeof(float), 64);
@@ -113,7 +120,8 @@ class FusedAttention : public Op {
           for (size_t r = 0; r < rows; ++r) {
             float* to = bias + ((b * heads + h) * rows + r) * a.columns;
             const float* from = extra ? a.bias + b * strides.batch + h * strides.head + r * strides.row : nullptr;
-            for (size_t t = 0; t < a.columns; ++t) to[t] = (from ? from[t] : 0.0f) + (is_masked(*mask, m, a, b, r, t) ? filter_ : 0.0f);
+            for (size_t t = 0; t < a.columns; ++t)
+              to[t] = (from ? from[t] : 0.0f) + (is_masked(*mask, m, a, b, r, t) ? filter_ : 0.0f);
           }
       a.bias = bias;
       strides = {heads * rows * a.columns, heads == 1 ? 0 : rows * a.columns, rows == 1 && a.rows != 1 ? 0 : a.columns};
@@ -123,8 +131,8 @@ class FusedAttention : public Op {
   }
 
   // Puts new keys or values (as floats) behind the past ones. Returns the floats of all of them.
-  const float* extend(RunContext& context, const State& s, const Tensor* past, size_t part, void* present, DType type, const float* fresh,
-                      const HeadStrides& strides, size_t size, FloatScratch& floats) const {
+  const float* extend(RunContext& context, const State& s, const Tensor* past, size_t part, void* present, DType type,
+                      const float* fresh, const HeadStrides& strides, size_t size, FloatScratch& floats) const {
     const AttentionArgs& a = s.args;
     const size_t count = a.batch * a.heads * a.columns * size, past_count = a.batch * a.heads * s.past * size;
     auto* whole = reinterpret_cast<float*>(floats.raw(count * sizeof(float)));
@@ -132,7 +140,8 @@ class FusedAttention : public Op {
     append.batch = a.batch, append.heads = a.heads, append.size = size, append.width = sizeof(float);
     append.past_capacity = append.past_rows = s.past, append.capacity = a.columns;
     append.fresh = fresh, append.fresh_strides = strides, append.fresh_rows = s.fresh;
-    const std::byte* past_data = past ? static_cast<const std::byte*>(past->data) + part * past_count * element_size(type) : nullptr;
+    const std::byte* past_data =
+        past ? static_cast<const std::byte*>(past->data) + part * past_count * element_size(type) : nullptr;
     if (type == DType::f32) {
       append.past = past_data;
       append.present = present ? present : whole;
@@ -144,7 +153,8 @@ class FusedAttention : public Op {
     append_to_cache(append, context.parallel);
     const NumberType number = number_type(type);
     for (size_t i = 0; past && i < a.batch * a.heads && s.past; ++i)
-      cast(number, past_data + i * s.past * size * element_size(type), NumberType::f32, whole + i * a.columns * size, s.past * size, {}, Parallel());
+      cast(number, past_data + i * s.past * size * element_size(type), NumberType::f32, whole + i * a.columns * size,
+           s.past * size, {}, Parallel());
     if (present) cast(NumberType::f32, whole, number, present, count, {}, context.parallel);
     return whole;
   }
@@ -155,7 +165,8 @@ class FusedAttention : public Op {
   bool causal_ = false;
 
  private:
-  static bool is_masked(const Tensor& mask, const int32_t* m, const AttentionArgs& a, size_t b, size_t r, size_t t) noexcept {
+  static bool is_masked(const Tensor& mask, const int32_t* m, const AttentionArgs& a, size_t b, size_t r,
+                        size_t t) noexcept {
     if (mask.shape.rank() == 2) return m[b * a.columns + t] <= 0;
     if (mask.shape.rank() == 3) return m[(b * a.rows + r) * a.columns + t] <= 0;
     const auto column = static_cast<int64_t>(t);
@@ -170,10 +181,13 @@ class ProjectedAttention final : public FusedAttention {
     quantized_ = reader.op_type() == "QAttention";
     LINNET_TRY(parse_common(reader, quantized_ ? Slots{2, 5, kNone, 8, 8, 1, 1} : Slots{2, 3, 5, 4, 4, 1, 1}));
     sizes_ = reader.integers("qkv_hidden_sizes");
-    LINNET_REQUIRE(sizes_.empty() || (sizes_.size() == 3 && sizes_[0] == sizes_[1]), invalid_model("qkv_hidden_sizes must be three numbers, the first two the same"));
+    LINNET_REQUIRE(sizes_.empty() || (sizes_.size() == 3 && sizes_[0] == sizes_[1]),
+                   invalid_model("qkv_hidden_sizes must be three numbers, the first two the same"));
     for (const int64_t size : sizes_)
-      LINNET_REQUIRE(size > 0 && size % heads_ == 0 && size < (int64_t{1} << 31), invalid_model("qkv_hidden_sizes has ", size, ", which ", heads_, " heads cannot share"));
-    LINNET_REQUIRE(quantized_ || !reader.has_input(6), unsupported("a past that shares its buffer with present is not supported"));
+      LINNET_REQUIRE(size > 0 && size % heads_ == 0 && size < (int64_t{1} << 31),
+                     invalid_model("qkv_hidden_sizes has ", size, ", which ", heads_, " heads cannot share"));
+    LINNET_REQUIRE(quantized_ || !reader.has_input(6),
+                   unsupported("a past that shares its buffer with present is not supported"));
     return {};
   }
 
@@ -186,7 +200,8 @@ class ProjectedAttention final : public FusedAttention {
     }
     const SymShape& x = context.shape(0);
     const SymShape& w = context.shape(1);
-    LINNET_REQUIRE(x.size() == 3 && w.size() == 2, invalid_argument("the input must have three axes and the weights two"));
+    LINNET_REQUIRE(x.size() == 3 && w.size() == 2,
+                   invalid_argument("the input must have three axes and the weights two"));
     SymbolTable& symbols = context.symbols();
     const Dim v_width = sizes_.empty() ? symbols.div(w[1], 3) : Dim(sizes_[2]);
     const Dim head = symbols.div(sizes_.empty() ? v_width : Dim(sizes_[0]), heads_);
@@ -206,10 +221,12 @@ class ProjectedAttention final : public FusedAttention {
     const auto k = size_of(w->shape[0]), n = size_of(w->shape[1]);
     if (quantized_) {
       const IntMatrix matrix{w->data, k, n, n, 1, w->dtype == DType::i8};
-      LINNET_ASSIGN(packed_, context.packed(1, "int8 quads", int_gemm_packed_size(matrix), [&](std::byte* to) { int_gemm_pack(matrix, to); }));
+      LINNET_ASSIGN(packed_, context.packed(1, "int8 quads", int_gemm_packed_size(matrix),
+                                            [&](std::byte* to) { int_gemm_pack(matrix, to); }));
     } else {
-      LINNET_ASSIGN(packed_, context.packed(1, "float panels", packed_b_size(k, n),
-                                            [&](std::byte* to) { pack_b(w->ptr<float>(), k, n, n, false, reinterpret_cast<float*>(to), context.parallel()); }));
+      LINNET_ASSIGN(packed_, context.packed(1, "float panels", packed_b_size(k, n), [&](std::byte* to) {
+        pack_b(w->ptr<float>(), k, n, n, false, reinterpret_cast<float*>(to), context.parallel());
+      }));
     }
     context.release(1);
     return {};
@@ -221,12 +238,16 @@ class ProjectedAttention final : public FusedAttention {
     const Shape& x = context.shape(0);
     const Shape& w = context.shape(1);
     const DType type = context.dtype(quantized_ ? 2 : 0);
-    LINNET_REQUIRE(!sizes_.empty() || w[1] % 3 == 0, invalid_argument("the weights' ", w[1], " columns are not three of the same size"));
+    LINNET_REQUIRE(!sizes_.empty() || w[1] % 3 == 0,
+                   invalid_argument("the weights' ", w[1], " columns are not three of the same size"));
     const int64_t q_width = sizes_.empty() ? w[1] / 3 : sizes_[0], v_width = sizes_.empty() ? w[1] / 3 : sizes_[2];
-    LINNET_REQUIRE(w[0] == x[2] && 2 * q_width + v_width == w[1], invalid_argument("weights of shape ", w, " do not fit the input ", x));
-    LINNET_REQUIRE(q_width % heads_ == 0 && v_width % heads_ == 0 && q_width > 0, invalid_argument(heads_, " heads cannot share ", q_width, " features"));
+    LINNET_REQUIRE(w[0] == x[2] && 2 * q_width + v_width == w[1],
+                   invalid_argument("weights of shape ", w, " do not fit the input ", x));
+    LINNET_REQUIRE(q_width % heads_ == 0 && v_width % heads_ == 0 && q_width > 0,
+                   invalid_argument(heads_, " heads cannot share ", q_width, " features"));
     if (has(context, slots_.bias))
-      LINNET_REQUIRE(context.shape(slots_.bias).count() == w[1], invalid_argument("the bias does not have ", w[1], " elements"));
+      LINNET_REQUIRE(context.shape(slots_.bias).count() == w[1],
+                     invalid_argument("the bias does not have ", w[1], " elements"));
     a.batch = size_of(x[0]), a.rows = size_of(x[1]);
     a.head_size = size_of(q_width / heads_), a.v_head_size = size_of(v_width / heads_);
     s.width = size_of(w[1]), s.inner = size_of(w[0]);
@@ -235,11 +256,13 @@ class ProjectedAttention final : public FusedAttention {
     s.v_fresh = rows_first(a.rows, s.width, a.v_head_size);
     if (has(context, slots_.past_key)) {
       const Shape& past = context.shape(slots_.past_key);
-      LINNET_REQUIRE(past.rank() == 5 && past[0] == 2 && past[1] == x[0] && past[2] == heads_ && size_of(past[4]) == a.head_size && a.head_size == a.v_head_size,
+      LINNET_REQUIRE(past.rank() == 5 && past[0] == 2 && past[1] == x[0] && past[2] == heads_ &&
+                         size_of(past[4]) == a.head_size && a.head_size == a.v_head_size,
                      invalid_argument("past of shape ", past, " does not fit ", heads_, " heads of ", a.head_size));
       s.past = size_of(past[3]);
     }
-    LINNET_REQUIRE(!context.wants(1) || a.head_size == a.v_head_size, unsupported("present needs keys and values of one size"));
+    LINNET_REQUIRE(!context.wants(1) || a.head_size == a.v_head_size,
+                   unsupported("present needs keys and values of one size"));
     s.cached = s.past > 0 || context.wants(1);
     LINNET_ASSIGN(size_t bytes, bind_common(context, s, type));
 
@@ -247,13 +270,17 @@ class ProjectedAttention final : public FusedAttention {
     bytes += s.projection + FloatScratch::bytes(type, context.out_shape(0).count());
     if (quantized_) {
       for (const size_t scalar : {size_t{3}, size_t{6}})
-        LINNET_REQUIRE(!has(context, scalar) || context.shape(scalar).count() == 1, invalid_argument("input ", scalar, " must be one number"));
+        LINNET_REQUIRE(!has(context, scalar) || context.shape(scalar).count() == 1,
+                       invalid_argument("input ", scalar, " must be one number"));
       for (const size_t i : {size_t{4}, size_t{7}})
-        LINNET_REQUIRE(!has(context, i) || context.shape(i).count() == 1 || context.shape(i).count() == w[1], invalid_argument("input ", i, " does not fit ", w[1], " columns"));
-      s.product = round_up(int_gemm_scratch(a.batch * a.rows, s.width), 64) + 3 * round_up(s.width * sizeof(float) + 64, 64);
+        LINNET_REQUIRE(!has(context, i) || context.shape(i).count() == 1 || context.shape(i).count() == w[1],
+                       invalid_argument("input ", i, " does not fit ", w[1], " columns"));
+      s.product =
+          round_up(int_gemm_scratch(a.batch * a.rows, s.width), 64) + 3 * round_up(s.width * sizeof(float) + 64, 64);
       if (!packed_) s.product += round_up(int_gemm_packed_size_limit(s.inner, s.width), 64);
     } else {
-      bytes += FloatScratch::bytes(type, x.count()) + FloatScratch::bytes(type, w.count()) + FloatScratch::bytes(type, w[1]);
+      bytes +=
+          FloatScratch::bytes(type, x.count()) + FloatScratch::bytes(type, w.count()) + FloatScratch::bytes(type, w[1]);
       s.product = round_up(gemm_scratch_size(projection(s), context.threads()), 64);
     }
     s.kernel = std::max(s.kernel, s.product);
@@ -287,7 +314,8 @@ class ProjectedAttention final : public FusedAttention {
       std::byte* present = context.wants(1) ? static_cast<std::byte*>(context.out(1).data) : nullptr;
       const size_t half = a.batch * a.heads * a.columns * a.head_size * element_size(type);
       a.k = extend(context, s, past, 0, present, type, a.k, s.k_fresh, a.head_size, floats);
-      a.v = extend(context, s, past, 1, present ? present + half : nullptr, type, a.v, s.v_fresh, a.v_head_size, floats);
+      a.v =
+          extend(context, s, past, 1, present ? present + half : nullptr, type, a.v, s.v_fresh, a.v_head_size, floats);
     }
     apply_mask(context, a, floats);
     a.out = floats.out(context.out(0));
@@ -331,7 +359,8 @@ class ProjectedAttention final : public FusedAttention {
     const Tensor& w_scale = context.in(4);
     const auto a_scale = static_cast<float>(number_at(context.in(3), 0));
     for (size_t n = 0; n < s.width; ++n) {
-      zeros[n] = w_zero ? static_cast<int32_t>(integer_at(*w_zero, w_zero->count() > 1 ? static_cast<int64_t>(n) : 0)) : 0;
+      zeros[n] =
+          w_zero ? static_cast<int32_t>(integer_at(*w_zero, w_zero->count() > 1 ? static_cast<int64_t>(n) : 0)) : 0;
       scales[n] = a_scale * static_cast<float>(number_at(w_scale, w_scale.count() > 1 ? static_cast<int64_t>(n) : 0));
       biases[n] = static_cast<float>(number_at(bias, static_cast<int64_t>(n)));
     }
@@ -361,8 +390,10 @@ class MultiHeadAttention final : public FusedAttention {
     LINNET_TRY(parse_common(reader, decoder ? Slots{10, 3, 4, 5, 6, 1, 2} : Slots{3, 4, 5, 6, 7, 1, 2}));
     reader.ignore("output_qk");
     for (const size_t i : {size_t{9}, decoder ? size_t{7} : size_t{8}})
-      LINNET_REQUIRE(!reader.has_input(i), unsupported("a past that shares its buffer with present, or beams in it, are not supported"));
-    LINNET_REQUIRE(reader.has_input(slots_.past_key) == reader.has_input(slots_.past_value), invalid_model("past_key and past_value come together"));
+      LINNET_REQUIRE(!reader.has_input(i),
+                     unsupported("a past that shares its buffer with present, or beams in it, are not supported"));
+    LINNET_REQUIRE(reader.has_input(slots_.past_key) == reader.has_input(slots_.past_value),
+                   invalid_model("past_key and past_value come together"));
     return {};
   }
 
@@ -382,7 +413,8 @@ class MultiHeadAttention final : public FusedAttention {
     Dim v_size = size, fresh = q[1];
     if (split) {
       const SymShape& k = context.shape(1);
-      LINNET_REQUIRE((k.size() == 5) == !context.has(2) && (k.size() == 3 || k.size() == 4 || k.size() == 5), unsupported("keys have ", k.size(), " axes"));
+      LINNET_REQUIRE((k.size() == 5) == !context.has(2) && (k.size() == 3 || k.size() == 4 || k.size() == 5),
+                     unsupported("keys have ", k.size(), " axes"));
       fresh = k.size() == 4 ? k[2] : k[1];
       if (context.has(2)) {
         const SymShape& v = context.shape(2);
@@ -409,7 +441,8 @@ class MultiHeadAttention final : public FusedAttention {
     const DType type = context.dtype(0);
     const auto head_of = [&](int64_t width) { return size_of(width / heads_); };
     a.batch = size_of(q[0]), a.rows = size_of(q[1]);
-    LINNET_REQUIRE(q.rank() == 5 ? q[2] == heads_ && q[3] == 3 : q[2] % heads_ == 0, invalid_argument("queries of shape ", q, " do not split into ", heads_, " heads"));
+    LINNET_REQUIRE(q.rank() == 5 ? q[2] == heads_ && q[3] == 3 : q[2] % heads_ == 0,
+                   invalid_argument("queries of shape ", q, " do not split into ", heads_, " heads"));
     const size_t n = size_of(heads_);
     if (q.rank() == 5) {
       a.head_size = a.v_head_size = size_of(q[4]);
@@ -443,9 +476,10 @@ class MultiHeadAttention final : public FusedAttention {
     if (has(context, slots_.past_key)) {
       const Shape& pk = context.shape(slots_.past_key);
       const Shape& pv = context.shape(slots_.past_value);
-      LINNET_REQUIRE(pk.rank() == 4 && pv.rank() == 4 && pk[0] == q[0] && pv[0] == q[0] && pk[1] == heads_ && pv[1] == heads_ &&
-                         size_of(pk[3]) == a.head_size && size_of(pv[3]) == a.v_head_size && pk[2] == pv[2],
-                     invalid_argument("past_key ", pk, " and past_value ", pv, " do not fit ", heads_, " heads of ", a.head_size));
+      LINNET_REQUIRE(
+          pk.rank() == 4 && pv.rank() == 4 && pk[0] == q[0] && pv[0] == q[0] && pk[1] == heads_ && pv[1] == heads_ &&
+              size_of(pk[3]) == a.head_size && size_of(pv[3]) == a.v_head_size && pk[2] == pv[2],
+          invalid_argument("past_key ", pk, " and past_value ", pv, " do not fit ", heads_, " heads of ", a.head_size));
       s.past = size_of(pk[2]);
     }
     s.cached = s.past > 0 || context.wants(1) || context.wants(2);
@@ -455,7 +489,8 @@ class MultiHeadAttention final : public FusedAttention {
       if (context.has(i)) bytes += FloatScratch::bytes(type, context.shape(i).count());
     if (has(context, slots_.bias)) {
       const size_t width = n * (2 * a.head_size + a.v_head_size);
-      LINNET_REQUIRE(size_of(context.shape(slots_.bias).count()) == width, invalid_argument("the bias does not have ", width, " elements"));
+      LINNET_REQUIRE(size_of(context.shape(slots_.bias).count()) == width,
+                     invalid_argument("the bias does not have ", width, " elements"));
       s.q_bytes = round_up(a.batch * a.rows * n * a.head_size * sizeof(float), 64);
       s.k_bytes = round_up(a.batch * s.fresh * n * a.head_size * sizeof(float), 64);
       s.v_bytes = round_up(a.batch * s.fresh * n * a.v_head_size * sizeof(float), 64);
@@ -490,7 +525,8 @@ class MultiHeadAttention final : public FusedAttention {
       const DType type = context.out(0).dtype;
       const auto present = [&](size_t o) { return context.wants(o) ? context.out(o).data : nullptr; };
       a.k = extend(context, s, context.maybe(slots_.past_key), 0, present(1), type, a.k, k_fresh, a.head_size, floats);
-      a.v = extend(context, s, context.maybe(slots_.past_value), 0, present(2), type, a.v, v_fresh, a.v_head_size, floats);
+      a.v = extend(context, s, context.maybe(slots_.past_value), 0, present(2), type, a.v, v_fresh, a.v_head_size,
+                   floats);
     } else {
       a.k_strides = k_fresh;
       a.v_strides = v_fresh;
@@ -510,8 +546,8 @@ class MultiHeadAttention final : public FusedAttention {
   };
 
   // A copy [batch][row][head][size] with the bias added; `strides` become the copy's.
-  static const float* add_bias(const AttentionArgs& a, const float* src, HeadStrides& strides, size_t rows, size_t size, const float* bias,
-                               size_t bytes, FloatScratch& floats) {
+  static const float* add_bias(const AttentionArgs& a, const float* src, HeadStrides& strides, size_t rows, size_t size,
+                               const float* bias, size_t bytes, FloatScratch& floats) {
     auto* dst = reinterpret_cast<float*>(floats.raw(bytes));
     for (size_t b = 0; b < a.batch; ++b)
       for (size_t r = 0; r < rows; ++r)

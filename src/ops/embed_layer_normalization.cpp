@@ -10,7 +10,9 @@ namespace {
 // Inputs of the plain form; the quantised one has no position ids, and scales and zero points from 8 and 13 on.
 enum Input : size_t { kIds, kSegments, kWords, kPositions, kSegmentRows, kGamma, kBeta, kMask, kPositionIds };
 
-bool is_table(DType t, bool quantized) noexcept { return quantized ? t == DType::u8 || t == DType::i8 : is_float_or_half(t); }
+bool is_table(DType t, bool quantized) noexcept {
+  return quantized ? t == DType::u8 || t == DType::i8 : is_float_or_half(t);
+}
 
 class EmbedLayerNormalization final : public Op {
  public:
@@ -18,19 +20,24 @@ class EmbedLayerNormalization final : public Op {
     quantized_ = reader.op_type() == "QEmbedLayerNormalization";
     epsilon_ = reader.number("epsilon", 1e-12f);
     reader.ignore("mask_index_type");
-    for (const size_t i : {kIds, kWords, kPositions, kGamma, kBeta}) LINNET_REQUIRE(reader.has_input(i), invalid_model("input ", i, " is missing"));
-    LINNET_REQUIRE(reader.has_input(kSegments) == reader.has_input(kSegmentRows), invalid_model("segment_ids and segment_embedding come together"));
+    for (const size_t i : {kIds, kWords, kPositions, kGamma, kBeta})
+      LINNET_REQUIRE(reader.has_input(i), invalid_model("input ", i, " is missing"));
+    LINNET_REQUIRE(reader.has_input(kSegments) == reader.has_input(kSegmentRows),
+                   invalid_model("segment_ids and segment_embedding come together"));
     for (size_t table = 0; quantized_ && table < 5; ++table)
-      LINNET_REQUIRE((table == 2 && !reader.has_input(kSegments)) || (reader.has_input(8 + table) && reader.has_input(13 + table)),
-                     invalid_model("a scale or a zero point is missing"));
+      LINNET_REQUIRE(
+          (table == 2 && !reader.has_input(kSegments)) || (reader.has_input(8 + table) && reader.has_input(13 + table)),
+          invalid_model("a scale or a zero point is missing"));
     return {};
   }
 
   Status infer(InferContext& context) const override {
     for (const size_t i : {kIds, kSegments, kMask, kPositionIds})
-      LINNET_REQUIRE(!context.has(i) || (quantized_ && i == kPositionIds) || context.dtype(i) == DType::i32, unsupported("input ", i, " is of type ", dtype_name(context.dtype(i))));
+      LINNET_REQUIRE(!context.has(i) || (quantized_ && i == kPositionIds) || context.dtype(i) == DType::i32,
+                     unsupported("input ", i, " is of type ", dtype_name(context.dtype(i))));
     for (const size_t i : {kWords, kPositions, kSegmentRows, kGamma, kBeta})
-      LINNET_REQUIRE(!context.has(i) || is_table(context.dtype(i), quantized_), unsupported("input ", i, " is of type ", dtype_name(context.dtype(i))));
+      LINNET_REQUIRE(!context.has(i) || is_table(context.dtype(i), quantized_),
+                     unsupported("input ", i, " is of type ", dtype_name(context.dtype(i))));
     const DType type = quantized_ ? context.dtype(8) : context.dtype(kWords);
     LINNET_REQUIRE(is_float_or_half(type), unsupported("embeddings of type ", dtype_name(type)));
     if (!context.ranked(kIds) || !context.ranked(kWords)) {
@@ -38,7 +45,8 @@ class EmbedLayerNormalization final : public Op {
       return {};
     }
     const SymShape& ids = context.shape(kIds);
-    LINNET_REQUIRE(ids.size() == 2 && context.shape(kWords).size() == 2, invalid_argument("input_ids and word_embedding must be matrices"));
+    LINNET_REQUIRE(ids.size() == 2 && context.shape(kWords).size() == 2,
+                   invalid_argument("input_ids and word_embedding must be matrices"));
     const SymShape shape{ids[0], ids[1], context.shape(kWords)[1]};
     context.set(0, type, shape);
     context.set(1, DType::i32, {ids[0]});
@@ -50,20 +58,28 @@ class EmbedLayerNormalization final : public Op {
     const Shape& ids = context.shape(kIds);
     const int64_t width = context.shape(kWords)[1];
     for (const size_t i : {kPositions, kSegmentRows})
-      LINNET_REQUIRE(!context.has(i) || (context.shape(i).rank() == 2 && context.shape(i)[1] == width), invalid_argument("input ", i, " of shape ", context.shape(i), " does not have rows of ", width));
-    for (const size_t i : {kGamma, kBeta}) LINNET_REQUIRE(context.shape(i).count() == width, invalid_argument("input ", i, " does not have ", width, " elements"));
+      LINNET_REQUIRE(!context.has(i) || (context.shape(i).rank() == 2 && context.shape(i)[1] == width),
+                     invalid_argument("input ", i, " of shape ", context.shape(i), " does not have rows of ", width));
+    for (const size_t i : {kGamma, kBeta})
+      LINNET_REQUIRE(context.shape(i).count() == width,
+                     invalid_argument("input ", i, " does not have ", width, " elements"));
     for (const size_t i : {kSegments, kMask})
-      LINNET_REQUIRE(!context.has(i) || context.shape(i) == ids, invalid_argument("input ", i, " does not have the shape of input_ids, ", ids));
+      LINNET_REQUIRE(!context.has(i) || context.shape(i) == ids,
+                     invalid_argument("input ", i, " does not have the shape of input_ids, ", ids));
     if (!quantized_ && context.has(kPositionIds)) {
       const Shape& positions = context.shape(kPositionIds);
       LINNET_REQUIRE(positions.rank() == 2 && (positions[0] == ids[0] || positions[0] == 1) && positions[1] == ids[1],
                      invalid_argument("position_ids of shape ", positions, " do not fit ", ids));
     } else {
-      LINNET_REQUIRE(ids[1] <= context.shape(kPositions)[0], invalid_argument(ids[1], " tokens are more than the ", context.shape(kPositions)[0], " positions"));
+      LINNET_REQUIRE(
+          ids[1] <= context.shape(kPositions)[0],
+          invalid_argument(ids[1], " tokens are more than the ", context.shape(kPositions)[0], " positions"));
     }
     for (size_t i = 8; quantized_ && i < context.inputs(); ++i)
-      LINNET_REQUIRE(!context.has(i) || context.shape(i).count() == 1, invalid_argument("input ", i, " must be one number"));
-    context.request_scratch(round_up((static_cast<size_t>(ids.count()) + 2) * static_cast<size_t>(width) * sizeof(float), 64));
+      LINNET_REQUIRE(!context.has(i) || context.shape(i).count() == 1,
+                     invalid_argument("input ", i, " must be one number"));
+    context.request_scratch(
+        round_up((static_cast<size_t>(ids.count()) + 2) * static_cast<size_t>(width) * sizeof(float), 64));
     return {};
   }
 
@@ -76,7 +92,9 @@ class EmbedLayerNormalization final : public Op {
     const Tensor* position_ids = quantized_ ? nullptr : context.maybe(kPositionIds);
     LINNET_TRY(check_rows(words, rows, context.in(kWords), "input_ids"));
     if (segments) LINNET_TRY(check_rows(segments, rows, context.in(kSegmentRows), "segment_ids"));
-    if (position_ids) LINNET_TRY(check_rows(position_ids->ptr<int32_t>(), static_cast<size_t>(position_ids->count()), context.in(kPositions), "position_ids"));
+    if (position_ids)
+      LINNET_TRY(check_rows(position_ids->ptr<int32_t>(), static_cast<size_t>(position_ids->count()),
+                            context.in(kPositions), "position_ids"));
 
     auto* sums = reinterpret_cast<float*>(context.scratch());
     float* gamma = sums + rows * width;
@@ -89,7 +107,8 @@ class EmbedLayerNormalization final : public Op {
         float* sum = sums + i * width;
         std::fill_n(sum, width, 0.0f);
         const auto count = position_ids ? static_cast<size_t>(position_ids->count()) : size_t{1};
-        const size_t position = position_ids ? static_cast<size_t>(position_ids->ptr<int32_t>()[i % count]) : i % length;
+        const size_t position =
+            position_ids ? static_cast<size_t>(position_ids->ptr<int32_t>()[i % count]) : i % length;
         add_row(context, kWords, static_cast<size_t>(words[i]), width, sum);
         add_row(context, kPositions, position, width, sum);
         if (segments) add_row(context, kSegmentRows, static_cast<size_t>(segments[i]), width, sum);
@@ -120,7 +139,9 @@ class EmbedLayerNormalization final : public Op {
  private:
   static Status check_rows(const int32_t* ids, size_t count, const Tensor& table, std::string_view name) {
     for (size_t i = 0; i < count; ++i)
-      LINNET_REQUIRE(ids[i] >= 0 && ids[i] < table.shape[0], invalid_argument(name, " has ", ids[i], ", outside of the ", table.shape[0], " rows of its table"));
+      LINNET_REQUIRE(
+          ids[i] >= 0 && ids[i] < table.shape[0],
+          invalid_argument(name, " has ", ids[i], ", outside of the ", table.shape[0], " rows of its table"));
     return {};
   }
 
@@ -140,7 +161,8 @@ class EmbedLayerNormalization final : public Op {
       constexpr size_t kOrder[] = {0, 0, 0, 1, 2, 3, 4};  // of the tables' scales
       const auto scale = static_cast<float>(number_at(context.in(8 + kOrder[table]), 0));
       const auto zero = static_cast<int32_t>(integer_at(context.in(13 + kOrder[table]), 0));
-      for (size_t i = 0; i < width; ++i) to[i] += static_cast<float>(static_cast<int32_t>(integer_at(t, at + static_cast<int64_t>(i))) - zero) * scale;
+      for (size_t i = 0; i < width; ++i)
+        to[i] += static_cast<float>(static_cast<int32_t>(integer_at(t, at + static_cast<int64_t>(i))) - zero) * scale;
     }
   }
 

@@ -6,7 +6,9 @@
 
 namespace linnet {
 
-inline bool is_float_or_half(DType type) noexcept { return type == DType::f32 || type == DType::f16 || type == DType::bf16; }
+inline bool is_float_or_half(DType type) noexcept {
+  return type == DType::f32 || type == DType::f16 || type == DType::bf16;
+}
 
 inline NumberType number_type(DType type) noexcept { return static_cast<NumberType>(type); }
 
@@ -52,7 +54,9 @@ class FloatScratch {
   }
 
  private:
-  float* take(const Tensor& tensor) noexcept { return reinterpret_cast<float*>(raw(bytes(tensor.dtype, tensor.shape))); }
+  float* take(const Tensor& tensor) noexcept {
+    return reinterpret_cast<float*>(raw(bytes(tensor.dtype, tensor.shape)));
+  }
   std::byte* next_;
   const Parallel& parallel_;
 };

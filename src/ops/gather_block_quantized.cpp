@@ -23,10 +23,14 @@ class GatherBlockQuantized final : public Op {
 
   Status infer(InferContext& context) const override {
     const DType data = context.dtype(0), type = context.dtype(2);
-    LINNET_REQUIRE(data == DType::u8 || data == DType::u4 || data == DType::i4 || is_small_float(data), unsupported("data of type ", dtype_name(data)));
-    LINNET_REQUIRE(context.dtype(1) == DType::i32 || context.dtype(1) == DType::i64, invalid_model("indices of type ", dtype_name(context.dtype(1))));
-    LINNET_REQUIRE(type == DType::f32 || type == DType::f16 || type == DType::bf16, unsupported("scales of type ", dtype_name(type)));
-    LINNET_REQUIRE(!context.has(3) || (context.dtype(3) == data && !is_small_float(data)), invalid_model("the zero points' type is not that of the data"));
+    LINNET_REQUIRE(data == DType::u8 || data == DType::u4 || data == DType::i4 || is_small_float(data),
+                   unsupported("data of type ", dtype_name(data)));
+    LINNET_REQUIRE(context.dtype(1) == DType::i32 || context.dtype(1) == DType::i64,
+                   invalid_model("indices of type ", dtype_name(context.dtype(1))));
+    LINNET_REQUIRE(type == DType::f32 || type == DType::f16 || type == DType::bf16,
+                   unsupported("scales of type ", dtype_name(type)));
+    LINNET_REQUIRE(!context.has(3) || (context.dtype(3) == data && !is_small_float(data)),
+                   invalid_model("the zero points' type is not that of the data"));
     LINNET_REQUIRE(block_ > 0 || is_small_float(data), invalid_model("block_size is 0"));
     if (!context.ranked(0) || !context.ranked(1)) {
       context.set_unranked(0, type);
@@ -36,17 +40,21 @@ class GatherBlockQuantized final : public Op {
     LINNET_ASSIGN(const size_t axis, checked_axis(gather_axis_, table.size()));
     LINNET_ASSIGN(const size_t quantized, checked_axis(quantize_axis_, table.size()));
     const int64_t per_byte = codes_per_byte(data);
-    LINNET_REQUIRE(data != DType::u8 || (axis == 0 && (per_byte == 1 || quantized != axis)), invalid_model("uint8 data is gathered on axis 0 and quantised on another"));
+    LINNET_REQUIRE(data != DType::u8 || (axis == 0 && (per_byte == 1 || quantized != axis)),
+                   invalid_model("uint8 data is gathered on axis 0 and quantised on another"));
     SymShape shape(table.begin(), table.begin() + axis);
     for (const Dim& d : context.shape(1)) shape.push_back(d);
-    for (size_t a = axis + 1; a < table.size(); ++a) shape.push_back(a + 1 == table.size() ? context.symbols().mul(table[a], per_byte) : table[a]);
+    for (size_t a = axis + 1; a < table.size(); ++a)
+      shape.push_back(a + 1 == table.size() ? context.symbols().mul(table[a], per_byte) : table[a]);
     if (table.known() && context.ranked(2) && context.shape(2).known()) {
       Shape codes = table.values();
       const Shape scales = context.shape(2).values();
       codes.back() *= per_byte;
       LINNET_REQUIRE(scales.rank() == codes.rank(), invalid_argument("the scales' rank is not that of the data"));
       for (size_t a = 0; a < codes.rank(); ++a) {
-        const int64_t wanted = a != quantized ? codes[a] : block_ == 0 ? 1 : codes[a] / block_ + (codes[a] % block_ != 0);
+        const int64_t wanted = a != quantized ? codes[a]
+                               : block_ == 0  ? 1
+                                              : codes[a] / block_ + (codes[a] % block_ != 0);
         LINNET_REQUIRE(scales[a] == wanted || (scales[a] == 1 && a != quantized && is_small_float(data)),
                        invalid_argument("the scales' shape ", scales, " does not fit data of shape ", codes));
       }
@@ -54,8 +62,9 @@ class GatherBlockQuantized final : public Op {
         const Shape zeros = context.shape(3).values();
         for (size_t a = 0; a < codes.rank(); ++a) {
           const bool packed = a + 1 == codes.rank() && per_byte > 1;
-          LINNET_REQUIRE(zeros.rank() == codes.rank() && zeros[a] == (packed ? (scales[a] + per_byte - 1) / per_byte : scales[a]),
-                         invalid_argument("the zero points' shape ", zeros, " does not fit scales of shape ", scales));
+          LINNET_REQUIRE(
+              zeros.rank() == codes.rank() && zeros[a] == (packed ? (scales[a] + per_byte - 1) / per_byte : scales[a]),
+              invalid_argument("the zero points' shape ", zeros, " does not fit scales of shape ", scales));
         }
       }
     }
@@ -79,7 +88,8 @@ class GatherBlockQuantized final : public Op {
     Shape scale_strides = strides_of(scales.shape);
     for (size_t a = 0; a < codes.rank(); ++a)
       if (scales.shape[a] == 1 && a != quantized) scale_strides[a] = 0;
-    const int64_t zero_columns = zeros ? zeros->shape.back() * per_byte : 1, scale_columns = std::max<int64_t>(1, scales.shape.back());
+    const int64_t zero_columns = zeros ? zeros->shape.back() * per_byte : 1,
+                  scale_columns = std::max<int64_t>(1, scales.shape.back());
     const int64_t block = block_ == 0 ? std::max<int64_t>(1, codes[quantized]) : block_;
     const float default_zero = data.dtype == DType::u8 ? static_cast<float>(1 << (bits_ - 1)) : 0.0f;
 
@@ -105,9 +115,10 @@ class GatherBlockQuantized final : public Op {
         store(y, item * inner + i, value);
       }
     };
-    context.parallel.for_range(static_cast<size_t>(codes.count(0, axis) * picks), grain_for(static_cast<double>(inner) * 10.0), [&](size_t first, size_t last, size_t) {
-      for (size_t i = first; i < last; ++i) row(static_cast<int64_t>(i));
-    });
+    context.parallel.for_range(static_cast<size_t>(codes.count(0, axis) * picks),
+                               grain_for(static_cast<double>(inner) * 10.0), [&](size_t first, size_t last, size_t) {
+                                 for (size_t i = first; i < last; ++i) row(static_cast<int64_t>(i));
+                               });
     return {};
   }
 

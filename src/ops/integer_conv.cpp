@@ -1,5 +1,6 @@
 // Convolutions of 8-bit integers.
-// https://onnx.ai/onnx/operators/onnx__ConvInteger.html, ...QLinearConv; com.microsoft's QLinearConv may be channels-last.
+// https://onnx.ai/onnx/operators/onnx__ConvInteger.html, ...QLinearConv; com.microsoft's QLinearConv may be
+// channels-last.
 #include <vector>
 
 #include "kernels/conv/conv.h"
@@ -38,12 +39,18 @@ class IntegerConv final : public Op {
 
   Status infer(InferContext& context) const override {
     const auto has = [&](int slot) { return slot >= 0 && context.has(at(slot)); };
-    for (const int slot : {slots_.x, slots_.w}) LINNET_REQUIRE(is_int8(context.dtype(at(slot))), unsupported("input ", slot, " is of type ", dtype_name(context.dtype(at(slot)))));
+    for (const int slot : {slots_.x, slots_.w})
+      LINNET_REQUIRE(is_int8(context.dtype(at(slot))),
+                     unsupported("input ", slot, " is of type ", dtype_name(context.dtype(at(slot)))));
     for (const int slot : {slots_.x_scale, slots_.w_scale, slots_.y_scale})
-      LINNET_REQUIRE(!has(slot) || is_float(context.dtype(at(slot))), invalid_model("the scale (input ", slot, ") is not a float"));
-    LINNET_REQUIRE(!has(slots_.x_zero) || context.dtype(at(slots_.x_zero)) == context.dtype(at(slots_.x)), invalid_model("the input's zero point is of another type"));
-    LINNET_REQUIRE(!has(slots_.w_zero) || context.dtype(at(slots_.w_zero)) == context.dtype(at(slots_.w)), invalid_model("the weights' zero point is of another type"));
-    LINNET_REQUIRE(!has(slots_.bias) || context.dtype(at(slots_.bias)) == DType::i32, invalid_model("the bias is not int32"));
+      LINNET_REQUIRE(!has(slot) || is_float(context.dtype(at(slot))),
+                     invalid_model("the scale (input ", slot, ") is not a float"));
+    LINNET_REQUIRE(!has(slots_.x_zero) || context.dtype(at(slots_.x_zero)) == context.dtype(at(slots_.x)),
+                   invalid_model("the input's zero point is of another type"));
+    LINNET_REQUIRE(!has(slots_.w_zero) || context.dtype(at(slots_.w_zero)) == context.dtype(at(slots_.w)),
+                   invalid_model("the weights' zero point is of another type"));
+    LINNET_REQUIRE(!has(slots_.bias) || context.dtype(at(slots_.bias)) == DType::i32,
+                   invalid_model("the bias is not int32"));
     const DType type = slots_.y_zero < 0 ? DType::i32 : context.dtype(at(slots_.y_zero));
     LINNET_REQUIRE(type == DType::i32 || is_int8(type), unsupported("the output is of type ", dtype_name(type)));
     if (!context.ranked(at(slots_.x)) || !context.ranked(at(slots_.w))) {
@@ -54,12 +61,16 @@ class IntegerConv final : public Op {
     const SymShape& w = context.shape(at(slots_.w));
     LINNET_ASSIGN(const SpatialLayout layout, spatial_layout(x.size(), channels_last_));
     LINNET_TRY(window_.check(layout.axes()));
-    LINNET_REQUIRE(w.size() == x.size(), invalid_argument("the weights have rank ", w.size(), ", the input ", x.size()));
+    LINNET_REQUIRE(w.size() == x.size(),
+                   invalid_argument("the weights have rank ", w.size(), ", the input ", x.size()));
     const Dim channels = x[layout.channel_axis()];
     LINNET_REQUIRE(!channels.known() || !w[1].known() || channels.value() == groups_ * w[1].value(),
-                   invalid_argument("the input has ", channels.value(), " channels, the weights are for ", w[1].value(), " in each of ", groups_, " groups"));
-    LINNET_REQUIRE(!w[0].known() || w[0].value() % groups_ == 0, invalid_argument(w[0].value(), " filters do not divide into ", groups_, " groups"));
-    for (const int slot : {slots_.x_scale, slots_.x_zero, slots_.y_scale, slots_.y_zero, slots_.w_scale, slots_.w_zero, slots_.bias}) {
+                   invalid_argument("the input has ", channels.value(), " channels, the weights are for ", w[1].value(),
+                                    " in each of ", groups_, " groups"));
+    LINNET_REQUIRE(!w[0].known() || w[0].value() % groups_ == 0,
+                   invalid_argument(w[0].value(), " filters do not divide into ", groups_, " groups"));
+    for (const int slot :
+         {slots_.x_scale, slots_.x_zero, slots_.y_scale, slots_.y_zero, slots_.w_scale, slots_.w_zero, slots_.bias}) {
       if (!has(slot) || !context.ranked(at(slot)) || !context.shape(at(slot)).known() || !w[0].known()) continue;
       const int64_t count = context.shape(at(slot)).values().count();
       const bool by_filter = slot == slots_.w_scale || slot == slots_.w_zero || slot == slots_.bias;
@@ -71,7 +82,9 @@ class IntegerConv final : public Op {
     for (size_t a = 0; a < layout.axes(); ++a) {
       const Dim kernel = w[a + 2];
       const std::vector<int64_t>& wanted = window_.kernel_shape();
-      LINNET_REQUIRE(wanted.empty() || !kernel.known() || kernel.is(wanted[a]), invalid_argument("kernel_shape says ", wanted.empty() ? 0 : wanted[a], " where the weights have ", kernel.value()));
+      LINNET_REQUIRE(wanted.empty() || !kernel.known() || kernel.is(wanted[a]),
+                     invalid_argument("kernel_shape says ", wanted.empty() ? 0 : wanted[a], " where the weights have ",
+                                      kernel.value()));
       Dim& size = shape[layout.spatial_axis(a)];
       if (kernel.known()) {
         LINNET_ASSIGN(size, window_.output_size(window_.axis(a, kernel.value()), size, false, context.symbols()));
@@ -97,15 +110,20 @@ class IntegerConv final : public Op {
         const int64_t z = !zero ? 0 : integer_at(*zero, zero->count() > 1 ? static_cast<int64_t>(i / row) : 0);
         weights[i] = static_cast<float>(integer_at(*w, static_cast<int64_t>(i)) - z);
       }
-      LINNET_ASSIGN(const std::byte* packed, context.packed(at(slots_.w), concat("whole numbers as floats, g", groups_, ", ", fingerprint({zero})), conv_packed_size(g) * sizeof(float),
-                                                            [&](std::byte* to) { conv_pack(g, weights.data(), reinterpret_cast<float*>(to), context.parallel()); }));
+      LINNET_ASSIGN(
+          const std::byte* packed,
+          context.packed(at(slots_.w), concat("whole numbers as floats, g", groups_, ", ", fingerprint({zero})),
+                         conv_packed_size(g) * sizeof(float), [&](std::byte* to) {
+                           conv_pack(g, weights.data(), reinterpret_cast<float*>(to), context.parallel());
+                         }));
       float_packed_ = reinterpret_cast<const float*>(packed);
       return {};
     }
     std::vector<uint8_t> weights(static_cast<size_t>(w->count()));
     taps_first(c, *w, weights.data());
     const bool is_signed = w->dtype == DType::i8;
-    LINNET_ASSIGN(packed_, context.packed(at(slots_.w), concat("int8 quads of taps, g", groups_), int_conv_packed_size(c, weights.data(), is_signed),
+    LINNET_ASSIGN(packed_, context.packed(at(slots_.w), concat("int8 quads of taps, g", groups_),
+                                          int_conv_packed_size(c, weights.data(), is_signed),
                                           [&](std::byte* to) { int_conv_pack(c, weights.data(), is_signed, to); }));
     context.release(at(slots_.w));
     return {};
@@ -173,7 +191,8 @@ class IntegerConv final : public Op {
     for (int64_t f = 0; f < static_cast<int64_t>(c.filters); ++f) {
       zeros[f] = w_zero ? static_cast<int32_t>(integer_at(*w_zero, f * zero_step)) : 0;
       scales[f] = !w_scale ? 1.0f
-                           : static_cast<float>(number_at(*input(slots_.x_scale), 0)) * static_cast<float>(number_at(*w_scale, f * scale_step)) /
+                           : static_cast<float>(number_at(*input(slots_.x_scale), 0)) *
+                                 static_cast<float>(number_at(*w_scale, f * scale_step)) /
                                  static_cast<float>(number_at(*input(slots_.y_scale), 0));
     }
     g.b_zero = zeros;

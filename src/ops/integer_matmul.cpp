@@ -1,6 +1,6 @@
 // Matrix products of 8-bit integers.
-// https://onnx.ai/onnx/operators/onnx__MatMulInteger.html, ...QLinearMatMul; com.microsoft: QGemm, MatMulIntegerToFloat and
-// DynamicQuantizeMatMul, https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md
+// https://onnx.ai/onnx/operators/onnx__MatMulInteger.html, ...QLinearMatMul; com.microsoft: QGemm, MatMulIntegerToFloat
+// and DynamicQuantizeMatMul, https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md
 #include "kernels/quant/int_gemm.h"
 #include "kernels/quant/quantize.h"
 #include "ops/infer_shapes.h"
@@ -47,21 +47,27 @@ class IntegerMatMul final : public Op {
     const auto has = [&](int slot) { return slot >= 0 && context.has(at(slot)); };
     LINNET_REQUIRE(dynamic() ? context.dtype(0) == DType::f32 : is_int8(context.dtype(at(slots_->a))),
                    unsupported("A is of type ", dtype_name(context.dtype(at(slots_->a)))));
-    LINNET_REQUIRE(is_int8(context.dtype(at(slots_->b))), unsupported("B is of type ", dtype_name(context.dtype(at(slots_->b)))));
+    LINNET_REQUIRE(is_int8(context.dtype(at(slots_->b))),
+                   unsupported("B is of type ", dtype_name(context.dtype(at(slots_->b)))));
     for (const auto& [zero, of] : {std::pair{slots_->a_zero, slots_->a}, std::pair{slots_->b_zero, slots_->b}})
       LINNET_REQUIRE(!has(zero) || context.dtype(at(zero)) == context.dtype(at(of)),
                      invalid_model("the type of input ", zero, " is not that of input ", of));
     for (const int scale : {slots_->a_scale, slots_->b_scale, slots_->y_scale})
-      LINNET_REQUIRE(!has(scale) || is_float(context.dtype(at(scale))), invalid_model("the scale (input ", scale, ") is not a float"));
+      LINNET_REQUIRE(!has(scale) || is_float(context.dtype(at(scale))),
+                     invalid_model("the scale (input ", scale, ") is not a float"));
     for (const int scalar : {slots_->a_scale, slots_->a_zero, slots_->y_scale, slots_->y_zero})
       LINNET_REQUIRE(!has(scalar) || !context.ranked(at(scalar)) || !context.shape(at(scalar)).known() ||
                          context.shape(at(scalar)).values().count() == 1,
-                     unsupported("input ", scalar, " holds more than one element; only columns of B may have scales of their own"));
+                     unsupported("input ", scalar,
+                                 " holds more than one element; only columns of B may have scales of their own"));
     const DType bias = slots_->name == "QGemm" ? DType::i32 : DType::f32;
-    LINNET_REQUIRE(!has(slots_->bias) || context.dtype(at(slots_->bias)) == bias, unsupported("the bias is of type ", dtype_name(context.dtype(at(slots_->bias)))));
+    LINNET_REQUIRE(!has(slots_->bias) || context.dtype(at(slots_->bias)) == bias,
+                   unsupported("the bias is of type ", dtype_name(context.dtype(at(slots_->bias)))));
     DType output = slots_->a_scale < 0 && !dynamic() ? DType::i32 : DType::f32;
-    if (has(slots_->y_scale)) output = has(slots_->y_zero) ? context.dtype(at(slots_->y_zero)) : context.dtype(at(slots_->a));
-    LINNET_REQUIRE(output == DType::i32 || output == DType::f32 || is_int8(output), unsupported("the output is of type ", dtype_name(output)));
+    if (has(slots_->y_scale))
+      output = has(slots_->y_zero) ? context.dtype(at(slots_->y_zero)) : context.dtype(at(slots_->a));
+    LINNET_REQUIRE(output == DType::i32 || output == DType::f32 || is_int8(output),
+                   unsupported("the output is of type ", dtype_name(output)));
     if (!context.ranked(at(slots_->a)) || !context.ranked(at(slots_->b))) {
       context.set_unranked(0, output);
       return {};
@@ -75,8 +81,9 @@ class IntegerMatMul final : public Op {
     const Tensor* b = context.constant(static_cast<size_t>(slots_->b));
     if (!b || b->shape.rank() < 2 || b->shape.count(0, b->shape.rank() - 2) != 1) return {};
     const IntMatrix matrix = matrix_b(*b, 0);
-    LINNET_ASSIGN(packed_, context.packed(static_cast<size_t>(slots_->b), trans_b_ ? "int8 quads, transposed" : "int8 quads",
-                                          int_gemm_packed_size(matrix), [&](std::byte* to) { int_gemm_pack(matrix, to); }));
+    LINNET_ASSIGN(packed_,
+                  context.packed(static_cast<size_t>(slots_->b), trans_b_ ? "int8 quads, transposed" : "int8 quads",
+                                 int_gemm_packed_size(matrix), [&](std::byte* to) { int_gemm_pack(matrix, to); }));
     context.release(static_cast<size_t>(slots_->b));
     return {};
   }
@@ -170,7 +177,10 @@ class IntegerMatMul final : public Op {
       }
     }
     if (const Tensor* zero = input(slots_->y_zero)) g.c_zero = static_cast<int32_t>(integer_at(*zero, 0));
-    g.output = y.dtype == DType::i32 ? IntOutput::i32 : y.dtype == DType::f32 ? IntOutput::f32 : y.dtype == DType::u8 ? IntOutput::u8 : IntOutput::s8;
+    g.output = y.dtype == DType::i32   ? IntOutput::i32
+               : y.dtype == DType::f32 ? IntOutput::f32
+               : y.dtype == DType::u8  ? IntOutput::u8
+                                       : IntOutput::s8;
 
     for (size_t i = 0; i < p.batch; ++i) {
       const auto [a_at, b_at] = p.batch == 1 ? std::pair<size_t, size_t>{} : batch_item(a.shape, b.shape, i);
@@ -193,11 +203,15 @@ class IntegerMatMul final : public Op {
     const SymShape& a = context.shape(static_cast<size_t>(slots_->a));
     const SymShape& b = context.shape(static_cast<size_t>(slots_->b));
     LINNET_REQUIRE(!a.empty() && !b.empty(), invalid_argument("a product of matrices does not take scalars"));
-    if (slots_->name == "QGemm") LINNET_REQUIRE(a.size() == 2 && b.size() == 2, invalid_argument("QGemm takes matrices"));
+    if (slots_->name == "QGemm")
+      LINNET_REQUIRE(a.size() == 2 && b.size() == 2, invalid_argument("QGemm takes matrices"));
     const Dim ka = trans_a_ ? a[0] : a.back(), kb = b.size() == 1 ? b[0] : b[b.size() - (trans_b_ ? 1 : 2)];
-    LINNET_REQUIRE(!ka.known() || !kb.known() || ka == kb,
-                   invalid_argument("cannot multiply ", context.symbols().to_string(a), " and ", context.symbols().to_string(b)));
-    const auto batch_of = [](const SymShape& s) { return s.size() <= 2 ? SymShape() : SymShape(s.begin(), s.end() - 2); };
+    LINNET_REQUIRE(
+        !ka.known() || !kb.known() || ka == kb,
+        invalid_argument("cannot multiply ", context.symbols().to_string(a), " and ", context.symbols().to_string(b)));
+    const auto batch_of = [](const SymShape& s) {
+      return s.size() <= 2 ? SymShape() : SymShape(s.begin(), s.end() - 2);
+    };
     LINNET_ASSIGN(SymShape shape, broadcast_shapes(batch_of(a), batch_of(b), context.symbols()));
     if (a.size() > 1) shape.push_back(trans_a_ ? a[1] : a[a.size() - 2]);
     if (b.size() > 1) shape.push_back(b[b.size() - (trans_b_ ? 2 : 1)]);
@@ -228,7 +242,8 @@ class IntegerMatMul final : public Op {
     const size_t rank = b.shape.rank();
     const size_t rows = static_cast<size_t>(rank == 1 ? b.shape[0] : b.shape[rank - 2]);
     const size_t columns = static_cast<size_t>(rank == 1 ? 1 : b.shape[rank - 1]);
-    IntMatrix matrix{static_cast<const uint8_t*>(b.data) + item * rows * columns, rows, columns, columns, 1, b.dtype == DType::i8};
+    IntMatrix matrix{
+        static_cast<const uint8_t*>(b.data) + item * rows * columns, rows, columns, columns, 1, b.dtype == DType::i8};
     if (trans_b_) std::swap(matrix.k, matrix.n), std::swap(matrix.k_stride, matrix.n_stride);
     return matrix;
   }

@@ -19,8 +19,8 @@ Status check_block_size(int64_t block) {
 }
 
 Status check_sizes(int64_t n, int64_t k) {
-  LINNET_REQUIRE(n > 0 && k > 0 && n < (int64_t{1} << 31) && k < (int64_t{1} << 31) && checked_mul(n, k + (1 << 20)) && narrow<size_t>(n * 4) &&
-                     narrow<ptrdiff_t>(n * (k + (1 << 20)) * 4),
+  LINNET_REQUIRE(n > 0 && k > 0 && n < (int64_t{1} << 31) && k < (int64_t{1} << 31) && checked_mul(n, k + (1 << 20)) &&
+                     narrow<size_t>(n * 4) && narrow<ptrdiff_t>(n * (k + (1 << 20)) * 4),
                  invalid_model("N is ", n, " and K is ", k, "; they must be positive and fit into memory"));
   return {};
 }
@@ -44,7 +44,8 @@ class WeightProduct : public Op {
     }
     SymShape shape = context.shape(0);
     LINNET_REQUIRE(!shape.empty() && (!shape.back().known() || shape.back().is(inner())),
-                   invalid_argument("A has rows of ", shape.empty() || !shape.back().known() ? 0 : shape.back().value(), " elements, not ", inner()));
+                   invalid_argument("A has rows of ", shape.empty() || !shape.back().known() ? 0 : shape.back().value(),
+                                    " elements, not ", inner()));
     shape.back() = outer();
     context.set(0, type, std::move(shape));
     return {};
@@ -54,7 +55,8 @@ class WeightProduct : public Op {
     Sizes& s = context.state<Sizes>();
     s.rows = static_cast<size_t>(context.shape(0).count(0, context.shape(0).rank() - 1));
     s.product = round_up(product_scratch(s.rows, context.threads()), 64);
-    context.request_scratch(s.product + FloatScratch::bytes(context.dtype(0), context.shape(0)) + FloatScratch::bytes(context.dtype(0), context.out_shape(0)));
+    context.request_scratch(s.product + FloatScratch::bytes(context.dtype(0), context.shape(0)) +
+                            FloatScratch::bytes(context.dtype(0), context.out_shape(0)));
     return {};
   }
 
@@ -89,10 +91,13 @@ class MatMulNBits final : public WeightProduct {
     LINNET_TRY(check_block_size(block));
     LINNET_TRY(check_sizes(n, k));
     LINNET_REQUIRE(bits == 2 || bits == 4 || bits == 8, unsupported("weights of ", bits, " bits are not supported"));
-    LINNET_REQUIRE(reader.integer("weight_prepacked", 0) == 0, unsupported("weights packed for another device are not supported"));
-    LINNET_REQUIRE(!reader.has_input(4), unsupported("g_idx is not supported: export the model without reordered groups"));
+    LINNET_REQUIRE(reader.integer("weight_prepacked", 0) == 0,
+                   unsupported("weights packed for another device are not supported"));
+    LINNET_REQUIRE(!reader.has_input(4),
+                   unsupported("g_idx is not supported: export the model without reordered groups"));
     a_int8_ = reader.integer("accuracy_level", 0) == 4;
-    format_ = {static_cast<size_t>(n), static_cast<size_t>(k), static_cast<size_t>(block), static_cast<int>(bits), reader.has_input(3)};
+    format_ = {static_cast<size_t>(n), static_cast<size_t>(k), static_cast<size_t>(block), static_cast<int>(bits),
+               reader.has_input(3)};
     return {};
   }
 
@@ -107,19 +112,25 @@ class MatMulNBits final : public WeightProduct {
     omitted_ = codes->count() == 0;
     if (omitted_) return {};
     const size_t blocks = format_.blocks(), bits = static_cast<size_t>(format_.bits);
-    LINNET_ASSIGN(packed_, context.packed(1, concat("blocks of codes, ", format_.block, " by ", format_.bits, ", ", fingerprint({scales, zeros})), nbits_packed_size(format_), [&](std::byte* to) {
-      const std::vector<float> scale_values = as_floats(*scales);
-      std::vector<float> zero_values;
-      if (zeros && zeros->dtype == DType::u8) {
-        const size_t row = ceil_div<size_t>(blocks * bits, 8), per_byte = 8 / bits;
-        for (size_t n = 0; n < format_.n; ++n)
-          for (size_t b = 0; b < blocks; ++b)
-            zero_values.push_back(static_cast<float>((zeros->ptr<uint8_t>()[n * row + b / per_byte] >> (b % per_byte * bits)) & ((1u << bits) - 1u)));
-      } else if (zeros) {
-        zero_values = as_floats(*zeros);
-      }
-      nbits_pack(format_, codes->ptr<uint8_t>(), scale_values.data(), zeros ? zero_values.data() : nullptr, to);
-    }));
+    LINNET_ASSIGN(
+        packed_,
+        context.packed(
+            1, concat("blocks of codes, ", format_.block, " by ", format_.bits, ", ", fingerprint({scales, zeros})),
+            nbits_packed_size(format_), [&](std::byte* to) {
+              const std::vector<float> scale_values = as_floats(*scales);
+              std::vector<float> zero_values;
+              if (zeros && zeros->dtype == DType::u8) {
+                const size_t row = ceil_div<size_t>(blocks * bits, 8), per_byte = 8 / bits;
+                for (size_t n = 0; n < format_.n; ++n)
+                  for (size_t b = 0; b < blocks; ++b)
+                    zero_values.push_back(
+                        static_cast<float>((zeros->ptr<uint8_t>()[n * row + b / per_byte] >> (b % per_byte * bits)) &
+                                           ((1u << bits) - 1u)));
+              } else if (zeros) {
+                zero_values = as_floats(*zeros);
+              }
+              nbits_pack(format_, codes->ptr<uint8_t>(), scale_values.data(), zeros ? zero_values.data() : nullptr, to);
+            }));
     context.release(1);
     context.release(2);
     if (zeros) context.release(3);
@@ -135,8 +146,8 @@ class MatMulNBits final : public WeightProduct {
       if (!context.ranked(input) || !context.shape(input).known()) return {};
       const std::optional<int64_t> count = context.shape(input).values().checked_count();
       LINNET_REQUIRE(count && *count == static_cast<int64_t>(expected),
-                     invalid_model("input ", input, " of shape ", context.shape(input).values(), " does not have the ", expected,
-                                   " elements that N, K and block_size ask for"));
+                     invalid_model("input ", input, " of shape ", context.shape(input).values(), " does not have the ",
+                                   expected, " elements that N, K and block_size ask for"));
       return {};
     };
     const size_t blocks = format_.blocks(), bits = static_cast<size_t>(format_.bits);
@@ -145,7 +156,9 @@ class MatMulNBits final : public WeightProduct {
     if (context.ranked(1) && context.shape(1).known() && context.shape(1).values().count() == 0) return {};
     LINNET_TRY(count_is(1, format_.n * blocks * (format_.block * bits / 8)));
     LINNET_TRY(count_is(2, format_.n * blocks));
-    if (context.has(3)) LINNET_TRY(count_is(3, context.dtype(3) == DType::u8 ? format_.n * ceil_div<size_t>(blocks * bits, 8) : format_.n * blocks));
+    if (context.has(3))
+      LINNET_TRY(count_is(
+          3, context.dtype(3) == DType::u8 ? format_.n * ceil_div<size_t>(blocks * bits, 8) : format_.n * blocks));
     return {};
   }
 
@@ -183,12 +196,24 @@ class MatMulNBits final : public WeightProduct {
 };
 
 // https://arxiv.org/abs/2305.14314; the values are bitsandbytes'.
-constexpr float kFp4[16] = {0.0f,        5.208333333e-03f,  0.66666667f,  1.0f,  0.33333333f,  0.5f,  0.16666667f,  0.25f,
+constexpr float kFp4[16] = {0.0f,  5.208333333e-03f,  0.66666667f,  1.0f,  0.33333333f,  0.5f,  0.16666667f,  0.25f,
                             -0.0f, -5.208333333e-03f, -0.66666667f, -1.0f, -0.33333333f, -0.5f, -0.16666667f, -0.25f};
-constexpr float kNf4[16] = {-1.0f, -0.6961928009986877f, -0.5250730514526367f, -0.39491748809814453f, -0.28444138169288635f,
-                            -0.18477343022823334f, -0.09105003625154495f, 0.0f, 0.07958029955625534f, 0.16093020141124725f,
-                            0.24611230194568634f, 0.33791524171829224f, 0.44070982933044434f, 0.5626170039176941f,
-                            0.7229568362236023f, 1.0f};
+constexpr float kNf4[16] = {-1.0f,
+                            -0.6961928009986877f,
+                            -0.5250730514526367f,
+                            -0.39491748809814453f,
+                            -0.28444138169288635f,
+                            -0.18477343022823334f,
+                            -0.09105003625154495f,
+                            0.0f,
+                            0.07958029955625534f,
+                            0.16093020141124725f,
+                            0.24611230194568634f,
+                            0.33791524171829224f,
+                            0.44070982933044434f,
+                            0.5626170039176941f,
+                            0.7229568362236023f,
+                            1.0f};
 
 // The weights are expanded to floats when the model loads.
 class MatMulBnb4 final : public WeightProduct {
@@ -212,16 +237,21 @@ class MatMulBnb4 final : public WeightProduct {
     const Tensor* scales = context.constant(2);
     LINNET_REQUIRE(codes && scales, unsupported("the weights and their scales must be constants"));
     const auto rows = static_cast<size_t>(n_), columns = static_cast<size_t>(k_);
-    LINNET_ASSIGN(const std::byte* packed, context.packed(1, concat(trans_b_ ? "bnb4 panels, transposed, " : "bnb4 panels, ", block_, values_ == kFp4 ? " fp4 " : " nf4 ", fingerprint({scales})),
-                                                          packed_b_size(static_cast<size_t>(inner()), static_cast<size_t>(outer())), [&](std::byte* to) {
-      std::vector<float> weights(rows * columns);
-      const std::vector<float> scale_values = as_floats(*scales);
-      for (size_t i = 0; i < weights.size(); ++i) {
-        const int code = codes->ptr<uint8_t>()[i / 2] >> (i % 2 ? 0 : 4) & 15;  // high half first
-        weights[i] = values_[code] * scale_values[i / static_cast<size_t>(block_)];
-      }
-      pack_b(weights.data(), static_cast<size_t>(inner()), static_cast<size_t>(outer()), columns, trans_b_, reinterpret_cast<float*>(to), context.parallel());
-    }));
+    LINNET_ASSIGN(
+        const std::byte* packed,
+        context.packed(1,
+                       concat(trans_b_ ? "bnb4 panels, transposed, " : "bnb4 panels, ", block_,
+                              values_ == kFp4 ? " fp4 " : " nf4 ", fingerprint({scales})),
+                       packed_b_size(static_cast<size_t>(inner()), static_cast<size_t>(outer())), [&](std::byte* to) {
+                         std::vector<float> weights(rows * columns);
+                         const std::vector<float> scale_values = as_floats(*scales);
+                         for (size_t i = 0; i < weights.size(); ++i) {
+                           const int code = codes->ptr<uint8_t>()[i / 2] >> (i % 2 ? 0 : 4) & 15;  // high half first
+                           weights[i] = values_[code] * scale_values[i / static_cast<size_t>(block_)];
+                         }
+                         pack_b(weights.data(), static_cast<size_t>(inner()), static_cast<size_t>(outer()), columns,
+                                trans_b_, reinterpret_cast<float*>(to), context.parallel());
+                       }));
     packed_ = reinterpret_cast<const float*>(packed);
     context.release(1);
     context.release(2);
@@ -237,12 +267,15 @@ class MatMulBnb4 final : public WeightProduct {
     for (const size_t i : {size_t{1}, size_t{2}})
       if (context.ranked(i) && context.shape(i).known())
         LINNET_REQUIRE(context.shape(i).values().count() == expected[i],
-                       invalid_model("input ", i, " does not have the ", expected[i], " elements that N, K and block_size ask for"));
+                       invalid_model("input ", i, " does not have the ", expected[i],
+                                     " elements that N, K and block_size ask for"));
     LINNET_REQUIRE(context.dtype(1) == DType::u8, invalid_model("B is of type ", dtype_name(context.dtype(1))));
     return {};
   }
 
-  size_t product_scratch(size_t rows, size_t threads) const override { return gemm_scratch_size(gemm_of(rows), threads); }
+  size_t product_scratch(size_t rows, size_t threads) const override {
+    return gemm_scratch_size(gemm_of(rows), threads);
+  }
 
   void product(size_t rows, const float* a, float* c, std::byte* scratch, const Parallel& parallel) const override {
     GemmArgs g = gemm_of(rows);

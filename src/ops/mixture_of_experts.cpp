@@ -26,12 +26,14 @@ class MoE final : public Op {
     LINNET_REQUIRE(limit_ >= 0, invalid_model("swiglu_limit is ", limit_, "; it must not be negative"));
     LINNET_REQUIRE(k_ >= 1, invalid_model("k is ", k_, "; it must be positive"));
     LINNET_REQUIRE(!reader.flag("use_sparse_mixer", false), unsupported("use_sparse_mixer is not supported"));
-    LINNET_REQUIRE(!reader.flag("swiglu_limit_after_activation", false), unsupported("swiglu_limit_after_activation is not supported"));
+    LINNET_REQUIRE(!reader.flag("swiglu_limit_after_activation", false),
+                   unsupported("swiglu_limit_after_activation is not supported"));
     LINNET_REQUIRE(reader.has_input(kFc2), invalid_model("the second layer's weights are missing"));
     if (reader.has_input(kFc3)) gate_ = Gate::separate;
     if (type == "swiglu") {
       LINNET_REQUIRE(fusion >= 0 && fusion <= 2, invalid_model("swiglu_fusion is ", fusion, "; it must be 0 to 2"));
-      LINNET_REQUIRE((fusion == 0) == (gate_ == Gate::separate), invalid_model("swiglu needs either a third layer or a fused first one"));
+      LINNET_REQUIRE((fusion == 0) == (gate_ == Gate::separate),
+                     invalid_model("swiglu needs either a third layer or a fused first one"));
       swiglu_ = true;
       if (fusion != 0) gate_ = fusion == 1 ? Gate::interleaved : Gate::halves;
     } else if (type == "relu") {
@@ -49,7 +51,8 @@ class MoE final : public Op {
   Status infer(InferContext& context) const override {
     LINNET_REQUIRE(is_float_or_half(context.dtype(kX)), unsupported("experts of type ", dtype_name(context.dtype(kX))));
     for (size_t i = 1; i < context.inputs(); ++i)
-      LINNET_REQUIRE(!context.has(i) || context.dtype(i) == context.dtype(kX), invalid_model("input ", i, " is not of the first input's type"));
+      LINNET_REQUIRE(!context.has(i) || context.dtype(i) == context.dtype(kX),
+                     invalid_model("input ", i, " is not of the first input's type"));
     return infer_same_as_input(context);
   }
 
@@ -58,13 +61,15 @@ class MoE final : public Op {
       const size_t input = kFc1 + 2 * layer;
       const Tensor* w = context.has(input) ? context.constant(input) : nullptr;
       if (!w || w->shape.rank() != 3 || w->dtype != DType::f32) continue;
-      const auto experts = static_cast<size_t>(w->shape[0]), n = static_cast<size_t>(w->shape[1]), k = static_cast<size_t>(w->shape[2]);
+      const auto experts = static_cast<size_t>(w->shape[0]), n = static_cast<size_t>(w->shape[1]),
+                 k = static_cast<size_t>(w->shape[2]);
       const size_t bytes = round_up(packed_b_size(k, n), 64);
       const std::optional<size_t> all = checked_mul(bytes, experts);
       LINNET_REQUIRE(all, invalid_model("the experts' weights are too large"));
       LINNET_ASSIGN(const std::byte* packed, context.packed(input, "float panels of experts", *all, [&](std::byte* to) {
         for (size_t e = 0; e < experts; ++e)
-          pack_b(w->ptr<float>() + e * n * k, k, n, k, true, reinterpret_cast<float*>(to + e * bytes), context.parallel());
+          pack_b(w->ptr<float>() + e * n * k, k, n, k, true, reinterpret_cast<float*>(to + e * bytes),
+                 context.parallel());
       }));
       packed_[layer] = packed;
       context.release(input);
@@ -78,17 +83,22 @@ class MoE final : public Op {
     const Shape& router = context.shape(kRouter);
     const Shape& fc1 = context.shape(kFc1);
     const Shape& fc2 = context.shape(kFc2);
-    LINNET_REQUIRE(x.rank() == 2 || x.rank() == 3, invalid_argument("the input has ", x.rank(), " axes; it must have 2 or 3"));
-    LINNET_REQUIRE(router.rank() == 2 && fc1.rank() == 3 && fc2.rank() == 3, invalid_argument("router_probs must have two axes and the weights three"));
+    LINNET_REQUIRE(x.rank() == 2 || x.rank() == 3,
+                   invalid_argument("the input has ", x.rank(), " axes; it must have 2 or 3"));
+    LINNET_REQUIRE(router.rank() == 2 && fc1.rank() == 3 && fc2.rank() == 3,
+                   invalid_argument("router_probs must have two axes and the weights three"));
     const int64_t rows = x.count(0, x.rank() - 1), hidden = x.back(), experts = router[1];
     const int64_t fused = gate_ == Gate::interleaved || gate_ == Gate::halves ? 2 : 1, inner = fc2[2];
-    bool fits = router[0] == rows && fc1[0] == experts && fc2[0] == experts && fc1[1] == fused * inner && fc1[2] == hidden && fc2[1] == hidden;
+    bool fits = router[0] == rows && fc1[0] == experts && fc2[0] == experts && fc1[1] == fused * inner &&
+                fc1[2] == hidden && fc2[1] == hidden;
     if (context.has(kFc3)) fits = fits && context.shape(kFc3) == Shape{experts, inner, hidden};
-    LINNET_REQUIRE(fits, invalid_argument("weights ", fc1, " and ", fc2, " and router_probs ", router, " do not fit the input ", x));
+    LINNET_REQUIRE(fits, invalid_argument("weights ", fc1, " and ", fc2, " and router_probs ", router,
+                                          " do not fit the input ", x));
     const int64_t widths[] = {fused * inner, hidden, inner};
     for (size_t layer = 0; layer < 3; ++layer) {
       const size_t bias = kFc1Bias + 2 * layer;
-      LINNET_REQUIRE(!context.has(bias) || context.shape(bias) == Shape({experts, widths[layer]}), invalid_argument("input ", bias, " does not have a row of ", widths[layer], " for each expert"));
+      LINNET_REQUIRE(!context.has(bias) || context.shape(bias) == Shape({experts, widths[layer]}),
+                     invalid_argument("input ", bias, " does not have a row of ", widths[layer], " for each expert"));
     }
     LINNET_REQUIRE(k_ <= experts, invalid_argument("k is ", k_, ", but there are ", experts, " experts"));
     const auto n = [](int64_t v) { return static_cast<size_t>(v); };
@@ -145,7 +155,8 @@ class MoE final : public Op {
         GemmArgs g = product_of(s, l, count);
         const float* weights = in[kFc1 + 2 * l];
         g.a = a;
-        g.b = packed_[l] ? reinterpret_cast<const float*>(packed_[l] + e * round_up(packed_b_size(g.k, g.n), 64)) : weights + e * g.n * g.k;
+        g.b = packed_[l] ? reinterpret_cast<const float*>(packed_[l] + e * round_up(packed_b_size(g.k, g.n), 64))
+                         : weights + e * g.n * g.k;
         if (const float* bias = in[kFc1Bias + 2 * l]) g.bias = bias + e * g.n;
         g.activation = activation;
         g.c = c;
@@ -214,7 +225,9 @@ class MoE final : public Op {
       float* to = h + r * s.inner;
       for (size_t i = 0; i < s.inner; ++i) {
         const float gate = gate_ == Gate::interleaved ? row[2 * i] : row[i];
-        const float linear = gate_ == Gate::separate ? third[r * s.inner + i] : gate_ == Gate::interleaved ? row[2 * i + 1] : row[s.inner + i];
+        const float linear = gate_ == Gate::separate      ? third[r * s.inner + i]
+                             : gate_ == Gate::interleaved ? row[2 * i + 1]
+                                                          : row[s.inner + i];
         if (swiglu_) {
           const float g = std::min(gate, limit_), l = std::clamp(linear, -limit_, limit_);
           to[i] = g / (1.0f + std::exp(-alpha_ * g)) * (l + beta_);

@@ -58,11 +58,14 @@ Quantized quantized(const RunContext& context, DType type, size_t scale, size_t 
 Status check_scalars(const InferContext& context, std::initializer_list<size_t> scales, DType type) {
   LINNET_REQUIRE(is_int8(type), unsupported("numbers of type ", dtype_name(type)));
   for (const size_t scale : scales) {
-    LINNET_REQUIRE(context.has(scale) && is_float(context.dtype(scale)), invalid_model("the scale (input ", scale, ") is not a float"));
-    LINNET_REQUIRE(!context.has(scale + 1) || context.dtype(scale + 1) == type, invalid_model("the zero point (input ", scale + 1, ") is of another type"));
+    LINNET_REQUIRE(context.has(scale) && is_float(context.dtype(scale)),
+                   invalid_model("the scale (input ", scale, ") is not a float"));
+    LINNET_REQUIRE(!context.has(scale + 1) || context.dtype(scale + 1) == type,
+                   invalid_model("the zero point (input ", scale + 1, ") is of another type"));
     for (const size_t i : {scale, scale + 1})
-      LINNET_REQUIRE(!context.has(i) || !context.ranked(i) || !context.shape(i).known() || context.shape(i).values().count() == 1,
-                     invalid_argument("input ", i, " must be one number"));
+      LINNET_REQUIRE(
+          !context.has(i) || !context.ranked(i) || !context.shape(i).known() || context.shape(i).values().count() == 1,
+          invalid_argument("input ", i, " must be one number"));
   }
   return {};
 }
@@ -112,7 +115,8 @@ class Binary final : public Op {
     const Tensor& a = context.in(0);
     const Tensor& b = context.in(3);
     Tensor& c = context.out(0);
-    const Quantized qa = quantized(context, a.dtype, 1, 2), qb = quantized(context, a.dtype, 4, 5), qc = quantized(context, a.dtype, 6, 7);
+    const Quantized qa = quantized(context, a.dtype, 1, 2), qb = quantized(context, a.dtype, 4, 5),
+                    qc = quantized(context, a.dtype, 6, 7);
     LINNET_ASSIGN(const BroadcastPlan plan, broadcast_plan(c.shape, a.shape, b.shape));
     for_each_block(plan, 1.0, context.parallel, [&](const BroadcastBlock& block) {
       float x[kChunk], y[kChunk];
@@ -126,8 +130,10 @@ class Binary final : public Op {
       for (size_t r = 0; r < block.rows; ++r)
         for (size_t begin = 0; begin < block.columns; begin += kChunk) {
           const size_t n = std::min(kChunk, block.columns - begin);
-          load(qa, a.ptr<uint8_t>() + block.src[0] + r * block.row_stride[0] + begin * block.stride[0], block.stride[0], x, n);
-          load(qb, b.ptr<uint8_t>() + block.src[1] + r * block.row_stride[1] + begin * block.stride[1], block.stride[1], y, n);
+          load(qa, a.ptr<uint8_t>() + block.src[0] + r * block.row_stride[0] + begin * block.stride[0], block.stride[0],
+               x, n);
+          load(qb, b.ptr<uint8_t>() + block.src[1] + r * block.row_stride[1] + begin * block.stride[1], block.stride[1],
+               y, n);
           for (size_t i = 0; i < n; ++i) x[i] = multiplies_ ? x[i] * y[i] : x[i] + y[i];
           qc.from_floats(x, c.ptr<uint8_t>() + block.dst + r * block.columns + begin, n);
         }
@@ -154,7 +160,9 @@ class Unary final : public Op {
   Status run(RunContext& context) const override {
     const Tensor& x = context.in(0);
     const Quantized qx = quantized(context, x.dtype, 1, 2), qy = quantized(context, x.dtype, 3, 4);
-    const Table table = table_of(qx, qy, [&](float v) { return sigmoid_ ? 1.0f / (1.0f + std::exp(-v)) : v < 0 ? alpha_ * v : v; });
+    const Table table = table_of(qx, qy, [&](float v) {
+      return sigmoid_ ? 1.0f / (1.0f + std::exp(-v)) : v < 0 ? alpha_ * v : v;
+    });
     map_bytes(table, x.ptr<uint8_t>(), context.out(0).ptr<uint8_t>(), static_cast<size_t>(x.count()), context.parallel);
     return {};
   }
@@ -182,12 +190,15 @@ class Where final : public Op {
     Tensor& z = context.out(0);
     const Quantized qz = quantized(context, x.dtype, 7, 8);
     const auto same = [](float v) { return v; };
-    const Table from_x = table_of(quantized(context, x.dtype, 2, 3), qz, same), from_y = table_of(quantized(context, x.dtype, 5, 6), qz, same);
+    const Table from_x = table_of(quantized(context, x.dtype, 2, 3), qz, same),
+                from_y = table_of(quantized(context, x.dtype, 5, 6), qz, same);
     LINNET_ASSIGN(const BroadcastPlan plan, broadcast_plan(z.shape, condition.shape, x.shape, y.shape));
     for_each_block(plan, 1.0, context.parallel, [&](const BroadcastBlock& block) {
       for (size_t r = 0; r < block.rows; ++r)
         for (size_t i = 0; i < block.columns; ++i) {
-          const auto at = [&](size_t operand) { return block.src[operand] + r * block.row_stride[operand] + i * block.stride[operand]; };
+          const auto at = [&](size_t operand) {
+            return block.src[operand] + r * block.row_stride[operand] + i * block.stride[operand];
+          };
           z.ptr<uint8_t>()[block.dst + r * block.columns + i] =
               condition.ptr<uint8_t>()[at(0)] ? from_x[x.ptr<uint8_t>()[at(1)]] : from_y[y.ptr<uint8_t>()[at(2)]];
         }
@@ -201,8 +212,10 @@ class Concat final : public Op {
  public:
   Status parse(NodeReader& reader) {
     axis_ = reader.integer("axis", 0);
-    LINNET_REQUIRE(reader.inputs() >= 5 && reader.inputs() % 3 == 2, invalid_model("every input needs a scale and a zero point"));
-    for (size_t i = 0; i < reader.inputs(); ++i) LINNET_REQUIRE(reader.has_input(i), invalid_model("input ", i, " is left out"));
+    LINNET_REQUIRE(reader.inputs() >= 5 && reader.inputs() % 3 == 2,
+                   invalid_model("every input needs a scale and a zero point"));
+    for (size_t i = 0; i < reader.inputs(); ++i)
+      LINNET_REQUIRE(reader.has_input(i), invalid_model("input ", i, " is left out"));
     return {};
   }
   Status infer(InferContext& context) const override {
@@ -224,7 +237,8 @@ class Concat final : public Op {
       const SymShape& other = context.shape(i);
       LINNET_REQUIRE(other.size() == shape.size(), invalid_argument("the inputs have different ranks"));
       for (size_t a = 0; a < shape.size(); ++a)
-        LINNET_REQUIRE(a == axis || !other[a].known() || !shape[a].known() || other[a] == shape[a], invalid_argument("the inputs differ on axis ", a));
+        LINNET_REQUIRE(a == axis || !other[a].known() || !shape[a].known() || other[a] == shape[a],
+                       invalid_argument("the inputs differ on axis ", a));
       shape[axis] = context.symbols().add(shape[axis], other[axis]);
     }
     context.set(0, type, std::move(shape));
@@ -234,13 +248,15 @@ class Concat final : public Op {
     Tensor& y = context.out(0);
     const Quantized qy = quantized(context, y.dtype, 0, 1);
     LINNET_ASSIGN(const size_t axis, checked_axis(axis_, y.shape.rank()));
-    const auto outer = static_cast<size_t>(y.shape.count(0, axis)), row = static_cast<size_t>(y.shape.count(axis, y.shape.rank()));
+    const auto outer = static_cast<size_t>(y.shape.count(0, axis)),
+               row = static_cast<size_t>(y.shape.count(axis, y.shape.rank()));
     size_t at = 0;
     for (size_t i = 2; i < context.inputs(); i += 3) {
       const Tensor& x = context.in(i);
       const Table table = table_of(quantized(context, x.dtype, i + 1, i + 2), qy, [](float v) { return v; });
       const auto part = static_cast<size_t>(x.shape.count(axis, x.shape.rank()));
-      for (size_t o = 0; o < outer; ++o) map_bytes(table, x.ptr<uint8_t>() + o * part, y.ptr<uint8_t>() + o * row + at, part, context.parallel);
+      for (size_t o = 0; o < outer; ++o)
+        map_bytes(table, x.ptr<uint8_t>() + o * part, y.ptr<uint8_t>() + o * row + at, part, context.parallel);
       at += part;
     }
     return {};
@@ -329,7 +345,9 @@ class AveragePool final : public Op {
     return {};
   }
   Status bind(BindContext& context) const override {
-    const auto bytes = [](const Shape& shape) { return round_up(static_cast<size_t>(shape.count()) * sizeof(float), 64); };
+    const auto bytes = [](const Shape& shape) {
+      return round_up(static_cast<size_t>(shape.count()) * sizeof(float), 64);
+    };
     context.request_scratch(bytes(context.shape(0)) + bytes(context.out_shape(0)));
     return {};
   }
@@ -359,7 +377,9 @@ class AveragePool final : public Op {
     const auto x_count = static_cast<size_t>(x.count()), y_count = static_cast<size_t>(y.count());
     auto* src = reinterpret_cast<float*>(context.scratch());
     auto* dst = reinterpret_cast<float*>(context.scratch() + round_up(x_count * sizeof(float), 64));
-    context.parallel.for_range(x_count, 1 << 15, [&](size_t begin, size_t end, size_t) { qx.to_floats(x.ptr<uint8_t>() + begin, src + begin, end - begin); });
+    context.parallel.for_range(x_count, 1 << 15, [&](size_t begin, size_t end, size_t) {
+      qx.to_floats(x.ptr<uint8_t>() + begin, src + begin, end - begin);
+    });
     const auto strides = [&](const SpatialSizes& sizes) {
       return channels_last_ ? channels_last_strides(g.channels, sizes) : channels_first_strides(g.channels, sizes);
     };

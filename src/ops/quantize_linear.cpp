@@ -48,10 +48,12 @@ Result<Granularity> granularity(const Shape& x, const Shape& scale, int64_t axis
     g.axis_stride = 1;
     return g;
   }
-  LINNET_REQUIRE(scale.rank() == x.rank(), invalid_argument("a scale for blocks must have the input's rank ", x.rank()));
+  LINNET_REQUIRE(scale.rank() == x.rank(),
+                 invalid_argument("a scale for blocks must have the input's rank ", x.rank()));
   for (size_t i = 0; i < x.rank(); ++i)
     LINNET_REQUIRE(scale[i] == (i == axis ? x[i] / block_size + (x[i] % block_size != 0) : x[i]),
-                   invalid_argument("the scale's shape ", scale, " does not fit blocks of ", block_size, " on axis ", axis, " of ", x));
+                   invalid_argument("the scale's shape ", scale, " does not fit blocks of ", block_size, " on axis ",
+                                    axis, " of ", x));
   g.block = block_size;
   g.outer_stride = scale[axis] * g.inner;
   g.axis_stride = g.inner;
@@ -83,8 +85,9 @@ class Quantization : public Op {
       const Shape scale = context.shape(1).values();
       LINNET_TRY(granularity(context.shape(0).values(), scale, axis_, block_size_).status());
       if (context.has(2) && context.ranked(2) && context.shape(2).known())
-        LINNET_REQUIRE(context.shape(2).values().count() == scale.count(),
-                       invalid_argument("the zero point's shape ", context.shape(2).values(), " is not the scale's, ", scale));
+        LINNET_REQUIRE(
+            context.shape(2).values().count() == scale.count(),
+            invalid_argument("the zero point's shape ", context.shape(2).values(), " is not the scale's, ", scale));
     }
     context.set(0, output, context.shape(0));
     return {};
@@ -125,8 +128,10 @@ class DequantizeLinear final : public Quantization {
   Status infer(InferContext& context) const override {
     const DType x = context.dtype(0), scale = context.dtype(1);
     LINNET_REQUIRE(is_quantized(x) || x == DType::i32, unsupported("cannot dequantize ", dtype_name(x)));
-    LINNET_REQUIRE(is_float(scale) || scale == DType::f8e8m0, invalid_model("the scale is of type ", dtype_name(scale)));
-    LINNET_REQUIRE(!context.has(2) || context.dtype(2) == x, invalid_model("the zero point's type is not that of the input"));
+    LINNET_REQUIRE(is_float(scale) || scale == DType::f8e8m0,
+                   invalid_model("the scale is of type ", dtype_name(scale)));
+    LINNET_REQUIRE(!context.has(2) || context.dtype(2) == x,
+                   invalid_model("the zero point's type is not that of the input"));
     const DType output = output_ == DType::undefined ? scale : output_;
     LINNET_REQUIRE(is_float(output), unsupported("cannot dequantize to ", dtype_name(output)));
     return infer_shape(context, output);
@@ -166,16 +171,18 @@ class DequantizeLinear final : public Quantization {
     context.parallel.for_range(ceil_div(count, kBlock), 16, [&](size_t first, size_t last, size_t) {
       g.for_runs(static_cast<int64_t>(first * kBlock), static_cast<int64_t>(std::min(count, last * kBlock)),
                  [&](int64_t begin, int64_t end, int64_t at) {
-        const float scale = static_cast<float>(number_at(scales, at));
-        const auto zero = zeros ? load(zeros->data, at) : decltype(load(x.data, 0)){};
-        if constexpr (std::is_same_v<T, float> && std::is_same_v<Load, IntegerLoad<uint8_t>>) {
-          dequantize(x.ptr<uint8_t>() + begin, y + begin, static_cast<size_t>(end - begin), scale, static_cast<int32_t>(zero));
-        } else if constexpr (std::is_same_v<T, float> && std::is_same_v<Load, IntegerLoad<int8_t>>) {
-          dequantize(x.ptr<int8_t>() + begin, y + begin, static_cast<size_t>(end - begin), scale, static_cast<int32_t>(zero));
-        } else {
-          for (int64_t i = begin; i < end; ++i) y[i] = T(static_cast<float>(load(x.data, i) - zero) * scale);
-        }
-      });
+                   const float scale = static_cast<float>(number_at(scales, at));
+                   const auto zero = zeros ? load(zeros->data, at) : decltype(load(x.data, 0)){};
+                   if constexpr (std::is_same_v<T, float> && std::is_same_v<Load, IntegerLoad<uint8_t>>) {
+                     dequantize(x.ptr<uint8_t>() + begin, y + begin, static_cast<size_t>(end - begin), scale,
+                                static_cast<int32_t>(zero));
+                   } else if constexpr (std::is_same_v<T, float> && std::is_same_v<Load, IntegerLoad<int8_t>>) {
+                     dequantize(x.ptr<int8_t>() + begin, y + begin, static_cast<size_t>(end - begin), scale,
+                                static_cast<int32_t>(zero));
+                   } else {
+                     for (int64_t i = begin; i < end; ++i) y[i] = T(static_cast<float>(load(x.data, i) - zero) * scale);
+                   }
+                 });
     });
     return {};
   }
@@ -207,7 +214,8 @@ class QuantizeLinear final : public Quantization {
     LINNET_REQUIRE(is_float(context.dtype(1)) || context.dtype(1) == DType::i32 || context.dtype(1) == DType::f8e8m0,
                    invalid_model("the scale is of type ", dtype_name(context.dtype(1))));
     const DType zero = context.has(2) ? context.dtype(2) : output_ == DType::undefined ? DType::u8 : output_;
-    LINNET_REQUIRE(output_ == DType::undefined || output_ == zero, invalid_model("output_dtype is not the zero point's type"));
+    LINNET_REQUIRE(output_ == DType::undefined || output_ == zero,
+                   invalid_model("output_dtype is not the zero point's type"));
     LINNET_REQUIRE(is_quantized(zero) && zero != DType::f8e8m0, unsupported("cannot quantize to ", dtype_name(zero)));
     return infer_shape(context, zero);
   }
@@ -233,14 +241,17 @@ class QuantizeLinear final : public Quantization {
     const T* source = x.ptr<T>();
     const size_t count = static_cast<size_t>(x.count());
     context.parallel.for_range(ceil_div(count, kBlock), 16, [&](size_t first, size_t last, size_t) {
-      const auto begin_all = static_cast<int64_t>(first * kBlock), end_all = static_cast<int64_t>(std::min(count, last * kBlock));
+      const auto begin_all = static_cast<int64_t>(first * kBlock),
+                 end_all = static_cast<int64_t>(std::min(count, last * kBlock));
       if (is_packed(y.dtype)) {
         const int per_byte = 8 / dtype_bits(y.dtype);
-        std::memset(y.ptr<uint8_t>() + begin_all / per_byte, 0, static_cast<size_t>((end_all - begin_all + per_byte - 1) / per_byte));
+        std::memset(y.ptr<uint8_t>() + begin_all / per_byte, 0,
+                    static_cast<size_t>((end_all - begin_all + per_byte - 1) / per_byte));
       }
       g.for_runs(begin_all, end_all, [&](int64_t begin, int64_t end, int64_t at) {
         const float scale = static_cast<float>(number_at(scales, at));
-        const int32_t zero = zeros && !is_float8(y.dtype) && y.dtype != DType::f4e2m1 ? static_cast<int32_t>(integer_at(*zeros, at)) : 0;
+        const int32_t zero =
+            zeros && !is_float8(y.dtype) && y.dtype != DType::f4e2m1 ? static_cast<int32_t>(integer_at(*zeros, at)) : 0;
         quantize_run(source, y, begin, end, scale, zero);
       });
     });
@@ -256,7 +267,8 @@ class QuantizeLinear final : public Quantization {
     }
     if (is_float8(y.dtype)) {
       const auto kind = static_cast<Float8Kind>(static_cast<int>(y.dtype) - static_cast<int>(DType::f8e4m3fn));
-      for (int64_t i = begin; i < end; ++i) y.ptr<uint8_t>()[i] = float_to_float8(static_cast<float>(x[i]) / scale, kind, saturate_);
+      for (int64_t i = begin; i < end; ++i)
+        y.ptr<uint8_t>()[i] = float_to_float8(static_cast<float>(x[i]) / scale, kind, saturate_);
       return;
     }
     const int bits = dtype_bits(y.dtype);
@@ -290,7 +302,8 @@ class DynamicQuantizeLinear final : public Op {
  public:
   Status parse(NodeReader&) { return {}; }
   Status infer(InferContext& context) const override {
-    LINNET_REQUIRE(context.dtype(0) == DType::f32, unsupported("cannot quantize ", dtype_name(context.dtype(0)), " dynamically"));
+    LINNET_REQUIRE(context.dtype(0) == DType::f32,
+                   unsupported("cannot quantize ", dtype_name(context.dtype(0)), " dynamically"));
     if (context.ranked(0)) {
       context.set(0, DType::u8, context.shape(0));
     } else {
@@ -306,8 +319,9 @@ class DynamicQuantizeLinear final : public Op {
   }
   Status run(RunContext& context) const override {
     const Tensor& x = context.in(0);
-    const QuantizationU8 q = dynamic_quantize(x.ptr<float>(), context.out(0).ptr<uint8_t>(), static_cast<size_t>(x.count()),
-                                              reinterpret_cast<FloatRange*>(context.scratch()), context.parallel);
+    const QuantizationU8 q =
+        dynamic_quantize(x.ptr<float>(), context.out(0).ptr<uint8_t>(), static_cast<size_t>(x.count()),
+                         reinterpret_cast<FloatRange*>(context.scratch()), context.parallel);
     if (context.wants(1)) *context.out(1).ptr<float>() = q.scale;
     if (context.wants(2)) *context.out(2).ptr<uint8_t>() = q.zero_point;
     return {};

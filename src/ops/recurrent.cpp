@@ -1,5 +1,6 @@
 // Recurrent layers.
-// https://onnx.ai/onnx/operators/onnx__LSTM.html, ...GRU, ...RNN; com.microsoft's DynamicQuantizeLSTM with 8-bit weights,
+// https://onnx.ai/onnx/operators/onnx__LSTM.html, ...GRU, ...RNN; com.microsoft's DynamicQuantizeLSTM with 8-bit
+// weights,
 // https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.DynamicQuantizeLSTM
 #include <algorithm>
 #include <limits>
@@ -39,8 +40,10 @@ constexpr KnownActivation kActivations[] = {
 };
 
 // Takes what the activation needs from the front of `alphas` and `betas`.
-Result<GateActivation> parse_activation(std::string name, std::span<const float>& alphas, std::span<const float>& betas) {
-  std::transform(name.begin(), name.end(), name.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+Result<GateActivation> parse_activation(std::string name, std::span<const float>& alphas,
+                                        std::span<const float>& betas) {
+  std::transform(name.begin(), name.end(), name.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
   const auto take = [](std::span<const float>& from, float fallback) {
     if (from.empty()) return fallback;
     const float value = from.front();
@@ -71,8 +74,8 @@ Result<GateActivation> parse_activation(std::string name, std::span<const float>
 // As bind computes it: sizes, and offsets into scratch in floats.
 struct Bound {
   RecurrentArgs sizes;
-  size_t direction;  // scratch of one
-  size_t packed[2];  // W and R where they are not constants, else unused
+  size_t direction;              // scratch of one
+  size_t packed[2];              // W and R where they are not constants, else unused
   size_t inputs[8], outputs[3];  // copies of half-precision tensors
 };
 
@@ -82,7 +85,8 @@ class Recurrent final : public Op {
     const std::string_view name = reader.op_type();
     quantized_ = name == "DynamicQuantizeLSTM";
     for (const size_t i : {kWScale, kWZero, kRScale, kRZero})
-      LINNET_REQUIRE(!quantized_ || reader.has_input(i), invalid_model("a scale or zero point of the weights is missing"));
+      LINNET_REQUIRE(!quantized_ || reader.has_input(i),
+                     invalid_model("a scale or zero point of the weights is missing"));
     cell_ = name == "LSTM" || quantized_ ? CellKind::lstm : name == "GRU" ? CellKind::gru : CellKind::rnn;
     const std::string direction = reader.text("direction", "forward");
     LINNET_REQUIRE(direction == "forward" || direction == "reverse" || direction == "bidirectional",
@@ -101,17 +105,20 @@ class Recurrent final : public Op {
 
   Status infer(InferContext& context) const override {
     const DType type = context.dtype(kX);
-    LINNET_REQUIRE(type == DType::f32 || type == DType::f16 || type == DType::bf16, unsupported("recurrent layers of ", dtype_name(type)));
+    LINNET_REQUIRE(type == DType::f32 || type == DType::f16 || type == DType::bf16,
+                   unsupported("recurrent layers of ", dtype_name(type)));
     for (size_t i = 1; i < context.inputs(); ++i) {
       if (!context.has(i)) continue;
       const bool of_codes = quantized_ && (i == kW || i == kR || i == kWZero || i == kRZero);
-      const bool fits = of_codes ? context.dtype(i) == DType::i8 || context.dtype(i) == DType::u8 : context.dtype(i) == (i == kLengths ? DType::i32 : type);
+      const bool fits = of_codes ? context.dtype(i) == DType::i8 || context.dtype(i) == DType::u8
+                                 : context.dtype(i) == (i == kLengths ? DType::i32 : type);
       LINNET_REQUIRE(fits, invalid_model("input ", i, " is of type ", dtype_name(context.dtype(i))));
     }
     LINNET_REQUIRE(!quantized_ || type == DType::f32, unsupported("8-bit weights with ", dtype_name(type)));
     Dim steps, batch, input, hidden = hidden_ > 0 ? Dim(hidden_) : Dim();
     const auto rank_is = [&](size_t i, size_t rank) -> Status {
-      if (context.ranked(i) && context.shape(i).size() != rank) return invalid_argument("input ", i, " has rank ", context.shape(i).size(), ", not ", rank);
+      if (context.ranked(i) && context.shape(i).size() != rank)
+        return invalid_argument("input ", i, " has rank ", context.shape(i).size(), ", not ", rank);
       return {};
     };
     const size_t ranks[] = {3, 3, 3, 2, 1, 3, 3, 2};
@@ -123,8 +130,10 @@ class Recurrent final : public Op {
       input = x[2];
     }
     const size_t k_axis = quantized_ ? 1 : 2;  // of W and R
-    if (context.ranked(kR) && (hidden.unknown() || context.shape(kR)[k_axis].known())) hidden = context.shape(kR)[k_axis];
-    LINNET_REQUIRE(hidden_ == 0 || !hidden.known() || hidden.is(hidden_), invalid_model("hidden_size is ", hidden_, ", but R has ", hidden.value(), " columns"));
+    if (context.ranked(kR) && (hidden.unknown() || context.shape(kR)[k_axis].known()))
+      hidden = context.shape(kR)[k_axis];
+    LINNET_REQUIRE(hidden_ == 0 || !hidden.known() || hidden.is(hidden_),
+                   invalid_model("hidden_size is ", hidden_, ", but R has ", hidden.value(), " columns"));
     const int64_t directions = static_cast<int64_t>(directions_);
     if (hidden.known()) {
       const std::optional<int64_t> of_gates = checked_mul(hidden.value(), static_cast<int64_t>(2 * gates_of(cell_)));
@@ -139,20 +148,25 @@ class Recurrent final : public Op {
         } else if (i == kLengths) {
           wanted = {batch};
         } else {
-          wanted = ranks[i] != 3 ? SymShape{directions, last[i]} : quantized_ ? SymShape{directions, last[i], gates} : SymShape{directions, gates, last[i]};
+          wanted = ranks[i] != 3 ? SymShape{directions, last[i]}
+                   : quantized_  ? SymShape{directions, last[i], gates}
+                                 : SymShape{directions, gates, last[i]};
         }
         for (size_t j = 0; j < wanted.size(); ++j)
           LINNET_REQUIRE(!wanted[j].known() || !context.shape(i)[j].known() || wanted[j] == context.shape(i)[j],
-                         invalid_argument("input ", i, " has shape ", context.symbols().to_string(context.shape(i)), ", not ", context.symbols().to_string(wanted)));
+                         invalid_argument("input ", i, " has shape ", context.symbols().to_string(context.shape(i)),
+                                          ", not ", context.symbols().to_string(wanted)));
       }
     }
     for (size_t i = kWScale; i < context.inputs(); ++i) {
       if (!context.ranked(i) || !context.shape(i).known() || !hidden.known()) continue;
       const int64_t count = context.shape(i).values().count();
-      LINNET_REQUIRE(count == directions || (hidden.value() < (1 << 28) && count == directions * 4 * hidden.value()), invalid_model("input ", i, " has ", count, " elements"));
+      LINNET_REQUIRE(count == directions || (hidden.value() < (1 << 28) && count == directions * 4 * hidden.value()),
+                     invalid_model("input ", i, " has ", count, " elements"));
     }
     const SymShape state = batch_first_ ? SymShape{batch, directions, hidden} : SymShape{directions, batch, hidden};
-    context.set(kY, type, batch_first_ ? SymShape{batch, steps, directions, hidden} : SymShape{steps, directions, batch, hidden});
+    context.set(kY, type,
+                batch_first_ ? SymShape{batch, steps, directions, hidden} : SymShape{steps, directions, batch, hidden});
     context.set(kYH, type, state);
     if (cell_ == CellKind::lstm) context.set(kYC, type, state);
     return {};
@@ -171,14 +185,18 @@ class Recurrent final : public Op {
       const size_t hidden = static_cast<size_t>(constant->shape[1]) / gates_of(cell_);
       const size_t each = recurrent_packed_size(cell_, hidden, k);
       const std::optional<size_t> bytes = checked_mul(each, directions_);
-      LINNET_REQUIRE(bytes && each != std::numeric_limits<size_t>::max(), invalid_model("the constant of shape ", constant->shape, " is too large"));
+      LINNET_REQUIRE(bytes && each != std::numeric_limits<size_t>::max(),
+                     invalid_model("the constant of shape ", constant->shape, " is too large"));
       constexpr std::string_view kForms[] = {"units of an rnn", "units of a gru", "units of an lstm"};
       std::string form(kForms[static_cast<size_t>(cell_)]);
-      if (quantized_) form += concat(", ", fingerprint({context.constant(i == kW ? kWScale : kRScale), context.constant(i == kW ? kWZero : kRZero)}));
+      if (quantized_)
+        form += concat(", ", fingerprint({context.constant(i == kW ? kWScale : kRScale),
+                                          context.constant(i == kW ? kWZero : kRZero)}));
       LINNET_ASSIGN(const std::byte* packed, context.packed(i, form, *bytes, [&](std::byte* to) {
         std::vector<float> floats(constant->dtype == DType::f32 ? 0 : static_cast<size_t>(constant->count()));
         if (!floats.empty()) widen(*constant, floats.data());
-        pack(floats.empty() ? constant->ptr<float>() : floats.data(), hidden, k, reinterpret_cast<float*>(to), context.parallel());
+        pack(floats.empty() ? constant->ptr<float>() : floats.data(), hidden, k, reinterpret_cast<float*>(to),
+             context.parallel());
       }));
       packed_[i - kW] = reinterpret_cast<const float*>(packed);
       context.release(i);
@@ -195,7 +213,8 @@ class Recurrent final : public Op {
     a.batch = static_cast<size_t>(x[batch_first_ ? 0 : 1]);
     a.input = static_cast<size_t>(x[2]);
     a.hidden = static_cast<size_t>(context.shape(kR)[quantized_ ? 1 : 2]);
-    LINNET_REQUIRE(!quantized_ || (packed_[0] && packed_[1]), unsupported("8-bit weights must be constants, and so must their scales and zero points"));
+    LINNET_REQUIRE(!quantized_ || (packed_[0] && packed_[1]),
+                   unsupported("8-bit weights must be constants, and so must their scales and zero points"));
     a.batch_first = batch_first_;
     a.reverse = reverse_ || directions_ == 2;  // the greater need of scratch
     static const int32_t kSome = 0;
@@ -213,7 +232,9 @@ class Recurrent final : public Op {
     bound.direction = ceil_div(bound.direction, size_t{16}) * 16;
     take(checked_mul(bound.direction, directions_ * sizeof(float)));
     for (size_t i : {kW, kR})
-      if (!packed_[i - kW]) bound.packed[i - kW] = take(checked_mul(recurrent_packed_size(cell_, a.hidden, static_cast<size_t>(context.shape(i)[2])), directions_));
+      if (!packed_[i - kW])
+        bound.packed[i - kW] = take(
+            checked_mul(recurrent_packed_size(cell_, a.hidden, static_cast<size_t>(context.shape(i)[2])), directions_));
     if (context.dtype(kX) != DType::f32) {
       for (size_t i = 0; i < context.inputs(); ++i)
         if (context.has(i) && i != kLengths && !(i == kW && packed_[0]) && !(i == kR && packed_[1]))
@@ -238,7 +259,8 @@ class Recurrent final : public Op {
       a.lengths = context.in(kLengths).ptr<int32_t>();
       for (size_t b = 0; b < a.batch; ++b)
         LINNET_REQUIRE(a.lengths[b] >= 0 && static_cast<size_t>(a.lengths[b]) <= a.steps,
-                       invalid_argument("sequence_lens[", b, "] is ", a.lengths[b], "; the longest sequence has ", a.steps, " steps"));
+                       invalid_argument("sequence_lens[", b, "] is ", a.lengths[b], "; the longest sequence has ",
+                                        a.steps, " steps"));
     }
     // Halves are copied to floats and back.
     const bool half = context.in(kX).dtype != DType::f32;
@@ -300,7 +322,8 @@ class Recurrent final : public Op {
       if (!context.wants(o)) continue;
       Tensor& to = context.out(o);
       const size_t count = static_cast<size_t>(to.count());
-      to.dtype == DType::f16 ? from_float(scratch + bound.outputs[o], to.ptr<f16>(), count) : from_float(scratch + bound.outputs[o], to.ptr<bf16>(), count);
+      to.dtype == DType::f16 ? from_float(scratch + bound.outputs[o], to.ptr<f16>(), count)
+                             : from_float(scratch + bound.outputs[o], to.ptr<bf16>(), count);
     }
     return {};
   }
@@ -308,7 +331,8 @@ class Recurrent final : public Op {
  private:
   Status parse_activations(NodeReader& reader) {
     std::vector<std::string> names = reader.texts("activations");
-    const std::vector<float> alpha_list = reader.numbers("activation_alpha"), beta_list = reader.numbers("activation_beta");
+    const std::vector<float> alpha_list = reader.numbers("activation_alpha"),
+                             beta_list = reader.numbers("activation_beta");
     const size_t each = cell_ == CellKind::lstm ? 3 : cell_ == CellKind::gru ? 2 : 1;
     if (names.empty()) {
       if (cell_ != CellKind::rnn) names.push_back("Sigmoid");
@@ -318,7 +342,8 @@ class Recurrent final : public Op {
       const std::vector<std::string> forward = names;
       names.insert(names.end(), forward.begin(), forward.end());
     }
-    LINNET_REQUIRE(names.size() == each * directions_, invalid_model("activations has ", names.size(), " names, not ", each * directions_));
+    LINNET_REQUIRE(names.size() == each * directions_,
+                   invalid_model("activations has ", names.size(), " names, not ", each * directions_));
     std::span<const float> alphas = alpha_list, betas = beta_list;
     for (size_t i = 0; i < names.size(); ++i) {
       LINNET_ASSIGN(activations_[i / each * 3 + i % each], parse_activation(names[i], alphas, betas));
@@ -330,7 +355,8 @@ class Recurrent final : public Op {
   Result<Tensor> dequantize(PrepareContext& context, size_t input, const Tensor& codes) const {
     const Tensor* scale = context.constant(input == kW ? kWScale : kRScale);
     const Tensor* zero = context.constant(input == kW ? kWZero : kRZero);
-    LINNET_REQUIRE(scale && zero, unsupported("8-bit weights must be constants, and so must their scales and zero points"));
+    LINNET_REQUIRE(scale && zero,
+                   unsupported("8-bit weights must be constants, and so must their scales and zero points"));
     const int64_t directions = codes.shape[0], k = codes.shape[1], gates = codes.shape[2];
     LINNET_ASSIGN(Tensor floats, make_tensor_uninitialized(DType::f32, Shape{directions, gates, k}));
     float* to = floats.ptr<float>();
@@ -351,7 +377,8 @@ class Recurrent final : public Op {
   // All directions.
   void pack(const float* src, size_t hidden, size_t k, float* dst, const Parallel& parallel) const {
     for (size_t d = 0; d < directions_; ++d)
-      pack_recurrent(cell_, hidden, k, src + d * gates_of(cell_) * hidden * k, dst + d * (recurrent_packed_size(cell_, hidden, k) / sizeof(float)), parallel);
+      pack_recurrent(cell_, hidden, k, src + d * gates_of(cell_) * hidden * k,
+                     dst + d * (recurrent_packed_size(cell_, hidden, k) / sizeof(float)), parallel);
   }
 
   template <class Input>

@@ -21,22 +21,28 @@ class RotaryEmbedding final : public Op {
       reader.ignore("is_packed_batching");
     }
     LINNET_REQUIRE(heads_ >= 0 && rotary_dim_ >= 0 && rotary_dim_ % 2 == 0,
-                   invalid_model("num_heads ", heads_, " and rotary_embedding_dim ", rotary_dim_, " must not be negative, the latter even"));
+                   invalid_model("num_heads ", heads_, " and rotary_embedding_dim ", rotary_dim_,
+                                 " must not be negative, the latter even"));
     return {};
   }
 
   Status infer(InferContext& context) const override {
-    LINNET_REQUIRE(is_float_or_half(context.dtype(0)), unsupported("the input is of type ", dtype_name(context.dtype(0))));
+    LINNET_REQUIRE(is_float_or_half(context.dtype(0)),
+                   unsupported("the input is of type ", dtype_name(context.dtype(0))));
     for (const size_t i : {cos_at(), cos_at() + 1})
-      LINNET_REQUIRE(context.dtype(i) == context.dtype(0), invalid_model("the caches and the input are of different types"));
-    if (context.has(position_at())) LINNET_REQUIRE(context.dtype(position_at()) == DType::i64, invalid_model("position_ids are not int64"));
+      LINNET_REQUIRE(context.dtype(i) == context.dtype(0),
+                     invalid_model("the caches and the input are of different types"));
+    if (context.has(position_at()))
+      LINNET_REQUIRE(context.dtype(position_at()) == DType::i64, invalid_model("position_ids are not int64"));
     if (context.ranked(0) && context.shape(0).known() && context.ranked(cos_at()) && context.shape(cos_at()).known() &&
         context.ranked(cos_at() + 1) && context.shape(cos_at() + 1).known()) {
       const Shape empty;
       const bool positions = context.has(position_at());
       if (!positions || (context.ranked(position_at()) && context.shape(position_at()).known()))
-        LINNET_TRY(sizes_of(context.shape(0).values(), context.shape(cos_at()).values(), context.shape(cos_at() + 1).values(), positions,
-                            positions ? context.shape(position_at()).values() : empty).status());
+        LINNET_TRY(sizes_of(context.shape(0).values(), context.shape(cos_at()).values(),
+                            context.shape(cos_at() + 1).values(), positions,
+                            positions ? context.shape(position_at()).values() : empty)
+                       .status());
     }
     return infer_same_as_input(context);
   }
@@ -50,13 +56,15 @@ class RotaryEmbedding final : public Op {
   Status run(RunContext& context) const override {
     const Tensor& x = context.in(0);
     const Tensor* positions = context.maybe(position_at());
-    LINNET_ASSIGN(const Sizes s, sizes_of(x.shape, context.in(cos_at()).shape, context.in(cos_at() + 1).shape, positions != nullptr,
-                                          positions ? positions->shape : Shape()));
+    LINNET_ASSIGN(const Sizes s, sizes_of(x.shape, context.in(cos_at()).shape, context.in(cos_at() + 1).shape,
+                                          positions != nullptr, positions ? positions->shape : Shape()));
     const bool offset = positions && positions->count() == 1 && (contrib_ && positions->shape.rank() == 1);
     for (int64_t i = 0; positions && i < positions->count(); ++i) {
       const int64_t position = positions->ptr<int64_t>()[i], last = offset ? static_cast<int64_t>(s.rows) - 1 : 0;
-      LINNET_REQUIRE(position >= 0 && position < static_cast<int64_t>(s.positions) && position + last < static_cast<int64_t>(s.positions),
-                     invalid_argument("position ", position, " is outside of the ", s.positions, " that the caches have"));
+      LINNET_REQUIRE(
+          position >= 0 && position < static_cast<int64_t>(s.positions) &&
+              position + last < static_cast<int64_t>(s.positions),
+          invalid_argument("position ", position, " is outside of the ", s.positions, " that the caches have"));
     }
     FloatScratch floats(context);
     const float* cos = floats.in(context.in(cos_at()));
@@ -64,16 +72,18 @@ class RotaryEmbedding final : public Op {
     const float* src = floats.in(x);
     float* dst = floats.out(context.out(0));
     const size_t items = s.batch * s.rows * s.heads;
-    context.parallel.for_range(items, grain_for(static_cast<double>(s.head_size)), [&](size_t first, size_t last, size_t) {
-      for (size_t i = first; i < last; ++i) {
-        // The input's order is (batch, row, head), or (batch, head, row) with four axes.
-        const size_t b = i / (s.rows * s.heads), within = i % (s.rows * s.heads);
-        const size_t row = s.heads_first ? within % s.rows : within / s.heads;
-        size_t at = b * s.rows + row;
-        if (positions) at = static_cast<size_t>(positions->ptr<int64_t>()[offset ? 0 : at]) + (offset ? row : 0);
-        rotate_head(src + i * s.head_size, dst + i * s.head_size, cos + at * s.half, sin + at * s.half, s.half, s.head_size, interleaved_);
-      }
-    });
+    context.parallel.for_range(
+        items, grain_for(static_cast<double>(s.head_size)), [&](size_t first, size_t last, size_t) {
+          for (size_t i = first; i < last; ++i) {
+            // The input's order is (batch, row, head), or (batch, head, row) with four axes.
+            const size_t b = i / (s.rows * s.heads), within = i % (s.rows * s.heads);
+            const size_t row = s.heads_first ? within % s.rows : within / s.heads;
+            size_t at = b * s.rows + row;
+            if (positions) at = static_cast<size_t>(positions->ptr<int64_t>()[offset ? 0 : at]) + (offset ? row : 0);
+            rotate_head(src + i * s.head_size, dst + i * s.head_size, cos + at * s.half, sin + at * s.half, s.half,
+                        s.head_size, interleaved_);
+          }
+        });
     floats.finish(context.out(0), dst);
     return {};
   }
@@ -87,29 +97,39 @@ class RotaryEmbedding final : public Op {
   size_t cos_at() const noexcept { return contrib_ ? 2 : 1; }
   size_t position_at() const noexcept { return contrib_ ? 1 : 3; }
 
-  Result<Sizes> sizes_of(const Shape& x, const Shape& cos, const Shape& sin, bool has_positions, const Shape& positions) const {
-    LINNET_REQUIRE(x.rank() == 3 || x.rank() == 4, invalid_argument("the input has ", x.rank(), " axes; it must have 3 or 4"));
+  Result<Sizes> sizes_of(const Shape& x, const Shape& cos, const Shape& sin, bool has_positions,
+                         const Shape& positions) const {
+    LINNET_REQUIRE(x.rank() == 3 || x.rank() == 4,
+                   invalid_argument("the input has ", x.rank(), " axes; it must have 3 or 4"));
     int64_t batch = x[0], rows, heads, head_size;
     if (x.rank() == 4) {
       heads = x[1], rows = x[2], head_size = x[3];
     } else {
       rows = x[1];
       // com.microsoft may leave the number of heads to be told from the caches' width.
-      heads = heads_ > 0 ? heads_ : contrib_ && rotary_dim_ == 0 && !cos.empty() && cos.back() > 0 ? x[2] / (2 * cos.back()) : 0;
-      LINNET_REQUIRE(heads > 0 && x[2] % heads == 0, invalid_argument("cannot split ", x[2], " features into ", heads, " heads"));
+      heads = heads_ > 0                                                       ? heads_
+              : contrib_ && rotary_dim_ == 0 && !cos.empty() && cos.back() > 0 ? x[2] / (2 * cos.back())
+                                                                               : 0;
+      LINNET_REQUIRE(heads > 0 && x[2] % heads == 0,
+                     invalid_argument("cannot split ", x[2], " features into ", heads, " heads"));
       head_size = x[2] / heads;
     }
     const int64_t rotary = rotary_dim_ > 0 ? rotary_dim_ : head_size;
-    LINNET_REQUIRE(rotary % 2 == 0 && rotary <= head_size, invalid_argument("cannot rotate ", rotary, " features of heads of ", head_size));
+    LINNET_REQUIRE(rotary % 2 == 0 && rotary <= head_size,
+                   invalid_argument("cannot rotate ", rotary, " features of heads of ", head_size));
     const size_t rank = has_positions ? 2 : 3;
-    LINNET_REQUIRE(cos.rank() == rank && cos.sizes().back() == rotary / 2 && std::equal(cos.begin(), cos.end(), sin.begin(), sin.end()),
-                   invalid_argument("the caches' shapes ", cos, " and ", sin, " do not fit ", rotary, " rotated features"));
+    LINNET_REQUIRE(
+        cos.rank() == rank && cos.sizes().back() == rotary / 2 &&
+            std::equal(cos.begin(), cos.end(), sin.begin(), sin.end()),
+        invalid_argument("the caches' shapes ", cos, " and ", sin, " do not fit ", rotary, " rotated features"));
     if (has_positions) {
       const bool one = contrib_ && positions.rank() == 1 && positions[0] == 1;
-      LINNET_REQUIRE(one || (positions.rank() == 2 && positions[0] == batch && positions[1] == rows),
-                     invalid_argument("position_ids of shape ", positions, " do not fit ", batch, " x ", rows, " positions"));
+      LINNET_REQUIRE(
+          one || (positions.rank() == 2 && positions[0] == batch && positions[1] == rows),
+          invalid_argument("position_ids of shape ", positions, " do not fit ", batch, " x ", rows, " positions"));
     } else {
-      LINNET_REQUIRE(cos[0] == batch && cos[1] == rows, invalid_argument("the caches' shape ", cos, " does not fit ", batch, " x ", rows, " positions"));
+      LINNET_REQUIRE(cos[0] == batch && cos[1] == rows,
+                     invalid_argument("the caches' shape ", cos, " does not fit ", batch, " x ", rows, " positions"));
     }
     const auto size = [](int64_t n) { return static_cast<size_t>(n); };
     return Sizes{size(batch), size(rows), size(heads), size(head_size), size(rotary / 2), size(cos[0]), x.rank() == 4};

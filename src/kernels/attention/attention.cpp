@@ -48,11 +48,14 @@ HWY_INLINE void store(Vector v, float* p, size_t count) {
 void attention_cap(float* x, size_t n, float cap) {
   const Floats d;
   const auto factor = hn::Set(d, cap), inverse = hn::Set(d, 1.0f / cap);
-  for_vectors(n, [&](size_t i, size_t count) HWY_ATTR { store(hn::Mul(vec_tanh(d, hn::Mul(load(x + i, count), inverse)), factor), x + i, count); });
+  for_vectors(n, [&](size_t i, size_t count) HWY_ATTR {
+    store(hn::Mul(vec_tanh(d, hn::Mul(load(x + i, count), inverse)), factor), x + i, count);
+  });
 }
 
 void attention_add(float* x, const float* bias, size_t n) {
-  for_vectors(n, [&](size_t i, size_t count) HWY_ATTR { store(hn::Add(load(x + i, count), load(bias + i, count)), x + i, count); });
+  for_vectors(n, [&](size_t i, size_t count)
+                     HWY_ATTR { store(hn::Add(load(x + i, count), load(bias + i, count)), x + i, count); });
 }
 
 float attention_max(const float* x, size_t n) {
@@ -133,14 +136,15 @@ struct RowKernels {
 };
 
 RowKernels row_kernels() noexcept {
-  return {LINNET_DISPATCH(attention_cap, attention_cap_reference), LINNET_DISPATCH(attention_add, attention_add_reference),
-          LINNET_DISPATCH(attention_max, attention_max_reference), LINNET_DISPATCH(attention_exp, attention_exp_reference),
-          LINNET_DISPATCH(attention_scale, attention_scale_reference)};
+  return {
+      LINNET_DISPATCH(attention_cap, attention_cap_reference), LINNET_DISPATCH(attention_add, attention_add_reference),
+      LINNET_DISPATCH(attention_max, attention_max_reference), LINNET_DISPATCH(attention_exp, attention_exp_reference),
+      LINNET_DISPATCH(attention_scale, attention_scale_reference)};
 }
 
 constexpr size_t kScoreBytes = 128 * 1024;  // scores of a block of rows: within the second-level cache
 constexpr size_t kBlockRows = 48;
-constexpr size_t kPackRows = 12;            // rows for each head of k at which packing pays
+constexpr size_t kPackRows = 12;  // rows for each head of k at which packing pays
 
 // How the work is cut; depends on sizes only, never on threads.
 struct Cut {
@@ -200,15 +204,18 @@ void attention(const AttentionArgs& a, std::byte* scratch, const Parallel& paral
   }
   if (cut.pack_k || cut.pack_v) {
     const Parallel serial;
-    parallel.for_range(kv_items, grain_for(static_cast<double>(a.columns * a.head_size) * 0.3), [&](size_t first, size_t last, size_t) {
-      for (size_t i = first; i < last; ++i) {
-        const size_t b = i / a.kv_heads, h = i % a.kv_heads;
-        if (cut.pack_k)
-          pack_b(k_of(b, h), a.head_size, used, a.k_strides.row, true, reinterpret_cast<float*>(packed_k + i * cut.k_bytes), serial);
-        if (cut.pack_v)
-          pack_b(v_of(b, h), used, a.v_head_size, a.v_strides.row, false, reinterpret_cast<float*>(packed_v + i * cut.v_bytes), serial);
-      }
-    });
+    parallel.for_range(kv_items, grain_for(static_cast<double>(a.columns * a.head_size) * 0.3),
+                       [&](size_t first, size_t last, size_t) {
+                         for (size_t i = first; i < last; ++i) {
+                           const size_t b = i / a.kv_heads, h = i % a.kv_heads;
+                           if (cut.pack_k)
+                             pack_b(k_of(b, h), a.head_size, used, a.k_strides.row, true,
+                                    reinterpret_cast<float*>(packed_k + i * cut.k_bytes), serial);
+                           if (cut.pack_v)
+                             pack_b(v_of(b, h), used, a.v_head_size, a.v_strides.row, false,
+                                    reinterpret_cast<float*>(packed_v + i * cut.v_bytes), serial);
+                         }
+                       });
   }
 
   const GemmKernels gemm = gemm_kernels();
@@ -239,7 +246,9 @@ void attention(const AttentionArgs& a, std::byte* scratch, const Parallel& paral
         return a.causal ? std::clamp<int64_t>(static_cast<int64_t>(position_of(i)) + offset + 1, 0, length) : length;
       };
       const auto low_of = [&](size_t i) {
-        return a.window > 0 ? std::clamp<int64_t>(static_cast<int64_t>(position_of(i)) + offset - a.window + 1, 0, high_of(i)) : 0;
+        return a.window > 0
+                   ? std::clamp<int64_t>(static_cast<int64_t>(position_of(i)) + offset - a.window + 1, 0, high_of(i))
+                   : 0;
       };
       const auto seen = static_cast<size_t>(high_of(count - 1));
       const size_t columns = a.scores ? a.columns : seen;
@@ -262,7 +271,8 @@ void attention(const AttentionArgs& a, std::byte* scratch, const Parallel& paral
         if (columns) gemm.block(g);
       } else {
         for (size_t i = 0; i < count; ++i) {
-          gemm.dots(q + i * step(a.q_strides), k_of(b, kv_head), a.k_strides.row, columns, a.head_size, scores + i * cut.score_stride);
+          gemm.dots(q + i * step(a.q_strides), k_of(b, kv_head), a.k_strides.row, columns, a.head_size,
+                    scores + i * cut.score_stride);
           rows_kernels.scale(scores + i * cut.score_stride, columns, a.scale);
         }
       }
@@ -272,7 +282,8 @@ void attention(const AttentionArgs& a, std::byte* scratch, const Parallel& paral
       for (size_t i = 0; i < count; ++i) {
         float* row = scores + i * cut.score_stride;
         const auto low = static_cast<size_t>(low_of(i)), high = static_cast<size_t>(high_of(i));
-        float* kept = a.scores ? a.scores + ((b * a.heads + head_of(i)) * a.rows + position_of(i)) * a.columns : nullptr;
+        float* kept =
+            a.scores ? a.scores + ((b * a.heads + head_of(i)) * a.rows + position_of(i)) * a.columns : nullptr;
         const auto keep = [&](AttentionScores kind) {
           if (kept && a.scores_kind == kind) std::copy_n(row, a.columns, kept);
         };
@@ -280,7 +291,9 @@ void attention(const AttentionArgs& a, std::byte* scratch, const Parallel& paral
         if (a.softcap != 0.0f) rows_kernels.cap(row, columns, a.softcap);
         keep(AttentionScores::capped);
         if (a.bias)
-          rows_kernels.add(row + low, a.bias + b * a.bias_strides.batch + head_of(i) * a.bias_strides.head + position_of(i) * a.bias_strides.row + low,
+          rows_kernels.add(row + low,
+                           a.bias + b * a.bias_strides.batch + head_of(i) * a.bias_strides.head +
+                               position_of(i) * a.bias_strides.row + low,
                            high - low);
         if (kept && a.scores_kind == AttentionScores::biased) {
           std::fill(row, row + low, -std::numeric_limits<float>::infinity());

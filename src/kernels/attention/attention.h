@@ -1,6 +1,7 @@
 // Scaled dot-product attention in float:
 //
-//   out[row] = softmax(softcap(scale q[row] . k[column]) + bias[row][column]) v        over the columns that row may see
+//   out[row] = softmax(softcap(scale q[row] . k[column]) + bias[row][column]) v        over the columns that row may
+//   see
 //
 // https://onnx.ai/onnx/operators/onnx__Attention.html. Groups of heads may share a head of k and v.
 #pragma once
@@ -42,12 +43,12 @@ struct AttentionArgs {
   bool causal = false;               // row r sees columns up to r + offset
   const int64_t* offsets = nullptr;  // [batch], or null for `offset` everywhere
   int64_t offset = 0;
-  int64_t window = 0;                // > 0: row r sees columns from r + offset - window + 1 on
+  int64_t window = 0;  // > 0: row r sees columns from r + offset - window + 1 on
 
-  const float* sinks = nullptr;      // [heads]: a column more in the softmax's sum, of this score and no value
-  bool zero_sink = false;            // the same, of score 0
+  const float* sinks = nullptr;  // [heads]: a column more in the softmax's sum, of this score and no value
+  bool zero_sink = false;        // the same, of score 0
 
-  float* scores = nullptr;           // [batch][heads][rows][columns], or null
+  float* scores = nullptr;  // [batch][heads][rows][columns], or null
   AttentionScores scores_kind = AttentionScores::scaled;
 };
 

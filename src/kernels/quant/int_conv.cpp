@@ -24,10 +24,12 @@ size_t block_positions(const IntConv& c) noexcept {
 
 // A kernel of one tap at every position: rows are the input itself.
 bool is_product(const IntConv& c) noexcept {
-  return c.groups == 1 && c.taps() == 1 && c.src == c.dst && c.stride == SpatialSizes{1, 1, 1} && c.pad == std::array<ptrdiff_t, kSpatialAxes>{};
+  return c.groups == 1 && c.taps() == 1 && c.src == c.dst && c.stride == SpatialSizes{1, 1, 1} &&
+         c.pad == std::array<ptrdiff_t, kSpatialAxes>{};
 }
 
-void gather(const IntConv& c, const uint8_t* src, size_t group, size_t first, size_t count, uint8_t zero, uint8_t* rows) noexcept {
+void gather(const IntConv& c, const uint8_t* src, size_t group, size_t first, size_t count, uint8_t zero,
+            uint8_t* rows) noexcept {
   const size_t run = c.channels / c.groups;
   for (size_t i = 0; i < count; ++i) {
     const size_t position = first + i;
@@ -86,7 +88,8 @@ void int_conv(const IntConv& c, const void* src, const std::byte* packed, const 
   const size_t positions = positions_of(c.dst);
   if (c.batch * positions == 0 || c.filters == 0) return;
   const auto* offsets = reinterpret_cast<const uint64_t*>(packed);
-  const size_t filters = c.filters / c.groups, width = like.output == IntOutput::i32 || like.output == IntOutput::f32 ? 4 : 1;
+  const size_t filters = c.filters / c.groups,
+               width = like.output == IntOutput::i32 || like.output == IntOutput::f32 ? 4 : 1;
   const auto product_of = [&](size_t group) {
     IntGemm g = like;
     g.n = filters;
@@ -109,7 +112,8 @@ void int_conv(const IntConv& c, const void* src, const std::byte* packed, const 
     return;
   }
   const size_t block = block_positions(c), blocks = ceil_div(positions, block);
-  const size_t row_bytes = round_up(block * c.depth(), 64), worker_bytes = row_bytes + int_gemm_scratch(block, c.filters);
+  const size_t row_bytes = round_up(block * c.depth(), 64),
+               worker_bytes = row_bytes + int_gemm_scratch(block, c.filters);
   const double item_ns = static_cast<double>(block * c.depth()) * (0.1 + static_cast<double>(filters) * 0.015) + 200.0;
   parallel.for_range(c.batch * c.groups * blocks, grain_for(item_ns), [&](size_t begin, size_t end, size_t worker) {
     const Parallel serial;

@@ -20,7 +20,7 @@ constexpr size_t kIntRows = 6;  // of a tile: with 16 columns, 12 sums of 8 lane
 
 struct IntPanel {
   const int8_t* quads;
-  size_t count;  // quads of four whole rows
+  size_t count;        // quads of four whole rows
   const int8_t* last;  // the quad of the 1..3 rows that are left, or nullptr
   const int8_t* extra;
   const uint32_t* extra_at;
@@ -38,8 +38,8 @@ struct alignas(64) PanelEpilogue {
 // A row of a tile on its way into C.
 struct RowStore {
   IntOutput kind;
-  int32_t zero;      // of C
-  int32_t row_sum;   // of A
+  int32_t zero;     // of C
+  int32_t row_sum;  // of A
   size_t columns;
 };
 }  // namespace
@@ -119,7 +119,8 @@ void int_tile(const uint8_t* a, size_t lda, const uint32_t* tails, const IntPane
       for (size_t v = 0; v < kVectors; ++v) sums[r][u][v] = hn::Zero(d);
   }
   size_t q = 0;
-  for (; q + kUnroll <= panel.count; q += kUnroll) dot_quads<kFlip, kRows, kUnroll>(rows, 4 * q, panel.quads + q * 64, sums);
+  for (; q + kUnroll <= panel.count; q += kUnroll)
+    dot_quads<kFlip, kRows, kUnroll>(rows, 4 * q, panel.quads + q * 64, sums);
   hn::Vec<Ints> total[kRows][1][kVectors];
 #pragma GCC unroll 6
   for (size_t r = 0; r < kRows; ++r)
@@ -149,9 +150,11 @@ void int_tile(const uint8_t* a, size_t lda, const uint32_t* tails, const IntPane
 
 using IntTile = void (*)(const uint8_t*, size_t, const uint32_t*, const IntPanel&, int32_t*);
 template <bool kFlip>
-constexpr IntTile kIntTiles[kIntRows] = {int_tile<kFlip, 1>, int_tile<kFlip, 2>, int_tile<kFlip, 3>, int_tile<kFlip, 4>, int_tile<kFlip, 5>, int_tile<kFlip, 6>};
+constexpr IntTile kIntTiles[kIntRows] = {int_tile<kFlip, 1>, int_tile<kFlip, 2>, int_tile<kFlip, 3>,
+                                         int_tile<kFlip, 4>, int_tile<kFlip, 5>, int_tile<kFlip, 6>};
 
-void int_tiles(size_t rows, const uint8_t* a, size_t lda, const uint32_t* tails, bool flip, const IntPanel& panel, int32_t* out) {
+void int_tiles(size_t rows, const uint8_t* a, size_t lda, const uint32_t* tails, bool flip, const IntPanel& panel,
+               int32_t* out) {
   (flip ? kIntTiles<true> : kIntTiles<false>)[rows - 1](a, lda, tails, panel, out);
 }
 
@@ -169,7 +172,8 @@ void int_store_row(const RowStore& row, const PanelEpilogue& e, const int32_t* s
     int32_t* to = row.columns == kIntPanel ? static_cast<int32_t*>(c) : out;
     for (size_t i = 0; i < kIntPanel; i += kLanes) {
       auto x = total(i);
-      if (row.kind == IntOutput::f32) x = hn::BitCast(d, hn::Add(hn::Mul(hn::ConvertTo(df, x), hn::Load(df, e.scale + i)), hn::Load(df, e.bias + i)));
+      if (row.kind == IntOutput::f32)
+        x = hn::BitCast(d, hn::Add(hn::Mul(hn::ConvertTo(df, x), hn::Load(df, e.scale + i)), hn::Load(df, e.bias + i)));
       hn::StoreU(x, d, to + i);
     }
     if (to == out) memcpy(c, out, row.columns * sizeof(int32_t));
@@ -183,7 +187,8 @@ void int_store_row(const RowStore& row, const PanelEpilogue& e, const int32_t* s
     const auto x = hn::Mul(hn::ConvertTo(df, total(i)), hn::Load(df, e.scale + i));
     const auto y = hn::Add(hn::NearestInt(hn::Min(hn::Max(x, low), high)), hn::Set(d, row.zero));
     if (is_signed) {
-      hn::StoreU(hn::DemoteTo(hn::Rebind<int8_t, Ints>(), y), hn::Rebind<int8_t, Ints>(), reinterpret_cast<int8_t*>(out + i));
+      hn::StoreU(hn::DemoteTo(hn::Rebind<int8_t, Ints>(), y), hn::Rebind<int8_t, Ints>(),
+                 reinterpret_cast<int8_t*>(out + i));
     } else {
       hn::StoreU(hn::DemoteTo(hn::Rebind<uint8_t, Ints>(), y), hn::Rebind<uint8_t, Ints>(), out + i);
     }
@@ -211,8 +216,8 @@ HWY_AFTER_NAMESPACE();
 namespace linnet {
 namespace {
 
-void int_tiles_reference(size_t rows, const uint8_t* a, size_t lda, const uint32_t* tails, bool flip, const IntPanel& panel,
-                         int32_t* out) {
+void int_tiles_reference(size_t rows, const uint8_t* a, size_t lda, const uint32_t* tails, bool flip,
+                         const IntPanel& panel, int32_t* out) {
   const auto add = [&](size_t r, uint32_t quad, const int8_t* weights) {
     for (size_t i = 0; i < 64; ++i) {
       int32_t& sum = out[r * kIntPanel + i / 4];
@@ -255,11 +260,14 @@ void int_from_floats_reference(const float* src, int32_t* dst, size_t n) {
   for (size_t i = 0; i < n; ++i) dst[i] = static_cast<int32_t>(src[i]);
 }
 
-int32_t wrapped(int64_t value) noexcept { return static_cast<int32_t>(static_cast<uint32_t>(static_cast<uint64_t>(value))); }
+int32_t wrapped(int64_t value) noexcept {
+  return static_cast<int32_t>(static_cast<uint32_t>(static_cast<uint64_t>(value)));
+}
 
 size_t element_bytes(IntOutput kind) noexcept { return kind == IntOutput::i32 || kind == IntOutput::f32 ? 4 : 1; }
 
-PanelEpilogue epilogue_of(const IntGemm& g, const IntPanelHeader& header, size_t column, size_t columns, int32_t a_zero) noexcept {
+PanelEpilogue epilogue_of(const IntGemm& g, const IntPanelHeader& header, size_t column, size_t columns,
+                          int32_t a_zero) noexcept {
   PanelEpilogue e{};
   for (size_t c = 0; c < columns; ++c) {
     const size_t n = column + c;
@@ -291,7 +299,8 @@ void int_gemm(const IntGemm& g, std::byte* scratch, const Parallel& parallel) no
   auto* row_sums = reinterpret_cast<int32_t*>(scratch);
   auto* tails = reinterpret_cast<uint32_t*>(row_sums + g.m);
   bool any_zero = false;
-  for (size_t n = 0; n < g.n && !any_zero; ++n) any_zero = (g.b_zero ? g.b_zero[g.b_zero_by_column ? n : 0] : 0) != (g.b_signed ? 0 : 128);
+  for (size_t n = 0; n < g.n && !any_zero; ++n)
+    any_zero = (g.b_zero ? g.b_zero[g.b_zero_by_column ? n : 0] : 0) != (g.b_signed ? 0 : 128);
   parallel.for_range(g.m, grain_for(static_cast<double>(g.k) * 0.1), [&](size_t first, size_t last, size_t) {
     for (size_t m = first; m < last; ++m) {
       const uint8_t* row = a + m * g.lda;
@@ -317,8 +326,12 @@ void int_gemm(const IntGemm& g, std::byte* scratch, const Parallel& parallel) no
       const IntPanelHeader& header = headers[p];
       const auto* base = reinterpret_cast<const int8_t*>(g.b + header.offset);
       const int8_t* extra = base + quads * 64;
-      const IntPanel panel{base, whole, left ? base + whole * 64 : nullptr, extra,
-                           reinterpret_cast<const uint32_t*>(extra + size_t{header.extra} * 64), header.extra};
+      const IntPanel panel{base,
+                           whole,
+                           left ? base + whole * 64 : nullptr,
+                           extra,
+                           reinterpret_cast<const uint32_t*>(extra + size_t{header.extra} * 64),
+                           header.extra};
       const size_t column = p * kIntPanel, columns = std::min(kIntPanel, g.n - column);
       const PanelEpilogue e = epilogue_of(g, header, column, columns, a_zero);
       for (size_t m = m_begin; m < m_end; m += kIntRows) {
@@ -344,7 +357,8 @@ void int_gemm_finish(const IntGemm& g, const float* sums, const Parallel& parall
       const PanelEpilogue e = epilogue_of(g, no_sums, column, columns, 0);
       for (size_t m = first; m < last; ++m) {
         from_floats(sums + m * g.n + column, row, columns);
-        store_row({g.output, g.c_zero, 0, columns}, e, row, static_cast<std::byte*>(g.c) + (m * g.ldc + column) * element_bytes(g.output));
+        store_row({g.output, g.c_zero, 0, columns}, e, row,
+                  static_cast<std::byte*>(g.c) + (m * g.ldc + column) * element_bytes(g.output));
       }
     }
   });

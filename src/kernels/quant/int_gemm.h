@@ -37,8 +37,8 @@ struct IntGemm {
   size_t lda = 0;
   bool a_signed = false;
   int32_t a_zero = 0;
-  const std::byte* b = nullptr;   // packed
-  bool b_signed = false;          // what was packed
+  const std::byte* b = nullptr;  // packed
+  bool b_signed = false;         // what was packed
   // One for each column, or one for all, or nullptr for 0 (of the type that was packed).
   const int32_t* b_zero = nullptr;
   bool b_zero_by_column = false;
@@ -47,8 +47,8 @@ struct IntGemm {
   // i32: the sum. f32: sum scale + float_bias. u8, s8: saturate(round to even(sum scale) + zero_point).
   IntOutput output = IntOutput::i32;
   void* c = nullptr;
-  size_t ldc = 0;                     // elements
-  const float* scale = nullptr;       // one for each column, or one for all
+  size_t ldc = 0;                // elements
+  const float* scale = nullptr;  // one for each column, or one for all
   bool scale_by_column = false;
   const float* float_bias = nullptr;  // n, or nullptr
   int32_t c_zero = 0;

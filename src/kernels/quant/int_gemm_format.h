@@ -6,10 +6,10 @@
 namespace linnet {
 
 struct IntPanelHeader {
-  uint64_t offset;               // of the panel, in bytes from the start of the packed form
-  uint32_t extra;                // quads in the list behind the panel's K/4 quads; their numbers follow as uint32
+  uint64_t offset;  // of the panel, in bytes from the start of the packed form
+  uint32_t extra;   // quads in the list behind the panel's K/4 quads; their numbers follow as uint32
   uint32_t reserved[13];
-  int32_t sums[kIntPanel];       // of the columns, as int8
+  int32_t sums[kIntPanel];  // of the columns, as int8
 };
 inline constexpr size_t kIntPanelHeader = sizeof(IntPanelHeader);
 inline constexpr size_t kIntExtraBytes = 64 + sizeof(uint32_t);

@@ -44,7 +44,8 @@ size_t int_gemm_packed_size(const IntMatrix& b) noexcept {
 }
 
 size_t int_gemm_packed_size_limit(size_t k, size_t n) noexcept {
-  return ceil_div(n, kIntPanel) * (kIntPanelHeader + ceil_div<size_t>(k, 4) * 64 + round_up(ceil_div<size_t>(k, 4) * kIntExtraBytes, 64));
+  return ceil_div(n, kIntPanel) *
+         (kIntPanelHeader + ceil_div<size_t>(k, 4) * 64 + round_up(ceil_div<size_t>(k, 4) * kIntExtraBytes, 64));
 }
 
 void int_gemm_pack(const IntMatrix& b, std::byte* packed) noexcept {

@@ -69,7 +69,8 @@ HWY_INLINE void add_codes(hn::Vec<Words> codes, const float* a, hn::Vec<Floats> 
 
 // One row of float A, padded to whole blocks, and one panel.
 template <int kBits>
-HWY_INLINE void float_row(const NBitsFormat& f, const std::byte* panel, const float* a, const float* a_sums, float zero, float* c) {
+HWY_INLINE void float_row(const NBitsFormat& f, const std::byte* panel, const float* a, const float* a_sums, float zero,
+                          float* c) {
   constexpr size_t kGroup = 32 / kBits;  // rows of a 64-byte group of codes
   constexpr float kFactor = 1 << kBits;
   const Floats d;
@@ -85,7 +86,8 @@ HWY_INLINE void float_row(const NBitsFormat& f, const std::byte* panel, const fl
     const auto* codes = reinterpret_cast<const uint32_t*>(panel);
     for (size_t g = 0; g < f.block / kGroup; ++g) {
 #pragma GCC unroll 4
-      for (size_t v = 0; v < kVectors; ++v) add_codes<kBits>(hn::LoadU(dw, codes + g * 16 + v * kLanes), a + g * kGroup, sums[v]);
+      for (size_t v = 0; v < kVectors; ++v)
+        add_codes<kBits>(hn::LoadU(dw, codes + g * 16 + v * kLanes), a + g * kGroup, sums[v]);
     }
     const auto* numbers = reinterpret_cast<const float*>(panel + code_bytes);
 #pragma GCC unroll 4
@@ -105,7 +107,8 @@ HWY_INLINE void decode_codes(hn::Vec<Words> codes, hn::Vec<Floats> zeros, hn::Ve
   if constexpr (kIndex < 32 / kBits) {
     const Floats d;
     // Exact up to the product with the scale.
-    const auto code = hn::Mul(hn::Sub(code_plus_one<kBits, kIndex>(codes), hn::Set(d, 1.0f)), hn::Set(d, static_cast<float>(1 << kBits)));
+    const auto code = hn::Mul(hn::Sub(code_plus_one<kBits, kIndex>(codes), hn::Set(d, 1.0f)),
+                              hn::Set(d, static_cast<float>(1 << kBits)));
     hn::StoreU(hn::Mul(hn::Sub(code, zeros), scales), d, out + kIndex * kNBitsPanel);
     decode_codes<kBits, kIndex + 1>(codes, zeros, scales, out);
   }
@@ -122,11 +125,13 @@ HWY_INLINE void decode(const NBitsFormat& f, const std::byte* block, float zero,
     const auto scales = hn::LoadU(d, numbers + v * kLanes);
     const auto zeros = f.has_zeros ? hn::LoadU(d, numbers + kNBitsPanel + v * kLanes) : hn::Set(d, zero);
     for (size_t g = 0; g < f.block / kGroup; ++g)
-      decode_codes<kBits>(hn::LoadU(Words(), codes + g * 16 + v * kLanes), zeros, scales, out + g * kGroup * kNBitsPanel + v * kLanes);
+      decode_codes<kBits>(hn::LoadU(Words(), codes + g * 16 + v * kLanes), zeros, scales,
+                          out + g * kGroup * kNBitsPanel + v * kLanes);
   }
 }
 
-void nbits_float_row(const NBitsFormat& f, const std::byte* panel, const float* a, const float* a_sums, float zero, float* c) {
+void nbits_float_row(const NBitsFormat& f, const std::byte* panel, const float* a, const float* a_sums, float zero,
+                     float* c) {
   if (f.bits == 8) {
     float_row<8>(f, panel, a, a_sums, zero, c);
   } else {
@@ -181,7 +186,8 @@ HWY_INLINE void byte_rows(const NBitsFormat& f, const std::byte* panel, const By
   for (size_t r = 0; r < kRows; ++r)
 #pragma GCC unroll 4
     for (size_t v = 0; v < kVectors; ++v) total[r][v] = hn::Zero(d);
-  const size_t blocks = f.blocks(), groups = f.block / 8, code_bytes = nbits_code_bytes(f), block_bytes = nbits_block_bytes(f);
+  const size_t blocks = f.blocks(), groups = f.block / 8, code_bytes = nbits_code_bytes(f),
+               block_bytes = nbits_block_bytes(f);
   for (size_t b = 0; b < blocks; ++b, panel += block_bytes) {
     const auto* codes = reinterpret_cast<const int8_t*>(panel);
     const auto* numbers = reinterpret_cast<const float*>(panel + code_bytes);
@@ -224,7 +230,8 @@ HWY_INLINE void byte_rows(const NBitsFormat& f, const std::byte* panel, const By
     for (size_t v = 0; v < kVectors; ++v) hn::StoreU(total[r][v], d, c + r * kNBitsPanel + v * kLanes);
 }
 
-void nbits_byte_rows(const NBitsFormat& f, const std::byte* panel, const ByteRow* rows, size_t count, float zero, float* c) {
+void nbits_byte_rows(const NBitsFormat& f, const std::byte* panel, const ByteRow* rows, size_t count, float zero,
+                     float* c) {
   switch (count) {
     case 1: return byte_rows<1>(f, panel, rows, zero, c);
     case 2: return byte_rows<2>(f, panel, rows, zero, c);
@@ -260,24 +267,28 @@ float zero_of(const NBitsFormat& f, const std::byte* block, size_t column, float
 void nbits_decode_reference(const NBitsFormat& f, const std::byte* block, float zero, float* out) {
   for (size_t i = 0; i < f.block; ++i)
     for (size_t c = 0; c < kNBitsPanel; ++c)
-      out[i * kNBitsPanel + c] = (static_cast<float>(code_at(f, block, i, c)) - zero_of(f, block, c, zero)) * number_of(f, block, c);
+      out[i * kNBitsPanel + c] =
+          (static_cast<float>(code_at(f, block, i, c)) - zero_of(f, block, c, zero)) * number_of(f, block, c);
 }
 
-void nbits_float_row_reference(const NBitsFormat& f, const std::byte* panel, const float* a, const float*, float zero, float* c) {
+void nbits_float_row_reference(const NBitsFormat& f, const std::byte* panel, const float* a, const float*, float zero,
+                               float* c) {
   for (size_t n = 0; n < kNBitsPanel; ++n) {
     double sum = 0;
     for (size_t b = 0; b < f.blocks(); ++b) {
       const std::byte* block = panel + b * nbits_block_bytes(f);
       double part = 0;
       for (size_t i = 0; i < f.block; ++i)
-        part += static_cast<double>(a[b * f.block + i]) * (static_cast<double>(code_at(f, block, i, n)) - zero_of(f, block, n, zero));
+        part += static_cast<double>(a[b * f.block + i]) *
+                (static_cast<double>(code_at(f, block, i, n)) - zero_of(f, block, n, zero));
       sum += part * number_of(f, block, n);
     }
     c[n] = static_cast<float>(sum);
   }
 }
 
-void nbits_byte_rows_reference(const NBitsFormat& f, const std::byte* panel, const ByteRow* rows, size_t count, float zero, float* c) {
+void nbits_byte_rows_reference(const NBitsFormat& f, const std::byte* panel, const ByteRow* rows, size_t count,
+                               float zero, float* c) {
   for (size_t r = 0; r < count; ++r)
     for (size_t n = 0; n < kNBitsPanel; ++n) {
       double sum = 0;
@@ -285,7 +296,8 @@ void nbits_byte_rows_reference(const NBitsFormat& f, const std::byte* panel, con
         const std::byte* block = panel + b * nbits_block_bytes(f);
         double part = 0;
         for (size_t i = 0; i < f.block; ++i)
-          part += rows[r].q[b * f.block + i] * (static_cast<double>(code_at(f, block, i, n)) - zero_of(f, block, n, zero));
+          part +=
+              rows[r].q[b * f.block + i] * (static_cast<double>(code_at(f, block, i, n)) - zero_of(f, block, n, zero));
         sum += part * number_of(f, block, n) * rows[r].scales[b];
       }
       c[r * kNBitsPanel + n] = static_cast<float>(sum);
@@ -363,7 +375,8 @@ void nbits_gemm(const NBitsGemm& g, std::byte* scratch, const Parallel& parallel
       for (size_t p = first; p < last; ++p) {
         if (parallel.stopped()) return;
         for (size_t b = 0; b < blocks; ++b)
-          decode(f, g.b + p * nbits_panel_bytes(f) + b * nbits_block_bytes(f), zero, weights + b * f.block * kNBitsPanel);
+          decode(f, g.b + p * nbits_panel_bytes(f) + b * nbits_block_bytes(f), zero,
+                 weights + b * f.block * kNBitsPanel);
         GemmBlock block;
         block.rows = g.m;
         block.columns = std::min(kNBitsPanel, f.n - p * kNBitsPanel);
@@ -390,8 +403,8 @@ void nbits_gemm(const NBitsGemm& g, std::byte* scratch, const Parallel& parallel
     parallel.for_range(g.m, grain_for(static_cast<double>(f.k) * 2.0), [&](size_t first, size_t last, size_t) {
       for (size_t m = first; m < last; ++m)
         for (size_t b = 0; b < blocks; ++b)
-          round_block(g.a + m * f.k + b * f.block, std::min(f.block, f.k - b * f.block), f.block, q + m * s.row + b * f.block,
-                      scales[m * blocks + b], sums[m * blocks + b]);
+          round_block(g.a + m * f.k + b * f.block, std::min(f.block, f.k - b * f.block), f.block,
+                      q + m * s.row + b * f.block, scales[m * blocks + b], sums[m * blocks + b]);
     });
     parallel.for_range(panels, grain_for(panel_ns), [&](size_t first, size_t last, size_t) {
       alignas(64) float tile[kByteRows * kNBitsPanel];
@@ -400,7 +413,8 @@ void nbits_gemm(const NBitsGemm& g, std::byte* scratch, const Parallel& parallel
         for (size_t m = 0; m < g.m; m += kByteRows) {
           const size_t count = std::min(kByteRows, g.m - m);
           ByteRow rows[kByteRows];
-          for (size_t r = 0; r < count; ++r) rows[r] = {q + (m + r) * s.row, scales + (m + r) * blocks, sums + (m + r) * blocks};
+          for (size_t r = 0; r < count; ++r)
+            rows[r] = {q + (m + r) * s.row, scales + (m + r) * blocks, sums + (m + r) * blocks};
           rows_kernel(f, g.b + p * nbits_panel_bytes(f), rows, count, zero, tile);
           store(tile, count, m, p);
         }
@@ -421,13 +435,14 @@ void nbits_gemm(const NBitsGemm& g, std::byte* scratch, const Parallel& parallel
       for (size_t i = 0; i < f.block; ++i) parts[i % 8] += a[b * f.block + i];
       sums[b] = ((parts[0] + parts[1]) + (parts[2] + parts[3])) + ((parts[4] + parts[5]) + (parts[6] + parts[7]));
     }
-    parallel.for_range(panels, grain_for(static_cast<double>(s.row) * 0.6 + 30.0), [&](size_t first, size_t last, size_t) {
-      alignas(64) float tile[kNBitsPanel];
-      for (size_t p = first; p < last; ++p) {
-        row_kernel(f, g.b + p * nbits_panel_bytes(f), a, sums, zero, tile);
-        store(tile, 1, m, p);
-      }
-    });
+    parallel.for_range(panels, grain_for(static_cast<double>(s.row) * 0.6 + 30.0),
+                       [&](size_t first, size_t last, size_t) {
+                         alignas(64) float tile[kNBitsPanel];
+                         for (size_t p = first; p < last; ++p) {
+                           row_kernel(f, g.b + p * nbits_panel_bytes(f), a, sums, zero, tile);
+                           store(tile, 1, m, p);
+                         }
+                       });
   }
 }
 

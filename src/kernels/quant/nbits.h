@@ -4,9 +4,9 @@
 //
 // https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#commicrosoftmatmulnbits
 //
-// Packed form: panels of 16 columns, each a list of blocks, each block [block / 8][16 columns][4 bytes] of codes (a byte
-// holds rows j and j + 4 of its 8, the lower in the low half; 8-bit codes are [block / 4][16][4]), 16 scales, and 16
-// zero points unless they are all 2^(bits - 1). 2-bit codes are stored in 4.
+// Packed form: panels of 16 columns, each a list of blocks, each block [block / 8][16 columns][4 bytes] of codes (a
+// byte holds rows j and j + 4 of its 8, the lower in the low half; 8-bit codes are [block / 4][16][4]), 16 scales, and
+// 16 zero points unless they are all 2^(bits - 1). 2-bit codes are stored in 4.
 #pragma once
 
 #include <cstddef>
@@ -28,7 +28,8 @@ struct NBitsFormat {
 size_t nbits_packed_size(const NBitsFormat& format) noexcept;
 // `codes` as in the model, [n][blocks][block * bits / 8], low bits first; scales and zeros [n][blocks], zeros null when
 // the format has none.
-void nbits_pack(const NBitsFormat& format, const uint8_t* codes, const float* scales, const float* zeros, std::byte* packed) noexcept;
+void nbits_pack(const NBitsFormat& format, const uint8_t* codes, const float* scales, const float* zeros,
+                std::byte* packed) noexcept;
 
 struct NBitsGemm {
   NBitsFormat format;
@@ -36,7 +37,7 @@ struct NBitsGemm {
   size_t m = 0;
   const float* a = nullptr;  // [m][k]
   const float* bias = nullptr;
-  float* c = nullptr;        // [m][n]
+  float* c = nullptr;  // [m][n]
   // Rounds A to 8 bits with a scale for each block: faster, and less exact. For codes of 2 and 4 bits; else ignored.
   bool a_int8 = false;
 };

@@ -6,9 +6,12 @@
 
 namespace linnet {
 
-size_t nbits_packed_size(const NBitsFormat& format) noexcept { return ceil_div(format.n, kNBitsPanel) * nbits_panel_bytes(format); }
+size_t nbits_packed_size(const NBitsFormat& format) noexcept {
+  return ceil_div(format.n, kNBitsPanel) * nbits_panel_bytes(format);
+}
 
-void nbits_pack(const NBitsFormat& f, const uint8_t* codes, const float* scales, const float* zeros, std::byte* packed) noexcept {
+void nbits_pack(const NBitsFormat& f, const uint8_t* codes, const float* scales, const float* zeros,
+                std::byte* packed) noexcept {
   const size_t blocks = f.blocks(), per_byte = 8 / static_cast<size_t>(f.bits), block_bytes = f.block / per_byte;
   const size_t mask = (size_t{1} << f.bits) - 1;
   std::memset(packed, 0, nbits_packed_size(f));

@@ -20,7 +20,8 @@ namespace hn = hwy::HWY_NAMESPACE;
 using Floats = hn::ScalableTag<float>;
 
 template <class T>
-HWY_INLINE void quantize_vector(Floats d, const float* src, T* dst, float scale, float low, float high, int32_t zero_point) {
+HWY_INLINE void quantize_vector(Floats d, const float* src, T* dst, float scale, float low, float high,
+                                int32_t zero_point) {
   const hn::Rebind<T, Floats> d8;
   const hn::RebindToSigned<Floats> di;
   auto x = hn::Div(hn::LoadU(d, src), hn::Set(d, scale));
@@ -84,7 +85,8 @@ FloatRange range_of(const float* src, size_t n) {
     high0 = hn::Max(x0, high0);
     high1 = hn::Max(x1, high1);
   }
-  FloatRange range{hn::GetLane(hn::MinOfLanes(d, hn::Min(low0, low1))), hn::GetLane(hn::MaxOfLanes(d, hn::Max(high0, high1)))};
+  FloatRange range{hn::GetLane(hn::MinOfLanes(d, hn::Min(low0, low1))),
+                   hn::GetLane(hn::MaxOfLanes(d, hn::Max(high0, high1)))};
   for (; i < n; ++i) {
     if (src[i] < range.min) range.min = src[i];
     if (src[i] > range.max) range.max = src[i];
@@ -139,7 +141,9 @@ void dequantize(const uint8_t* src, float* dst, size_t n, float scale, int32_t z
 void dequantize(const int8_t* src, float* dst, size_t n, float scale, int32_t zero_point) noexcept {
   LINNET_DISPATCH(dequantize_s8, dequantize_reference<int8_t>)(src, dst, n, scale, zero_point);
 }
-FloatRange range_with_zero(const float* src, size_t n) noexcept { return LINNET_DISPATCH(range_of, range_reference)(src, n); }
+FloatRange range_with_zero(const float* src, size_t n) noexcept {
+  return LINNET_DISPATCH(range_of, range_reference)(src, n);
+}
 
 QuantizationU8 quantization_for(FloatRange range) noexcept {
   QuantizationU8 q;
@@ -149,7 +153,8 @@ QuantizationU8 quantization_for(FloatRange range) noexcept {
   return q;
 }
 
-QuantizationU8 dynamic_quantize(const float* src, uint8_t* dst, size_t n, FloatRange* ranges, const Parallel& parallel) noexcept {
+QuantizationU8 dynamic_quantize(const float* src, uint8_t* dst, size_t n, FloatRange* ranges,
+                                const Parallel& parallel) noexcept {
   constexpr size_t kBlock = 1024;
   const size_t blocks = ceil_div(n, kBlock);
   std::fill_n(ranges, parallel.threads(), FloatRange{});
@@ -158,10 +163,12 @@ QuantizationU8 dynamic_quantize(const float* src, uint8_t* dst, size_t n, FloatR
     ranges[worker] = {std::min(ranges[worker].min, range.min), std::max(ranges[worker].max, range.max)};
   });
   FloatRange range;
-  for (size_t i = 0; i < parallel.threads(); ++i) range = {std::min(range.min, ranges[i].min), std::max(range.max, ranges[i].max)};
+  for (size_t i = 0; i < parallel.threads(); ++i)
+    range = {std::min(range.min, ranges[i].min), std::max(range.max, ranges[i].max)};
   const QuantizationU8 q = quantization_for(range);
   parallel.for_range(blocks, 32, [&](size_t first, size_t last, size_t) {
-    quantize(src + first * kBlock, dst + first * kBlock, std::min(n, last * kBlock) - first * kBlock, q.scale, q.zero_point);
+    quantize(src + first * kBlock, dst + first * kBlock, std::min(n, last * kBlock) - first * kBlock, q.scale,
+             q.zero_point);
   });
   return q;
 }

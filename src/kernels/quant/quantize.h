@@ -32,6 +32,7 @@ struct QuantizationU8 {
 QuantizationU8 quantization_for(FloatRange range) noexcept;
 
 // Quantises with the range of src itself. `ranges`: parallel.threads() elements.
-QuantizationU8 dynamic_quantize(const float* src, uint8_t* dst, size_t n, FloatRange* ranges, const Parallel& parallel) noexcept;
+QuantizationU8 dynamic_quantize(const float* src, uint8_t* dst, size_t n, FloatRange* ranges,
+                                const Parallel& parallel) noexcept;
 
 }  // namespace linnet

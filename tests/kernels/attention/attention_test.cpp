@@ -38,7 +38,8 @@ class AttentionTest : public ::testing::TestWithParam<Isa> {
       for (float& value : x) value = normal(random);
       return x;
     };
-    const auto q = fill(c.batch * c.rows * c.heads * c.head_size), k = fill(c.batch * c.columns * c.kv_heads * c.head_size);
+    const auto q = fill(c.batch * c.rows * c.heads * c.head_size),
+               k = fill(c.batch * c.columns * c.kv_heads * c.head_size);
     const auto v = fill(c.batch * c.columns * c.kv_heads * c.v_head_size), bias = fill(c.heads * c.rows * c.columns);
     std::vector<int64_t> lengths(c.batch);
     for (size_t b = 0; b < c.batch; ++b) lengths[b] = static_cast<int64_t>(c.columns - b);
@@ -53,11 +54,13 @@ class AttentionTest : public ::testing::TestWithParam<Isa> {
     a.out_strides = {c.rows * c.heads * c.v_head_size, c.v_head_size, c.heads * c.v_head_size};
     a.k_strides = {c.kv_heads * c.columns * c.head_size, c.columns * c.head_size, c.head_size};
     a.v_strides = {c.kv_heads * c.columns * c.v_head_size, c.columns * c.v_head_size, c.v_head_size};
-    a.scale = 0.3f, a.softcap = c.softcap, a.causal = c.causal, a.offset = c.offset, a.window = c.window, a.zero_sink = c.zero_sink;
+    a.scale = 0.3f, a.softcap = c.softcap, a.causal = c.causal, a.offset = c.offset, a.window = c.window,
+    a.zero_sink = c.zero_sink;
     if (c.bias) a.bias = bias.data(), a.bias_strides = {0, c.rows * c.columns, c.columns}, a.bias_columns = c.columns;
     if (c.lengths) a.lengths = lengths.data();
     std::vector<std::byte> scratch(attention_scratch_size(a, 1) + 64);
-    attention(a, reinterpret_cast<std::byte*>((reinterpret_cast<uintptr_t>(scratch.data()) + 63) & ~uintptr_t{63}), Parallel());
+    attention(a, reinterpret_cast<std::byte*>((reinterpret_cast<uintptr_t>(scratch.data()) + 63) & ~uintptr_t{63}),
+              Parallel());
 
     for (size_t b = 0; b < c.batch; ++b)
       for (size_t h = 0; h < c.heads; ++h)
@@ -71,7 +74,8 @@ class AttentionTest : public ::testing::TestWithParam<Isa> {
             if (c.lengths && column >= lengths[b]) continue;
             double dot = 0;
             for (size_t i = 0; i < c.head_size; ++i)
-              dot += static_cast<double>(q[((b * c.rows + r) * c.heads + h) * c.head_size + i]) * k[(kv * c.columns + t) * c.head_size + i];
+              dot += static_cast<double>(q[((b * c.rows + r) * c.heads + h) * c.head_size + i]) *
+                     k[(kv * c.columns + t) * c.head_size + i];
             dot *= 0.3f;
             if (c.softcap > 0) dot = c.softcap * std::tanh(dot / c.softcap);
             scores[t] = dot + (c.bias ? bias[(h * c.rows + r) * c.columns + t] : 0.0f);

@@ -43,7 +43,8 @@ class NBitsTest : public ::testing::TestWithParam<Isa> {
     g.c = c.data();
     g.a_int8 = a_int8;
     std::vector<std::byte> scratch(nbits_scratch_size(g, 1) + 64);
-    nbits_gemm(g, reinterpret_cast<std::byte*>((reinterpret_cast<uintptr_t>(scratch.data()) + 63) & ~uintptr_t{63}), Parallel());
+    nbits_gemm(g, reinterpret_cast<std::byte*>((reinterpret_cast<uintptr_t>(scratch.data()) + 63) & ~uintptr_t{63}),
+               Parallel());
     for (size_t i = 0; i < m; ++i)
       for (size_t j = 0; j < n; ++j) {
         double sum = bias[j], size = 0;
@@ -68,7 +69,8 @@ TEST_P(NBitsTest, MatchesDoubleArithmetic) {
     for (const size_t block : {16, 32, 64, 128})
       for (const bool zeros : {false, true})
         for (const bool a_int8 : {false, true})
-          for (const auto& [m, n, k] : {std::array<size_t, 3>{1, 1, 1}, {1, 16, 64}, {1, 35, 100}, {2, 17, 33}, {5, 40, 256}, {9, 3, 130}})
+          for (const auto& [m, n, k] :
+               {std::array<size_t, 3>{1, 1, 1}, {1, 16, 64}, {1, 35, 100}, {2, 17, 33}, {5, 40, 256}, {9, 3, 130}})
             check(bits, block, m, n, k, zeros, a_int8);
 }
 

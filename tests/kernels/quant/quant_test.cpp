@@ -118,12 +118,15 @@ class IntGemmTest : public QuantTest {
     const IntMatrix matrix{b.data(), c.k, c.n, c.n, 1, c.b_signed};
     std::vector<std::byte> packed(int_gemm_packed_size(matrix) + 64);
     EXPECT_LE(int_gemm_packed_size(matrix), int_gemm_packed_size_limit(c.k, c.n));
-    std::byte* aligned = reinterpret_cast<std::byte*>((reinterpret_cast<uintptr_t>(packed.data()) + 63) & ~uintptr_t{63});
+    std::byte* aligned =
+        reinterpret_cast<std::byte*>((reinterpret_cast<uintptr_t>(packed.data()) + 63) & ~uintptr_t{63});
     int_gemm_pack(matrix, aligned);
     std::vector<std::byte> scratch(int_gemm_scratch(c.m, c.n) + 64);
-    std::byte* aligned_scratch = reinterpret_cast<std::byte*>((reinterpret_cast<uintptr_t>(scratch.data()) + 63) & ~uintptr_t{63});
+    std::byte* aligned_scratch =
+        reinterpret_cast<std::byte*>((reinterpret_cast<uintptr_t>(scratch.data()) + 63) & ~uintptr_t{63});
 
-    IntGemm g{c.m, c.n, c.k, a.data(), lda, c.a_signed, c.a_signed ? -11 : 117, aligned, c.b_signed, b_zero.data(), true, bias.data()};
+    IntGemm g{c.m,     c.n,        c.k,           a.data(), lda,        c.a_signed, c.a_signed ? -11 : 117,
+              aligned, c.b_signed, b_zero.data(), true,     bias.data()};
     g.output = output;
     const size_t width = output == IntOutput::i32 || output == IntOutput::f32 ? 4 : 1;
     std::vector<uint8_t> out(c.m * ldc * width, 0xab);
@@ -169,18 +172,28 @@ TEST_P(IntGemmTest, IsExact) {
   for (const bool a_signed : {false, true})
     for (const bool b_signed : {false, true})
       for (const int spread : {40, 64, 90, 128})
-        for (const auto& [m, n, k] : {std::array<size_t, 3>{1, 1, 1}, {1, 16, 64}, {2, 17, 5}, {3, 40, 33}, {4, 5, 8}, {5, 31, 19},
-                                      {6, 16, 16}, {7, 33, 130}, {13, 48, 6}, {100, 20, 50}})
+        for (const auto& [m, n, k] : {std::array<size_t, 3>{1, 1, 1},
+                                      {1, 16, 64},
+                                      {2, 17, 5},
+                                      {3, 40, 33},
+                                      {4, 5, 8},
+                                      {5, 31, 19},
+                                      {6, 16, 16},
+                                      {7, 33, 130},
+                                      {13, 48, 6},
+                                      {100, 20, 50}})
           check({m, n, k, a_signed, b_signed, spread}, IntOutput::i32);
 }
 
 TEST_P(IntGemmTest, ConvertsTheSums) {
   for (const IntOutput output : {IntOutput::f32, IntOutput::u8, IntOutput::s8})
-    for (const auto& [m, n, k] : {std::array<size_t, 3>{1, 1, 1}, {2, 17, 5}, {7, 33, 130}}) check({m, n, k, false, true, 128}, output);
+    for (const auto& [m, n, k] : {std::array<size_t, 3>{1, 1, 1}, {2, 17, 5}, {7, 33, 130}})
+      check({m, n, k, false, true, 128}, output);
 }
 
 TEST_P(IntGemmTest, TakesEmptyMatrices) {
-  for (const auto& [m, n, k] : {std::array<size_t, 3>{0, 3, 4}, {3, 0, 4}, {3, 18, 0}}) check({m, n, k, false, true, 128}, IntOutput::i32);
+  for (const auto& [m, n, k] : {std::array<size_t, 3>{0, 3, 4}, {3, 0, 4}, {3, 18, 0}})
+    check({m, n, k, false, true, 128}, IntOutput::i32);
 }
 
 // 255 times 127, twice: what saturates in 16 bits.

@@ -1,0 +1,218 @@
+// Quantised and attention operators: what the standard's tests leave out, and inputs that must be refused.
+#include <limits>
+
+#include <gtest/gtest.h>
+
+#include "run_node.h"
+
+namespace linnet {
+namespace {
+
+Attribute attribute(const char* name, Attribute::Data data) { return {name, std::move(data)}; }
+
+Tensor number(float value) { return floats({}, {value}); }
+Tensor bytes(const Shape& shape, std::vector<uint8_t> elements) {
+  elements.resize(static_cast<size_t>(shape.count()));
+  return tensor_of<uint8_t>(shape, elements);
+}
+Tensor int32s(const Shape& shape, std::vector<int32_t> elements) {
+  elements.resize(static_cast<size_t>(shape.count()));
+  return tensor_of<int32_t>(shape, elements);
+}
+std::optional<Tensor> none() { return std::nullopt; }
+
+NodeRun contrib(const char* op, std::vector<std::optional<Tensor>> inputs, std::vector<Attribute> attributes,
+                size_t outputs = 1, size_t first_constant = SIZE_MAX) {
+  NodeRun run{op, std::move(inputs), std::move(attributes), outputs, 1, first_constant};
+  run.domain = "com.microsoft";
+  return run;
+}
+
+// Refused with a sentence that contains `words`, whether sizes are known when the model loads or not.
+void expect_refused(NodeRun run, std::string_view words) {
+  for (const bool symbolic : {false, true}) {
+    run.symbolic = symbolic;
+    const auto result = run_node(run);
+    ASSERT_FALSE(result.ok()) << run.op_type;
+    EXPECT_NE(result.status().code(), Code::internal);
+    EXPECT_NE(std::string(result.status().message()).find(words), std::string::npos)
+        << run.op_type << ": " << result.status().message();
+  }
+}
+
+template <class T>
+void expect_elements(const NodeRun& run, const std::vector<T>& expected, size_t output = 0) {
+  const auto result = run_node(run);
+  ASSERT_TRUE(result.ok()) << result.status().message();
+  const Tensor& t = result.value()[output].tensor;
+  ASSERT_EQ(t.count(), static_cast<int64_t>(expected.size()));
+  for (size_t i = 0; i < expected.size(); ++i) EXPECT_EQ(t.ptr<T>()[i], expected[i]) << "element " << i;
+}
+
+TEST(QuantizeLinear, RefusesScalesThatDoNotFit) {
+  expect_refused(
+      {"QuantizeLinear", {counting({2, 3}), floats({2}, {1, 1}), bytes({2}, {})}, {attribute("axis", int64_t{1})}},
+      "does not fit axis 1");
+  expect_refused(
+      {"QuantizeLinear", {counting({2, 3}), floats({3}, {1, 1, 1}), bytes({2}, {})}, {attribute("axis", int64_t{1})}},
+      "zero point");
+  expect_refused({"QuantizeLinear", {counting({2, 3}), floats({3}, {1, 1, 1})}, {attribute("axis", int64_t{7})}},
+                 "axis 7");
+  expect_refused({"DequantizeLinear", {bytes({2, 32}, {}), counting({2, 3})}, {attribute("block_size", int64_t{16})}},
+                 "blocks of 16");
+  expect_refused({"DequantizeLinear", {bytes({2, 32}, {}), number(1)}, {attribute("block_size", int64_t{-1})}},
+                 "block_size");
+}
+
+TEST(QuantizeLinear, SaturatesAndMapsNan) {
+  const float infinity = std::numeric_limits<float>::infinity();
+  expect_elements<uint8_t>(
+      {"QuantizeLinear", {floats({4}, {infinity, -infinity, std::nanf(""), 1.5f}), number(1), bytes({}, {3})}},
+      {255, 0, 0, 5});
+}
+
+TEST(DequantizeLinear, TakesEmptyTensors) {
+  expect_elements<float>({"DequantizeLinear", {bytes({0, 3}, {}), number(1), bytes({}, {3})}}, {});
+  expect_elements<uint8_t>({"DynamicQuantizeLinear", {floats({0}, {})}, {}, 3}, {0}, 2);
+}
+
+TEST(MatMulInteger, RefusesMatricesThatDoNotFit) {
+  expect_refused({"MatMulInteger", {bytes({2, 3}, {}), bytes({4, 2}, {})}}, "cannot multiply");
+  expect_refused({"MatMulInteger", {bytes({2, 3}, {}), bytes({3, 2}, {}), bytes({2}, {})}}, "more than one element");
+  expect_refused({"MatMulInteger", {bytes({2, 3}, {}), bytes({3, 2}, {}), bytes({}, {}), bytes({3}, {})}},
+                 "does not fit 2 columns");
+  expect_elements<int32_t>({"MatMulInteger", {bytes({2, 0}, {}), bytes({0, 2}, {})}}, {0, 0, 0, 0});
+}
+
+TEST(IntegerConv, RefusesWeightsThatDoNotFit) {
+  expect_refused({"ConvInteger", {bytes({1, 3, 4, 4}, {}), bytes({2, 2, 3, 3}, {})}}, "channels");
+  expect_refused({"ConvInteger", {bytes({1, 3, 4, 4}, {}), bytes({2, 3, 3, 3}, {}), bytes({}, {}), bytes({3}, {})}},
+                 "for 2 filters");
+  expect_refused({"ConvInteger", {bytes({1, 3, 4, 4}, {}), bytes({2, 3, 3, 3}, {})}, {attribute("group", int64_t{0})}},
+                 "group");
+  expect_elements<int32_t>({"ConvInteger", {bytes({0, 3, 4, 4}, {}), bytes({2, 3, 3, 3}, {})}}, {});
+}
+
+TEST(MatMulNBits, RefusesSizesThatDoNotFit) {
+  const auto sizes = [](int64_t n, int64_t k, int64_t block, int64_t bits) {
+    return std::vector<Attribute>{attribute("N", n), attribute("K", k), attribute("block_size", block),
+                                  attribute("bits", bits)};
+  };
+  const Tensor a = counting({1, 32}), codes = bytes({2, 1, 16}, {}), scales = floats({2}, {1, 1});
+  expect_refused(contrib("MatMulNBits", {a, codes, scales}, sizes(2, 32, 24, 4), 1, 1), "power of two");
+  expect_refused(contrib("MatMulNBits", {a, codes, scales}, sizes(2, 32, 32, 3), 1, 1), "3 bits");
+  expect_refused(contrib("MatMulNBits", {a, codes, scales}, sizes(-2, 32, 32, 4), 1, 1), "N is -2");
+  expect_refused(contrib("MatMulNBits", {a, codes, scales}, sizes(INT64_MAX, INT64_MAX, 32, 4), 1, 1),
+                 "fit into memory");
+  expect_refused(contrib("MatMulNBits", {a, codes, scales}, sizes(3, 32, 32, 4), 1, 1),
+                 "does not have the 48 elements");
+  expect_refused(contrib("MatMulNBits", {a, codes, counting({3})}, sizes(2, 32, 32, 4), 1, 1),
+                 "does not have the 2 elements");
+  expect_refused(contrib("MatMulNBits", {counting({1, 31}), codes, scales}, sizes(2, 32, 32, 4), 1, 1), "not 32");
+  expect_refused(contrib("MatMulNBits", {a, codes, scales}, sizes(2, 32, 32, 4)), "must be constants");
+  // Omitted weights give zeros.
+  expect_elements<float>(contrib("MatMulNBits", {a, bytes({0, 1, 16}, {}), scales}, sizes(2, 32, 32, 4), 1, 1), {0, 0});
+}
+
+TEST(QLinear, RefusesWhatDoesNotFit) {
+  const Tensor x = bytes({2, 2}, {}), one = number(1), zero = bytes({}, {});
+  expect_refused(contrib("QLinearAdd", {x, one, zero, bytes({3}, {}), one, zero, one, zero}, {}), "do not broadcast");
+  expect_refused(contrib("QLinearAdd", {x, floats({2}, {1, 1}), zero, x, one, zero, one, zero}, {}), "one number");
+  expect_refused(contrib("QLinearConcat", {one, zero, x, one, zero, bytes({2, 3}, {}), one, zero},
+                         {attribute("axis", int64_t{0})}),
+                 "differ on axis 1");
+  expect_refused(contrib("QLinearConcat", {one, zero, x, one}, {}), "QLinearConcat takes");
+  expect_refused(contrib("QLinearSoftmax", {x, one, zero, one, zero},
+                         {attribute("axis", int64_t{5}), attribute("opset", int64_t{13})}),
+                 "axis 5");
+}
+
+TEST(Attention, RefusesShapesThatDoNotFit) {
+  const Tensor q = counting({1, 2, 3, 4});
+  expect_refused({"Attention", {q, counting({1, 2, 3, 5}), counting({1, 2, 3, 4})}, {}, 1, 23}, "do not fit together");
+  expect_refused({"Attention", {q, counting({1, 3, 3, 4}), counting({1, 3, 3, 4})}, {}, 1, 23}, "cannot share 3 heads");
+  expect_refused({"Attention", {q, q, q, counting({5, 3})}, {}, 1, 23}, "mask");
+  expect_refused({"Attention", {q, q, q, none(), none(), none(), ints({4})}, {}, 1, 24}, "nonpad_kv_seqlen has 4");
+  expect_refused({"Attention", {q, q, q, none(), none(), none(), ints({-1})}, {}, 1, 24}, "nonpad_kv_seqlen has -1");
+  expect_refused({"Attention",
+                  {counting({1, 3, 7}), counting({1, 3, 7}), counting({1, 3, 7})},
+                  {attribute("q_num_heads", int64_t{2}), attribute("kv_num_heads", int64_t{2})},
+                  1,
+                  23},
+                 "do not split");
+}
+
+TEST(RotaryEmbedding, RefusesPositionsOutsideOfTheCaches) {
+  const Tensor x = counting({1, 1, 2, 4}), cache = counting({3, 2});
+  expect_refused({"RotaryEmbedding", {x, cache, cache, tensor_of<int64_t>({1, 2}, {0, 3})}, {}, 1, 23}, "position 3");
+  expect_refused({"RotaryEmbedding", {x, cache, cache, tensor_of<int64_t>({1, 2}, {-1, 0})}, {}, 1, 23}, "position -1");
+  expect_refused(contrib("RotaryEmbedding", {x, ints({INT64_MAX}), cache, cache}, {}), "position");
+}
+
+TEST(GroupQueryAttention, RefusesLengthsThatTheCacheDoesNotHave) {
+  const std::vector<Attribute> heads{attribute("num_heads", int64_t{2}), attribute("kv_num_heads", int64_t{1})};
+  const auto run = [&](int32_t last, int32_t total, int64_t past) {
+    return contrib("GroupQueryAttention",
+                   {counting({1, 1, 16}), counting({1, 1, 8}), counting({1, 1, 8}), counting({1, 1, past, 8}),
+                    counting({1, 1, past, 8}), int32s({1}, {last}), int32s({}, {total})},
+                   heads, 3);
+  };
+  EXPECT_TRUE(run_node(run(3, 4, 3)).ok());
+  expect_refused(run(-1, 4, 3), "seqlens_k has -1");
+  expect_refused(run(4, 4, 3), "seqlens_k has 4");
+  expect_refused(run(INT32_MAX, 4, 3), "seqlens_k has");
+  expect_refused(run(9, 10, 3), "do not reach");
+  expect_refused(run(3, -4, 3), "total_sequence_length is -4");
+}
+
+TEST(ContribAttention, RefusesWhatDoesNotFit) {
+  const std::vector<Attribute> heads{attribute("num_heads", int64_t{2})};
+  const Tensor x = counting({1, 3, 4});
+  expect_refused(contrib("Attention", {x, counting({4, 13}), counting({13})}, heads), "13");
+  expect_refused(contrib("Attention", {x, counting({5, 12}), counting({12})}, heads), "do not fit the input");
+  expect_refused(contrib("Attention", {x, counting({4, 12}), counting({12}), int32s({7}, {})}, heads),
+                 "a mask of shape 7");
+  expect_refused(contrib("MultiHeadAttention", {x, counting({2, 3, 4}), counting({1, 3, 4})}, heads), "do not fit");
+}
+
+TEST(MoE, RefusesMoreExpertsThanThereAre) {
+  const Tensor x = counting({2, 4}), router = counting({2, 3}), fc1 = counting({3, 5, 4}), fc2 = counting({3, 4, 5});
+  expect_refused(contrib("MoE", {x, router, fc1, none(), fc2}, {attribute("k", int64_t{4})}), "there are 3 experts");
+  expect_refused(contrib("MoE", {x, router, fc1, none(), counting({3, 5, 4})}, {}), "do not fit");
+}
+
+TEST(EmbedLayerNormalization, RefusesIdsOutsideOfTheTables) {
+  const Tensor words = counting({4, 2}), positions = counting({3, 2}), row = counting({2});
+  const auto run = [&](int32_t id) {
+    return contrib("EmbedLayerNormalization", {int32s({1, 2}, {0, id}), none(), words, positions, none(), row, row},
+                   {});
+  };
+  EXPECT_TRUE(run_node(run(3)).ok());
+  expect_refused(run(4), "input_ids has 4");
+  expect_refused(run(-1), "input_ids has -1");
+  expect_refused(
+      contrib("EmbedLayerNormalization", {int32s({1, 4}, {}), none(), words, positions, none(), row, row}, {}),
+      "more than the 3 positions");
+}
+
+TEST(GatherBlockQuantized, GivesZerosForIndicesOutside) {
+  const std::vector<Attribute> attributes{attribute("block_size", int64_t{16}), attribute("bits", int64_t{8})};
+  const Tensor data = bytes({2, 16}, std::vector<uint8_t>(32, 129)), scales = floats({2, 1}, {2, 3});
+  std::vector<float> expected(32, 0.0f);
+  std::fill_n(expected.begin(), 16, 3.0f);
+  expect_elements<float>(contrib("GatherBlockQuantized", {data, ints({-1, 2}), scales}, attributes), expected);
+  expect_refused(contrib("GatherBlockQuantized", {data, ints({0}), counting({2, 2})}, attributes), "does not fit data");
+}
+
+TEST(NGramRepeatBlock, RefusesTokensOutsideOfTheScores) {
+  const auto run = [](int64_t token) {
+    return contrib("NGramRepeatBlock", {tensor_of<int64_t>({1, 3}, {token, 1, token}), counting({1, 4})},
+                   {attribute("ngram_size", int64_t{1})});
+  };
+  EXPECT_TRUE(run_node(run(3)).ok());
+  expect_refused(run(4), "token 4");
+  expect_refused(run(-1), "token -1");
+}
+
+}  // namespace
+}  // namespace linnet
