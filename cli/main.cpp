@@ -4,12 +4,19 @@
 
 #include "commands/command.h"
 
+// One sentence for arguments that do not parse.
+static std::string what_failed(const CLI::App* app, const CLI::Error& error) {
+  std::string command = "linnet";
+  for (const CLI::App* sub : app->get_subcommands()) command += " " + sub->get_name();
+  return command + ": " + error.what() + "; " + command + " --help tells more\n";
+}
+
 int main(int argc, char** argv) {
   CLI::App app{"Linnet runs ONNX models on this machine."};
   app.name("linnet");
   app.require_subcommand(1);
   app.set_version_flag("--version", LINNET_VERSION);
-  app.failure_message(CLI::FailureMessage::help);
+  app.failure_message(what_failed);
   int exit_code = linnet::cli::kSuccess;
   linnet::cli::add_run(app, exit_code);
   linnet::cli::add_inspect(app, exit_code);

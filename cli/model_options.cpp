@@ -12,8 +12,15 @@ CLI::Option* add_repeatable(CLI::App& command, const std::string& name, std::vec
   return command.add_option(name, values, help)->allow_extra_args(false);
 }
 
+void add_threads(CLI::App& command, const std::string& name, size_t& threads) {
+  constexpr size_t kMostThreads = 1024;
+  command.add_option(name, threads, "threads to run on; 0: one for each core")
+      ->check(CLI::Range(size_t{0}, kMostThreads))
+      ->capture_default_str();
+}
+
 void add_load_options(CLI::App& command, ModelOptions& options) {
-  command.add_option("--threads", options.threads, "threads to run on; 0: one for each core")->capture_default_str();
+  add_threads(command, "--threads", options.threads);
   command.add_option("--seed", options.seed, "of random inputs and of random operators without a seed")
       ->capture_default_str();
   command.add_flag("--no-optimize", options.no_optimize, "run the graph as the model has it");

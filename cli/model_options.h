@@ -18,6 +18,7 @@ struct ModelOptions {
   std::vector<std::string> disabled;
 };
 
+void add_threads(CLI::App& command, const std::string& name, size_t& threads);
 // The options without the model itself.
 void add_load_options(CLI::App& command, ModelOptions& options);
 // MODEL, and those.

@@ -185,8 +185,7 @@ int run(Options options) {
 }
 
 void add_side(CLI::App& command, ModelOptions& side, const std::string& letter) {
-  command.add_option("--threads-" + letter, side.threads, "threads of the run of " + letter + "; 0: one for each core")
-      ->capture_default_str();
+  add_threads(command, "--threads-" + letter, side.threads);
   command.add_flag("--no-optimize-" + letter, side.no_optimize, "run " + letter + " as the model has it");
   add_repeatable(command, "--disable-pass-" + letter, side.disabled, "leave out a rewrite of " + letter);
 }

@@ -1,5 +1,6 @@
 // linnet profile: where a run's time goes.
 #include <algorithm>
+#include <cstdint>
 #include <cstdio>
 #include <map>
 #include <nlohmann/json.hpp>

@@ -108,7 +108,7 @@ class Linnet:
 
     def error(self, *arguments, says, code=2):
         done = self.run(*arguments, code=code)
-        assert done.stderr.count("\n") == 1 and done.stderr.startswith("linnet "), f"not one sentence: {done.stderr}"
+        assert done.stderr.count("\n") == 1 and done.stderr.startswith("linnet"), f"not one sentence: {done.stderr}"
         for words in [says] if isinstance(says, str) else says:
             assert words in done.stderr, f"expected '{words}': {done.stderr}"
 
@@ -439,8 +439,21 @@ def help_has_examples(linnet):
     for command in "run", "inspect", "profile", "dump", "diff", "check", "bench":
         text = linnet.run(command, "--help").stdout
         assert f"  linnet {command} " in text, f"no example: {text}"
-    done = subprocess.run([str(linnet.binary), "run"], capture_output=True, text=True)
-    assert done.returncode == 2 and "MODEL" in done.stderr
+
+
+@case
+def arguments_are_checked(linnet):
+    model = layer(linnet.path("m.onnx"))
+    linnet.error("run", says=["MODEL", "linnet run --help"])
+    linnet.error("run", model, "--threads", -1, says="--threads")
+    linnet.error("run", model, "--threads", "many", says="--threads")
+    linnet.error("run", model, "--timeout", -5, says="--timeout")
+    linnet.error("run", model, "--fast", says="--fast")
+    linnet.error("profile", model, "--by", "colour", says="--by")
+    linnet.error("profile", model, "--runs", 0, says="--runs")
+    linnet.error("inspect", says="--passes")
+    linnet.path("file").write_text("")
+    linnet.error("run", model, "--save-outputs", linnet.path("file/out"), says="file/out")
 
 
 def main():
