@@ -12,7 +12,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace linnet::HWY_NAMESPACE {
 
-// The first `count` (< Lanes(d)) lanes of 4- or 8-byte elements; the others are zero.
+// The first `count` (< Lanes(d)) lanes of 4-byte elements; the others are zero.
 template <class D>
 HWY_INLINE hwy::HWY_NAMESPACE::Vec<D> load_partial(D d, const hwy::HWY_NAMESPACE::TFromD<D>* src, size_t count) {
   namespace hn = hwy::HWY_NAMESPACE;
@@ -28,13 +28,22 @@ HWY_INLINE hwy::HWY_NAMESPACE::Vec<D> load_partial(D d, const hwy::HWY_NAMESPACE
 template <class D>
 HWY_INLINE void store_partial(hwy::HWY_NAMESPACE::Vec<D> v, D d, hwy::HWY_NAMESPACE::TFromD<D>* dst, size_t count) {
   namespace hn = hwy::HWY_NAMESPACE;
-#if HWY_TARGET <= HWY_AVX2
-  hn::BlendedStore(v, hn::FirstN(d, count), d, dst);
-#else
-  HWY_ALIGN hn::TFromD<D> lanes[hn::MaxLanes(D())];
-  hn::Store(v, d, lanes);
-  for (size_t i = 0; i < count; ++i) dst[i] = lanes[i];
-#endif
+  static_assert(sizeof(hn::TFromD<D>) == 4);
+  if constexpr (HWY_TARGET < HWY_AVX2) {
+    hn::BlendedStore(v, hn::FirstN(d, count), d, dst);
+  } else if constexpr (hn::MaxLanes(d) > 2) {
+    // By halves: a masked store of AVX2 costs some machines ten cycles and more.
+    const hn::Half<D> dh;
+    if (count >= hn::MaxLanes(dh)) {
+      hn::StoreU(hn::LowerHalf(dh, v), dh, dst);
+      if (count > hn::MaxLanes(dh))
+        store_partial(hn::UpperHalf(dh, v), dh, dst + hn::MaxLanes(dh), count - hn::MaxLanes(dh));
+    } else {
+      store_partial(hn::LowerHalf(dh, v), dh, dst, count);
+    }
+  } else if (count != 0) {
+    *dst = hn::GetLane(v);
+  }
 }
 
 }  // namespace linnet::HWY_NAMESPACE

@@ -221,8 +221,13 @@ class Pow final : public Binary {
         });
         return {};
       }
-      if (exponent == -1.0) {
-        unary(UnaryFn::reciprocal, {}, src, dst.ptr<float>(), count, context.parallel);
+      // The square root of -infinity is NaN, not infinity as the C library has its power: PyTorch does the same.
+      const std::optional<UnaryFn> root = exponent == 0.5    ? std::optional(UnaryFn::sqrt)
+                                          : exponent == -0.5 ? std::optional(UnaryFn::rsqrt)
+                                          : exponent == -1.0 ? std::optional(UnaryFn::reciprocal)
+                                                             : std::nullopt;
+      if (root) {
+        unary(*root, {}, src, dst.ptr<float>(), count, context.parallel);
         return {};
       }
     }

@@ -1,6 +1,8 @@
 // Functions of one number: https://onnx.ai/onnx/operators/ (Abs ... ThresholdedRelu), and the Gelu forms of
 // https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md
 #include "kernels/elementwise/unary.h"
+#include <limits>
+
 #include "kernels/elementwise/binary.h"
 #include "ops/broadcast_plan.h"
 #include "ops/infer_shapes.h"
@@ -148,7 +150,8 @@ class Gelu final : public Unary {
   }
 };
 
-// The limits come in any numeric type: operator sets before 11 had them as float attributes.
+// A limit that is left out is the least or greatest finite number. Limits come in any numeric type: operator sets
+// before 11 had them as float attributes.
 class Clip final : public Op {
  public:
   Status parse(NodeReader& reader) {
@@ -175,13 +178,14 @@ class Clip final : public Op {
   Status run(RunContext& context) const override {
     const Tensor& src = context.in(0);
     Tensor& dst = context.out(0);
-    if (src.dtype == DType::f32 || src.dtype == DType::f16 || src.dtype == DType::bf16) {
-      const UnaryParams limits{limit<float>(context, 1, -HUGE_VALF), limit<float>(context, 2, HUGE_VALF)};
-      switch_type<float, f16, bf16>(src.dtype, [&]<class T>(std::type_identity<T>) {
-        unary(UnaryFn::clip, limits, src.ptr<T>(), dst.ptr<T>(), static_cast<size_t>(src.count()), context.parallel);
-      });
-      return {};
-    }
+    const auto clip = [&]<class T>(std::type_identity<T>, float greatest) {
+      const UnaryParams limits{limit<float>(context, 1, -greatest), limit<float>(context, 2, greatest)};
+      unary(UnaryFn::clip, limits, src.ptr<T>(), dst.ptr<T>(), static_cast<size_t>(src.count()), context.parallel);
+      return Status();
+    };
+    if (src.dtype == DType::f32) return clip(std::type_identity<float>(), std::numeric_limits<float>::max());
+    if (src.dtype == DType::f16) return clip(std::type_identity<f16>(), 65504.0f);
+    if (src.dtype == DType::bf16) return clip(std::type_identity<bf16>(), 0x1.fep127f);
     switch_type<double, int64_t, int32_t, uint8_t, int8_t, int16_t, uint16_t, uint32_t, uint64_t>(
         src.dtype, [&]<class T>(std::type_identity<T>) {
           const T low = limit<T>(context, 1, std::numeric_limits<T>::lowest());

@@ -63,9 +63,12 @@ TEST(Cast, DoubleToHalfRoundsOnce) {
 TEST(Cast, FloatToInteger) {
   const auto to_i32 = [](float x) { return cast_one<float, int32_t>(NumberType::f32, x, NumberType::i32); };
   EXPECT_EQ(to_i32(-2.9f), -2);
-  EXPECT_EQ(to_i32(std::numeric_limits<float>::quiet_NaN()), 0);
+  EXPECT_EQ(to_i32(std::numeric_limits<float>::quiet_NaN()), std::numeric_limits<int32_t>::min());
+  EXPECT_EQ(to_i32(3e9f), std::numeric_limits<int32_t>::min());
+  EXPECT_EQ((cast_one<float, uint32_t>(NumberType::f32, 3e9f, NumberType::u32)), 3000000000u);
+  EXPECT_EQ((cast_one<float, uint8_t>(NumberType::f32, 3e9f, NumberType::u8)), 0);
   const auto to_i64 = [](double x) { return cast_one<double, int64_t>(NumberType::f64, x, NumberType::i64); };
-  EXPECT_EQ(to_i64(1e30), std::numeric_limits<int64_t>::max());
+  EXPECT_EQ(to_i64(1e30), std::numeric_limits<int64_t>::min());
   EXPECT_EQ(to_i64(-HUGE_VAL), std::numeric_limits<int64_t>::min());
   EXPECT_EQ((cast_one<float, uint8_t>(NumberType::f32, 300.0f, NumberType::u8)), 44);
   EXPECT_EQ((cast_one<double, uint64_t>(NumberType::f64, 0x1p63, NumberType::u64)), uint64_t{1} << 63);

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <cstring>
+#include <limits>
 #include <type_traits>
 
 #include "base/float8.h"
@@ -47,13 +47,15 @@ To to_integer(Hub value) noexcept {
   if constexpr (std::is_integral_v<Hub>) {
     return static_cast<To>(value);
   } else {
-    if (value >= Hub(-0x1p63) && value < Hub(0x1p63)) [[likely]]
-      return static_cast<To>(static_cast<int64_t>(value));
-    if (std::isnan(value)) return 0;
+    constexpr bool kNarrow = sizeof(To) < 4 || std::is_same_v<To, int32_t>;
+    using Wide = std::conditional_t<kNarrow, int32_t, int64_t>;
+    constexpr Hub kBound = kNarrow ? Hub(0x1p31) : Hub(0x1p63);
+    if (value >= -kBound && value < kBound) [[likely]]
+      return static_cast<To>(static_cast<Wide>(value));
     if constexpr (std::is_same_v<To, uint64_t>) {
-      if (value > 0) return value < Hub(0x1p64) ? static_cast<uint64_t>(value) : ~uint64_t{0};
+      if (value >= kBound && value < Hub(0x1p64)) return static_cast<uint64_t>(value);
     }
-    return static_cast<To>(value > 0 ? INT64_MAX : INT64_MIN);
+    return static_cast<To>(std::numeric_limits<Wide>::min());
   }
 }
 
@@ -200,7 +202,7 @@ void run_chunk(const CastJob& job, size_t first, size_t n) noexcept {
     case NumberType::i32: return run_chunk<int32_t, int32_t>(job, first, n);
     case NumberType::u64: return run_chunk<uint64_t, uint64_t>(job, first, n);
     case NumberType::i64: return run_chunk<int64_t, int64_t>(job, first, n);
-    case NumberType::boolean: return run_chunk<bool, int32_t>(job, first, n);
+    case NumberType::boolean: return run_chunk<uint8_t, int32_t>(job, first, n);
     case NumberType::f8e4m3fn: return float8(Float8Kind::e4m3fn);
     case NumberType::f8e4m3fnuz: return float8(Float8Kind::e4m3fnuz);
     case NumberType::f8e5m2: return float8(Float8Kind::e5m2);

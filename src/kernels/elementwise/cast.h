@@ -1,8 +1,8 @@
 // Conversion between number types: https://onnx.ai/onnx/operators/onnx__Cast.html
 //
-// To float types: nearest even, from every type in one rounding. Float to integer truncates; out of an int64's range it
-// saturates, NaN gives 0. Integers keep their low bits. To bool: not zero. Packed types have the low bits first, and
-// start at a whole byte.
+// To float types: nearest even, from every type in one rounding. Float to integer truncates; what is out of range,
+// and NaN, gives what x86's instructions give: the low bits of the least int32 (types up to that) or int64. Integers
+// keep their low bits. To bool: not zero. Packed types have the low bits first, and start at a whole byte.
 #pragma once
 
 #include <cstddef>

@@ -78,7 +78,7 @@ HWY_INLINE V sign(V x) {
 }
 
 HWY_INLINE V shrink(V x, V lambda, V bias) {
-  const V inside = hn::Mul(x, hn::Zero(D()));  // keeps NaN
+  const V inside = hn::Zero(D());
   const V below = hn::IfThenElse(hn::Lt(x, hn::Neg(lambda)), hn::Add(x, bias), inside);
   return hn::IfThenElse(hn::Gt(x, lambda), hn::Sub(x, bias), below);
 }

@@ -55,7 +55,7 @@ T unary_reference(UnaryFn fn, T alpha, T beta, T x) noexcept {
     case UnaryFn::celu: return x < 0 ? alpha * (std::exp(x / alpha) - 1) : x;
     case UnaryFn::hard_sigmoid: return std::isnan(x) ? x : std::clamp(alpha * x + beta, T{0}, T{1});
     case UnaryFn::hard_swish: return std::isnan(x) ? x : x * std::clamp(x / 6 + T(0.5), T{0}, T{1});
-    case UnaryFn::shrink: return x < -alpha ? x + beta : x > alpha ? x - beta : x == x ? T{0} : x;
+    case UnaryFn::shrink: return x < -alpha ? x + beta : x > alpha ? x - beta : T{0};
     case UnaryFn::clip: return std::isnan(x) ? x : std::min(std::max(x, alpha), beta);
   }
   return x;
