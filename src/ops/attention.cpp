@@ -24,7 +24,8 @@ class Attention final : public Op {
     // Softmax happens in float.
     reader.ignore("softmax_precision");
     LINNET_REQUIRE(kind >= 0 && kind <= 3, invalid_model("qk_matmul_output_mode is ", kind, "; it must be 0 to 3"));
-    LINNET_REQUIRE(q_heads_ >= 0 && kv_heads_ >= 0, invalid_model("the numbers of heads must not be negative"));
+    LINNET_REQUIRE(q_heads_ >= 0 && kv_heads_ >= 0 && q_heads_ < (1 << 20),
+                   invalid_model("the numbers of heads must be neither negative nor above a million"));
     LINNET_REQUIRE(reader.has_input(kPastKey) == reader.has_input(kPastValue),
                    invalid_model("past_key and past_value come together"));
     scores_kind_ = static_cast<AttentionScores>(kind);

@@ -38,7 +38,8 @@ class FusedAttention : public Op {
     scale_ = reader.number("scale", 0.0f);
     filter_ = reader.number("mask_filter_value", -10000.0f);
     causal_ = reader.flag("unidirectional", false);
-    LINNET_REQUIRE(heads_ > 0, invalid_model("num_heads is ", heads_, "; it must be positive"));
+    LINNET_REQUIRE(heads_ > 0 && heads_ < (1 << 20),
+                   invalid_model("num_heads is ", heads_, "; it must be positive and below a million"));
     LINNET_REQUIRE(!reader.flag("past_present_share_buffer", false),
                    unsupported("a past that shares its buffer with present is not supported"));
     LINNET_REQUIRE(!reader.flag("do_rotary", false),

@@ -119,7 +119,7 @@ class Binary final : public Op {
                     qc = quantized(context, a.dtype, 6, 7);
     LINNET_ASSIGN(const BroadcastPlan plan, broadcast_plan(c.shape, a.shape, b.shape));
     for_each_block(plan, 1.0, context.parallel, [&](const BroadcastBlock& block) {
-      float x[kChunk], y[kChunk];
+      float x[kChunk] = {}, y[kChunk] = {};
       const auto load = [](const Quantized& q, const uint8_t* src, size_t stride, float* to, size_t n) {
         if (stride == 1) {
           q.to_floats(src, to, n);
@@ -134,7 +134,7 @@ class Binary final : public Op {
                x, n);
           load(qb, b.ptr<uint8_t>() + block.src[1] + r * block.row_stride[1] + begin * block.stride[1], block.stride[1],
                y, n);
-          for (size_t i = 0; i < n; ++i) x[i] = multiplies_ ? x[i] * y[i] : x[i] + y[i];
+          combine(x, y, n);
           qc.from_floats(x, c.ptr<uint8_t>() + block.dst + r * block.columns + begin, n);
         }
     });
@@ -142,6 +142,21 @@ class Binary final : public Op {
   }
 
  private:
+  // Whole pieces of constant length, which the compiler makes vectors of; what lies behind n does not matter.
+  void combine(float (&x)[kChunk], const float (&y)[kChunk], size_t n) const noexcept {
+    constexpr size_t kPiece = 64;
+    static_assert(kChunk % kPiece == 0);
+    for (size_t at = 0; at < n; at += kPiece) {
+      float* to = x + at;
+      const float* from = y + at;
+      if (multiplies_) {
+        for (size_t i = 0; i < kPiece; ++i) to[i] *= from[i];
+      } else {
+        for (size_t i = 0; i < kPiece; ++i) to[i] += from[i];
+      }
+    }
+  }
+
   bool multiplies_ = false;
 };
 

@@ -54,7 +54,7 @@ Result<Granularity> granularity(const Shape& x, const Shape& scale, int64_t axis
     LINNET_REQUIRE(scale[i] == (i == axis ? x[i] / block_size + (x[i] % block_size != 0) : x[i]),
                    invalid_argument("the scale's shape ", scale, " does not fit blocks of ", block_size, " on axis ",
                                     axis, " of ", x));
-  g.block = block_size;
+  g.block = std::clamp<int64_t>(x[axis], 1, block_size);
   g.outer_stride = scale[axis] * g.inner;
   g.axis_stride = g.inner;
   g.inner_stride = 1;

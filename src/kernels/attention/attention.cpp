@@ -144,6 +144,7 @@ RowKernels row_kernels() noexcept {
 
 constexpr size_t kScoreBytes = 128 * 1024;  // scores of a block of rows: within the second-level cache
 constexpr size_t kBlockRows = 48;
+constexpr size_t kFarRow = 256, kFarRows = 24;
 constexpr size_t kPackRows = 12;  // rows for each head of k at which packing pays
 
 // How the work is cut; depends on sizes only, never on threads.
@@ -170,7 +171,8 @@ Cut cut_of(const AttentionArgs& a) noexcept {
   c.blocks = ceil_div(c.item_rows, std::max<size_t>(c.block, 1));
   c.items = a.batch * (c.rows_are_heads ? a.kv_heads : a.heads) * c.blocks;
   c.pack_k = a.rows * c.group >= kPackRows;
-  c.pack_v = a.v_head_size % kPanelWidth != 0;
+  // Rows far apart cost a page each: many queries pay for a copy.
+  c.pack_v = a.v_head_size % kPanelWidth != 0 || (a.v_strides.row >= kFarRow && a.rows * c.group >= kFarRows);
   c.k_bytes = c.pack_k ? round_up(packed_b_size(a.head_size, a.columns), 64) : 0;
   c.v_bytes = c.pack_v ? round_up(packed_b_size(a.columns, a.v_head_size), 64) : 0;
   return c;
