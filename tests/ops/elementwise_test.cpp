@@ -2,6 +2,7 @@
 // out.
 #include <cmath>
 #include <limits>
+#include <source_location>
 
 #include "gtest/gtest.h"
 #include "run_node.h"
@@ -47,10 +48,11 @@ void expect_elements(NodeRun what, const Shape& shape, const std::vector<T>& ele
       }
     }
 }
-#define GIVES(type, shape, elements, ...) \
-  expect_elements<type>(NodeRun __VA_ARGS__, Shape shape, std::vector<type> elements, __LINE__)
-#define LIST(...) \
-  { __VA_ARGS__ }
+template <class T>
+void gives(const Shape& shape, const std::vector<T>& elements, NodeRun what,
+           std::source_location at = std::source_location::current()) {
+  expect_elements<T>(std::move(what), shape, elements, static_cast<int>(at.line()));
+}
 
 TEST(OldOperatorSets, BroadcastAtAnAxis) {
   const Tensor x = counting({2, 3, 2});
@@ -194,31 +196,30 @@ TEST(Normalization, RefusesWhatDoesNotFit) {
 }
 
 TEST(Elementwise, EmptyTensors) {
-  GIVES(float, LIST({0, 3}), LIST(), {"Add", {counting({0, 3}), counting({3})}});
-  GIVES(float, LIST({2, 0}), LIST(), {"Softmax", {counting({2, 0})}});
-  GIVES(float, LIST({0, 2}), LIST(), {"Transpose", {counting({2, 0})}});
-  GIVES(float, LIST({2, 1}), LIST(0, 0), {"ReduceSum", {counting({2, 0}), ints({1})}});
-  GIVES(int64_t, LIST({0}), LIST(),
-        {"ArgMax", {counting({0, 2})}, {attribute("axis", int64_t{1}), attribute("keepdims", int64_t{0})}});
-  GIVES(float, LIST({0, 3}), LIST(), {"LayerNormalization", {counting({0, 3}), counting({3})}});
+  gives<float>({0, 3}, {}, {"Add", {counting({0, 3}), counting({3})}});
+  gives<float>({2, 0}, {}, {"Softmax", {counting({2, 0})}});
+  gives<float>({0, 2}, {}, {"Transpose", {counting({2, 0})}});
+  gives<float>({2, 1}, {0, 0}, {"ReduceSum", {counting({2, 0}), ints({1})}});
+  gives<int64_t>({0}, {},
+                 {"ArgMax", {counting({0, 2})}, {attribute("axis", int64_t{1}), attribute("keepdims", int64_t{0})}});
+  gives<float>({0, 3}, {}, {"LayerNormalization", {counting({0, 3}), counting({3})}});
 }
 
 TEST(Elementwise, ShapeArithmetic) {
-  GIVES(int64_t, LIST({2}), LIST(7, -3), {"Add", {ints({5, -5}), scalar(2)}});
-  GIVES(int64_t, LIST({2}), LIST(-2, 0), {"Div", {ints({-5, 7}), ints({2, 0})}});
-  GIVES(int64_t, LIST({2}), LIST(1, 2), {"Mod", {ints({-5, 7}), ints({2, 5})}});
-  GIVES(int64_t, LIST({2}), LIST(3, 9), {"Where", {tensor_of<bool>({2}, {true, false}), ints({3}), ints({8, 9})}});
-  GIVES(int64_t, LIST({1}), LIST(24), {"ReduceProd", {ints({2, 3, 4}), ints({0})}});
-  GIVES(int64_t, LIST(), LIST(24), {"ReduceProd", {ints({2, 3, 4})}, {attribute("keepdims", int64_t{0})}});
-  GIVES(int64_t, LIST({3}), LIST(2, 3, 4),
-        {"ReduceProd", {ints({2, 3, 4})}, {attribute("noop_with_empty_axes", int64_t{1})}});
+  gives<int64_t>({2}, {7, -3}, {"Add", {ints({5, -5}), scalar(2)}});
+  gives<int64_t>({2}, {-2, 0}, {"Div", {ints({-5, 7}), ints({2, 0})}});
+  gives<int64_t>({2}, {1, 2}, {"Mod", {ints({-5, 7}), ints({2, 5})}});
+  gives<int64_t>({2}, {3, 9}, {"Where", {tensor_of<bool>({2}, {true, false}), ints({3}), ints({8, 9})}});
+  gives<int64_t>({1}, {24}, {"ReduceProd", {ints({2, 3, 4}), ints({0})}});
+  gives<int64_t>({}, {24}, {"ReduceProd", {ints({2, 3, 4})}, {attribute("keepdims", int64_t{0})}});
+  gives<int64_t>({3}, {2, 3, 4}, {"ReduceProd", {ints({2, 3, 4})}, {attribute("noop_with_empty_axes", int64_t{1})}});
 }
 
 TEST(Cast, Strings) {
-  GIVES(std::string, LIST({4}), LIST("1.5", "-INF", "NaN", "100000"),
-        {"Cast", {floats({4}, {1.5f, -HUGE_VALF, std::nanf(""), 1e5f})}, {attribute("to", int64_t{8})}});
-  GIVES(int64_t, LIST({2}), LIST(INT64_MAX, -7),
-        {"Cast", {tensor_of<std::string>({2}, {"9223372036854775807", "-7"})}, {attribute("to", int64_t{7})}});
+  gives<std::string>({4}, {"1.5", "-INF", "NaN", "100000"},
+                     {"Cast", {floats({4}, {1.5f, -HUGE_VALF, std::nanf(""), 1e5f})}, {attribute("to", int64_t{8})}});
+  gives<int64_t>({2}, {INT64_MAX, -7},
+                 {"Cast", {tensor_of<std::string>({2}, {"9223372036854775807", "-7"})}, {attribute("to", int64_t{7})}});
 }
 
 TEST(Transpose, PackedElements) {
