@@ -127,7 +127,7 @@ class BeamSearch final : public Op {
       scorer.process(scores, vocabulary, sequences, length);
       for (size_t r = 0; r < limits.rows(); ++r) {
         int32_t* row = next.data() + r * limits.max_length;
-        std::copy_n(sequences.data() + scorer.parents()[r] * limits.max_length, limits.max_length, row);
+        std::copy_n(sequences.data() + scorer.parents()[r] * limits.max_length, length, row);
         row[length] = scorer.tokens()[r];
       }
       sequences.swap(next);
