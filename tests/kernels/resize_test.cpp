@@ -97,10 +97,10 @@ TEST(Resize, TablesFollowTheStandard) {
   antialias.antialias = true;
   near(row(antialias, 2, 0.5f), {1.625, 3.375});
   antialias.exclude_outside = true;
-  near(row(antialias, 2, 0.5f), {1.7142857, 3.2857143});
+  near(row(antialias, 2, 0.5f), {1.7142857f, 3.2857143f});
   antialias.mode = ResizeMode::cubic;
-  near(row(antialias, 2, 0.5f), {1.5673469, 3.4326531});
-  near(row({ResizeMode::cubic, align_corners}, 3, 0.8f), {1, 2.3951916, 3.7903832});
+  near(row(antialias, 2, 0.5f), {1.5673469f, 3.4326531f});
+  near(row({ResizeMode::cubic, align_corners}, 3, 0.8f), {1, 2.3951916f, 3.7903832f});
 }
 
 TEST(Resize, WeightsSumToOneAndStayInside) {
