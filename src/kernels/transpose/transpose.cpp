@@ -10,6 +10,8 @@ namespace {
 
 // Side of the square that is transposed while both its lines and its columns are in the L1 cache, in bytes.
 constexpr size_t kTileBytes = 256;
+// The least amount of work that is given to another thread.
+constexpr size_t kPieceBytes = size_t{128} << 10;
 
 size_t tile_side(size_t width) noexcept { return std::max<size_t>(kTileBytes / width, 16); }
 
@@ -36,28 +38,33 @@ void copy_runs(const TransposePlan& plan, const std::byte* src, std::byte* dst, 
 
 void transpose_planes(const TransposePlan& plan, const std::byte* src, std::byte* dst,
                       const Parallel& parallel) noexcept {
-  const size_t plane = plan.row.size * plan.column.size;
-  const size_t planes = plan.count / plane;
-  // A large plane is cut along the result's rows into bands of whole tiles.
+  const size_t planes = plan.count / (plan.row.size * plan.column.size);
+  // A plane is cut into pieces of whole tiles, which are the units of work: bands of the result's lines, and where a
+  // band is long, parts of it.
   const size_t side = tile_side(plan.width);
+  const size_t height = std::min(side, plan.row.size);
+  const size_t width = std::max(kPieceBytes / (height * plan.width) / side, size_t{1}) * side;
   const size_t bands = (plan.row.size + side - 1) / side;
-  const double ns = 0.08 * static_cast<double>(plan.width * std::min(side, plan.row.size) * plan.column.size) + 10.0;
-  parallel.for_range(planes * bands, grain_for(ns), [&](size_t begin, size_t end, size_t) {
+  const size_t parts = (plan.column.size + width - 1) / width;
+  const double ns = 0.08 * static_cast<double>(plan.width * height * std::min(width, plan.column.size)) + 10.0;
+  parallel.for_range(planes * bands * parts, grain_for(ns), [&](size_t begin, size_t end, size_t) {
     for (size_t item = begin; item < end; ++item) {
-      const size_t first = item % bands * side;
-      size_t rest = item / bands;
-      size_t from = first * plan.row.src_stride;
-      size_t to = first * plan.row.dst_stride;
+      const size_t left = item % parts * width;
+      const size_t top = item / parts % bands * side;
+      size_t rest = item / parts / bands;
+      size_t from = top * plan.row.src_stride;
+      size_t to = top * plan.row.dst_stride;
       for (size_t k = plan.outer.size(); k-- > 0;) {
         const size_t index = rest % plan.outer[k].size;
         rest /= plan.outer[k].size;
         from += index * plan.outer[k].src_stride;
         to += index * plan.outer[k].dst_stride;
       }
-      const size_t rows = std::min(side, plan.row.size - first);
-      for (size_t j = 0; j < plan.column.size; j += side) {
+      const size_t rows = std::min(side, plan.row.size - top);
+      const size_t right = std::min(left + width, plan.column.size);
+      for (size_t j = left; j < right; j += side) {
         transpose_plane(plan.width, src + (from + j * plan.column.src_stride) * plan.width, plan.column.src_stride,
-                        dst + (to + j) * plan.width, plan.row.dst_stride, rows, std::min(side, plan.column.size - j));
+                        dst + (to + j) * plan.width, plan.row.dst_stride, rows, std::min(side, right - j));
       }
     }
   });

@@ -1,5 +1,6 @@
 // Planes of elements of 1, 2 and 4 bytes in registers; of other widths, element by element.
 #include <cstdint>
+#include <utility>
 
 #include "kernels/transpose/transpose.h"
 
@@ -160,7 +161,23 @@ void transpose_plane4_simd(const Element* src, size_t src_stride, Element* dst, 
   transpose_rest(src, src_stride, dst, dst_stride, rows, columns, whole_rows, whole_columns);
 }
 
-// Squares of 16 bytes a side. Each of log2(n) passes interleaves lines k and k + n / 2 to lines 2 k and 2 k + 1.
+// A square of 16 bytes a side. Each of log2(n) passes interleaves lines k and k + n / 2 to lines 2 k and 2 k + 1.
+// Written over index sequences, because compilers keep an array in registers only where no loop indexes it.
+template <class T, size_t... kLine, size_t... kHalf>
+HWY_INLINE void transpose_lines(const TransposeBytes<sizeof(T)>* src, size_t src_stride, TransposeBytes<sizeof(T)>* dst,
+                                size_t dst_stride, std::index_sequence<kLine...>, std::index_sequence<kHalf...>) {
+  constexpr size_t kLines = sizeof...(kLine);
+  const hn::FixedTag<T, kLines> d;
+  using Line = hn::Vec<decltype(d)>;
+  Line lines[] = {hn::LoadU(d, reinterpret_cast<const T*>(src + kLine * src_stride))...};
+  for (size_t pass = 1; pass < kLines; pass *= 2) {
+    const Line low[] = {hn::InterleaveLower(d, lines[kHalf], lines[kHalf + kLines / 2])...};
+    const Line high[] = {hn::InterleaveUpper(d, lines[kHalf], lines[kHalf + kLines / 2])...};
+    ((lines[2 * kHalf] = low[kHalf], lines[2 * kHalf + 1] = high[kHalf]), ...);
+  }
+  (hn::StoreU(lines[kLine], d, reinterpret_cast<T*>(dst + kLine * dst_stride)), ...);
+}
+
 template <class T>
 void transpose_narrow(const TransposeBytes<sizeof(T)>* src, size_t src_stride, TransposeBytes<sizeof(T)>* dst,
                       size_t dst_stride, size_t rows, size_t columns) {
@@ -168,21 +185,11 @@ void transpose_narrow(const TransposeBytes<sizeof(T)>* src, size_t src_stride, T
                        columns))
     return;
   constexpr size_t kLines = 16 / sizeof(T);
-  const hn::FixedTag<T, kLines> d;
   const size_t whole_rows = rows - rows % kLines, whole_columns = columns - columns % kLines;
   for (size_t j = 0; j < whole_columns; j += kLines) {
     for (size_t i = 0; i < whole_rows; i += kLines) {
-      hn::Vec<decltype(d)> lines[kLines], next[kLines];
-      for (size_t k = 0; k < kLines; ++k)
-        lines[k] = hn::LoadU(d, reinterpret_cast<const T*>(src + (j + k) * src_stride + i));
-      for (size_t pass = 1; pass < kLines; pass *= 2) {
-        for (size_t k = 0; k < kLines / 2; ++k) {
-          next[2 * k] = hn::InterleaveLower(d, lines[k], lines[k + kLines / 2]);
-          next[2 * k + 1] = hn::InterleaveUpper(d, lines[k], lines[k + kLines / 2]);
-        }
-        for (size_t k = 0; k < kLines; ++k) lines[k] = next[k];
-      }
-      for (size_t k = 0; k < kLines; ++k) hn::StoreU(lines[k], d, reinterpret_cast<T*>(dst + (i + k) * dst_stride + j));
+      transpose_lines<T>(src + j * src_stride + i, src_stride, dst + i * dst_stride + j, dst_stride,
+                         std::make_index_sequence<kLines>(), std::make_index_sequence<kLines / 2>());
     }
   }
   transpose_rest(src, src_stride, dst, dst_stride, rows, columns, whole_rows, whole_columns);
