@@ -46,7 +46,7 @@ double probe() {
 
 void measure(size_t m, size_t n, size_t k, bool cold, BForm form, int rounds) {
   const size_t copies = cold ? std::max<size_t>(2, (size_t{160} << 20) / (n * k * 4)) : 1;
-  const size_t bytes = packed_b_size(k, n);
+  const size_t bytes = packed_b_size(k, n, form);
   std::vector<float*> bs;
   for (size_t i = 0; i < copies; ++i) bs.push_back(allocate(bytes));
   GemmArgs g;
@@ -73,10 +73,10 @@ void measure(size_t m, size_t n, size_t k, bool cold, BForm form, int rounds) {
     best_rate = std::max(best_rate, rate);
   }
   std::sort(shares.begin(), shares.end());
-  static const char* const names[] = {"packed", "rows", "columns"};
+  static const char* const names[] = {"packed", "f16", "bf16", "rows", "columns"};
   std::printf("%5zu x %5zu x %5zu %-7s %-4s %7.1f GF/s  %5.1f %% of the probe (median %5.1f)  %6.1f GB/s of B\n", m, n,
               k, names[static_cast<int>(form)], cold ? "cold" : "hot", best_rate, 100 * best_share,
-              100 * shares[shares.size() / 2], best_rate / flops * static_cast<double>(n * k * 4));
+              100 * shares[shares.size() / 2], best_rate / flops * static_cast<double>(n * k * b_element(form)));
   for (float* b : bs) ::operator delete(b, std::align_val_t{64});
   ::operator delete(const_cast<float*>(g.a), std::align_val_t{64});
   ::operator delete(g.c, std::align_val_t{64});
@@ -116,6 +116,8 @@ int main(int argc, char** argv) {
   for (size_t m : {1, 2, 3, 4, 7, 8, 13, 32, 128, 384}) measure(m, 1536, 384, false, BForm::packed, rounds);
   for (size_t m : {1, 2, 4, 8, 32, 128}) measure(m, 768, 3072, false, BForm::packed, rounds);
   for (size_t m : {1, 4, 8, 32}) measure(m, 3072, 768, true, BForm::packed, rounds);
+  for (size_t m : {1, 4, 8, 32, 128}) measure(m, 3072, 768, m < 32, BForm::packed_f16, rounds);
+  for (size_t m : {1, 8}) measure(m, 3072, 768, true, BForm::packed_bf16, rounds);
   measure(3136, 64, 64, false, BForm::packed, rounds);
   measure(3136, 24, 96, false, BForm::packed, rounds);
   measure(128, 1024, 1024, false, BForm::packed, rounds);

@@ -139,7 +139,7 @@ void multiply(const MatrixProduct& p, const GemmArgs& first, const Parallel& par
   for_matrices(p, outer, [&](size_t a, size_t b, size_t c) {
     GemmArgs g = first;
     g.a += a;
-    g.b += b;
+    g.b = b_at(first, b);
     g.c += c;
     if (first.addend == first.c) g.addend = g.c;
     batched_gemm(g, batch, parallel);

@@ -9,6 +9,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/half.h"
 #include "kernels/isa.h"
 #include "split_parallel.h"
 
@@ -60,6 +61,7 @@ struct Problem {
     ld_addend = in_place ? ldc : n + 1;
     a = noise((a_transposed ? k : m) * lda + 1, 1);
     b = noise((form == BForm::columns ? n : k) * ldb + 1, 2);
+    for (float& v : b) v = form == BForm::packed_f16 ? float(f16(v)) : form == BForm::packed_bf16 ? float(bf16(v)) : v;
     bias = noise(n, 3);
     addend = noise(m * ld_addend + 1, 4);
   }
@@ -72,7 +74,12 @@ struct Problem {
     g.m = m, g.n = n, g.k = k;
     g.a = a.data(), g.lda = lda, g.a_transposed = a_transposed;
     Aligned packed(packed_b_size(k, n));
-    if (form == BForm::packed) {
+    if (form == BForm::packed_f16 || form == BForm::packed_bf16) {
+      std::vector<uint16_t> halves(b.size());
+      for (size_t i = 0; i < b.size(); ++i) halves[i] = form == BForm::packed_f16 ? f16(b[i]).bits : bf16(b[i]).bits;
+      pack_b_halves(halves.data(), k, n, ldb, false, reinterpret_cast<uint16_t*>(packed.data), parallel);
+      g.b = packed.data;
+    } else if (form == BForm::packed) {
       pack_b(b.data(), k, n, ldb, false, packed.data, parallel);
       g.b = packed.data;
     } else {
@@ -135,7 +142,7 @@ class GemmTest : public ::testing::TestWithParam<Isa> {
   void TearDown() override { set_isa(best_isa()); }
 };
 
-constexpr BForm kForms[] = {BForm::packed, BForm::rows, BForm::columns};
+constexpr BForm kForms[] = {BForm::packed, BForm::packed_f16, BForm::packed_bf16, BForm::rows, BForm::columns};
 
 TEST_P(GemmTest, EveryNumberOfRowsAndColumns) {
   for (BForm form : kForms)
@@ -211,7 +218,7 @@ TEST_P(GemmTest, AddsInPlaceAcrossRangesOfK) {
 }
 
 TEST_P(GemmTest, BitsDependNeitherOnThreadsNorOnTheOtherRows) {
-  for (BForm form : {BForm::packed, BForm::rows}) {
+  for (BForm form : {BForm::packed, BForm::packed_f16, BForm::rows}) {
     const size_t shapes[][3] = {{1, 300, 700}, {5, 290, 300}, {13, 500, 1300}, {140, 100, 600}, {300, 17, 65}};
     for (const auto& s : shapes) {
       Problem p{s[0], s[1], s[2], form};
@@ -302,6 +309,37 @@ TEST_P(GemmTest, PackedPanelsAreAsDocumented) {
         }
   }
   EXPECT_EQ(packed_b_size(std::numeric_limits<size_t>::max() / 8, 3), std::numeric_limits<size_t>::max());
+}
+
+TEST_P(GemmTest, WidensEveryHalf) {
+  // One product of 1 by every 16-bit number.
+  for (const BForm form : {BForm::packed_f16, BForm::packed_bf16}) {
+    std::vector<uint16_t> halves(65536);
+    for (size_t i = 0; i < halves.size(); ++i) halves[i] = static_cast<uint16_t>(i);
+    Aligned packed(packed_b_size(1, halves.size(), form));
+    pack_b_halves(halves.data(), 1, halves.size(), halves.size(), false, reinterpret_cast<uint16_t*>(packed.data),
+                  Parallel());
+    const float one = 1.0f;
+    Floats c(halves.size());
+    GemmArgs g;
+    g.m = g.k = 1, g.n = halves.size();
+    g.a = &one, g.lda = 1;
+    g.b = packed.data, g.b_form = form;
+    g.c = c.data(), g.ldc = c.size();
+    gemm(g, Parallel());
+    for (uint32_t i = 0; i < halves.size(); ++i) {
+      const uint16_t bits = static_cast<uint16_t>(i);
+      f16 narrow;
+      bf16 brain;
+      narrow.bits = brain.bits = bits;
+      const float wanted = form == BForm::packed_f16 ? float(narrow) : float(brain);
+      if (std::isnan(wanted)) {
+        ASSERT_TRUE(std::isnan(c[i])) << i;
+      } else {
+        ASSERT_EQ(c[i], wanted) << i;
+      }
+    }
+  }
 }
 
 TEST_P(GemmTest, StopsWhenAsked) {

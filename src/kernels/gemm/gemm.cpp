@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "base/checked.h"
+#include "base/half.h"
 #include "kernels/gemm/gemm_kernels.h"
 
 namespace linnet {
@@ -34,7 +35,7 @@ enum class Form { panels, unpacked, packed_now, dots };
 
 Form form_of(const GemmArgs& g) {
   if (g.n == 1 || (g.b_form == BForm::columns && g.m <= kDotRows)) return Form::dots;
-  if (g.b_form == BForm::packed) return Form::panels;
+  if (is_packed(g.b_form)) return Form::panels;
   return g.b_form == BForm::rows && g.m <= kUnpackedRows ? Form::unpacked : Form::packed_now;
 }
 
@@ -85,6 +86,9 @@ GemmBlock block_of(const GemmArgs& g) {
   t.ld_addend = g.ld_addend;
   t.beta = g.beta;
   t.activation = g.activation;
+  t.type = g.b_form == BForm::packed_f16    ? PanelType::f16
+           : g.b_form == BForm::packed_bf16 ? PanelType::bf16
+                                            : PanelType::f32;
   return t;
 }
 
@@ -109,33 +113,53 @@ void pack_a(const GemmArgs& g, const GemmKernels& kernels, Range rows, Range ks,
 
 // B as panels: `full` whole ones, and the last, partial one elsewhere if `tail` is set.
 struct Panels {
-  const float* data;
+  const void* data;
   size_t panel_stride;
   size_t k_stride;
   const float* tail;
 };
 
-void pack_panels(const float* src, size_t k, size_t n, size_t stride, bool transposed, Range panels,
-                 const GemmKernels& kernels, float* dst) {
+void transpose(const GemmKernels& kernels, const float* src, size_t src_stride, size_t rows, size_t columns,
+               float* dst) {
+  kernels.transpose(src, src_stride, rows, columns, dst, kPanelWidth);
+}
+void transpose(const GemmKernels&, const uint16_t* src, size_t src_stride, size_t rows, size_t columns, uint16_t* dst) {
+  for (size_t i = 0; i < rows; ++i)
+    for (size_t j = 0; j < columns; ++j) dst[i * kPanelWidth + j] = src[j * src_stride + i];
+}
+
+template <class T>
+void pack_panels(const T* src, size_t k, size_t n, size_t stride, bool transposed, Range panels,
+                 const GemmKernels& kernels, T* dst) {
   constexpr size_t kStrip = 64;  // of k: rows are read in runs, and few pages are written at a time
   for (size_t k0 = 0; k0 < k; k0 += kStrip) {
     const size_t depth = std::min(kStrip, k - k0);
     for (size_t p = panels.begin; p < panels.end; ++p) {
       const size_t column = p * kPanelWidth;
       const size_t width = std::min(kPanelWidth, n - column);
-      float* panel = dst + (p * k + k0) * kPanelWidth;
-      if (width < kPanelWidth) std::fill_n(panel, depth * kPanelWidth, 0.0f);
+      T* panel = dst + (p * k + k0) * kPanelWidth;
+      if (width < kPanelWidth) std::fill_n(panel, depth * kPanelWidth, T{});
       if (transposed) {
-        kernels.transpose(src + column * stride + k0, stride, depth, width, panel, kPanelWidth);
+        transpose(kernels, src + column * stride + k0, stride, depth, width, panel);
       } else if (width == kPanelWidth) {
         for (size_t i = 0; i < depth; ++i)
-          std::memcpy(panel + i * kPanelWidth, src + (k0 + i) * stride + column, kPanelWidth * sizeof(float));
+          std::memcpy(panel + i * kPanelWidth, src + (k0 + i) * stride + column, kPanelWidth * sizeof(T));
       } else {
         for (size_t i = 0; i < depth; ++i)
-          std::memcpy(panel + i * kPanelWidth, src + (k0 + i) * stride + column, width * sizeof(float));
+          std::memcpy(panel + i * kPanelWidth, src + (k0 + i) * stride + column, width * sizeof(T));
       }
     }
   }
+}
+
+template <class T>
+void pack_all_panels(const T* src, size_t k, size_t n, size_t stride, bool transposed, T* dst,
+                     const Parallel& parallel) {
+  const GemmKernels kernels = gemm_kernels();
+  const size_t panels = ceil_div(n, kPanelWidth);
+  parallel.for_range(panels, grain_for(static_cast<double>(k) * 5.0), [&](size_t begin, size_t end, size_t) {
+    pack_panels(src, k, n, stride, transposed, {begin, end}, kernels, dst);
+  });
 }
 
 // Rows `rows` and panels `panels` of c, by one thread.
@@ -161,7 +185,7 @@ void run_rows(const GemmArgs& g, const GemmKernels& kernels, const Panels& b, Ra
     }
     t.ldc = t.c == c ? g.ldc : t.ld_sums;
     if (ks.begin == 0) t.sums = nullptr;
-    t.b = b.data + run.begin * b.panel_stride + ks.begin * b.k_stride;
+    t.b = static_cast<const char*>(b.data) + (run.begin * b.panel_stride + ks.begin * b.k_stride) * b_element(g.b_form);
     t.k_stride = b.k_stride;
     if (b.tail && t.columns < kPanelWidth) {
       t.b = b.tail + ks.begin * kPanelWidth;
@@ -238,11 +262,21 @@ double cost_ns(size_t m, size_t n, size_t k) {
 
 // n == 1, or few rows times B in columns.
 void run_dots(const GemmArgs& g, const GemmKernels& kernels, float* scratch, const Parallel& parallel) {
-  const float* column = g.b;
+  const float* const floats = static_cast<const float*>(g.b);
+  const float* column = floats;
   if (g.n == 1) {
-    const size_t step = g.b_form == BForm::packed ? kPanelWidth : g.b_form == BForm::rows ? g.ldb : 1;
+    const size_t step = is_packed(g.b_form) ? kPanelWidth : g.b_form == BForm::rows ? g.ldb : 1;
     if (step != 1) {
-      for (size_t i = 0; i < g.k; ++i) scratch[i] = g.b[i * step];
+      const auto gather = [&](const auto* from) {
+        for (size_t i = 0; i < g.k; ++i) scratch[i] = from[i * step];
+      };
+      if (g.b_form == BForm::packed_f16) {
+        gather(static_cast<const f16*>(g.b));
+      } else if (g.b_form == BForm::packed_bf16) {
+        gather(static_cast<const bf16*>(g.b));
+      } else {
+        gather(floats);
+      }
       column = scratch;
     }
     scratch += round_up(g.k, kPanelWidth);
@@ -271,7 +305,7 @@ void run_dots(const GemmArgs& g, const GemmKernels& kernels, float* scratch, con
             place(t, g, all, part);
             t.ldc = kDotChunk;
             for (size_t i = 0; i < g.m; ++i)
-              kernels.dots(a + i * lda, g.b + part.begin * g.ldb, g.ldb, t.columns, g.k, sums + i * kDotChunk);
+              kernels.dots(a + i * lda, floats + part.begin * g.ldb, g.ldb, t.columns, g.k, sums + i * kDotChunk);
           }
           float* const c = t.c;
           t.c = sums;
@@ -293,14 +327,14 @@ void run(const GemmArgs& g, float* scratch, const Parallel& parallel) {
 
   Panels b{g.b, g.k * kPanelWidth, kPanelWidth, nullptr};
   if (form == Form::packed_now) {
-    pack_b(g.b, g.k, g.n, g.ldb, g.b_form == BForm::columns, scratch, parallel);
+    pack_b(static_cast<const float*>(g.b), g.k, g.n, g.ldb, g.b_form == BForm::columns, scratch, parallel);
     b.data = scratch;
   } else if (form == Form::unpacked) {
     b.panel_stride = kPanelWidth;
     b.k_stride = g.ldb;
     if (g.n % kernels.column_unit != 0) {
       const size_t column = g.n / kPanelWidth * kPanelWidth;
-      pack_panels(g.b + column, g.k, g.n - column, g.ldb, false, {0, 1}, kernels, scratch);
+      pack_panels(static_cast<const float*>(g.b) + column, g.k, g.n - column, g.ldb, false, {0, 1}, kernels, scratch);
       b.tail = scratch;
     }
   }
@@ -332,19 +366,20 @@ size_t scratch_bytes(const Scratch& s, size_t threads) {
 
 }  // namespace
 
-size_t packed_b_size(size_t k, size_t n) noexcept {
-  const auto floats = checked_mul(ceil_div(n, kPanelWidth) * kPanelWidth, k);
-  const auto bytes = floats ? checked_mul(*floats, sizeof(float)) : std::nullopt;
+size_t packed_b_size(size_t k, size_t n, BForm form) noexcept {
+  const auto elements = checked_mul(ceil_div(n, kPanelWidth) * kPanelWidth, k);
+  const auto bytes = elements ? checked_mul(*elements, b_element(form)) : std::nullopt;
   return bytes.value_or(std::numeric_limits<size_t>::max());
 }
 
 void pack_b(const float* src, size_t k, size_t n, size_t stride, bool transposed, float* dst,
             const Parallel& parallel) noexcept {
-  const GemmKernels kernels = gemm_kernels();
-  const size_t panels = ceil_div(n, kPanelWidth);
-  parallel.for_range(panels, grain_for(static_cast<double>(k) * 5.0), [&](size_t begin, size_t end, size_t) {
-    pack_panels(src, k, n, stride, transposed, {begin, end}, kernels, dst);
-  });
+  pack_all_panels(src, k, n, stride, transposed, dst, parallel);
+}
+
+void pack_b_halves(const uint16_t* src, size_t k, size_t n, size_t stride, bool transposed, uint16_t* dst,
+                   const Parallel& parallel) noexcept {
+  pack_all_panels(src, k, n, stride, transposed, dst, parallel);
 }
 
 size_t gemm_scratch_size(const GemmArgs& args, size_t threads) noexcept {
@@ -365,7 +400,7 @@ void batched_gemm(const GemmArgs& first, const GemmBatch& batch, const Parallel&
     const size_t j = index % batch.inner;
     GemmArgs g = first;
     g.a += i * batch.a.outer + j * batch.a.inner;
-    g.b += i * batch.b.outer + j * batch.b.inner;
+    g.b = b_at(first, i * batch.b.outer + j * batch.b.inner);
     g.c += i * batch.c.outer + j * batch.c.inner;
     if (g.addend) g.addend += i * batch.addend.outer + j * batch.addend.inner;
     return g;

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 #include "base/parallel.h"
 #include "kernels/activation.h"
@@ -21,17 +22,29 @@ namespace linnet {
 inline constexpr size_t kPanelWidth = 16;
 
 enum class BForm : uint8_t {
-  packed,   // by pack_b
+  packed,      // by pack_b
+  packed_f16,  // by pack_b_halves: half-precision storage, widened as it is read
+  packed_bf16,
   rows,     // [k][n], rows ldb apart
   columns,  // [n][k], columns ldb apart: B transposed
 };
 
+constexpr bool is_packed(BForm form) noexcept { return form <= BForm::packed_bf16; }
+// Bytes of an element of B.
+constexpr size_t b_element(BForm form) noexcept {
+  return form == BForm::packed_f16 || form == BForm::packed_bf16 ? 2 : 4;
+}
+
 // Bytes of a packed B, and where it starts: 64-byte aligned. The greatest size_t when they are too many.
-size_t packed_b_size(size_t k, size_t n) noexcept;
+size_t packed_b_size(size_t k, size_t n, BForm form = BForm::packed) noexcept;
 
 // Packs src: [k][n] with rows `stride` apart, or [n][k] when transposed.
 void pack_b(const float* src, size_t k, size_t n, size_t stride, bool transposed, float* dst,
             const Parallel& parallel) noexcept;
+
+// The same for numbers of 16 bits.
+void pack_b_halves(const uint16_t* src, size_t k, size_t n, size_t stride, bool transposed, uint16_t* dst,
+                   const Parallel& parallel) noexcept;
 
 struct GemmArgs {
   size_t m = 0;
@@ -42,8 +55,8 @@ struct GemmArgs {
   size_t lda = 0;
   bool a_transposed = false;
 
-  const float* b = nullptr;
-  size_t ldb = 0;  // of BForm::rows and columns
+  const void* b = nullptr;  // float, or what b_form says
+  size_t ldb = 0;           // of BForm::rows and columns
   BForm b_form = BForm::packed;
 
   float alpha = 1.0f;
@@ -58,6 +71,11 @@ struct GemmArgs {
 
   float* scratch = nullptr;  // gemm_scratch_size bytes, 64-byte aligned
 };
+
+// B moved by so many elements.
+inline const void* b_at(const GemmArgs& args, size_t elements) noexcept {
+  return static_cast<const char*>(args.b) + elements * b_element(args.b_form);
+}
 
 // Reads the sizes, strides and forms of `args`, none of its pointers.
 size_t gemm_scratch_size(const GemmArgs& args, size_t threads) noexcept;

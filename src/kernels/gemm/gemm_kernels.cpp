@@ -1,5 +1,6 @@
 #include "kernels/gemm/gemm_kernels.h"
 
+#include <type_traits>
 #include <utility>
 
 #undef HWY_TARGET_INCLUDE
@@ -52,9 +53,39 @@ HWY_MAYBE_UNUSED HWY_INLINE V multiply_add(V a, V b, V sum) {
 #endif
 }
 
+template <PanelType kType>
+using Element = std::conditional_t<kType == PanelType::f32, float, uint16_t>;
+
+HWY_INLINE V load_as_float(std::integral_constant<PanelType, PanelType::f32>, const float* b) {
+  return hn::LoadU(D(), b);
+}
+HWY_INLINE V load_as_float(std::integral_constant<PanelType, PanelType::bf16>, const uint16_t* b) {
+  const hn::Rebind<uint16_t, D> narrow;
+  return hn::BitCast(D(), hn::ShiftLeft<16>(hn::PromoteTo(hn::RebindToUnsigned<D>(), hn::LoadU(narrow, b))));
+}
+HWY_INLINE V load_as_float(std::integral_constant<PanelType, PanelType::f16>, const uint16_t* b) {
+#if HWY_TARGET <= HWY_AVX2
+  const hn::Rebind<hwy::float16_t, D> narrow;
+  return hn::PromoteTo(D(), hn::LoadU(narrow, reinterpret_cast<const hwy::float16_t*>(b)));
+#else
+  // SSE4 has no instruction for it. The exponent's bias goes up by 112, subnormals included, when the bits are taken as
+  // a float's and scaled; infinities and NaN keep all bits of their exponent.
+  const hn::Rebind<uint16_t, D> narrow;
+  const hn::RebindToUnsigned<D> wide;
+  const auto bits = hn::PromoteTo(wide, hn::LoadU(narrow, b));
+  const auto sign = hn::ShiftLeft<16>(hn::And(bits, hn::Set(wide, 0x8000u)));
+  const auto magnitude = hn::And(bits, hn::Set(wide, 0x7fffu));
+  const V scaled =
+      hn::Mul(hn::BitCast(D(), hn::ShiftLeft<13>(magnitude)), hn::BitCast(D(), hn::Set(wide, 0x77800000u)));
+  const auto special = hn::VecFromMask(wide, hn::RebindMask(wide, hn::Ge(scaled, hn::Set(D(), 65536.0f))));
+  const auto exponent = hn::And(special, hn::Set(wide, 0x7f800000u));
+  return hn::BitCast(D(), hn::Or(hn::Or(hn::BitCast(wide, scaled), exponent), sign));
+#endif
+}
+
 // The sums of kRows rows of kColumns vectors. Every index is a template argument: an array that a loop indexes would
 // stay in memory.
-template <size_t kRows, size_t kColumns>
+template <size_t kRows, size_t kColumns, PanelType kType>
 struct Tile {
   static constexpr size_t kPanels = (kColumns + kVectors - 1) / kVectors;
   V sum[kRows * kColumns];
@@ -97,13 +128,13 @@ struct Tile {
   struct Source {
     const float* a[(kRows + 2) / 3];
     size_t lda;
-    const float* b[kPanels];
+    const Element<kType>* b[kPanels];
     const char* ahead;
     size_t ahead_panel;
     size_t ahead_step;
   };
   template <size_t... A, size_t... P>
-  static HWY_INLINE void point(Source& s, const float* a, const float* b, size_t panel_stride,
+  static HWY_INLINE void point(Source& s, const float* a, const Element<kType>* b, size_t panel_stride,
                                std::index_sequence<A...>, std::index_sequence<P...>) {
     ((s.a[A] = a + 3 * A * s.lda), ...);
     ((s.b[P] = b + P * panel_stride), ...);
@@ -119,7 +150,8 @@ struct Tile {
   }
   template <size_t kColumn>
   static HWY_INLINE V b_at(const Source& s, size_t offset) {
-    return hn::LoadU(D(), s.b[kColumn / kVectors] + offset + kColumn % kVectors * kLanes);
+    return load_as_float(std::integral_constant<PanelType, kType>(),
+                         s.b[kColumn / kVectors] + offset + kColumn % kVectors * kLanes);
   }
   template <size_t kRow, size_t... C>
   HWY_INLINE void row_step(V a, const V* b, std::index_sequence<C...>) {
@@ -145,10 +177,10 @@ struct Tile {
 struct TileArgs {
   const GemmBlock* block;
   const float* a;
-  const float* b;
-  const float* ahead;  // what to fetch into the cache meanwhile
-  size_t ahead_step;   // bytes of it at each k, in each panel
-  const float* sums;   // so far, or null
+  const char* b;
+  const char* ahead;  // what to fetch into the cache meanwhile
+  size_t ahead_step;  // bytes of it at each k, in each panel
+  const float* sums;  // so far, or null
   size_t ld_sums;
   float* c;
   size_t ldc;
@@ -157,9 +189,9 @@ struct TileArgs {
   size_t ld_addend;
 };
 
-template <size_t kRows, size_t kColumns>
+template <size_t kRows, size_t kColumns, PanelType kType>
 void run_tile(const TileArgs& t) {
-  using T = Tile<kRows, kColumns>;
+  using T = Tile<kRows, kColumns, kType>;
   constexpr auto kAll = std::make_index_sequence<kRows * kColumns>();
   constexpr auto kRowIndices = std::make_index_sequence<kRows>();
   constexpr auto kPanelIndices = std::make_index_sequence<T::kPanels>();
@@ -174,9 +206,10 @@ void run_tile(const TileArgs& t) {
 
   typename T::Source s;
   s.lda = block.lda;
-  T::point(s, t.a, t.b, block.panel_stride, std::make_index_sequence<(kRows + 2) / 3>(), kPanelIndices);
-  s.ahead = reinterpret_cast<const char*>(t.ahead);
-  s.ahead_panel = block.panel_stride * sizeof(float);
+  T::point(s, t.a, reinterpret_cast<const Element<kType>*>(t.b), block.panel_stride,
+           std::make_index_sequence<(kRows + 2) / 3>(), kPanelIndices);
+  s.ahead = t.ahead;
+  s.ahead_panel = block.panel_stride * sizeof(Element<kType>);
   s.ahead_step = t.ahead_step;
   size_t k = 0;
   size_t offset = 0;
@@ -210,44 +243,51 @@ struct Choice {
   size_t columns;
 };
 
-template <size_t kRows, size_t kColumns>
+template <size_t kRows, size_t kColumns, PanelType kType>
 constexpr Choice choice_of() {
-  return {run_tile<kRows, kColumns>, kColumns * kLanes};
+  return {run_tile<kRows, kColumns, kType>, kColumns * kLanes};
 }
 
 // The tile of that many rows that reads the most panels, but not more than there are whole ones; for less than a panel,
 // the narrowest that is wide enough.
-template <size_t kRows>
+template <size_t kRows, PanelType kType>
 Choice tile_of(size_t columns) {
   constexpr size_t kMost = panels_of(kRows);
   if constexpr (kMost >= 8) {
-    if (columns >= 8 * kPanel) return choice_of<kRows, 8 * kVectors>();
+    if (columns >= 8 * kPanel) return choice_of<kRows, 8 * kVectors, kType>();
   }
   if constexpr (kMost >= 4) {
-    if (columns >= 4 * kPanel) return choice_of<kRows, 4 * kVectors>();
+    if (columns >= 4 * kPanel) return choice_of<kRows, 4 * kVectors, kType>();
   }
   if constexpr (kMost == 3) {
-    if (columns >= 3 * kPanel) return choice_of<kRows, 3 * kVectors>();
+    if (columns >= 3 * kPanel) return choice_of<kRows, 3 * kVectors, kType>();
   }
   if constexpr (kMost >= 2) {
-    if (columns >= 2 * kPanel) return choice_of<kRows, 2 * kVectors>();
+    if (columns >= 2 * kPanel) return choice_of<kRows, 2 * kVectors, kType>();
   }
   if constexpr (kVectors == 4) {
-    if (columns <= kLanes) return choice_of<kRows, 1>();
+    if (columns <= kLanes) return choice_of<kRows, 1, kType>();
   }
   if constexpr (kVectors >= 2) {
-    if (columns <= kPanel / 2) return choice_of<kRows, kVectors / 2>();
+    if (columns <= kPanel / 2) return choice_of<kRows, kVectors / 2, kType>();
   }
-  return choice_of<kRows, kVectors>();
+  return choice_of<kRows, kVectors, kType>();
 }
 
-template <size_t... R>
+template <PanelType kType, size_t... R>
 Choice tile_of(size_t rows, size_t columns, std::index_sequence<R...>) {
   Choice choice{};
-  static_cast<void>(((rows == R + 1 && (choice = tile_of<R + 1>(columns), true)) || ...));
+  static_cast<void>(((rows == R + 1 && (choice = tile_of<R + 1, kType>(columns), true)) || ...));
   return choice;
 }
-Choice tile_of(size_t rows, size_t columns) { return tile_of(rows, columns, std::make_index_sequence<kMaxRows>()); }
+Choice tile_of(PanelType type, size_t rows, size_t columns) {
+  constexpr auto kAll = std::make_index_sequence<kMaxRows>();
+  switch (type) {
+    case PanelType::f16: return tile_of<PanelType::f16>(rows, columns, kAll);
+    case PanelType::bf16: return tile_of<PanelType::bf16>(rows, columns, kAll);
+    default: return tile_of<PanelType::f32>(rows, columns, kAll);
+  }
+}
 
 void copy_rows(const float* src, size_t src_stride, float* dst, size_t dst_stride, size_t rows, size_t columns) {
   for (size_t i = 0; i < rows; ++i)
@@ -291,10 +331,12 @@ void block(const GemmBlock& g) {
   const size_t higher = g.rows % tiles;  // so many have one row more
   const size_t group = panels_of(height);
   // Several tiles: they share the fetching of the next panels. One: it fetches its own, some lines ahead.
-  const size_t ahead = tiles > 1 ? group * g.panel_stride : 40 * g.k_stride;
-  const size_t ahead_step = tiles > 1 ? (tiles < 64 ? 64 / tiles : 1) : g.k_stride * sizeof(float);
+  const size_t element = g.type == PanelType::f32 ? sizeof(float) : sizeof(uint16_t);
+  const size_t ahead = element * (tiles > 1 ? group * g.panel_stride : 40 * g.k_stride);
+  const size_t row_bytes = kPanel * element;
+  const size_t ahead_step = tiles > 1 ? (tiles < row_bytes ? row_bytes / tiles : 1) : g.k_stride * element;
   const size_t width = group * kPanel;
-  const Choice whole[] = {tile_of(height, width), tile_of(HWY_MIN(height + 1, kMaxRows), width)};
+  const Choice whole[] = {tile_of(g.type, height, width), tile_of(g.type, HWY_MIN(height + 1, kMaxRows), width)};
   for (size_t first = 0; first < g.columns; first += width) {
     const size_t end = HWY_MIN(g.columns, first + width);
     size_t row = 0;
@@ -302,12 +344,12 @@ void block(const GemmBlock& g) {
       const size_t rows = height + (i < higher ? 1 : 0);
       for (size_t column = first; column < end;) {
         const size_t left = end - column;
-        const Choice tile = left == width ? whole[rows - height] : tile_of(rows, left);
+        const Choice tile = left == width ? whole[rows - height] : tile_of(g.type, rows, left);
         TileArgs t;
         t.block = &g;
         t.a = g.a + row * g.lda;
-        t.b = g.b + column / kPanel * g.panel_stride;
-        t.ahead = t.b + ahead + i * (g.k * ahead_step / sizeof(float));
+        t.b = static_cast<const char*>(g.b) + column / kPanel * g.panel_stride * element;
+        t.ahead = t.b + ahead + i * (g.k * ahead_step);
         t.ahead_step = ahead_step;
         t.sums = g.sums ? g.sums + row * g.ld_sums + column : nullptr;
         t.ld_sums = g.ld_sums;

@@ -7,6 +7,8 @@
 
 namespace linnet {
 
+enum class PanelType : uint8_t { f32, f16, bf16 };
+
 // rows x columns of c, over one range of k.
 struct GemmBlock {
   size_t rows = 0;
@@ -15,8 +17,9 @@ struct GemmBlock {
 
   const float* a = nullptr;
   size_t lda = 0;
-  const float* b =
-      nullptr;  // panel p, row i starts at b + p * panel_stride + i * k_stride; whole units of columns are readable
+  // Panel p, row i starts at b + p * panel_stride + i * k_stride; whole units of columns are readable.
+  const void* b = nullptr;
+  PanelType type = PanelType::f32;
   size_t panel_stride = 0;
   size_t k_stride = 0;
 

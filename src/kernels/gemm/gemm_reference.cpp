@@ -1,15 +1,26 @@
 #include "kernels/gemm/gemm_kernels.h"
 
+#include "base/half.h"
+
 namespace linnet {
 namespace {
+
+double b_element_at(const GemmBlock& t, size_t offset) {
+  switch (t.type) {
+    case PanelType::f16: return static_cast<const f16*>(t.b)[offset];
+    case PanelType::bf16: return static_cast<const bf16*>(t.b)[offset];
+    default: return static_cast<const float*>(t.b)[offset];
+  }
+}
 
 void block_reference(const GemmBlock& t) {
   for (size_t i = 0; i < t.rows; ++i)
     for (size_t j = 0; j < t.columns; ++j) {
-      const float* b = t.b + j / 16 * t.panel_stride + j % 16;
+      const size_t panel = j / 16 * t.panel_stride + j % 16;
       float& c = t.c[i * t.ldc + j];
       double sum = t.sums ? t.sums[i * t.ld_sums + j] : 0.0;
-      for (size_t k = 0; k < t.k; ++k) sum += static_cast<double>(t.a[i * t.lda + k]) * b[k * t.k_stride];
+      for (size_t k = 0; k < t.k; ++k)
+        sum += static_cast<double>(t.a[i * t.lda + k]) * b_element_at(t, panel + k * t.k_stride);
       if (t.finish) {
         sum *= t.alpha;
         if (t.bias) sum += t.bias[j];
