@@ -90,22 +90,36 @@ class Product final : public Op {
     const size_t count = static_cast<size_t>(b->shape.count(0, rank - 2));
     const bool half = b->dtype == DType::f16 || b->dtype == DType::bf16;
     if (!half && (b->dtype != DType::f32 || n == 1)) return {};
-    const size_t each = packed_b_size(k, n);
+    // Numbers that fit 16 bits are stored so: fewer bytes to keep and to read.
+    b_form_ = b->dtype == DType::f16    ? BForm::packed_f16
+              : b->dtype == DType::bf16 ? BForm::packed_bf16
+                                        : narrowest_form(b->ptr<float>(), static_cast<size_t>(b->count()));
+    const size_t each = packed_b_size(k, n, b_form_);
     const std::optional<size_t> bytes = checked_mul(each, count);
     LINNET_REQUIRE(bytes && each != std::numeric_limits<size_t>::max(), invalid_model("the constant of shape ", b->shape, " is too large"));
-    LINNET_ASSIGN(const std::byte* packed, context.packed(1, form_b_.transposed ? "gemm panels, transposed" : "gemm panels", *bytes, [&](std::byte* to) {
-      std::vector<float> floats(half ? rows * columns : 0);
+    constexpr std::string_view kForms[][3] = {{"gemm panels", "gemm panels, f16", "gemm panels, bf16"},
+                                              {"gemm panels, transposed", "gemm panels, f16, transposed", "gemm panels, bf16, transposed"}};
+    const std::string_view form = kForms[form_b_.transposed][static_cast<size_t>(b_form_)];
+    LINNET_ASSIGN(const std::byte* packed, context.packed(1, form, *bytes, [&](std::byte* to) {
+      std::vector<uint16_t> narrowed(!half && b_form_ != BForm::packed ? rows * columns : 0);
       for (size_t i = 0; i < count; ++i) {
-        const float* src = floats.data();
-        if (half) {
-          widen(*b, i * rows * columns, rows * columns, floats.data());
-        } else {
-          src = b->ptr<float>() + i * rows * columns;
+        const size_t first = i * rows * columns;
+        if (b_form_ == BForm::packed) {
+          pack_b(b->ptr<float>() + first, k, n, columns, form_b_.transposed, reinterpret_cast<float*>(to + i * each), context.parallel());
+          continue;
         }
-        pack_b(src, k, n, columns, form_b_.transposed, reinterpret_cast<float*>(to + i * each), context.parallel());
+        const uint16_t* src = narrowed.data();
+        if (half) {
+          src = b->ptr<uint16_t>() + first;
+        } else if (b_form_ == BForm::packed_f16) {
+          from_float(b->ptr<float>() + first, reinterpret_cast<f16*>(narrowed.data()), rows * columns);
+        } else {
+          from_float(b->ptr<float>() + first, reinterpret_cast<bf16*>(narrowed.data()), rows * columns);
+        }
+        pack_b_halves(src, k, n, columns, form_b_.transposed, reinterpret_cast<uint16_t*>(to + i * each), context.parallel());
       }
     }));
-    packed_b_ = reinterpret_cast<const float*>(packed);
+    packed_b_ = packed;
     context.release(1);
     return {};
   }
@@ -122,7 +136,7 @@ class Product final : public Op {
     const DType type = context.dtype(0);
     if (type != DType::f32 && type != DType::f16 && type != DType::bf16) return {};
     if (packed_b_) {  // matrices of B are as far apart as their panels
-      const size_t matrix = p.k * p.n, panels = packed_b_size(p.k, p.n) / sizeof(float);
+      const size_t matrix = p.k * p.n, panels = packed_b_size(p.k, p.n, b_form_) / b_element(b_form_);
       for (size_t i = 0; i < p.axes && matrix != 0; ++i) p.axis[i].b = p.axis[i].b / matrix * panels;
     }
     if (!form_a_.transposed && (!context.has(kC) || bound.c_row == 0)) p.merge_rows();
@@ -188,13 +202,13 @@ class Product final : public Op {
   // Sizes, strides and forms; no pointers.
   GemmArgs arguments(const Bound& bound) const {
     GemmArgs g = gemm_arguments(bound.product);
-    if (packed_b_) g.b_form = BForm::packed;
+    if (packed_b_) g.b_form = b_form_;
     g.alpha = alpha_;
     g.activation = activation_;
     return g;
   }
 
-  void multiply_floats(const Bound& bound, const float* a, const float* b, const float* c, const float* residual, float* y, float* scratch,
+  void multiply_floats(const Bound& bound, const float* a, const void* b, const float* c, const float* residual, float* y, float* scratch,
                        const Parallel& parallel) const {
     const MatrixProduct& p = bound.product;
     GemmArgs g = arguments(bound);
@@ -225,7 +239,7 @@ class Product final : public Op {
     const Bound& bound = context.state<Bound>();
     const Tensor* c = context.maybe(kC);
     const Tensor* residual = context.maybe(kResidual);
-    multiply_floats(bound, context.in(0).ptr<float>(), packed_b_ ? packed_b_ : context.in(1).ptr<float>(),
+    multiply_floats(bound, context.in(0).ptr<float>(), packed_b_ ? packed_b_ : context.in(1).data,
                     c ? c->ptr<float>() : nullptr, residual ? residual->ptr<float>() : nullptr, context.out(0).ptr<float>(),
                     reinterpret_cast<float*>(context.scratch()), context.parallel);
     return {};
@@ -239,7 +253,7 @@ class Product final : public Op {
     if (!packed_b_) widen(context.in(1), scratch + bound.b, context.parallel);
     const Tensor* c = context.maybe(kC);
     if (c) widen(*c, scratch + bound.c, context.parallel);
-    multiply_floats(bound, scratch + bound.a, packed_b_ ? packed_b_ : scratch + bound.b, c ? scratch + bound.c : nullptr, nullptr, y,
+    multiply_floats(bound, scratch + bound.a, packed_b_ ? packed_b_ : static_cast<const void*>(scratch + bound.b), c ? scratch + bound.c : nullptr, nullptr, y,
                     scratch + bound.gemm, context.parallel);
     Tensor& out = context.out(0);
     const size_t count = static_cast<size_t>(out.count());
@@ -295,7 +309,8 @@ class Product final : public Op {
   MatrixForm form_a_, form_b_;
   bool matrices_only_ = false;
   ActivationSpec activation_;
-  const float* packed_b_ = nullptr;
+  const void* packed_b_ = nullptr;
+  BForm b_form_ = BForm::packed;  // of packed_b_
 };
 
 constexpr OpDef kDefs[] = {

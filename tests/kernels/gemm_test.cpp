@@ -342,6 +342,24 @@ TEST_P(GemmTest, WidensEveryHalf) {
   }
 }
 
+TEST_P(GemmTest, NarrowestFormLosesNothing) {
+  for (uint32_t i = 0; i < 65536; ++i) {
+    f16 narrow;
+    narrow.bits = static_cast<uint16_t>(i);
+    const float value = narrow;
+    if (std::isnan(value)) continue;
+    ASSERT_NE(narrowest_form(&value, 1), BForm::packed) << i;
+    // One step beside it there is no such number.
+    const float beside = std::nextafter(value, 1e30f);
+    if (float(f16(beside)) != beside && float(bf16(beside)) != beside) {
+      ASSERT_EQ(narrowest_form(&beside, 1), BForm::packed) << i;
+    }
+  }
+  const float mixed[] = {1.0f, 1.0f + 1.0f / 1024.0f, 1e30f};  // bf16 cannot hold the second, f16 not the third
+  EXPECT_EQ(narrowest_form(mixed, 3), BForm::packed);
+  EXPECT_EQ(narrowest_form(mixed, 2), BForm::packed_f16);
+}
+
 TEST_P(GemmTest, StopsWhenAsked) {
   StopToken stop;
   stop.request_stop();

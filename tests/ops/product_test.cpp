@@ -114,6 +114,17 @@ TEST(MatMul, BroadcastsBatches) {
   }
 }
 
+TEST(MatMul, ConstantsThatFitSixteenBits) {
+  for (const bool brain : {false, true})
+    for (const Shape& b_shape : {Shape{40, 19}, Shape{3, 40, 19}}) {
+      const Tensor a = noise({3, 7, 40}, 1);
+      Tensor b = noise(b_shape, 2);
+      for (float& v : b.as<float>()) v = brain ? float(bf16(v)) : float(f16(v));
+      const auto [shape, wanted] = Sum{{"bmk", b_shape.rank() == 3 ? "bkn" : "kn"}, "bmn"}.of({a, b});
+      expect_product({"MatMul", {a, b}}, shape, wanted);
+    }
+}
+
 TEST(MatMul, IntegersWrap) {
   const Tensor a = tensor_of<int32_t>({1, 2}, {2000000000, 3}), b = tensor_of<int32_t>({2, 1}, {2, 5});
   expect_product({"MatMul", {a, b}}, {1, 1}, {-294967281.0}, 0);

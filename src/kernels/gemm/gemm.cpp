@@ -1,6 +1,7 @@
 #include "kernels/gemm/gemm.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <limits>
 
@@ -365,6 +366,22 @@ size_t scratch_bytes(const Scratch& s, size_t threads) {
 }
 
 }  // namespace
+
+BForm narrowest_form(const float* values, size_t count) noexcept {
+  // Exponents of f16's normal numbers are 113 to 142 in a float; subnormal ones keep fewer bits with each step down.
+  const auto fits_f16 = [](uint32_t bits) {
+    const uint32_t exponent = bits >> 23 & 0xffu;
+    if (exponent < 103) return (bits & 0x7fffffffu) == 0;
+    return exponent <= 142 && (bits & ((uint32_t{1} << (exponent >= 113 ? 13 : 126 - exponent)) - 1)) == 0;
+  };
+  bool f16_fits = true, bf16_fits = true;
+  for (size_t i = 0; i < count && (f16_fits || bf16_fits); ++i) {
+    const uint32_t bits = std::bit_cast<uint32_t>(values[i]);
+    bf16_fits = bf16_fits && (bits & 0xffffu) == 0;
+    f16_fits = f16_fits && fits_f16(bits);
+  }
+  return bf16_fits ? BForm::packed_bf16 : f16_fits ? BForm::packed_f16 : BForm::packed;
+}
 
 size_t packed_b_size(size_t k, size_t n, BForm form) noexcept {
   const auto elements = checked_mul(ceil_div(n, kPanelWidth) * kPanelWidth, k);
