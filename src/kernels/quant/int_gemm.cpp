@@ -42,6 +42,12 @@ struct RowStore {
   int32_t row_sum;  // of A
   size_t columns;
 };
+
+struct FloatRows {
+  const float* data;
+  size_t stride;
+  size_t rows;
+};
 }  // namespace
 }  // namespace linnet
 #endif
@@ -196,14 +202,20 @@ void int_store_row(const RowStore& row, const PanelEpilogue& e, const int32_t* s
   memcpy(c, out, row.columns);
 }
 
-// Whole numbers that fit into int32.
-void int_from_floats(const float* src, int32_t* dst, size_t n) {
+// Rows of sums that are whole numbers held as floats.
+void int_store_floats(const RowStore& row, const PanelEpilogue& e, const FloatRows& sums, std::byte* c,
+                      size_t c_stride) {
   const Ints d;
   const hn::RebindToFloat<Ints> df;
   constexpr size_t kLanes = hn::MaxLanes(d);
-  size_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) hn::StoreU(hn::ConvertTo(d, hn::LoadU(df, src + i)), d, dst + i);
-  for (; i < n; ++i) dst[i] = static_cast<int32_t>(src[i]);
+  HWY_ALIGN int32_t whole[kIntPanel] = {};
+  for (size_t r = 0; r < sums.rows; ++r) {
+    const float* from = sums.data + r * sums.stride;
+    size_t i = 0;
+    for (; i + kLanes <= row.columns; i += kLanes) hn::Store(hn::ConvertTo(d, hn::LoadU(df, from + i)), d, whole + i);
+    for (; i < row.columns; ++i) whole[i] = static_cast<int32_t>(from[i]);
+    int_store_row(row, e, whole, c + r * c_stride);
+  }
 }
 
 }  // namespace
@@ -256,8 +268,13 @@ void int_store_row_reference(const RowStore& row, const PanelEpilogue& e, const 
   }
 }
 
-void int_from_floats_reference(const float* src, int32_t* dst, size_t n) {
-  for (size_t i = 0; i < n; ++i) dst[i] = static_cast<int32_t>(src[i]);
+void int_store_floats_reference(const RowStore& row, const PanelEpilogue& e, const FloatRows& sums, std::byte* c,
+                                size_t c_stride) {
+  for (size_t r = 0; r < sums.rows; ++r) {
+    int32_t whole[kIntPanel] = {};
+    for (size_t i = 0; i < row.columns; ++i) whole[i] = static_cast<int32_t>(sums.data[r * sums.stride + i]);
+    int_store_row_reference(row, e, whole, c + r * c_stride);
+  }
 }
 
 int32_t wrapped(int64_t value) noexcept {
@@ -346,21 +363,18 @@ void int_gemm(const IntGemm& g, std::byte* scratch, const Parallel& parallel) no
 }
 
 void int_gemm_finish(const IntGemm& g, const float* sums, const Parallel& parallel) noexcept {
-  const auto store_row = LINNET_DISPATCH(int_store_row, int_store_row_reference);
+  constexpr size_t kRows = 32;  // that stay in the first-level cache while the panels pass
+  const auto store = LINNET_DISPATCH(int_store_floats, int_store_floats_reference);
   const IntPanelHeader no_sums{};
-  const size_t panels = ceil_div(g.n, kIntPanel);
-  const auto from_floats = LINNET_DISPATCH(int_from_floats, int_from_floats_reference);
-  parallel.for_range(g.m, grain_for(static_cast<double>(g.n) * 0.5 + 20.0), [&](size_t first, size_t last, size_t) {
-    alignas(64) int32_t row[kIntPanel] = {};
-    for (size_t p = 0; p < panels; ++p) {
-      const size_t column = p * kIntPanel, columns = std::min(kIntPanel, g.n - column);
-      const PanelEpilogue e = epilogue_of(g, no_sums, column, columns, 0);
-      for (size_t m = first; m < last; ++m) {
-        from_floats(sums + m * g.n + column, row, columns);
-        store_row({g.output, g.c_zero, 0, columns}, e, row,
-                  static_cast<std::byte*>(g.c) + (m * g.ldc + column) * element_bytes(g.output));
+  const size_t panels = ceil_div(g.n, kIntPanel), blocks = ceil_div(g.m, kRows), width = element_bytes(g.output);
+  parallel.for_range(blocks, grain_for(static_cast<double>(kRows * g.n) * 0.5), [&](size_t first, size_t last, size_t) {
+    for (size_t block = first; block < last; ++block)
+      for (size_t p = 0; p < panels; ++p) {
+        const size_t m = block * kRows, column = p * kIntPanel, columns = std::min(kIntPanel, g.n - column);
+        const PanelEpilogue e = epilogue_of(g, no_sums, column, columns, 0);
+        store({g.output, g.c_zero, 0, columns}, e, {sums + m * g.n + column, g.n, std::min(kRows, g.m - m)},
+              static_cast<std::byte*>(g.c) + (m * g.ldc + column) * width, g.ldc * width);
       }
-    }
   });
 }
 
