@@ -1,8 +1,12 @@
 // Quantised and attention operators: what the standard's tests leave out, and inputs that must be refused.
+#include <cmath>
+#include <cstring>
 #include <limits>
 
 #include <gtest/gtest.h>
 
+#include "kernels/each_isa.h"
+#include "kernels/split_parallel.h"
 #include "run_node.h"
 
 namespace linnet {
@@ -212,6 +216,54 @@ TEST(NGramRepeatBlock, RefusesTokensOutsideOfTheScores) {
   EXPECT_TRUE(run_node(run(3)).ok());
   expect_refused(run(4), "token 4");
   expect_refused(run(-1), "token -1");
+}
+
+// Outputs are the same bits however ranges are split over threads.
+TEST(QuantizedAndAttention, DoNotDependOnThreads) {
+  const auto noise = [](const Shape& shape) {
+    Tensor t = counting(shape);
+    for (float& x : t.as<float>()) x = std::sin(x * 12.9898f) * 3.0f;
+    return t;
+  };
+  const auto codes = [](const Shape& shape) {
+    Tensor t = make_tensor(DType::u8, shape).value();
+    for (int64_t i = 0; i < t.count(); ++i) t.ptr<uint8_t>()[i] = static_cast<uint8_t>(i * 2654435761u >> 13);
+    return t;
+  };
+  const auto sizes = [](int64_t level) {
+    return std::vector<Attribute>{attribute("N", int64_t{70}), attribute("K", int64_t{96}),
+                                  attribute("block_size", int64_t{32}), attribute("bits", int64_t{4}),
+                                  attribute("accuracy_level", level)};
+  };
+  const std::vector<Attribute> heads{attribute("num_heads", int64_t{4})};
+  const NodeRun runs[] = {
+      {"DynamicQuantizeLinear", {noise({37, 129})}, {}, 3},
+      {"QuantizeLinear", {noise({37, 129}), number(0.03f), bytes({}, {120})}},
+      {"MatMulInteger", {codes({37, 129}), codes({129, 70}), bytes({}, {120}), bytes({}, {131})}},
+      {"ConvInteger", {codes({2, 4, 19, 17}), codes({6, 2, 3, 3}), bytes({}, {120})}, {attribute("group", int64_t{2})}},
+      contrib("MatMulNBits", {noise({1, 96}), codes({70, 3, 16}), noise({70, 3})}, sizes(0), 1, 1),
+      contrib("MatMulNBits", {noise({9, 96}), codes({70, 3, 16}), noise({70, 3})}, sizes(0), 1, 1),
+      contrib("MatMulNBits", {noise({9, 96}), codes({70, 3, 16}), noise({70, 3})}, sizes(4), 1, 1),
+      contrib("MultiHeadAttention", {noise({2, 61, 64}), noise({2, 45, 64}), noise({2, 45, 64})}, heads),
+      contrib("MultiHeadAttention", {noise({2, 1, 64}), noise({2, 45, 64}), noise({2, 45, 64})}, heads),
+      contrib("MoE", {noise({9, 16}), noise({9, 5}), noise({5, 24, 16}), none(), noise({5, 16, 24})},
+              {attribute("k", int64_t{2})}),
+  };
+  for_each_isa([&] {
+    for (const NodeRun& run : runs) {
+      const auto serial = run_node(run);
+      ASSERT_TRUE(serial.ok()) << run.op_type << ": " << serial.status().message();
+      for (const size_t threads : {2u, 5u}) {
+        const auto split = run_node(run, SplitParallel(threads));
+        ASSERT_TRUE(split.ok()) << split.status().message();
+        for (size_t o = 0; o < run.outputs; ++o) {
+          const Tensor &a = serial.value()[o].tensor, &b = split.value()[o].tensor;
+          ASSERT_EQ(a.bytes(), b.bytes());
+          EXPECT_EQ(std::memcmp(a.data, b.data, a.bytes()), 0) << run.op_type << " at " << threads << " threads";
+        }
+      }
+    }
+  });
 }
 
 }  // namespace
