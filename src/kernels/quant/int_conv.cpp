@@ -28,29 +28,55 @@ bool is_product(const IntConv& c) noexcept {
          c.pad == std::array<ptrdiff_t, kSpatialAxes>{};
 }
 
+// The taps of one position along the last axis, from `src`, the row of the input that they fall on (null: none).
+void gather_row(const IntConv& c, const uint8_t* src, ptrdiff_t first, uint8_t zero, uint8_t* to) noexcept {
+  const size_t run = c.channels / c.groups, taps = c.kernel[2];
+  const auto width = static_cast<ptrdiff_t>(c.src[2]), step = static_cast<ptrdiff_t>(c.dilation[2]);
+  if (!src) {
+    std::memset(to, zero, taps * run);
+  } else if (c.groups == 1 && step == 1) {  // neighbours in memory
+    const ptrdiff_t last = first + static_cast<ptrdiff_t>(taps);
+    const auto before = static_cast<size_t>(std::clamp<ptrdiff_t>(-first, 0, static_cast<ptrdiff_t>(taps)));
+    const auto behind =
+        static_cast<size_t>(std::clamp<ptrdiff_t>(last - width, 0, static_cast<ptrdiff_t>(taps - before)));
+    const size_t inside = taps - before - behind;
+    if (before) std::memset(to, zero, before * run);
+    if (inside)
+      std::memcpy(to + before * run, src + (first + static_cast<ptrdiff_t>(before)) * static_cast<ptrdiff_t>(run),
+                  inside * run);
+    if (behind) std::memset(to + (before + inside) * run, zero, behind * run);
+  } else {
+    for (size_t t = 0; t < taps; ++t, to += run) {
+      const ptrdiff_t x = first + static_cast<ptrdiff_t>(t) * step;
+      if (x >= 0 && x < width) {
+        std::memcpy(to, src + x * static_cast<ptrdiff_t>(c.channels), run);
+      } else {
+        std::memset(to, zero, run);
+      }
+    }
+  }
+}
+
 void gather(const IntConv& c, const uint8_t* src, size_t group, size_t first, size_t count, uint8_t zero,
             uint8_t* rows) noexcept {
-  const size_t run = c.channels / c.groups;
+  const size_t run = c.channels / c.groups, row_bytes = c.src[2] * c.channels;
+  src += group * run;
   for (size_t i = 0; i < count; ++i) {
     const size_t position = first + i;
-    const size_t at[] = {position / (c.dst[1] * c.dst[2]), position / c.dst[2] % c.dst[1], position % c.dst[2]};
+    const auto start = [&](size_t axis, size_t at) {
+      return static_cast<ptrdiff_t>(at * c.stride[axis]) - c.pad[axis];
+    };
+    const ptrdiff_t z = start(0, position / (c.dst[1] * c.dst[2])), y = start(1, position / c.dst[2] % c.dst[1]),
+                    x = start(2, position % c.dst[2]);
     for (size_t t0 = 0; t0 < c.kernel[0]; ++t0)
-      for (size_t t1 = 0; t1 < c.kernel[1]; ++t1)
-        for (size_t t2 = 0; t2 < c.kernel[2]; ++t2, rows += run) {
-          const size_t tap[] = {t0, t1, t2};
-          size_t index = 0;
-          bool inside = true;
-          for (size_t a = 0; a < kSpatialAxes; ++a) {
-            const auto x = static_cast<ptrdiff_t>(at[a] * c.stride[a] + tap[a] * c.dilation[a]) - c.pad[a];
-            inside = inside && x >= 0 && x < static_cast<ptrdiff_t>(c.src[a]);
-            index = index * c.src[a] + static_cast<size_t>(inside ? x : 0);
-          }
-          if (inside) {
-            std::memcpy(rows, src + index * c.channels + group * run, run);
-          } else {
-            std::memset(rows, zero, run);
-          }
-        }
+      for (size_t t1 = 0; t1 < c.kernel[1]; ++t1, rows += c.kernel[2] * run) {
+        const ptrdiff_t at0 = z + static_cast<ptrdiff_t>(t0 * c.dilation[0]),
+                        at1 = y + static_cast<ptrdiff_t>(t1 * c.dilation[1]);
+        const bool inside =
+            at0 >= 0 && at0 < static_cast<ptrdiff_t>(c.src[0]) && at1 >= 0 && at1 < static_cast<ptrdiff_t>(c.src[1]);
+        const size_t row = inside ? static_cast<size_t>(at0) * c.src[1] + static_cast<size_t>(at1) : 0;
+        gather_row(c, inside ? src + row * row_bytes : nullptr, x, zero, rows);
+      }
   }
 }
 
