@@ -13,7 +13,8 @@ class CausalConvWithState final : public Op {
  public:
   Status parse(NodeReader& reader) {
     const std::string activation = reader.text("activation", "none");
-    LINNET_REQUIRE(activation == "none" || activation == "silu" || activation == "swish", invalid_model("activation is '", activation, "'"));
+    LINNET_REQUIRE(activation == "none" || activation == "silu" || activation == "swish",
+                   invalid_model("activation is '", activation, "'"));
     if (activation != "none") activation_ = {Activation::silu, 1.0f, 0.0f};
     return {};
   }
@@ -34,12 +35,14 @@ class CausalConvWithState final : public Op {
     if (context.ranked(1)) {
       const SymShape& w = context.shape(1);
       LINNET_REQUIRE(w.size() == 3, invalid_argument("the weights have rank ", w.size(), " instead of 3"));
-      LINNET_REQUIRE((!w[0].known() || !x[1].known() || w[0] == x[1]) && (!w[1].known() || w[1].is(1)) && (!w[2].known() || w[2].value() >= 1),
+      LINNET_REQUIRE((!w[0].known() || !x[1].known() || w[0] == x[1]) && (!w[1].known() || w[1].is(1)) &&
+                         (!w[2].known() || w[2].value() >= 1),
                      invalid_argument("the weights are not one kernel for each channel"));
       state[2] = context.symbols().sub(w[2], 1);
     }
     if (context.ranked(2) && x[1].known())
-      LINNET_REQUIRE(context.shape(2).size() == 1 && (!context.shape(2)[0].known() || context.shape(2)[0] == x[1]), invalid_argument("the bias does not have one entry for each channel"));
+      LINNET_REQUIRE(context.shape(2).size() == 1 && (!context.shape(2)[0].known() || context.shape(2)[0] == x[1]),
+                     invalid_argument("the bias does not have one entry for each channel"));
     if (context.ranked(3) && state.known() && context.shape(3).known())
       LINNET_REQUIRE(context.shape(3) == state, invalid_argument("past_state is not of the shape ", state.values()));
     context.set(0, type, x);
@@ -73,25 +76,27 @@ class CausalConvWithState final : public Op {
     const size_t channels = static_cast<size_t>(x.shape[1]), length = static_cast<size_t>(x.shape[2]);
     const size_t kernel = static_cast<size_t>(context.in(1).shape[2]), before = kernel - 1;
     const size_t rows = static_cast<size_t>(x.shape[0]) * channels;
-    context.parallel.for_range(rows, grain_for(static_cast<double>(kernel * length) / 4.0 + 20.0), [&](size_t begin, size_t end, size_t worker) {
-      float* row = reinterpret_cast<float*>(context.scratch() + worker * s.row);
-      for (size_t i = begin; i < end; ++i) {
-        const float* w = weights + i % channels * kernel;
-        if (past) {
-          std::copy_n(past + i * before, before, row);
-        } else {
-          std::fill_n(row, before, 0.0f);
-        }
-        std::copy_n(src + i * length, length, row + before);
-        float* to = dst + i * length;
-        std::fill_n(to, length, 0.0f);
-        for (size_t k = 0; k < kernel; ++k)
-          for (size_t t = 0; t < length; ++t) to[t] += w[k] * row[t + k];
-        for (size_t t = 0; t < length && bias; ++t) to[t] += bias[i % channels];
-        for (size_t t = 0; t < length && activation_.kind != Activation::none; ++t) to[t] = activate_reference(activation_, to[t]);
-        if (present) std::copy_n(row + length, before, present + i * before);
-      }
-    });
+    context.parallel.for_range(rows, grain_for(static_cast<double>(kernel * length) / 4.0 + 20.0),
+                               [&](size_t begin, size_t end, size_t worker) {
+                                 float* row = reinterpret_cast<float*>(context.scratch() + worker * s.row);
+                                 for (size_t i = begin; i < end; ++i) {
+                                   const float* w = weights + i % channels * kernel;
+                                   if (past) {
+                                     std::copy_n(past + i * before, before, row);
+                                   } else {
+                                     std::fill_n(row, before, 0.0f);
+                                   }
+                                   std::copy_n(src + i * length, length, row + before);
+                                   float* to = dst + i * length;
+                                   std::fill_n(to, length, 0.0f);
+                                   for (size_t k = 0; k < kernel; ++k)
+                                     for (size_t t = 0; t < length; ++t) to[t] += w[k] * row[t + k];
+                                   for (size_t t = 0; t < length && bias; ++t) to[t] += bias[i % channels];
+                                   for (size_t t = 0; t < length && activation_.kind != Activation::none; ++t)
+                                     to[t] = activate_reference(activation_, to[t]);
+                                   if (present) std::copy_n(row + length, before, present + i * before);
+                                 }
+                               });
     scratch.finish(context.out(0), dst);
     if (present) scratch.finish(context.out(1), present);
     return {};

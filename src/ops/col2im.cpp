@@ -45,8 +45,10 @@ class Col2Im final : public Op {
       area = *more_area;
       steps = *more_steps;
     }
-    LINNET_REQUIRE(!x[1].known() || x[1].value() % area == 0, invalid_argument(x[1].value(), " rows do not divide into blocks of ", area));
-    LINNET_REQUIRE(!x[2].known() || x[2].is(steps), invalid_argument("the image has ", steps, " blocks, the input ", x[2].value()));
+    LINNET_REQUIRE(!x[1].known() || x[1].value() % area == 0,
+                   invalid_argument(x[1].value(), " rows do not divide into blocks of ", area));
+    LINNET_REQUIRE(!x[2].known() || x[2].is(steps),
+                   invalid_argument("the image has ", steps, " blocks, the input ", x[2].value()));
     SymShape shape(2 + axes.size());
     shape[0] = x[0];
     shape[1] = context.symbols().div(x[1], area);
@@ -66,18 +68,23 @@ class Col2Im final : public Op {
  private:
   Result<BlockAxes> block_axes(const Shape& image, const Shape& block) const {
     const size_t count = image.size();
-    LINNET_REQUIRE(block.size() == count && count > 0, invalid_argument("image_shape has ", count, " sizes, block_shape ", block.size()));
-    LINNET_REQUIRE((dilations_.empty() || dilations_.size() == count) && (strides_.empty() || strides_.size() == count) &&
-                       (pads_.empty() || pads_.size() == 2 * count),
+    LINNET_REQUIRE(block.size() == count && count > 0,
+                   invalid_argument("image_shape has ", count, " sizes, block_shape ", block.size()));
+    LINNET_REQUIRE((dilations_.empty() || dilations_.size() == count) &&
+                       (strides_.empty() || strides_.size() == count) && (pads_.empty() || pads_.size() == 2 * count),
                    invalid_model("dilations, pads or strides do not fit an image of ", count, " axes"));
     BlockAxes axes(count);
     for (size_t a = 0; a < count; ++a) {
-      axes[a] = {image[a], block[a], dilations_.empty() ? 1 : dilations_[a], strides_.empty() ? 1 : strides_[a],
-                 pads_.empty() ? 0 : pads_[a], pads_.empty() ? 0 : pads_[count + a]};
+      axes[a] = {image[a],
+                 block[a],
+                 dilations_.empty() ? 1 : dilations_[a],
+                 strides_.empty() ? 1 : strides_[a],
+                 pads_.empty() ? 0 : pads_[a],
+                 pads_.empty() ? 0 : pads_[count + a]};
       const BlockAxis& axis = axes[a];
       const auto within = [](int64_t v, int64_t least) { return v >= least && v <= kMost; };
-      LINNET_REQUIRE(within(axis.image, 0) && within(axis.block, 1) && within(axis.dilation, 1) && within(axis.stride, 1) &&
-                         within(axis.pad_begin, 0) && within(axis.pad_end, 0),
+      LINNET_REQUIRE(within(axis.image, 0) && within(axis.block, 1) && within(axis.dilation, 1) &&
+                         within(axis.stride, 1) && within(axis.pad_begin, 0) && within(axis.pad_end, 0),
                      invalid_argument("axis ", a, " has an invalid size, block, dilation, stride or pad"));
     }
     return axes;
@@ -95,28 +102,30 @@ class Col2Im final : public Op {
       area *= axis.block;
       steps *= axis.steps();
     }
-    context.parallel.for_range(images, grain_for(static_cast<double>(area * steps) * 5.0), [&](size_t begin, size_t end, size_t) {
-      for (size_t i = begin; i < end; ++i) {
-        T* image = y.ptr<T>() + i * size;
-        std::fill_n(image, size, T(0));
-        const T* column = src + i * static_cast<size_t>(area * steps);
-        for (int64_t element = 0; element < area; ++element)
-          for (int64_t step = 0; step < steps; ++step, ++column) {
-            int64_t at = 0, scale = 1, e = element, s = step;
-            bool inside = true;
-            for (size_t a = axes.size(); a-- > 0;) {
-              const BlockAxis& axis = axes[a];
-              const int64_t index = s % axis.steps() * axis.stride - axis.pad_begin + e % axis.block * axis.dilation;
-              inside &= index >= 0 && index < axis.image;
-              at += index * scale;
-              scale *= axis.image;
-              e /= axis.block;
-              s /= axis.steps();
-            }
-            if (inside) image[at] = static_cast<T>(image[at] + *column);
+    context.parallel.for_range(
+        images, grain_for(static_cast<double>(area * steps) * 5.0), [&](size_t begin, size_t end, size_t) {
+          for (size_t i = begin; i < end; ++i) {
+            T* image = y.ptr<T>() + i * size;
+            std::fill_n(image, size, T(0));
+            const T* column = src + i * static_cast<size_t>(area * steps);
+            for (int64_t element = 0; element < area; ++element)
+              for (int64_t step = 0; step < steps; ++step, ++column) {
+                int64_t at = 0, scale = 1, e = element, s = step;
+                bool inside = true;
+                for (size_t a = axes.size(); a-- > 0;) {
+                  const BlockAxis& axis = axes[a];
+                  const int64_t index =
+                      s % axis.steps() * axis.stride - axis.pad_begin + e % axis.block * axis.dilation;
+                  inside &= index >= 0 && index < axis.image;
+                  at += index * scale;
+                  scale *= axis.image;
+                  e /= axis.block;
+                  s /= axis.steps();
+                }
+                if (inside) image[at] = static_cast<T>(image[at] + *column);
+              }
           }
-      }
-    });
+        });
   }
 
   std::vector<int64_t> dilations_, pads_, strides_;

@@ -18,8 +18,8 @@ class Conv final : public ConvBase {
       const Dim kernel = kernel_size(context, a);
       sizes[a] = context.symbols().fresh();
       if (!kernel.known() || !context.ranked(0)) continue;
-      LINNET_ASSIGN(sizes[a], window_.output_size(window_.axis(a, kernel.value()), context.shape(0)[src.spatial_axis(a)],
-                                                  false, context.symbols()));
+      LINNET_ASSIGN(sizes[a], window_.output_size(window_.axis(a, kernel.value()),
+                                                  context.shape(0)[src.spatial_axis(a)], false, context.symbols()));
     }
     set_output(context, *layout, {sizes.data(), sizes.size()});
     return {};

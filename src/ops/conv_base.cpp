@@ -66,8 +66,9 @@ Result<std::optional<SpatialLayout>> ConvBase::infer_common(InferContext& contex
   const DType type = context.dtype(0);
   LINNET_REQUIRE(is_float(type), unsupported("no convolution of ", dtype_name(type)));
   for (size_t i = 1; i < context.inputs(); ++i)
-    LINNET_REQUIRE(!context.has(i) || context.dtype(i) == type,
-                   invalid_model("input ", i, " is of type ", dtype_name(context.dtype(i)), ", not ", dtype_name(type)));
+    LINNET_REQUIRE(
+        !context.has(i) || context.dtype(i) == type,
+        invalid_model("input ", i, " is of type ", dtype_name(context.dtype(i)), ", not ", dtype_name(type)));
   const size_t known_from = context.ranked(0) ? 0 : 1;
   if (!context.ranked(known_from)) {
     context.set_unranked(0, type);
@@ -77,7 +78,8 @@ Result<std::optional<SpatialLayout>> ConvBase::infer_common(InferContext& contex
   LINNET_TRY(window_.check(layout.axes()));
   if (context.ranked(1)) {
     const SymShape& w = context.shape(1);
-    LINNET_REQUIRE(w.size() == layout.rank, invalid_argument("the weights have rank ", w.size(), ", the input ", layout.rank));
+    LINNET_REQUIRE(w.size() == layout.rank,
+                   invalid_argument("the weights have rank ", w.size(), ", the input ", layout.rank));
     const std::vector<int64_t>& kernel = window_.kernel_shape();
     for (size_t a = 0; a < kernel.size(); ++a)
       LINNET_REQUIRE(!w[a + 2].known() || w[a + 2].is(kernel[a]),
@@ -87,10 +89,11 @@ Result<std::optional<SpatialLayout>> ConvBase::infer_common(InferContext& contex
     const Dim wanted = transposed_ ? w[0] : w[1];
     if (channels.known() && wanted.known())
       LINNET_REQUIRE(channels.value() == (transposed_ ? 1 : groups_) * wanted.value(),
-                     invalid_argument("the input has ", channels.value(), " channels, the weights are for ", wanted.value(),
-                                      transposed_ ? "" : concat(" in each of ", groups_, " groups")));
+                     invalid_argument("the input has ", channels.value(), " channels, the weights are for ",
+                                      wanted.value(), transposed_ ? "" : concat(" in each of ", groups_, " groups")));
     if (w[0].known())
-      LINNET_REQUIRE(w[0].value() % groups_ == 0, invalid_argument(w[0].value(), " filters do not divide into ", groups_, " groups"));
+      LINNET_REQUIRE(w[0].value() % groups_ == 0,
+                     invalid_argument(w[0].value(), " filters do not divide into ", groups_, " groups"));
     if (context.ranked(2) && w[transposed_ ? 1 : 0].known()) {
       const int64_t filters = w[transposed_ ? 1 : 0].value() * (transposed_ ? groups_ : 1);
       const SymShape& bias = context.shape(2);
@@ -110,7 +113,9 @@ void ConvBase::set_output(InferContext& context, const SpatialLayout& layout, st
   SymShape shape(layout.rank);
   SymbolTable& symbols = context.symbols();
   shape[0] = context.ranked(0) ? context.shape(0)[0] : symbols.fresh();
-  const Dim filters = !context.ranked(1) ? symbols.fresh() : transposed_ ? symbols.mul(context.shape(1)[1], groups_) : context.shape(1)[0];
+  const Dim filters = !context.ranked(1) ? symbols.fresh()
+                      : transposed_      ? symbols.mul(context.shape(1)[1], groups_)
+                                         : context.shape(1)[0];
   shape[layout.channel_axis()] = filters;
   for (size_t a = 0; a < layout.axes(); ++a) shape[layout.spatial_axis(a)] = sizes[a];
   context.set(0, context.dtype(0), std::move(shape));
@@ -122,7 +127,8 @@ ConvGeometry ConvBase::weight_geometry(const Shape& weights) const {
   g.groups = static_cast<size_t>(groups_);
   g.channels = static_cast<size_t>(weights[transposed_ ? 0 : 1]) * (transposed_ ? 1 : g.groups);
   g.filters = static_cast<size_t>(weights[transposed_ ? 1 : 0]) * (transposed_ ? g.groups : 1);
-  g.src_planes = !transposed_ && groups_ == 1 && (src_channels_first_ || (!channels_last_ && g.channels <= kMostPlanes));
+  g.src_planes =
+      !transposed_ && groups_ == 1 && (src_channels_first_ || (!channels_last_ && g.channels <= kMostPlanes));
   const size_t axes = weights.rank() - 2;
   for (size_t a = 0; a < axes; ++a) {
     const WindowAxis axis = window_.axis(a, weights[a + 2]);
@@ -159,10 +165,12 @@ Status ConvBase::prepare(PrepareContext& context) {
   }
   std::string form = concat("conv g", groups_, g.src_planes ? " planes" : "");
   // Strides and dilations decide the phases of a transposed convolution.
-  for (size_t a = 0; a < kSpatialAxes && transposed_; ++a) form += concat(a ? "," : " transposed ", g.stride[a], "/", g.dilation[a]);
-  LINNET_ASSIGN(const std::byte* packed, context.packed(1, form, conv_packed_size(g) * sizeof(float), [&](std::byte* dst) {
-    conv_pack(g, floats.ptr<float>(), reinterpret_cast<float*>(dst), context.parallel());
-  }));
+  for (size_t a = 0; a < kSpatialAxes && transposed_; ++a)
+    form += concat(a ? "," : " transposed ", g.stride[a], "/", g.dilation[a]);
+  LINNET_ASSIGN(const std::byte* packed,
+                context.packed(1, form, conv_packed_size(g) * sizeof(float), [&](std::byte* dst) {
+                  conv_pack(g, floats.ptr<float>(), reinterpret_cast<float*>(dst), context.parallel());
+                }));
   packed_ = reinterpret_cast<const float*>(packed);
   context.release(1);
   return {};
@@ -171,7 +179,8 @@ Status ConvBase::prepare(PrepareContext& context) {
 Status ConvBase::bind(BindContext& context) const {
   const Shape& y = context.out_shape(0);
   if (context.has(3))
-    LINNET_REQUIRE(context.shape(3) == y, invalid_argument("the residual's shape ", context.shape(3), " is not the output's, ", y));
+    LINNET_REQUIRE(context.shape(3) == y,
+                   invalid_argument("the residual's shape ", context.shape(3), " is not the output's, ", y));
   State& s = context.state<State>();
   s.geometry = geometry(context.shape(0), context.shape(1), y);
   const ConvGeometry& g = s.geometry;
@@ -228,7 +237,8 @@ Status ConvBase::run(RunContext& context) const {
   float* y_floats = y.dtype == DType::f32 ? y.ptr<float>() : part(s.y);
   float* to = s.transposes_y ? part(s.y_last) : y_floats;
   if (s.transposes_y && epilogue.residual) {
-    to_channels_last(sizeof(float), epilogue.residual, part(s.residual_last), g.batch, g.filters, positions_of(g.dst), parallel);
+    to_channels_last(sizeof(float), epilogue.residual, part(s.residual_last), g.batch, g.filters, positions_of(g.dst),
+                     parallel);
     epilogue.residual = part(s.residual_last);
   }
   conv(g, x, packed, epilogue, to, context.scratch() + s.kernel, parallel);
@@ -252,7 +262,8 @@ Status ConvBase::run_double(RunContext& context, const State& state) const {
   for (size_t i = 0; i < out.size(); ++i) {
     if (residual) out[i] += residual[i];
     // Fused activations are computed in single precision.
-    if (activation_.kind != Activation::none) out[i] = static_cast<double>(activate_reference(activation_, static_cast<float>(out[i])));
+    if (activation_.kind != Activation::none)
+      out[i] = static_cast<double>(activate_reference(activation_, static_cast<float>(out[i])));
   }
   return {};
 }

@@ -1,8 +1,8 @@
 // What Conv and ConvTranspose share: packing, layouts, element types, the call of the kernel.
 //
 // Both take an optional fourth input of the output's shape that is added before the activation (com.microsoft's
-// FusedConv). Attributes that only passes set: channels_last (input, residual and output are [batch][...][channels]) and,
-// with it, src_channels_first (the input alone stays as ONNX has it: for a first layer).
+// FusedConv). Attributes that only passes set: channels_last (input, residual and output are [batch][...][channels])
+// and, with it, src_channels_first (the input alone stays as ONNX has it: for a first layer).
 #pragma once
 
 #include "kernels/conv/conv.h"

@@ -17,7 +17,8 @@ class DeformConv final : public Op {
     LINNET_TRY(window_.parse(reader));
     groups_ = reader.integer("group", 1);
     offset_groups_ = reader.integer("offset_group", 1);
-    LINNET_REQUIRE(groups_ >= 1 && offset_groups_ >= 1, invalid_model("group is ", groups_, ", offset_group ", offset_groups_));
+    LINNET_REQUIRE(groups_ >= 1 && offset_groups_ >= 1,
+                   invalid_model("group is ", groups_, ", offset_group ", offset_groups_));
     return {};
   }
 
@@ -25,7 +26,8 @@ class DeformConv final : public Op {
     const DType type = context.dtype(0);
     LINNET_REQUIRE(is_float(type), unsupported("no convolution of ", dtype_name(type)));
     for (size_t i = 1; i < context.inputs(); ++i)
-      LINNET_REQUIRE(!context.has(i) || context.dtype(i) == type, invalid_model("input ", i, " is of type ", dtype_name(context.dtype(i))));
+      LINNET_REQUIRE(!context.has(i) || context.dtype(i) == type,
+                     invalid_model("input ", i, " is of type ", dtype_name(context.dtype(i))));
     if (!context.ranked(0) || !context.ranked(1) || !context.ranked(2)) {
       context.set_unranked(0, type);
       return {};
@@ -33,23 +35,29 @@ class DeformConv final : public Op {
     const SymShape& x = context.shape(0);
     const SymShape& w = context.shape(1);
     const SymShape& offset = context.shape(2);
-    LINNET_REQUIRE(x.size() == 4 && w.size() == 4 && offset.size() == 4, unsupported("deformable convolution of other than two axes"));
+    LINNET_REQUIRE(x.size() == 4 && w.size() == 4 && offset.size() == 4,
+                   unsupported("deformable convolution of other than two axes"));
     LINNET_TRY(window_.check(2));
     SymShape shape = x;
     shape[1] = w[0];
     for (size_t a = 0; a < 2; ++a) {
       shape[a + 2] = offset[a + 2];
       if (!w[a + 2].known()) continue;
-      LINNET_REQUIRE(window_.kernel_shape().empty() || w[a + 2].is(window_.kernel_shape()[a]), invalid_argument("kernel_shape is not that of the weights"));
-      LINNET_ASSIGN(shape[a + 2], window_.output_size(window_.axis(a, w[a + 2].value()), x[a + 2], false, context.symbols()));
+      LINNET_REQUIRE(window_.kernel_shape().empty() || w[a + 2].is(window_.kernel_shape()[a]),
+                     invalid_argument("kernel_shape is not that of the weights"));
+      LINNET_ASSIGN(shape[a + 2],
+                    window_.output_size(window_.axis(a, w[a + 2].value()), x[a + 2], false, context.symbols()));
     }
     if (x.known() && w.known() && offset.known()) {
       const int64_t taps = w[2].value() * w[3].value();
-      LINNET_REQUIRE(x[1].value() == w[1].value() * groups_ && w[0].value() % groups_ == 0 && x[1].value() % offset_groups_ == 0,
-                     invalid_argument("channels and groups do not fit"));
+      LINNET_REQUIRE(
+          x[1].value() == w[1].value() * groups_ && w[0].value() % groups_ == 0 && x[1].value() % offset_groups_ == 0,
+          invalid_argument("channels and groups do not fit"));
       LINNET_TRY(check_side(context, 2, 2 * offset_groups_ * taps, shape));
       if (context.has(4)) LINNET_TRY(check_side(context, 4, offset_groups_ * taps, shape));
-      if (context.has(3)) LINNET_REQUIRE(context.shape(3).size() == 1 && context.shape(3)[0] == w[0], invalid_argument("the bias does not have one entry for each filter"));
+      if (context.has(3))
+        LINNET_REQUIRE(context.shape(3).size() == 1 && context.shape(3)[0] == w[0],
+                       invalid_argument("the bias does not have one entry for each filter"));
     }
     context.set(0, type, shape);
     return {};
@@ -108,10 +116,12 @@ class DeformConv final : public Op {
     for (size_t n = 0; n < static_cast<size_t>(x.shape[0]); ++n) {
       if (context.parallel.stopped()) return {};
       const size_t side = n * static_cast<size_t>(offset_groups_) * taps * positions;
-      sample(s, x.shape, src + n * static_cast<size_t>(x.shape.count(1, 4)), offset + 2 * side, mask ? mask + side : nullptr,
-             part(s.columns), context.parallel);
-      conv(g, part(s.columns), part(s.packed), {bias, nullptr, {}}, part(s.last), context.scratch() + s.kernel, context.parallel);
-      to_channels_first(sizeof(float), part(s.last), dst + n * positions * g.filters, 1, g.filters, positions, context.parallel);
+      sample(s, x.shape, src + n * static_cast<size_t>(x.shape.count(1, 4)), offset + 2 * side,
+             mask ? mask + side : nullptr, part(s.columns), context.parallel);
+      conv(g, part(s.columns), part(s.packed), {bias, nullptr, {}}, part(s.last), context.scratch() + s.kernel,
+           context.parallel);
+      to_channels_first(sizeof(float), part(s.last), dst + n * positions * g.filters, 1, g.filters, positions,
+                        context.parallel);
     }
     scratch.finish(y, dst);
     return {};
@@ -136,7 +146,9 @@ class DeformConv final : public Op {
     if (!(y > -1.0f && y < static_cast<float>(height) && x > -1.0f && x < static_cast<float>(width))) return 0.0f;
     const int64_t y0 = static_cast<int64_t>(std::floor(y)), x0 = static_cast<int64_t>(std::floor(x));
     const float ly = y - static_cast<float>(y0), lx = x - static_cast<float>(x0);
-    const auto pixel = [&](int64_t i, int64_t j) { return i >= 0 && i < height && j >= 0 && j < width ? plane[i * width + j] : 0.0f; };
+    const auto pixel = [&](int64_t i, int64_t j) {
+      return i >= 0 && i < height && j >= 0 && j < width ? plane[i * width + j] : 0.0f;
+    };
     return (1.0f - ly) * ((1.0f - lx) * pixel(y0, x0) + lx * pixel(y0, x0 + 1)) +
            ly * ((1.0f - lx) * pixel(y0 + 1, x0) + lx * pixel(y0 + 1, x0 + 1));
   }
@@ -148,21 +160,25 @@ class DeformConv final : public Op {
     const size_t taps = static_cast<size_t>(vertical.kernel * horizontal.kernel);
     const size_t channels = static_cast<size_t>(x[1]), plane = static_cast<size_t>(x[2] * x[3]);
     const size_t per_group = channels / static_cast<size_t>(offset_groups_);
-    parallel.for_range(positions, grain_for(static_cast<double>(taps * channels) * 10.0), [&](size_t begin, size_t end, size_t) {
-      for (size_t p = begin; p < end; ++p)
-        for (size_t group = 0; group < static_cast<size_t>(offset_groups_); ++group)
-          for (size_t t = 0; t < taps; ++t) {
-            const size_t tap = group * taps + t;
-            const int64_t i = static_cast<int64_t>(t) / horizontal.kernel, j = static_cast<int64_t>(t) % horizontal.kernel;
-            const int64_t top = static_cast<int64_t>(p / width) * vertical.stride - vertical.pad_begin + i * vertical.dilation;
-            const int64_t left = static_cast<int64_t>(p % width) * horizontal.stride - horizontal.pad_begin + j * horizontal.dilation;
-            const float dy = static_cast<float>(top) + offset[2 * tap * positions + p];
-            const float dx = static_cast<float>(left) + offset[(2 * tap + 1) * positions + p];
-            const float weight = mask ? mask[tap * positions + p] : 1.0f;
-            for (size_t c = group * per_group; c < (group + 1) * per_group; ++c)
-              columns[(p * channels + c) * taps + t] = weight * at(src + c * plane, x[2], x[3], dy, dx);
-          }
-    });
+    parallel.for_range(
+        positions, grain_for(static_cast<double>(taps * channels) * 10.0), [&](size_t begin, size_t end, size_t) {
+          for (size_t p = begin; p < end; ++p)
+            for (size_t group = 0; group < static_cast<size_t>(offset_groups_); ++group)
+              for (size_t t = 0; t < taps; ++t) {
+                const size_t tap = group * taps + t;
+                const int64_t i = static_cast<int64_t>(t) / horizontal.kernel,
+                              j = static_cast<int64_t>(t) % horizontal.kernel;
+                const int64_t top =
+                    static_cast<int64_t>(p / width) * vertical.stride - vertical.pad_begin + i * vertical.dilation;
+                const int64_t left = static_cast<int64_t>(p % width) * horizontal.stride - horizontal.pad_begin +
+                                     j * horizontal.dilation;
+                const float dy = static_cast<float>(top) + offset[2 * tap * positions + p];
+                const float dx = static_cast<float>(left) + offset[(2 * tap + 1) * positions + p];
+                const float weight = mask ? mask[tap * positions + p] : 1.0f;
+                for (size_t c = group * per_group; c < (group + 1) * per_group; ++c)
+                  columns[(p * channels + c) * taps + t] = weight * at(src + c * plane, x[2], x[3], dy, dx);
+              }
+        });
   }
 
   Window window_;

@@ -11,7 +11,8 @@ class BlockMove : public Op {
  public:
   Status infer(InferContext& context) const override {
     const DType type = context.dtype(0);
-    LINNET_REQUIRE(type != DType::string && dtype_bits(type) >= 8, unsupported("cannot move blocks of ", dtype_name(type)));
+    LINNET_REQUIRE(type != DType::string && dtype_bits(type) >= 8,
+                   unsupported("cannot move blocks of ", dtype_name(type)));
     if (!context.ranked(0)) {
       context.set(0, type, SymShape(4));
       return {};
@@ -22,7 +23,8 @@ class BlockMove : public Op {
     const size_t channel = channels_last_ ? 3 : 1;
     const int64_t area = blocksize_ * blocksize_;
     const auto divided = [&](Dim& size, int64_t by) -> Status {
-      LINNET_REQUIRE(!size.known() || size.value() % by == 0, invalid_argument("a size of ", size.value(), " does not divide by ", by));
+      LINNET_REQUIRE(!size.known() || size.value() % by == 0,
+                     invalid_argument("a size of ", size.value(), " does not divide by ", by));
       size = symbols.div(size, by);
       return {};
     };
@@ -52,10 +54,12 @@ class BlockMove : public Op {
     InlineVector<int64_t, 8> shape;
     InlineVector<size_t, 8> order;
     if (to_space_ && !channels_last_) {
-      shape = columns_first_ ? InlineVector<int64_t, 8>{n, channels, b, b, height, width} : InlineVector<int64_t, 8>{n, b, b, channels, height, width};
+      shape = columns_first_ ? InlineVector<int64_t, 8>{n, channels, b, b, height, width}
+                             : InlineVector<int64_t, 8>{n, b, b, channels, height, width};
       order = columns_first_ ? InlineVector<size_t, 8>{0, 1, 4, 2, 5, 3} : InlineVector<size_t, 8>{0, 3, 4, 1, 5, 2};
     } else if (to_space_) {
-      shape = columns_first_ ? InlineVector<int64_t, 8>{n, height, width, channels, b, b} : InlineVector<int64_t, 8>{n, height, width, b, b, channels};
+      shape = columns_first_ ? InlineVector<int64_t, 8>{n, height, width, channels, b, b}
+                             : InlineVector<int64_t, 8>{n, height, width, b, b, channels};
       order = columns_first_ ? InlineVector<size_t, 8>{0, 1, 4, 2, 5, 3} : InlineVector<size_t, 8>{0, 1, 3, 2, 4, 5};
     } else if (!channels_last_) {
       shape = {n, channels, height, b, width, b};
@@ -64,7 +68,8 @@ class BlockMove : public Op {
       shape = {n, height, b, width, b, channels};
       order = {0, 1, 3, 2, 4, 5};
     }
-    const std::optional<TransposePlan> plan = plan_transpose({shape.data(), shape.size()}, {order.data(), order.size()}, element_size(context.dtype(0)));
+    const std::optional<TransposePlan> plan =
+        plan_transpose({shape.data(), shape.size()}, {order.data(), order.size()}, element_size(context.dtype(0)));
     LINNET_CHECK(plan.has_value());
     context.state<TransposePlan>() = *plan;
     return {};

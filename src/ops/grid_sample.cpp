@@ -35,7 +35,8 @@ class GridSample final : public Op {
   }
 
   Status infer(InferContext& context) const override {
-    LINNET_REQUIRE(is_float(context.dtype(0)) && is_float(context.dtype(1)), unsupported("no sampling of ", dtype_name(context.dtype(0))));
+    LINNET_REQUIRE(is_float(context.dtype(0)) && is_float(context.dtype(1)),
+                   unsupported("no sampling of ", dtype_name(context.dtype(0))));
     if (!context.ranked(0) || !context.ranked(1)) {
       context.set_unranked(0, context.dtype(0));
       return {};
@@ -43,10 +44,13 @@ class GridSample final : public Op {
     const SymShape& x = context.shape(0);
     const SymShape& grid = context.shape(1);
     LINNET_REQUIRE(x.size() >= 3 && x.size() - 2 <= kSpatialAxes, unsupported("an input of rank ", x.size()));
-    LINNET_REQUIRE(grid.size() == x.size(), invalid_argument("the grid has rank ", grid.size(), ", the input ", x.size()));
+    LINNET_REQUIRE(grid.size() == x.size(),
+                   invalid_argument("the grid has rank ", grid.size(), ", the input ", x.size()));
     const int64_t axes = static_cast<int64_t>(x.size()) - 2;
-    LINNET_REQUIRE(!grid[grid.size() - 1].known() || grid[grid.size() - 1].is(axes), invalid_argument("the grid does not hold ", axes, " coordinates"));
-    LINNET_REQUIRE(!x[0].known() || !grid[0].known() || x[0] == grid[0], invalid_argument("input and grid are of different batch sizes"));
+    LINNET_REQUIRE(!grid[grid.size() - 1].known() || grid[grid.size() - 1].is(axes),
+                   invalid_argument("the grid does not hold ", axes, " coordinates"));
+    LINNET_REQUIRE(!x[0].known() || !grid[0].known() || x[0] == grid[0],
+                   invalid_argument("input and grid are of different batch sizes"));
     SymShape shape = grid;
     for (size_t a = grid.size() - 1; a >= 2; --a) shape[a] = grid[a - 1];
     shape[0] = x[0];
@@ -117,7 +121,8 @@ class GridSample final : public Op {
   int64_t inside(int64_t i, int64_t size, float low, float high) const noexcept {
     if (i >= 0 && i < size) return i;
     if (padding_ == Padding::zeros) return -1;
-    const int64_t at = padding_ == Padding::border ? i : static_cast<int64_t>(reflected(static_cast<float>(i), low, high));
+    const int64_t at =
+        padding_ == Padding::border ? i : static_cast<int64_t>(reflected(static_cast<float>(i), low, high));
     return std::clamp<int64_t>(at, 0, size - 1);
   }
 
@@ -212,11 +217,13 @@ class AffineGrid final : public Op {
     }
     LINNET_REQUIRE(size.size() == 4 || size.size() == 5, invalid_argument("size has ", size.size(), " entries"));
     const int64_t axes = static_cast<int64_t>(size.size()) - 2;
-    for (const Dim& d : size) LINNET_REQUIRE(!d.known() || d.value() >= 0, invalid_argument("size has an entry of ", d.value()));
+    for (const Dim& d : size)
+      LINNET_REQUIRE(!d.known() || d.value() >= 0, invalid_argument("size has an entry of ", d.value()));
     if (context.ranked(0)) {
       const SymShape& theta = context.shape(0);
       LINNET_REQUIRE(theta.size() == 3, invalid_argument("theta has rank ", theta.size()));
-      LINNET_REQUIRE(!theta[0].known() || !size[0].known() || theta[0] == size[0], invalid_argument("theta and size are of different batch sizes"));
+      LINNET_REQUIRE(!theta[0].known() || !size[0].known() || theta[0] == size[0],
+                     invalid_argument("theta and size are of different batch sizes"));
       LINNET_REQUIRE((!theta[1].known() || theta[1].is(axes)) && (!theta[2].known() || theta[2].is(axes + 1)),
                      invalid_argument("theta does not hold matrices of ", axes, " by ", axes + 1));
     }
@@ -249,7 +256,8 @@ class AffineGrid final : public Op {
         for (size_t a = 0, rest = item % positions; a < axes; ++a) {
           const size_t size = static_cast<size_t>(y.shape[axes - a]);
           const float i = static_cast<float>(rest % size), length = static_cast<float>(size);
-          at[a] = align_corners_ ? (size > 1 ? 2.0f * i / (length - 1.0f) - 1.0f : -1.0f) : (2.0f * i + 1.0f) / length - 1.0f;
+          at[a] = align_corners_ ? (size > 1 ? 2.0f * i / (length - 1.0f) - 1.0f : -1.0f)
+                                 : (2.0f * i + 1.0f) / length - 1.0f;
           rest /= size;
         }
         const float* matrix = theta + item / positions * axes * (axes + 1);

@@ -86,7 +86,8 @@ class PoolBase : public Op {
   Result<std::optional<SpatialLayout>> infer_common(InferContext& context) const {
     LINNET_TRY(with_pool_type(context.dtype(0), [](auto) { return Status(); }));
     const bool integer = context.dtype(0) == DType::i8 || context.dtype(0) == DType::u8;
-    LINNET_REQUIRE(!integer || settings_.kind == PoolKind::max, unsupported("no average of ", dtype_name(context.dtype(0))));
+    LINNET_REQUIRE(!integer || settings_.kind == PoolKind::max,
+                   unsupported("no average of ", dtype_name(context.dtype(0))));
     if (context.ranked(0)) {
       LINNET_ASSIGN(const SpatialLayout layout, spatial_layout(context.shape(0).size(), channels_last_));
       return std::optional<SpatialLayout>(layout);
@@ -214,7 +215,9 @@ class GlobalPool final : public PoolBase {
   }
 
  protected:
-  void fill_windows(PoolGeometry& g, const SpatialLayout&, const Shape&, const Shape&) const override { g.kernel = g.src; }
+  void fill_windows(PoolGeometry& g, const SpatialLayout&, const Shape&, const Shape&) const override {
+    g.kernel = g.src;
+  }
 };
 
 // Writes each element of X to where MaxPool's indices say it came from.
@@ -223,7 +226,8 @@ class MaxUnpool final : public Op {
   Status parse(NodeReader& reader) { return window_.parse(reader); }
 
   Status infer(InferContext& context) const override {
-    LINNET_REQUIRE(context.dtype(1) == DType::i64, invalid_model("the indices are of type ", dtype_name(context.dtype(1))));
+    LINNET_REQUIRE(context.dtype(1) == DType::i64,
+                   invalid_model("the indices are of type ", dtype_name(context.dtype(1))));
     LINNET_REQUIRE(dtype_bits(context.dtype(0)) >= 8, unsupported("no unpooling of ", dtype_name(context.dtype(0))));
     if (!context.ranked(0)) {
       context.set_unranked(0, context.dtype(0));

@@ -81,8 +81,11 @@ class Resize final : public Op {
  public:
   Status parse(NodeReader& reader) {
     using enum ResizeTransform;
-    LINNET_ASSIGN(spec_.mode, (choice<ResizeMode>(reader, "mode", "nearest",
-                                                  {{"nearest", ResizeMode::nearest}, {"linear", ResizeMode::linear}, {"cubic", ResizeMode::cubic}})));
+    LINNET_ASSIGN(
+        spec_.mode,
+        (choice<ResizeMode>(
+            reader, "mode", "nearest",
+            {{"nearest", ResizeMode::nearest}, {"linear", ResizeMode::linear}, {"cubic", ResizeMode::cubic}})));
     LINNET_ASSIGN(spec_.transform, (choice<ResizeTransform>(reader, "coordinate_transformation_mode", "half_pixel",
                                                             {{"half_pixel", half_pixel},
                                                              {"half_pixel_symmetric", half_pixel_symmetric},
@@ -104,7 +107,8 @@ class Resize final : public Op {
     spec_.cubic_coeff_a = reader.number("cubic_coeff_a", -0.75f);
     spec_.exclude_outside = reader.flag("exclude_outside", false);
     spec_.antialias = reader.flag("antialias", false);
-    LINNET_REQUIRE(!spec_.antialias || spec_.mode != ResizeMode::nearest, invalid_model("antialias does not go with mode nearest"));
+    LINNET_REQUIRE(!spec_.antialias || spec_.mode != ResizeMode::nearest,
+                   invalid_model("antialias does not go with mode nearest"));
     extrapolation_value_ = reader.number("extrapolation_value", 0.0f);
     axes_ = reader.integers("axes");
     channels_last_ = reader.flag("channels_last", false);
@@ -123,7 +127,8 @@ class Resize final : public Op {
     LINNET_ASSIGN(Changes changes, named_axes(in.size()));
     const size_t entries = axes_.empty() ? in.size() : axes_.size();
     SymShape out = in;
-    const bool sized = context.has(3) && !(context.ranked(3) && context.shape(3).size() == 1 && context.shape(3)[0].is(0));
+    const bool sized =
+        context.has(3) && !(context.ranked(3) && context.shape(3).size() == 1 && context.shape(3)[0].is(0));
     DimVector sizes;
     const Tensor* scales = nullptr;
     if (sized) {
@@ -133,8 +138,10 @@ class Resize final : public Op {
         context.set(0, type, out);
         return {};
       }
-      LINNET_REQUIRE(sizes.size() == entries, invalid_argument("sizes has ", sizes.size(), " entries instead of ", entries));
-      for (const Dim& size : sizes) LINNET_REQUIRE(!size.known() || size.value() >= 0, invalid_argument("sizes has an entry of ", size.value()));
+      LINNET_REQUIRE(sizes.size() == entries,
+                     invalid_argument("sizes has ", sizes.size(), " entries instead of ", entries));
+      for (const Dim& size : sizes)
+        LINNET_REQUIRE(!size.known() || size.value() >= 0, invalid_argument("sizes has an entry of ", size.value()));
     } else {
       LINNET_REQUIRE(context.has(2), invalid_model("neither scales nor sizes are given"));
       scales = context.known(2);
@@ -154,7 +161,8 @@ class Resize final : public Op {
       } else {
         out[a] = scales ? scaled_size(in[a], scales->ptr<float>()[changes[a].entry], context.symbols()) : Dim();
       }
-      LINNET_REQUIRE(!in[a].is(0) || !out[a].known() || out[a].is(0), invalid_argument("an empty axis cannot be resized to ", out[a].value()));
+      LINNET_REQUIRE(!in[a].is(0) || !out[a].known() || out[a].is(0),
+                     invalid_argument("an empty axis cannot be resized to ", out[a].value()));
       LINNET_REQUIRE(!out[a].known() || (out[a].value() <= INT32_MAX && (!in[a].known() || in[a].value() <= INT32_MAX)),
                      unsupported("an axis of more than 2^31 elements"));
     }
@@ -218,7 +226,8 @@ class Resize final : public Op {
     if (spec_.mode == ResizeMode::nearest) {
       std::byte outside[16] = {};
       store_number(y.dtype, extrapolation_value_, outside);
-      resize_nearest(state.used(), element_size(x.dtype), x.ptr<std::byte>(), y.ptr<std::byte>(), outside, context.parallel);
+      resize_nearest(state.used(), element_size(x.dtype), x.ptr<std::byte>(), y.ptr<std::byte>(), outside,
+                     context.parallel);
       return {};
     }
     if (separable(x.dtype)) {
@@ -246,7 +255,9 @@ class Resize final : public Op {
   };
 
   bool crops() const noexcept { return spec_.transform == ResizeTransform::tf_crop_and_resize; }
-  bool separable(DType type) const noexcept { return type == DType::f32 && spec_.mode != ResizeMode::nearest && !crops(); }
+  bool separable(DType type) const noexcept {
+    return type == DType::f32 && spec_.mode != ResizeMode::nearest && !crops();
+  }
   // An axis of scale one comes out as it was.
   bool is_identity_at_one() const noexcept {
     return !crops() && !(spec_.transform == ResizeTransform::tf_half_pixel_for_nn && spec_.mode != ResizeMode::nearest);
@@ -273,7 +284,8 @@ class Resize final : public Op {
     LINNET_REQUIRE(scales.count() == static_cast<int64_t>(entries),
                    invalid_argument("scales has ", scales.count(), " entries instead of ", entries));
     for (const float scale : scales.as<float>())
-      LINNET_REQUIRE(std::isfinite(scale) && scale >= kLeastResizeScale && scale <= 1e9f, invalid_argument("scales has an entry of ", scale));
+      LINNET_REQUIRE(std::isfinite(scale) && scale >= kLeastResizeScale && scale <= 1e9f,
+                     invalid_argument("scales has an entry of ", scale));
     return {};
   }
 
@@ -292,7 +304,8 @@ class Resize final : public Op {
     for (size_t a = 0; a < in.rank(); ++a) {
       if (!changes[a].resized || in[a] == 0) continue;
       const float scale = static_cast<float>(size(changes[a].entry)) / static_cast<float>(in[a]);
-      if (common == 0.0f || (aspect_ratio_ == AspectRatio::not_larger ? scale < common : scale > common)) common = scale;
+      if (common == 0.0f || (aspect_ratio_ == AspectRatio::not_larger ? scale < common : scale > common))
+        common = scale;
     }
     return common;
   }
@@ -310,7 +323,7 @@ class Resize final : public Op {
       common = common_scale(changes, in, [&](size_t entry) { return integer_at(*sizes, static_cast<int64_t>(entry)); });
     for (size_t a = 0; a < in.rank(); ++a) {
       if (!changes[a].resized || in[a] == 0) continue;
-      changes[a].scale = scaled         ? scales->ptr<float>()[changes[a].entry]
+      changes[a].scale = scaled          ? scales->ptr<float>()[changes[a].entry]
                          : common > 0.0f ? common
                                          : static_cast<float>(out[a]) / static_cast<float>(in[a]);
     }

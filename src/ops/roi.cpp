@@ -34,7 +34,8 @@ class RoiPooling : public Op {
     }
     if (context.ranked(1)) {
       const SymShape& rois = context.shape(1);
-      LINNET_REQUIRE(rois.size() == 2 && (!rois[1].known() || rois[1].is(columns)), invalid_argument("the regions do not have ", columns, " numbers each"));
+      LINNET_REQUIRE(rois.size() == 2 && (!rois[1].known() || rois[1].is(columns)),
+                     invalid_argument("the regions do not have ", columns, " numbers each"));
       shape[0] = rois[0];
     }
     shape[2] = height;
@@ -61,18 +62,21 @@ class RoiPooling : public Op {
     LINNET_REQUIRE(plane > 0, invalid_argument("the input is empty"));
     for (size_t r = 0; r < count; ++r) {
       const int64_t batch = batch_of(regions + r * columns, r);
-      LINNET_REQUIRE(batch >= 0 && batch < x.shape[0], invalid_argument("region ", r, " is of image ", batch, " of ", x.shape[0]));
+      LINNET_REQUIRE(batch >= 0 && batch < x.shape[0],
+                     invalid_argument("region ", r, " is of image ", batch, " of ", x.shape[0]));
       for (size_t i = 0; i < columns; ++i)
-        LINNET_REQUIRE(std::fabs(regions[r * columns + i]) < 1e6f, invalid_argument("region ", r, " has a coordinate of ", regions[r * columns + i]));
+        LINNET_REQUIRE(std::fabs(regions[r * columns + i]) < 1e6f,
+                       invalid_argument("region ", r, " has a coordinate of ", regions[r * columns + i]));
     }
-    context.parallel.for_range(count * channels, grain_for(static_cast<double>(out_plane) * 30.0), [&](size_t begin, size_t end, size_t) {
-      for (size_t item = begin; item < end; ++item) {
-        const size_t r = item / channels;
-        const float* region = regions + r * columns;
-        const size_t image = static_cast<size_t>(batch_of(region, r)) * channels + item % channels;
-        pool(Plane{src + image * plane, x.shape[2], x.shape[3]}, region, dst + item * out_plane);
-      }
-    });
+    context.parallel.for_range(
+        count * channels, grain_for(static_cast<double>(out_plane) * 30.0), [&](size_t begin, size_t end, size_t) {
+          for (size_t item = begin; item < end; ++item) {
+            const size_t r = item / channels;
+            const float* region = regions + r * columns;
+            const size_t image = static_cast<size_t>(batch_of(region, r)) * channels + item % channels;
+            pool(Plane{src + image * plane, x.shape[2], x.shape[3]}, region, dst + item * out_plane);
+          }
+        });
     scratch.finish(y, dst);
     return {};
   }
@@ -83,7 +87,8 @@ class RoiAlign final : public RoiPooling {
   Status parse(NodeReader& reader) {
     const std::string transform = reader.text("coordinate_transformation_mode", "half_pixel");
     const std::string mode = reader.text("mode", "avg");
-    LINNET_REQUIRE(transform == "half_pixel" || transform == "output_half_pixel", invalid_model("coordinate_transformation_mode is '", transform, "'"));
+    LINNET_REQUIRE(transform == "half_pixel" || transform == "output_half_pixel",
+                   invalid_model("coordinate_transformation_mode is '", transform, "'"));
     LINNET_REQUIRE(mode == "avg" || mode == "max", invalid_model("mode is '", mode, "'"));
     half_pixel_ = transform == "half_pixel";
     max_ = mode == "max";
@@ -92,21 +97,26 @@ class RoiAlign final : public RoiPooling {
     sampling_ratio_ = reader.integer("sampling_ratio", 0);
     scale_ = reader.number("spatial_scale", 1.0f);
     LINNET_REQUIRE(height_ >= 1 && width_ >= 1, invalid_model("the output is ", height_, " by ", width_));
-    LINNET_REQUIRE(sampling_ratio_ >= 0 && sampling_ratio_ <= 4096, invalid_model("sampling_ratio is ", sampling_ratio_));
+    LINNET_REQUIRE(sampling_ratio_ >= 0 && sampling_ratio_ <= 4096,
+                   invalid_model("sampling_ratio is ", sampling_ratio_));
     return {};
   }
 
   Status infer(InferContext& context) const override {
-    LINNET_REQUIRE(context.dtype(2) == DType::i64, invalid_model("batch_indices are of type ", dtype_name(context.dtype(2))));
-    if (context.ranked(1) && context.ranked(2) && context.shape(1).known() && context.shape(2).known() && context.shape(1).size() == 2)
-      LINNET_REQUIRE(context.shape(2).size() == 1 && context.shape(2)[0] == context.shape(1)[0], invalid_argument("batch_indices do not have one entry for each region"));
+    LINNET_REQUIRE(context.dtype(2) == DType::i64,
+                   invalid_model("batch_indices are of type ", dtype_name(context.dtype(2))));
+    if (context.ranked(1) && context.ranked(2) && context.shape(1).known() && context.shape(2).known() &&
+        context.shape(1).size() == 2)
+      LINNET_REQUIRE(context.shape(2).size() == 1 && context.shape(2)[0] == context.shape(1)[0],
+                     invalid_argument("batch_indices do not have one entry for each region"));
     return infer_regions(context, 4, height_, width_);
   }
 
   Status run(RunContext& context) const override {
     const int64_t* batches = context.in(2).ptr<int64_t>();
-    return for_each_region(context, 4, [&](const float*, size_t r) { return batches[r]; },
-                           [&](const Plane& plane, const float* region, float* dst) { align(plane, region, dst); });
+    return for_each_region(
+        context, 4, [&](const float*, size_t r) { return batches[r]; },
+        [&](const Plane& plane, const float* region, float* dst) { align(plane, region, dst); });
   }
 
  private:
@@ -122,10 +132,12 @@ class RoiAlign final : public RoiPooling {
     y = std::clamp(y, 0.0f, height - 1.0f);
     x = std::clamp(x, 0.0f, width - 1.0f);
     const size_t y0 = static_cast<size_t>(y), x0 = static_cast<size_t>(x);
-    const size_t y1 = std::min(y0 + 1, static_cast<size_t>(plane.height) - 1), x1 = std::min(x0 + 1, static_cast<size_t>(plane.width) - 1);
+    const size_t y1 = std::min(y0 + 1, static_cast<size_t>(plane.height) - 1),
+                 x1 = std::min(x0 + 1, static_cast<size_t>(plane.width) - 1);
     const float ly = y - static_cast<float>(y0), lx = x - static_cast<float>(x0);
     const size_t w = static_cast<size_t>(plane.width);
-    s = {{y0 * w + x0, y0 * w + x1, y1 * w + x0, y1 * w + x1}, {(1 - ly) * (1 - lx), (1 - ly) * lx, ly * (1 - lx), ly * lx}};
+    s = {{y0 * w + x0, y0 * w + x1, y1 * w + x0, y1 * w + x1},
+         {(1 - ly) * (1 - lx), (1 - ly) * lx, ly * (1 - lx), ly * lx}};
     return true;
   }
 
@@ -176,15 +188,18 @@ class MaxRoiPool final : public RoiPooling {
   Status parse(NodeReader& reader) {
     pooled_ = reader.integers("pooled_shape");
     scale_ = reader.number("spatial_scale", 1.0f);
-    LINNET_REQUIRE(pooled_.size() == 2 && pooled_[0] >= 1 && pooled_[1] >= 1, invalid_model("pooled_shape must be two positive sizes"));
+    LINNET_REQUIRE(pooled_.size() == 2 && pooled_[0] >= 1 && pooled_[1] >= 1,
+                   invalid_model("pooled_shape must be two positive sizes"));
     return {};
   }
 
   Status infer(InferContext& context) const override { return infer_regions(context, 5, pooled_[0], pooled_[1]); }
 
   Status run(RunContext& context) const override {
-    return for_each_region(context, 5, [](const float* region, size_t) { return std::fabs(region[0]) < 1e9f ? static_cast<int64_t>(region[0]) : -1; },
-                           [&](const Plane& plane, const float* region, float* dst) { pool(plane, region, dst); });
+    return for_each_region(
+        context, 5,
+        [](const float* region, size_t) { return std::fabs(region[0]) < 1e9f ? static_cast<int64_t>(region[0]) : -1; },
+        [&](const Plane& plane, const float* region, float* dst) { pool(plane, region, dst); });
   }
 
  private:
@@ -192,10 +207,13 @@ class MaxRoiPool final : public RoiPooling {
     const float x0 = std::round(region[1] * scale_), y0 = std::round(region[2] * scale_);
     const float width = std::max(std::round(region[3] * scale_) - x0 + 1.0f, 1.0f);
     const float height = std::max(std::round(region[4] * scale_) - y0 + 1.0f, 1.0f);
-    const auto bound = [](float at, int64_t size) { return static_cast<int64_t>(std::clamp(at, 0.0f, static_cast<float>(size))); };
+    const auto bound = [](float at, int64_t size) {
+      return static_cast<int64_t>(std::clamp(at, 0.0f, static_cast<float>(size)));
+    };
     for (int64_t ph = 0; ph < pooled_[0]; ++ph)
       for (int64_t pw = 0; pw < pooled_[1]; ++pw) {
-        const float bin_height = height / static_cast<float>(pooled_[0]), bin_width = width / static_cast<float>(pooled_[1]);
+        const float bin_height = height / static_cast<float>(pooled_[0]),
+                    bin_width = width / static_cast<float>(pooled_[1]);
         const int64_t top = bound(std::floor(static_cast<float>(ph) * bin_height) + y0, plane.height);
         const int64_t bottom = bound(std::ceil(static_cast<float>(ph + 1) * bin_height) + y0, plane.height);
         const int64_t left = bound(std::floor(static_cast<float>(pw) * bin_width) + x0, plane.width);

@@ -11,8 +11,7 @@ constexpr int64_t kMost = int64_t{1} << 30;
 Status check_list(std::string_view name, const std::vector<int64_t>& values, size_t count, int64_t least) {
   LINNET_REQUIRE(values.empty() || values.size() == count,
                  invalid_model(name, " has ", values.size(), " entries instead of ", count));
-  for (const int64_t v : values)
-    LINNET_REQUIRE(v >= least && v <= kMost, invalid_model(name, " has an entry of ", v));
+  for (const int64_t v : values) LINNET_REQUIRE(v >= least && v <= kMost, invalid_model(name, " has an entry of ", v));
   return {};
 }
 
@@ -78,7 +77,8 @@ void Window::resolve_pads(WindowAxis& axis, int64_t in, int64_t out) const noexc
 }
 
 Result<SpatialLayout> spatial_layout(size_t rank, bool channels_last) {
-  LINNET_REQUIRE(rank >= 3, invalid_argument("the input has rank ", rank, "; batch, channels and a spatial axis are wanted"));
+  LINNET_REQUIRE(rank >= 3,
+                 invalid_argument("the input has rank ", rank, "; batch, channels and a spatial axis are wanted"));
   LINNET_REQUIRE(rank - 2 <= kSpatialAxes, unsupported("more than three spatial axes"));
   return SpatialLayout{rank, channels_last};
 }

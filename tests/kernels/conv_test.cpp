@@ -44,7 +44,8 @@ void set_dst(ConvGeometry& g, bool odd) {
     const ptrdiff_t pads = 2 * g.pad[a] - (odd && a == 2 && g.pad[a] > 0 ? 1 : 0);
     const ptrdiff_t src = static_cast<ptrdiff_t>(g.src[a]);
     const ptrdiff_t stride = static_cast<ptrdiff_t>(g.stride[a]);
-    const ptrdiff_t dst = g.transposed ? (src - 1) * stride + extent + 1 - pads : (src + pads - extent - 1) / stride + 1;
+    const ptrdiff_t dst =
+        g.transposed ? (src - 1) * stride + extent + 1 - pads : (src + pads - extent - 1) / stride + 1;
     g.dst[a] = static_cast<size_t>(std::max<ptrdiff_t>(dst, 0));
   }
 }
@@ -67,9 +68,9 @@ std::vector<float> run(const Case& c, const std::vector<float>& src, const std::
 
 void check(const Case& c) {
   const ConvGeometry& g = c.g;
-  SCOPED_TRACE(testing::Message() << "batch " << g.batch << " channels " << g.channels << " filters " << g.filters << " groups "
-                                  << g.groups << " src " << g.src[0] << 'x' << g.src[1] << 'x' << g.src[2] << " kernel "
-                                  << g.kernel[0] << 'x' << g.kernel[1] << 'x' << g.kernel[2] << " stride "
+  SCOPED_TRACE(testing::Message() << "batch " << g.batch << " channels " << g.channels << " filters " << g.filters
+                                  << " groups " << g.groups << " src " << g.src[0] << 'x' << g.src[1] << 'x' << g.src[2]
+                                  << " kernel " << g.kernel[0] << 'x' << g.kernel[1] << 'x' << g.kernel[2] << " stride "
                                   << g.stride[2] << " dilation " << g.dilation[2] << " pad " << g.pad[2]
                                   << (g.transposed ? " transposed" : "") << (g.src_planes ? " planes" : ""));
   const size_t dst_count = g.batch * g.filters * positions_of(g.dst);
@@ -85,7 +86,8 @@ void check(const Case& c) {
                  g.src_planes ? channels_first_strides(g.channels, g.src) : channels_last_strides(g.channels, g.src),
                  weights64.data(), c.bias ? bias64.data() : nullptr, want.data(),
                  channels_last_strides(g.filters, g.dst), Parallel());
-  const double tolerance = 1e-6 * std::sqrt(static_cast<double>(g.channels / g.groups * positions_of(g.kernel)) + 1.0) * 4;
+  const double tolerance =
+      1e-6 * std::sqrt(static_cast<double>(g.channels / g.groups * positions_of(g.kernel)) + 1.0) * 4;
   for (size_t i = 0; i < dst_count; ++i)
     want[i] = activate_reference(c.activation, static_cast<float>(want[i] + (c.residual ? residual[i] : 0.0f)));
 
@@ -152,7 +154,8 @@ TEST(Conv, Groups) {
   check({plane(6, 12, 6, 5, 3, 2, 1, 6), {}});
   for (const size_t width : {2u, 4u, 8u})
     for (const size_t groups : {2u, 3u, 5u, 8u})
-      for (const size_t stride : {1u, 2u}) check({plane(width * groups, width * groups, 6, 9, 3, stride, 1, groups), {}, true, true});
+      for (const size_t stride : {1u, 2u})
+        check({plane(width * groups, width * groups, 6, 9, 3, stride, 1, groups), {}, true, true});
 }
 
 TEST(Conv, DepthwiseChannelsAndColumns) {

@@ -23,7 +23,8 @@ struct Axes {
     axes.push_back({size, size, 0, nullptr, nullptr});
     return *this;
   }
-  Axes& resize(const ResizeSpec& spec, size_t src, size_t dst, float scale = 0.0f, float start = 0.0f, float end = 1.0f) {
+  Axes& resize(const ResizeSpec& spec, size_t src, size_t dst, float scale = 0.0f, float start = 0.0f,
+               float end = 1.0f) {
     if (scale == 0.0f) scale = static_cast<float>(dst) / static_cast<float>(src);
     tables.emplace_back(resize_table_size(spec, src, dst, scale));
     axes.push_back(resize_table(spec, src, dst, scale, start, end, tables.back().data()));
@@ -92,7 +93,8 @@ TEST(Resize, TablesFollowTheStandard) {
   nearest.nearest = ResizeNearest::round_prefer_ceil;
   near(row(nearest, 2, 0.5f), {2, 4});
   const ResizeSpec cubic{ResizeMode::cubic, half_pixel};
-  near(row(cubic, 8, 2.0f), {0.89453125, 1.19140625, 1.66796875, 2.296875, 2.703125, 3.33203125, 3.80859375, 4.10546875});
+  near(row(cubic, 8, 2.0f),
+       {0.89453125, 1.19140625, 1.66796875, 2.296875, 2.703125, 3.33203125, 3.80859375, 4.10546875});
   ResizeSpec antialias = linear;
   antialias.antialias = true;
   near(row(antialias, 2, 0.5f), {1.625, 3.375});
@@ -171,7 +173,8 @@ TEST(Resize, NearestMovesElementsOfAnyWidth) {
         for (size_t k = 0; k < 2; ++k)
           for (size_t x = 0; x < 3; ++x)
             for (size_t c = 0; c < 3; ++c, ++o) {
-              const size_t sy = static_cast<size_t>(axes.axes[1].index[y]), sx = static_cast<size_t>(axes.axes[3].index[x]);
+              const size_t sy = static_cast<size_t>(axes.axes[1].index[y]),
+                           sx = static_cast<size_t>(axes.axes[3].index[x]);
               const size_t from = (((n * 3 + sy) * 2 + k) * 4 + sx) * 3 + c;
               ASSERT_EQ(std::memcmp(&dst[o * width], &src[from * width], width), 0) << o;
             }

@@ -52,7 +52,8 @@ Tensor run_one(NodeRun what, const Parallel& parallel = Parallel()) {
 
 void expect_near(const Tensor& actual, const Tensor& wanted, double tolerance) {
   ASSERT_EQ(actual.shape, wanted.shape) << actual.shape.to_string() << " instead of " << wanted.shape.to_string();
-  for (int64_t i = 0; i < actual.count(); ++i) ASSERT_NEAR(number_at(actual, i), number_at(wanted, i), tolerance) << "element " << i;
+  for (int64_t i = 0; i < actual.count(); ++i)
+    ASSERT_NEAR(number_at(actual, i), number_at(wanted, i), tolerance) << "element " << i;
 }
 
 void expect_error(const NodeRun& what, std::string_view text) {
@@ -62,7 +63,8 @@ void expect_error(const NodeRun& what, std::string_view text) {
 }
 
 // A convolution in every form that run() has must give what doubles give.
-void expect_all_forms(const std::string& op, const Tensor& x, const Tensor& w, const std::vector<Attribute>& attributes) {
+void expect_all_forms(const std::string& op, const Tensor& x, const Tensor& w,
+                      const std::vector<Attribute>& attributes) {
   const bool transposed = op == "ConvTranspose";
   const int64_t group = [&] {
     for (const Attribute& a : attributes)
@@ -92,24 +94,33 @@ void expect_all_forms(const std::string& op, const Tensor& x, const Tensor& w, c
   extended.push_back(attribute("activation", std::string("Relu")));
   expect_near(run_one({op, {x, w, bias, residual}, extended}), fused, 2e-5);
   extended.push_back(attribute("channels_last", int64_t{1}));
-  expect_near(run_one({op, {channels_last(x), w, bias, channels_last(residual)}, extended}), channels_last(fused), 2e-5);
+  expect_near(run_one({op, {channels_last(x), w, bias, channels_last(residual)}, extended}), channels_last(fused),
+              2e-5);
   if (transposed || group != 1) return;
   extended.push_back(attribute("src_channels_first", int64_t{1}));
   expect_near(run_one({op, {x, w, bias, channels_last(residual)}, extended}), channels_last(fused), 2e-5);
 }
 
 TEST(ConvOp, FormsAgree) {
-  expect_all_forms("Conv", noise({2, 3, 9, 8}, 1), noise({5, 3, 3, 3}, 2), {attribute("strides", Ints{2, 2}), attribute("pads", Ints{1, 0, 1, 2})});
-  expect_all_forms("Conv", noise({1, 6, 7, 7}, 1), noise({6, 1, 3, 3}, 2), {attribute("group", int64_t{6}), attribute("auto_pad", std::string("SAME_UPPER"))});
-  expect_all_forms("Conv", noise({2, 8, 5, 6}, 1), noise({4, 4, 2, 3}, 2), {attribute("group", int64_t{2}), attribute("dilations", Ints{2, 1})});
+  expect_all_forms("Conv", noise({2, 3, 9, 8}, 1), noise({5, 3, 3, 3}, 2),
+                   {attribute("strides", Ints{2, 2}), attribute("pads", Ints{1, 0, 1, 2})});
+  expect_all_forms("Conv", noise({1, 6, 7, 7}, 1), noise({6, 1, 3, 3}, 2),
+                   {attribute("group", int64_t{6}), attribute("auto_pad", std::string("SAME_UPPER"))});
+  expect_all_forms("Conv", noise({2, 8, 5, 6}, 1), noise({4, 4, 2, 3}, 2),
+                   {attribute("group", int64_t{2}), attribute("dilations", Ints{2, 1})});
   expect_all_forms("Conv", noise({1, 20, 4, 4}, 1), noise({1, 20, 1, 1}, 2), {});
 }
 
 TEST(ConvOp, TransposedFormsAgree) {
-  expect_all_forms("ConvTranspose", noise({2, 3, 4, 5}, 1), noise({3, 4, 3, 3}, 2), {attribute("strides", Ints{2, 3}), attribute("pads", Ints{1, 0, 0, 1}), attribute("output_padding", Ints{1, 2})});
+  expect_all_forms(
+      "ConvTranspose", noise({2, 3, 4, 5}, 1), noise({3, 4, 3, 3}, 2),
+      {attribute("strides", Ints{2, 3}), attribute("pads", Ints{1, 0, 0, 1}), attribute("output_padding", Ints{1, 2})});
   for (const char* pad : {"SAME_UPPER", "SAME_LOWER", "VALID"})
-    expect_all_forms("ConvTranspose", noise({1, 4, 3, 4}, 1), noise({4, 2, 4, 3}, 2), {attribute("strides", Ints{3, 2}), attribute("auto_pad", std::string(pad)), attribute("group", int64_t{2})});
-  expect_all_forms("ConvTranspose", noise({1, 4, 3, 4}, 1), noise({4, 2, 3, 3}, 2), {attribute("strides", Ints{2, 2}), attribute("output_shape", Ints{7, 8})});
+    expect_all_forms(
+        "ConvTranspose", noise({1, 4, 3, 4}, 1), noise({4, 2, 4, 3}, 2),
+        {attribute("strides", Ints{3, 2}), attribute("auto_pad", std::string(pad)), attribute("group", int64_t{2})});
+  expect_all_forms("ConvTranspose", noise({1, 4, 3, 4}, 1), noise({4, 2, 3, 3}, 2),
+                   {attribute("strides", Ints{2, 2}), attribute("output_shape", Ints{7, 8})});
 }
 
 TEST(ConvOp, EmptyBatch) {
@@ -131,22 +142,28 @@ TEST(ConvOp, RefusesWhatContradicts) {
   expect_error({"Conv", {x, noise({6, 4, 7, 7}, 2)}}, "does not fit");
   expect_error({"Conv", {x, w, std::nullopt, noise({1, 6, 5, 5}, 3)}}, "residual");
   expect_error({"Conv", {noise({1, 4, 2, 2, 2, 2}, 1), noise({6, 4, 1, 1, 1, 1}, 2)}}, "three spatial axes");
-  expect_error({"ConvTranspose", {x, noise({4, 6, 3, 3}, 2)}, {attribute("strides", Ints{1 << 20, 1 << 20})}}, "strides");
-  expect_error({"ConvTranspose", {x, noise({4, 6, 3, 3}, 2)}, {attribute("output_padding", Ints{-1, 0})}}, "output_padding");
+  expect_error({"ConvTranspose", {x, noise({4, 6, 3, 3}, 2)}, {attribute("strides", Ints{1 << 20, 1 << 20})}},
+               "strides");
+  expect_error({"ConvTranspose", {x, noise({4, 6, 3, 3}, 2)}, {attribute("output_padding", Ints{-1, 0})}},
+               "output_padding");
 }
 
 TEST(PoolOp, LayoutsAndTypesAgree) {
   const Tensor x = noise({2, 6, 7, 9}, 1);
   for (const char* op : {"MaxPool", "AveragePool", "LpPool"}) {
-    std::vector<Attribute> attributes = {attribute("kernel_shape", Ints{3, 2}), attribute("strides", Ints{2, 3}), attribute("pads", Ints{1, 0, 1, 1}), attribute("ceil_mode", int64_t{1})};
+    std::vector<Attribute> attributes = {attribute("kernel_shape", Ints{3, 2}), attribute("strides", Ints{2, 3}),
+                                         attribute("pads", Ints{1, 0, 1, 1}), attribute("ceil_mode", int64_t{1})};
     const Tensor wanted = run_one({op, {converted<double>(x)}, attributes});
-    for (const size_t threads : {1, 3}) expect_near(run_one({op, {x}, attributes}, SplitParallel(threads)), wanted, 1e-6);
+    for (const size_t threads : {1, 3})
+      expect_near(run_one({op, {x}, attributes}, SplitParallel(threads)), wanted, 1e-6);
     expect_near(run_one({op, {converted<f16>(x)}, attributes}), wanted, 1e-2);
     attributes.push_back(attribute("channels_last", int64_t{1}));
-    expect_near(run_one({op, {channels_last(x)}, attributes}), channels_last(converted<float>(run_one({op, {x}, {attributes.begin(), attributes.end() - 1}}))), 1e-6);
+    expect_near(run_one({op, {channels_last(x)}, attributes}),
+                channels_last(converted<float>(run_one({op, {x}, {attributes.begin(), attributes.end() - 1}}))), 1e-6);
   }
   for (const char* op : {"GlobalMaxPool", "GlobalAveragePool", "GlobalLpPool"})
-    expect_near(run_one({op, {channels_last(x)}, {attribute("channels_last", int64_t{1})}}), channels_last(run_one({op, {x}})), 1e-5);
+    expect_near(run_one({op, {channels_last(x)}, {attribute("channels_last", int64_t{1})}}),
+                channels_last(run_one({op, {x}})), 1e-5);
 }
 
 TEST(PoolOp, RefusesWhatContradicts) {
@@ -155,7 +172,9 @@ TEST(PoolOp, RefusesWhatContradicts) {
   expect_error({"MaxPool", {x}, {attribute("kernel_shape", Ints{6, 1})}}, "does not fit");
   expect_error({"AveragePool", {ints({1, 2})}, {attribute("kernel_shape", Ints{1, 1})}}, "int64");
   expect_error({"LpPool", {x}, {attribute("kernel_shape", Ints{1, 1}), attribute("p", int64_t{0})}}, "p is 0");
-  const NodeRun unpool{"MaxUnpool", {noise({1, 1, 1, 2}, 1), tensor_of<int64_t>({1, 1, 1, 2}, {0, 8})}, {attribute("kernel_shape", Ints{2, 2}), attribute("strides", Ints{2, 2})}};
+  const NodeRun unpool{"MaxUnpool",
+                       {noise({1, 1, 1, 2}, 1), tensor_of<int64_t>({1, 1, 1, 2}, {0, 8})},
+                       {attribute("kernel_shape", Ints{2, 2}), attribute("strides", Ints{2, 2})}};
   expect_error(unpool, "index 8 lies outside");
 }
 
@@ -176,7 +195,8 @@ TEST(ResizeOp, OldForms) {
   expect({"Upsample", {x}, {attribute("height_scale", 1.0f), attribute("width_scale", 2.0f)}, 1, 1}, twice);
   expect({"Upsample", {x}, {attribute("scales", std::vector<float>{1, 1, 1, 2})}, 1, 7}, twice);
   expect({"Upsample", {x, floats({4}, {1, 1, 1, 2})}, {}, 1, 9}, twice);
-  expect({"Upsample", {x, floats({4}, {1, 1, 1, 2})}, {attribute("mode", std::string("linear"))}, 1, 9}, {1, 1.5, 2, 2.5, 3, 3.5, 4, 4});
+  expect({"Upsample", {x, floats({4}, {1, 1, 1, 2})}, {attribute("mode", std::string("linear"))}, 1, 9},
+         {1, 1.5, 2, 2.5, 3, 3.5, 4, 4});
   expect({"Resize", {x, floats({4}, {1, 1, 1, 0.6f})}, {}, 1, 10}, {1, 3});  // rounds up where the axis shrinks
 }
 
@@ -205,9 +225,14 @@ TEST(ResizeOp, RefusesWhatContradicts) {
   expect_error({"Resize", {x, std::nullopt, std::nullopt, ints({1, 1, -2, 2})}}, "entry of -2");
   expect_error({"Resize", {x}}, "neither scales nor sizes");
   expect_error({"Resize", {noise({1, 1, 0, 2}, 1), std::nullopt, std::nullopt, ints({1, 1, 3, 2})}}, "empty axis");
-  expect_error({"Resize", {x, floats({2}, {0, 1}), floats({4}, {1, 1, 1, 1})}, {attribute("coordinate_transformation_mode", std::string("tf_crop_and_resize"))}}, "roi must have 8");
-  const NodeRun region{"Resize", {x, floats({8}, {0, 0, kNaN, -kInfinity, 1, 1, 1, 1e30f}), floats({4}, {1, 1, 2, 2})},
-                       {attribute("coordinate_transformation_mode", std::string("tf_crop_and_resize")), attribute("extrapolation_value", 7.0f)}};
+  expect_error({"Resize",
+                {x, floats({2}, {0, 1}), floats({4}, {1, 1, 1, 1})},
+                {attribute("coordinate_transformation_mode", std::string("tf_crop_and_resize"))}},
+               "roi must have 8");
+  const NodeRun region{"Resize",
+                       {x, floats({8}, {0, 0, kNaN, -kInfinity, 1, 1, 1, 1e30f}), floats({4}, {1, 1, 2, 2})},
+                       {attribute("coordinate_transformation_mode", std::string("tf_crop_and_resize")),
+                        attribute("extrapolation_value", 7.0f)}};
   EXPECT_EQ(run_one(region).ptr<float>()[0], 7.0f);
 }
 
@@ -216,7 +241,10 @@ TEST(GridSampleOp, CoordinatesFarOutside) {
   const Tensor grid = floats({1, 1, 4, 2}, {kNaN, kNaN, kInfinity, -kInfinity, 1e30f, 0, -1e9f, 1e9f});
   for (const char* mode : {"nearest", "linear", "cubic"})
     for (const char* padding : {"zeros", "border", "reflection"}) {
-      const Tensor y = run_one({"GridSample", {x, grid}, {attribute("mode", std::string(mode)), attribute("padding_mode", std::string(padding))}});
+      const Tensor y =
+          run_one({"GridSample",
+                   {x, grid},
+                   {attribute("mode", std::string(mode)), attribute("padding_mode", std::string(padding))}});
       for (const float v : y.as<float>()) {
         EXPECT_TRUE(std::isfinite(v)) << mode << ' ' << padding;
         EXPECT_TRUE(v == 0.0f || std::string_view(padding) != "zeros") << mode;
@@ -228,22 +256,27 @@ TEST(GridSampleOp, CoordinatesFarOutside) {
 TEST(RegionOps, RefuseImagesThatAreNotThere) {
   const Tensor x = noise({2, 1, 4, 4}, 1);
   const Tensor rois = floats({1, 4}, {0, 0, 3, 3});
-  for (const int64_t batch : {int64_t{-1}, int64_t{2}}) expect_error({"RoiAlign", {x, rois, ints({batch})}}, "is of image");
+  for (const int64_t batch : {int64_t{-1}, int64_t{2}})
+    expect_error({"RoiAlign", {x, rois, ints({batch})}}, "is of image");
   expect_error({"RoiAlign", {x, floats({1, 4}, {0, kNaN, 3, 3}), ints({0})}}, "coordinate");
   expect_error({"RoiAlign", {x, floats({1, 4}, {0, 0, 1e30f, 3}), ints({0})}}, "coordinate");
-  expect_error({"MaxRoiPool", {x, floats({1, 5}, {2, 0, 0, 3, 3})}, {attribute("pooled_shape", Ints{2, 2})}}, "is of image 2");
+  expect_error({"MaxRoiPool", {x, floats({1, 5}, {2, 0, 0, 3, 3})}, {attribute("pooled_shape", Ints{2, 2})}},
+               "is of image 2");
 }
 
 // All of a 4 x 4 image in 2 x 2 bins: the greatest of each quarter.
 TEST(RegionOps, MaxRoiPool) {
-  const Tensor y = run_one({"MaxRoiPool", {counting({1, 1, 4, 4}), floats({1, 5}, {0, 0, 0, 3, 3})}, {attribute("pooled_shape", Ints{2, 2})}});
+  const Tensor y = run_one({"MaxRoiPool",
+                            {counting({1, 1, 4, 4}), floats({1, 5}, {0, 0, 0, 3, 3})},
+                            {attribute("pooled_shape", Ints{2, 2})}});
   EXPECT_EQ(std::vector<float>(y.ptr<float>(), y.ptr<float>() + y.count()), (std::vector<float>{5, 7, 13, 15}));
 }
 
 TEST(BlockOps, LayoutsAgreeAndInvert) {
   const Tensor x = noise({2, 12, 3, 4}, 1);
   for (const char* mode : {"DCR", "CRD"}) {
-    const std::vector<Attribute> attributes = {attribute("blocksize", int64_t{2}), attribute("mode", std::string(mode))};
+    const std::vector<Attribute> attributes = {attribute("blocksize", int64_t{2}),
+                                               attribute("mode", std::string(mode))};
     const Tensor space = run_one({"DepthToSpace", {x}, attributes});
     EXPECT_EQ(space.shape, (Shape{2, 3, 6, 8}));
     std::vector<Attribute> last = attributes;
@@ -261,9 +294,11 @@ TEST(BlockOps, LayoutsAgreeAndInvert) {
 // Without offsets it is an ordinary convolution.
 TEST(DeformConvOp, WithoutOffsetsIsConv) {
   const Tensor x = noise({2, 4, 5, 6}, 1), w = noise({6, 2, 3, 3}, 2);
-  const std::vector<Attribute> attributes = {attribute("group", int64_t{2}), attribute("pads", Ints{1, 1, 1, 1}), attribute("strides", Ints{2, 1})};
+  const std::vector<Attribute> attributes = {attribute("group", int64_t{2}), attribute("pads", Ints{1, 1, 1, 1}),
+                                             attribute("strides", Ints{2, 1})};
   Tensor offset = make_tensor(DType::f32, {2, 18, 3, 6}).value();
-  expect_near(run_one({"DeformConv", {x, w, offset}, attributes}, SplitParallel(3)), run_one({"Conv", {x, w}, attributes}), 1e-5);
+  expect_near(run_one({"DeformConv", {x, w, offset}, attributes}, SplitParallel(3)),
+              run_one({"Conv", {x, w}, attributes}), 1e-5);
   offset.ptr<float>()[0] = kNaN;
   offset.ptr<float>()[1] = 1e30f;
   for (const float v : run_one({"DeformConv", {x, w, offset}, attributes}).as<float>()) EXPECT_TRUE(std::isfinite(v));

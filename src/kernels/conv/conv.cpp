@@ -61,7 +61,9 @@ size_t workspace_size(const ConvGeometry& g) noexcept {
   const size_t taps = most_taps(g);
   const size_t run = g.channels / g.groups;
   // A phase has fewer taps or as many, and with fewer its blocks may be larger.
-  if (g.transposed) return std::max(workspace.place(base, taps, run, true), workspace.place(base, std::min<size_t>(taps, kTapsOfLargeBlock), run, true));
+  if (g.transposed)
+    return std::max(workspace.place(base, taps, run, true),
+                    workspace.place(base, std::min<size_t>(taps, kTapsOfLargeBlock), run, true));
   const ConvRuns runs = conv_runs(g, conv_phase(g, 0));
   return workspace.place(base, runs.taps, runs.run, runs.merged || runs.copied);
 }
@@ -98,9 +100,11 @@ class Gather {
       const ptrdiff_t s0 = start(0, o0), s1 = start(1, o1), s2 = start(2, o2);
       if (interior(0, s0) && interior(1, s1) && interior(2, s2)) {
         const float* first = image + ((static_cast<size_t>(s0) * g_.src[1] + static_cast<size_t>(s1)) * g_.src[2] +
-                                      static_cast<size_t>(s2)) * unit_;
+                                      static_cast<size_t>(s2)) *
+                                         unit_;
         if (runs_.copied) {
-          copy_runs(p, [first, steps = workspace_.steps](size_t t) { return first + static_cast<ptrdiff_t>(steps[t]); });
+          copy_runs(p,
+                    [first, steps = workspace_.steps](size_t t) { return first + static_cast<ptrdiff_t>(steps[t]); });
         } else {
           for (size_t t = 0; t < runs_.taps; ++t) to[t] = first + static_cast<ptrdiff_t>(workspace_.steps[t]);
         }

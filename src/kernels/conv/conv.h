@@ -55,7 +55,8 @@ void conv(const ConvGeometry& geometry, const float* src, const float* packed, c
 // Depthwise, or groups of 2, 4 or 8 channels that give as many: runs as a vector over channels, without panels.
 inline bool conv_is_depthwise(const ConvGeometry& g) noexcept {
   const size_t width = g.channels / g.groups;
-  return g.groups > 1 && g.channels == g.filters && (width == 1 || width == 2 || width == 4 || width == 8) && !g.src_planes;
+  return g.groups > 1 && g.channels == g.filters && (width == 1 || width == 2 || width == 4 || width == 8) &&
+         !g.src_planes;
 }
 
 // So few filters that a panel would be nearly empty: sums over vectors of channels.

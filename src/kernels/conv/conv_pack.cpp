@@ -25,8 +25,8 @@ void pack_panel(const ConvGeometry& g, const ConvPhase& phase, size_t group, siz
     for (size_t i = 0; i < d.taps; ++i)
       for (size_t j = 0; j < h.taps; ++j)
         for (size_t k = 0; k < w.taps; ++k, tap += tap_step) {
-          const size_t at = ((d.tap + i * d.tap_step) * g.kernel[1] + h.tap + j * h.tap_step) * g.kernel[2] + w.tap +
-                            k * w.tap_step;
+          const size_t at =
+              ((d.tap + i * d.tap_step) * g.kernel[1] + h.tap + j * h.tap_step) * g.kernel[2] + w.tap + k * w.tap_step;
           const float* from = base + lane * filter_step + at;
           for (size_t c = 0; c < channels; ++c)
             tap[c * packed_channel_step] = lane < lanes ? from[c * channel_step] : 0.0f;
@@ -42,8 +42,8 @@ void pack_depthwise(const ConvGeometry& g, const ConvPhase& phase, const float* 
   for (size_t i = 0; i < d.taps; ++i)
     for (size_t j = 0; j < h.taps; ++j)
       for (size_t k = 0; k < w.taps; ++k, dst += width * padded) {
-        const size_t at = ((d.tap + i * d.tap_step) * g.kernel[1] + h.tap + j * h.tap_step) * g.kernel[2] + w.tap +
-                          k * w.tap_step;
+        const size_t at =
+            ((d.tap + i * d.tap_step) * g.kernel[1] + h.tap + j * h.tap_step) * g.kernel[2] + w.tap + k * w.tap_step;
         for (size_t c = 0; c < width; ++c) {
           float* to = dst + c * padded;
           for (size_t f = 0; f < g.filters; ++f) {
@@ -63,8 +63,8 @@ void pack_narrow(const ConvGeometry& g, const ConvPhase& phase, const float* wei
     for (size_t i = 0; i < d.taps; ++i)
       for (size_t j = 0; j < h.taps; ++j)
         for (size_t k = 0; k < w.taps; ++k, dst += padded) {
-          const size_t at = ((d.tap + i * d.tap_step) * g.kernel[1] + h.tap + j * h.tap_step) * g.kernel[2] + w.tap +
-                            k * w.tap_step;
+          const size_t at =
+              ((d.tap + i * d.tap_step) * g.kernel[1] + h.tap + j * h.tap_step) * g.kernel[2] + w.tap + k * w.tap_step;
           for (size_t c = 0; c < g.channels; ++c)
             dst[c] = weights[(g.transposed ? c * g.filters + f : f * g.channels + c) * kernel + at];
           std::fill(dst + g.channels, dst + padded, 0.0f);

@@ -73,7 +73,9 @@ size_t packed_size(const ConvGeometry& g, size_t taps) noexcept {
 
 }  // namespace
 
-size_t conv_phase_packed_size(const ConvGeometry& g, const ConvPhase& phase) noexcept { return packed_size(g, phase.taps()); }
+size_t conv_phase_packed_size(const ConvGeometry& g, const ConvPhase& phase) noexcept {
+  return packed_size(g, phase.taps());
+}
 
 // The taps of all phases are the taps of the kernel.
 size_t conv_packed_size(const ConvGeometry& g) noexcept { return packed_size(g, positions_of(g.kernel)); }

@@ -8,13 +8,13 @@
 namespace linnet {
 
 struct ConvAxisPhase {
-  size_t count = 1;    // output positions i
-  size_t first = 0;    // dst index = first + i * step
+  size_t count = 1;  // output positions i
+  size_t first = 0;  // dst index = first + i * step
   size_t step = 1;
   size_t advance = 1;  // src index = i * advance + delta + j * delta_step, for tap j
   ptrdiff_t delta = 0;
   ptrdiff_t delta_step = 1;
-  size_t taps = 1;     // tap j reads the weight at index tap + j * tap_step
+  size_t taps = 1;  // tap j reads the weight at index tap + j * tap_step
   size_t tap = 0;
   size_t tap_step = 1;
 };

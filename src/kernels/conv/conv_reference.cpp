@@ -50,8 +50,8 @@ void conv_reference(const ConvGeometry& g, const T* src, SpatialStrides src_stri
           const ptrdiff_t i1 = source(g, 1, o1, k / g.kernel[2] % g.kernel[1]);
           const ptrdiff_t i0 = source(g, 0, o0, k / g.kernel[2] / g.kernel[1]);
           if (i0 < 0 || i1 < 0 || i2 < 0) continue;
-          const size_t at = (static_cast<size_t>(i0) * g.src[1] + static_cast<size_t>(i1)) * g.src[2] +
-                            static_cast<size_t>(i2);
+          const size_t at =
+              (static_cast<size_t>(i0) * g.src[1] + static_cast<size_t>(i1)) * g.src[2] + static_cast<size_t>(i2);
           const T* x = image + at * src_strides.position;
           for (size_t c = 0; c < channels; ++c) sum += x[c * src_strides.channel] * w[c * channel_step + k];
         }

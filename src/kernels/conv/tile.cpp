@@ -142,17 +142,28 @@ void columns_of(const ConvTile& t, size_t panel) {
     const size_t rows = t.positions * (g + 1) / groups - first;
     switch (rows) {
       case 1: micro_kernel<1, kWidth>(t, first, panel, filters); break;
-      case 2: if constexpr (kMost >= 2) micro_kernel<2, kWidth>(t, first, panel, filters); break;
-      case 3: if constexpr (kMost >= 3) micro_kernel<3, kWidth>(t, first, panel, filters); break;
-      case 4: if constexpr (kMost >= 4) micro_kernel<4, kWidth>(t, first, panel, filters); break;
-      case 5: if constexpr (kMost >= 5) micro_kernel<5, kWidth>(t, first, panel, filters); break;
-      default: if constexpr (kMost >= 6) micro_kernel<6, kWidth>(t, first, panel, filters); break;
+      case 2:
+        if constexpr (kMost >= 2) micro_kernel<2, kWidth>(t, first, panel, filters);
+        break;
+      case 3:
+        if constexpr (kMost >= 3) micro_kernel<3, kWidth>(t, first, panel, filters);
+        break;
+      case 4:
+        if constexpr (kMost >= 4) micro_kernel<4, kWidth>(t, first, panel, filters);
+        break;
+      case 5:
+        if constexpr (kMost >= 5) micro_kernel<5, kWidth>(t, first, panel, filters);
+        break;
+      default:
+        if constexpr (kMost >= 6) micro_kernel<6, kWidth>(t, first, panel, filters);
+        break;
     }
     first += rows;
   }
 }
 
-// All panels. Few positions leave registers for more panels at a time; the last filters take as few vectors as they need.
+// All panels. Few positions leave registers for more panels at a time; the last filters take as few vectors as they
+// need.
 void panels_of(const ConvTile& t) {
   for (size_t panel = 0; panel * kPanel < t.filters;) {
     const size_t left = t.filters - panel * kPanel;
@@ -328,7 +339,8 @@ HWY_INLINE void grouped_vector(const DepthwiseTile& t, size_t c) {
       const Vector weights = hn::LoadU(d, w);
       const auto lanes = hn::IndicesFromVec(d, hn::Add(first, hn::Set(di, static_cast<int32_t>(k))));
       HWY_UNROLL(8)
-      for (size_t p = 0; p < kColumns; ++p) sum[p][0] = hn::MulAdd(hn::TableLookupLanes(x[p], lanes), weights, sum[p][0]);
+      for (size_t p = 0; p < kColumns; ++p)
+        sum[p][0] = hn::MulAdd(hn::TableLookupLanes(x[p], lanes), weights, sum[p][0]);
     }
   }
   HWY_UNROLL(8)

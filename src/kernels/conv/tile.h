@@ -10,21 +10,20 @@ struct ConvTile {
   const float* const* src;  // [positions][taps]: where each tap's run begins
   size_t positions = 0;
   size_t taps = 0;
-  size_t run = 0;           // floats behind a pointer
-  bool narrow = false;      // weights are [filter][taps][run rounded up to 16], of at most kNarrowFilters
-  const float* weights;     // else the first panel; panels lie taps * run * 16 floats apart
-  size_t filters = 0;       // of these panels: 16 for each but the last
-  const size_t* offsets;    // [positions]: where a position's filters begin in dst and residual
-  float* dst;               // at the first panel's first filter, as are:
-  const float* bias;        // or null
-  const float* residual;    // or null
+  size_t run = 0;         // floats behind a pointer
+  bool narrow = false;    // weights are [filter][taps][run rounded up to 16], of at most kNarrowFilters
+  const float* weights;   // else the first panel; panels lie taps * run * 16 floats apart
+  size_t filters = 0;     // of these panels: 16 for each but the last
+  const size_t* offsets;  // [positions]: where a position's filters begin in dst and residual
+  float* dst;             // at the first panel's first filter, as are:
+  const float* bias;      // or null
+  const float* residual;  // or null
   ActivationSpec activation;
 };
 void conv_tile(const ConvTile& tile) noexcept;
 
 // The most output positions that lie next to each other in one call of the depthwise kernel.
 inline constexpr size_t kDepthwiseColumns = 8;
-
 
 // Taps that follow each other along the last axis: tap j of column p reads src[p * advance + j].
 struct DepthwisePiece {
@@ -46,8 +45,8 @@ struct DepthwiseTile {
   size_t last = 0;         // one past
   size_t dst_step = 0;     // floats between columns of dst and residual
   float* dst;
-  const float* bias;       // or null
-  const float* residual;   // or null
+  const float* bias;      // or null
+  const float* residual;  // or null
   ActivationSpec activation;
 };
 void depthwise_tile(const DepthwiseTile& tile) noexcept;

@@ -95,7 +95,8 @@ void pool_channels_last(const PoolGeometry& g, const float* src, float* dst, std
   const size_t positions = positions_of(g.dst);
   const size_t image = positions_of(g.src) * g.channels;
   const size_t chunks = ceil_div(g.channels, kChannelChunk);
-  const double item_ns = static_cast<double>(positions_of(g.kernel) * std::min(g.channels, kChannelChunk)) / 20.0 + 20.0;
+  const double item_ns =
+      static_cast<double>(positions_of(g.kernel) * std::min(g.channels, kChannelChunk)) / 20.0 + 20.0;
   parallel.for_range(g.batch * positions * chunks, grain_for(item_ns), [&](size_t begin, size_t end, size_t worker) {
     const float** taps = reinterpret_cast<const float**>(scratch + worker * pool_scratch_size(g));
     for (size_t item = begin; item < end; ++item) {

@@ -1,4 +1,5 @@
-// Pooling over windows of up to three axes. https://onnx.ai/onnx/operators/onnx__MaxPool.html, ...AveragePool, ...LpPool
+// Pooling over windows of up to three axes. https://onnx.ai/onnx/operators/onnx__MaxPool.html, ...AveragePool,
+// ...LpPool
 #pragma once
 
 #include <cstdint>

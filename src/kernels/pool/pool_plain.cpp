@@ -88,7 +88,7 @@ void pool_plain(const PoolGeometry& g, const T* src, SpatialStrides src_strides,
   });
 }
 
-#define LINNET_POOL(T)                                                                                          \
+#define LINNET_POOL(T)                                                                                     \
   template void pool_plain(const PoolGeometry&, const T*, SpatialStrides, T*, SpatialStrides, PoolIndices, \
                            const Parallel&) noexcept;
 LINNET_POOL(float)

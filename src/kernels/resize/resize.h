@@ -42,9 +42,10 @@ struct ResizeSpec {
 // One axis of the tensor. Without a table it stays as it is.
 struct ResizeAxis {
   size_t src = 1, dst = 1;
-  size_t taps = 0;                 // 0: not resized
-  const int32_t* index = nullptr;  // [dst][taps], inside src; the first is -1 for an output outside the region of interest
-  const float* weight = nullptr;   // [dst][taps]; null for nearest
+  size_t taps = 0;  // 0: not resized
+  const int32_t* index =
+      nullptr;  // [dst][taps], inside src; the first is -1 for an output outside the region of interest
+  const float* weight = nullptr;  // [dst][taps]; null for nearest
 };
 
 // The scale is at least kLeastResizeScale, so that an antialiased window stays within reason.
@@ -61,8 +62,8 @@ ResizeAxis resize_table(const ResizeSpec& spec, size_t src, size_t dst, float sc
 
 inline constexpr size_t kMostResizeAxes = 8;
 
-// Nearest for elements of any width: `axes` are all axes of the tensor, at most kMostResizeAxes, with tables of one tap.
-// Outputs outside the region of interest become the element at `outside`.
+// Nearest for elements of any width: `axes` are all axes of the tensor, at most kMostResizeAxes, with tables of one
+// tap. Outputs outside the region of interest become the element at `outside`.
 void resize_nearest(std::span<const ResizeAxis> axes, size_t element_size, const std::byte* src, std::byte* dst,
                     const std::byte* outside, const Parallel& parallel) noexcept;
 

@@ -51,7 +51,8 @@ void blend_simd(const float* src, size_t step, const int32_t* index, const float
 void stretch_simd(const ResizeAxis& axis, size_t inner, const float* src, float* dst) {
   if (inner >= kLanes) {
     for (size_t o = 0; o < axis.dst; ++o)
-      blend_simd(src, inner, axis.index + o * axis.taps, axis.weight + o * axis.taps, axis.taps, inner, dst + o * inner);
+      blend_simd(src, inner, axis.index + o * axis.taps, axis.weight + o * axis.taps, axis.taps, inner,
+                 dst + o * inner);
   } else if (axis.taps == 2 && inner == 1) {
     for (size_t o = 0; o < axis.dst; ++o)
       dst[o] = axis.weight[2 * o] * src[axis.index[2 * o]] + axis.weight[2 * o + 1] * src[axis.index[2 * o + 1]];
@@ -185,9 +186,8 @@ void resize_separable(std::span<const ResizeAxis> axes, const float* src, float*
   const size_t row = bytes_of(passes.longest_row());
   std::byte* between = scratch + parallel.threads() * row;
   for (size_t i = 0; i < passes.count; ++i) {
-    float* to = i + 1 == passes.count
-                    ? dst
-                    : reinterpret_cast<float*>(between + i % 2 * bytes_of(passes.largest_between()));
+    float* to =
+        i + 1 == passes.count ? dst : reinterpret_cast<float*>(between + i % 2 * bytes_of(passes.largest_between()));
     run_pass(passes.pass[i], src, to, scratch, row, parallel);
     src = to;
   }

@@ -11,10 +11,10 @@ float coordinate(const ResizeSpec& spec, float x, float src, float dst, float sc
   const float length = scale * src;  // before it was rounded to dst
   switch (spec.transform) {
     case ResizeTransform::half_pixel: return (x + 0.5f) / scale - 0.5f;
-    case ResizeTransform::half_pixel_symmetric:
-      return src / 2.0f * (1.0f - dst / length) + (x + 0.5f) / scale - 0.5f;
+    case ResizeTransform::half_pixel_symmetric: return src / 2.0f * (1.0f - dst / length) + (x + 0.5f) / scale - 0.5f;
     case ResizeTransform::pytorch_half_pixel: return dst > 1.0f ? (x + 0.5f) / scale - 0.5f : 0.0f;
-    case ResizeTransform::align_corners: return length == 1.0f || dst == 1.0f ? 0.0f : x * (src - 1.0f) / (length - 1.0f);
+    case ResizeTransform::align_corners:
+      return length == 1.0f || dst == 1.0f ? 0.0f : x * (src - 1.0f) / (length - 1.0f);
     case ResizeTransform::asymmetric: return x / scale;
     case ResizeTransform::tf_crop_and_resize:
       return dst > 1.0f ? start * (src - 1.0f) + x * (end - start) * (src - 1.0f) / (dst - 1.0f)

@@ -10,7 +10,8 @@ namespace {
 void set_floats(Graph& graph, NodeId id, size_t index, std::vector<float> values) {
   auto owner = std::make_shared<std::vector<float>>(std::move(values));
   const int64_t count = static_cast<int64_t>(owner->size());
-  const ValueId constant = graph.add_constant(graph.node(id).name + "/scales", Tensor{DType::f32, Shape{count}, owner->data(), owner});
+  const ValueId constant =
+      graph.add_constant(graph.node(id).name + "/scales", Tensor{DType::f32, Shape{count}, owner->data(), owner});
   graph.set_input(id, index, constant);
 }
 
@@ -18,7 +19,8 @@ void set_floats(Graph& graph, NodeId id, size_t index, std::vector<float> values
 Status upsample_factors(Graph& graph, NodeId id) {
   Node& node = graph.node(id);
   if (node.find("height_scale") || node.find("width_scale")) {
-    const std::vector<float> scales = {1.0f, 1.0f, node.float_or("height_scale", 1.0f), node.float_or("width_scale", 1.0f)};
+    const std::vector<float> scales = {1.0f, 1.0f, node.float_or("height_scale", 1.0f),
+                                       node.float_or("width_scale", 1.0f)};
     node.erase("height_scale");
     node.erase("width_scale");
     set_floats(graph, id, 1, scales);

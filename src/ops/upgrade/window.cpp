@@ -25,10 +25,9 @@ Status unshifted_regions(Graph& graph, NodeId id) {
 }
 
 constexpr Upgrade kUpgrades[] = {
-    {"", "Conv", 11, unchanged},          {"", "ConvTranspose", 11, unchanged}, {"", "MaxPool", 12, unchanged},
-    {"", "AveragePool", 19, unchanged},   {"", "LpPool", 2, integer_p},         {"", "LpPool", 18, unchanged},
-    {"", "GlobalLpPool", 2, integer_p},   {"", "MaxUnpool", 11, unchanged},
-    {"", "RoiAlign", 16, unshifted_regions},
+    {"", "Conv", 11, unchanged},        {"", "ConvTranspose", 11, unchanged}, {"", "MaxPool", 12, unchanged},
+    {"", "AveragePool", 19, unchanged}, {"", "LpPool", 2, integer_p},         {"", "LpPool", 18, unchanged},
+    {"", "GlobalLpPool", 2, integer_p}, {"", "MaxUnpool", 11, unchanged},     {"", "RoiAlign", 16, unshifted_regions},
 };
 
 }  // namespace

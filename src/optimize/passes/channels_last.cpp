@@ -1,6 +1,6 @@
-// Holds the values around convolutions as [batch][...][channels]: convolutions ask for it, other operators go along when
-// an input has it already. A value that is wanted in the model's order as well gets one transposition; where regions
-// meet, two of them cancel.
+// Holds the values around convolutions as [batch][...][channels]: convolutions ask for it, other operators go along
+// when an input has it already. A value that is wanted in the model's order as well gets one transposition; where
+// regions meet, two of them cancel.
 #include <algorithm>
 #include <cmath>
 #include <unordered_map>
@@ -174,13 +174,26 @@ class Converter {
         {"DequantizeLinear", &Converter::quantization},
     };
     // One data input, and whatever else is a scalar.
-    static constexpr std::string_view kUnary[] = {
-        "Abs",  "BiasGelu", "Cast",    "Ceil", "Celu",       "Clip",     "Cos",     "Elu",     "Erf",  "Exp",
-        "Floor", "FastGelu", "Gelu",   "HardSigmoid", "HardSwish", "Identity", "LeakyRelu", "Log", "Mish", "Neg",
-        "QuickGelu", "Reciprocal", "Relu", "Round", "Selu", "Sigmoid", "Sign", "Sin", "Softplus", "Softsign",
-        "Sqrt", "Swish", "Tanh", "ThresholdedRelu"};
+    static constexpr std::string_view kUnary[] = {"Abs",       "BiasGelu",
+                                                  "Cast",      "Ceil",
+                                                  "Celu",      "Clip",
+                                                  "Cos",       "Elu",
+                                                  "Erf",       "Exp",
+                                                  "Floor",     "FastGelu",
+                                                  "Gelu",      "HardSigmoid",
+                                                  "HardSwish", "Identity",
+                                                  "LeakyRelu", "Log",
+                                                  "Mish",      "Neg",
+                                                  "QuickGelu", "Reciprocal",
+                                                  "Relu",      "Round",
+                                                  "Selu",      "Sigmoid",
+                                                  "Sign",      "Sin",
+                                                  "Softplus",  "Softsign",
+                                                  "Sqrt",      "Swish",
+                                                  "Tanh",      "ThresholdedRelu"};
     const Node& node = graph_.node(id);
-    if (node.inputs.empty() || node.outputs.empty() || !(node.domain.empty() || node.domain == "com.microsoft")) return {};
+    if (node.inputs.empty() || node.outputs.empty() || !(node.domain.empty() || node.domain == "com.microsoft"))
+      return {};
     for (const Rule& rule : kRules)
       if (rule.name == node.op_type) return (this->*rule.convert)(id);
     if (std::find(std::begin(kUnary), std::end(kUnary), node.op_type) == std::end(kUnary)) return {};
@@ -205,13 +218,15 @@ class Converter {
     const Node& node = graph_.node(id);
     const ValueId x = node.inputs[0];
     const ValueInfo& info = graph_.value(x).info;
-    if (!is_spatial_rank(rank(x)) || rank(node.outputs[0]) != rank(x) || info.dtype == DType::f64 || node.find("channels_last")) return {};
+    if (!is_spatial_rank(rank(x)) || rank(node.outputs[0]) != rank(x) || info.dtype == DType::f64 ||
+        node.find("channels_last"))
+      return {};
     if (node.input(3) != kNoValue && rank(node.input(3)) != rank(x)) return {};
     // Few channels are read as they are.
     constexpr int64_t kMostPlanes = 4;
     const Dim channels = info.shape[1];
-    const bool stem = !has_last(x) && node.op_type != "ConvTranspose" && node.int_or("group", 1) == 1 && channels.known() &&
-                      channels.value() <= kMostPlanes && !graph_.constant(x);
+    const bool stem = !has_last(x) && node.op_type != "ConvTranspose" && node.int_or("group", 1) == 1 &&
+                      channels.known() && channels.value() <= kMostPlanes && !graph_.constant(x);
     if (!stem) LINNET_TRY(convert_input(id, 0));
     LINNET_TRY(convert_input(id, 3));
     graph_.node(id).set("channels_last", int64_t{1});
@@ -257,7 +272,9 @@ class Converter {
   // With constant statistics it is a product and a sum along the last axis.
   Status batch_normalization(NodeId id) {
     const Node node = graph_.node(id);
-    if (!has_last(node.inputs[0]) || node.inputs.size() != 5 || node.outputs.size() != 1 || node.int_or("training_mode", 0) != 0) return {};
+    if (!has_last(node.inputs[0]) || node.inputs.size() != 5 || node.outputs.size() != 1 ||
+        node.int_or("training_mode", 0) != 0)
+      return {};
     const Tensor* parts[4];
     for (size_t i = 0; i < 4; ++i) {
       parts[i] = graph_.constant(node.inputs[i + 1]);
@@ -393,8 +410,8 @@ class Converter {
   }
 
   Graph& graph_;
-  std::unordered_map<ValueId, ValueId> last_;         // by the value in the model's order
-  std::vector<std::pair<ValueId, ValueId>> made_;     // values whose producer now makes the other order
+  std::unordered_map<ValueId, ValueId> last_;      // by the value in the model's order
+  std::vector<std::pair<ValueId, ValueId>> made_;  // values whose producer now makes the other order
   size_t changes_ = 0;
 };
 
