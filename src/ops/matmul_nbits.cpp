@@ -19,8 +19,10 @@ Status check_block_size(int64_t block) {
 }
 
 Status check_sizes(int64_t n, int64_t k) {
-  LINNET_REQUIRE(n > 0 && k > 0 && n < (int64_t{1} << 31) && k < (int64_t{1} << 31) && checked_mul(n, k + (1 << 20)) &&
-                     narrow<size_t>(n * 4) && narrow<ptrdiff_t>(n * (k + (1 << 20)) * 4),
+  constexpr int64_t kMost = int64_t{1} << 31, kSpare = int64_t{1} << 20;  // a block may reach beyond k
+  const bool positive = n > 0 && k > 0 && n < kMost && k < kMost;
+  const std::optional<int64_t> cells = positive ? checked_mul(n + 16, k + kSpare) : std::nullopt;
+  LINNET_REQUIRE(cells && *cells <= INT64_MAX / 8 && narrow<ptrdiff_t>(*cells * 4),
                  invalid_model("N is ", n, " and K is ", k, "; they must be positive and fit into memory"));
   return {};
 }
