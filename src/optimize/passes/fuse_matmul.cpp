@@ -8,13 +8,13 @@ namespace {
 
 bool is_float_matrix(const Graph& graph, ValueId value) {
   const Tensor* t = graph.constant(value);
-  return t && t->dtype == DType::f32 && t->shape.rank() == 2;
+  return t && (t->dtype == DType::f32 || t->dtype == DType::f16 || t->dtype == DType::bf16) && t->shape.rank() == 2;
 }
 
 // A row that is added to each row of the product.
-bool is_bias(const Graph& graph, ValueId value, int64_t columns) {
+bool is_bias(const Graph& graph, ValueId value, DType type, int64_t columns) {
   const Tensor* t = graph.constant(value);
-  if (!t || t->dtype != DType::f32 || t->shape.empty() || t->shape.back() != columns) return false;
+  if (!t || t->dtype != type || t->shape.empty() || t->shape.back() != columns) return false;
   return t->count() == columns;
 }
 
@@ -26,8 +26,9 @@ std::optional<Node> as_fused(const Graph& graph, const Node& node) {
   if (gemm && (node.int_or("transA", 0) != 0 || node.float_or("beta", 1.0f) != 1.0f)) return std::nullopt;
   const ValueInfo& a = graph.value(node.inputs[0]).info;
   if (!a.ranked || a.shape.size() < 2) return std::nullopt;
+  const DType type = graph.constant(node.inputs[1])->dtype;
   const int64_t columns = graph.constant(node.inputs[1])->shape[gemm && node.int_or("transB", 0) != 0 ? 0 : 1];
-  if (gemm && node.input(2) != kNoValue && !is_bias(graph, node.input(2), columns)) return std::nullopt;
+  if (gemm && node.input(2) != kNoValue && !is_bias(graph, node.input(2), type, columns)) return std::nullopt;
   Node fused = node;
   fused.domain = "linnet";
   fused.op_type = "FusedMatMul";
@@ -67,7 +68,7 @@ Result<size_t> fuse_matmul(Graph& graph, PassContext&) {
       return other == out ? kNoValue : other;
     };
     NodeId user = next();
-    if (ValueId bias = addend(user); fused->input(2) == kNoValue && bias != kNoValue && is_bias(graph, bias, product.shape.back().value()) &&
+    if (ValueId bias = addend(user); fused->input(2) == kNoValue && bias != kNoValue && is_bias(graph, bias, product.dtype, product.shape.back().value()) &&
                                      graph.constant(bias)->shape.rank() <= product.shape.size()) {
       fused->inputs.resize(3, kNoValue);
       fused->inputs[2] = flat_bias(graph, bias);
