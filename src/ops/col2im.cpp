@@ -59,6 +59,7 @@ class Col2Im final : public Op {
 
   Status run(RunContext& context) const override {
     const Tensor& block = context.in(2);
+    LINNET_REQUIRE(context.out_value(0).is_tensor(), invalid_argument("image_shape or block_shape is no list of integers"));
     const Shape image(context.out(0).shape.begin() + 2, context.out(0).shape.end());
     LINNET_ASSIGN(const BlockAxes axes, block_axes(image, Shape(block.as<int64_t>())));
     switch_number(context.in(0).dtype, [&](auto type) { add<typename decltype(type)::type>(context, axes); });

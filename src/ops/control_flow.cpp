@@ -147,6 +147,7 @@ class Loop final : public Op {
     carried_ = body.inputs.size() - 2;
     LINNET_REQUIRE(reader.inputs() == carried_ + 2 || (carried_ == 0 && reader.inputs() <= 2),
                    invalid_model("passes ", reader.inputs(), " inputs to a body of ", body.inputs.size()));
+    for (size_t i = 2; i < reader.inputs(); ++i) LINNET_REQUIRE(reader.has_input(i), invalid_model("lacks input ", i));
     LINNET_REQUIRE(body.outputs.size() >= carried_ + 1, invalid_model("its body gives too few outputs"));
     scans_ = body.outputs.size() - 1 - carried_;
     LINNET_REQUIRE(reader.outputs() <= carried_ + scans_, invalid_model("has more outputs than its body"));
@@ -279,6 +280,7 @@ class Scan final : public Op {
     scans_in_ = static_cast<size_t>(count);
     states_ = body.inputs.size() - scans_in_;
     LINNET_REQUIRE(reader.inputs() == body.inputs.size() + first, invalid_model("passes ", reader.inputs(), " inputs to a body of ", body.inputs.size()));
+    for (size_t i = first; i < reader.inputs(); ++i) LINNET_REQUIRE(reader.has_input(i), invalid_model("lacks input ", i));
     LINNET_REQUIRE(body.outputs.size() >= states_ && reader.outputs() <= body.outputs.size(), invalid_model("its body gives too few outputs"));
     scans_out_ = body.outputs.size() - states_;
     in_axes_ = reader.integers("scan_input_axes", std::vector<int64_t>(scans_in_, 0));

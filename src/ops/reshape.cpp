@@ -14,6 +14,7 @@ class SameBytes : public Op {
     return {};
   }
   Status run(RunContext& context) const override {
+    LINNET_REQUIRE(context.out_value(0).is_tensor(), invalid_argument("input 1 is no list of integers"));
     copy_elements(context.in(0), context.out(0));
     return {};
   }

@@ -29,6 +29,7 @@ class Repeat : public Op {
   Status run(RunContext& context) const override {
     const Repeated& state = context.state<Repeated>();
     if (state.planned) return repeat(context, state);
+    LINNET_REQUIRE(context.out_value(0).is_tensor(), invalid_argument("input 1 is no list of integers"));
     Repeated made;
     LINNET_TRY(plan(context.in(0).shape, context.out(0).shape, made));
     return repeat(context, made);

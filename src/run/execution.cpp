@@ -113,6 +113,12 @@ class Runner {
     return bound.step->op->run(context_);
   }
 
+  // Takes sequences, maps and optionals; every other operator reads tensors without a look.
+  static bool takes_values(const OpDef& def) noexcept {
+    return def.domain == "ai.onnx.ml" || def.name == "Identity" || def.name.starts_with("Optional") ||
+           def.name.find("Sequence") != std::string_view::npos;
+  }
+
   void describe_value(SlotId slot) {
     const Value& value = binding_.values[slot];
     ValueInfo& info = binding_.infos[slot];
@@ -136,6 +142,9 @@ class Runner {
     AlignedBuffer scratch;
     bool done = false;
     if (step.bodies.empty()) {
+      for (size_t i = 0; i < step.in.size(); ++i)
+        LINNET_REQUIRE(step.in[i] == kNoSlot || binding_.values[step.in[i]].is_tensor() || takes_values(*step.def),
+                       invalid_argument("input ", i, " is no tensor"));
       bool concrete = false;
       LINNET_TRY(binding_.infer_step(index, true, &concrete));
       LINNET_TRY(binding_.prepare_dynamic(index, *environment_.parallel, *pool_, scratch, &done));

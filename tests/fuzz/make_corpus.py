@@ -1,4 +1,4 @@
-"""Fills a folder with small models to start fuzzing from: those of the onnx package's test cases."""
+"""Fills a folder with small models to start fuzzing from: the onnx package's test cases, and those of further folders."""
 
 import shutil
 import sys
@@ -6,12 +6,13 @@ from pathlib import Path
 
 import onnx
 
-MAX_BYTES = 4096
+MAX_BYTES = 64 << 10
 
 if __name__ == "__main__":
     corpus = Path(sys.argv[1])
     corpus.mkdir(parents=True, exist_ok=True)
     data = Path(onnx.__file__).parent / "backend/test/data"
-    for model in sorted(data.glob("*/*/model.onnx")):
-        if model.stat().st_size <= MAX_BYTES:
-            shutil.copy(model, corpus / f"{model.parent.name}.onnx")
+    for folder in [data, *map(Path, sys.argv[2:])]:
+        for model in sorted(folder.rglob("model.onnx")):
+            if model.stat().st_size <= MAX_BYTES:
+                shutil.copy(model, corpus / f"{model.parent.name}.onnx")

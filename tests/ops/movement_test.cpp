@@ -44,6 +44,16 @@ void expect_elements(NodeRun what, const Shape& shape, const std::vector<T>& ele
 Attribute attribute(const char* name, Attribute::Data data) { return {name, std::move(data)}; }
 Attribute axis(int64_t value) { return attribute("axis", value); }
 
+TEST(Movement, RefusesShapesAndAxesThatAreNoListsOfIntegers) {
+  REFUSED({"Reshape", {counting({3, 4}), counting({2})}});
+  REFUSED({"Reshape", {counting({3, 4}), tensor_of<uint8_t>({1, 2, 1}, {4, 3})}});
+  REFUSED({"Squeeze", {counting({1, 4}), counting({1})}});
+  REFUSED({"Unsqueeze", {counting({3}), counting({3})}});
+  REFUSED({"Col2Im", {counting({1, 5, 5}), counting({2}), ints({1, 5})}});
+  REFUSED({"Tile", {counting({3, 4}), counting({2})}});
+  REFUSED({"Expand", {counting({1, 3, 1}), tensor_of<int64_t>({4, 1}, {3, 3, 3, 3})}});
+}
+
 TEST(Movement, RefusesIndicesOutOfRange) {
   REFUSED({"Gather", {counting({3, 2}), ints({3})}});
   REFUSED({"Gather", {counting({3, 2}), ints({-4})}});
