@@ -276,36 +276,15 @@ class Model {
   // By name; all outputs, or those named (which may be inner values of the model).
   using NamedTensors = std::map<std::string, Tensor, std::less<>>;
   NamedTensors run(const NamedTensors& inputs, const std::vector<std::string>& output_names = {}, const RunOptions& options = {}) const {
-    std::vector<const char*> in_names, out_names;
-    std::vector<const linnet_value*> in;
-    for (const auto& [name, tensor] : inputs) {
-      in_names.push_back(name.c_str());
-      in.push_back(tensor.get());
-    }
-    if (output_names.empty())
-      for (const Port& port : outputs_) out_names.push_back(port.name.c_str());
-    for (const std::string& name : output_names) out_names.push_back(name.c_str());
-    std::vector<linnet_value*> out(out_names.size(), nullptr);
-    const linnet_run_options c = options.to_c();
-    detail::check(linnet_session_run_named(session_.get(), &c, in_names.data(), in.data(), in.size(), out_names.data(), out.data(), out.size()));
-    NamedTensors named;
-    for (size_t i = 0; i < out.size(); ++i) named.emplace(out_names[i], Tensor(out[i]));
-    return named;
+    std::vector<std::pair<const char*, const linnet_value*>> in;
+    for (const auto& [name, tensor] : inputs) in.emplace_back(name.c_str(), tensor.get());
+    return run_named(in, output_names, options);
   }
   // The same from a list of inputs, which lets Tensors be made in place.
   NamedTensors run(std::initializer_list<std::pair<const char*, Tensor>> inputs) const {
-    std::vector<const char*> in_names, out_names;
-    std::vector<const linnet_value*> in;
-    for (const auto& [name, tensor] : inputs) {
-      in_names.push_back(name);
-      in.push_back(tensor.get());
-    }
-    for (const Port& port : outputs_) out_names.push_back(port.name.c_str());
-    std::vector<linnet_value*> out(out_names.size(), nullptr);
-    detail::check(linnet_session_run_named(session_.get(), nullptr, in_names.data(), in.data(), in.size(), out_names.data(), out.data(), out.size()));
-    NamedTensors named;
-    for (size_t i = 0; i < out.size(); ++i) named.emplace(out_names[i], Tensor(out[i]));
-    return named;
+    std::vector<std::pair<const char*, const linnet_value*>> in;
+    for (const auto& [name, tensor] : inputs) in.emplace_back(name, tensor.get());
+    return run_named(in, {}, {});
   }
   // By position, into `outputs`, whose tensors are written in place where type and shape agree.
   void run(std::span<const Tensor* const> inputs, std::vector<Tensor>& outputs, const RunOptions& options = {}) const {
@@ -329,6 +308,24 @@ class Model {
 
  private:
   Model() = default;
+  NamedTensors run_named(std::span<const std::pair<const char*, const linnet_value*>> inputs, const std::vector<std::string>& output_names,
+                         const RunOptions& options) const {
+    std::vector<const char*> in_names, out_names;
+    std::vector<const linnet_value*> in;
+    for (const auto& [name, value] : inputs) {
+      in_names.push_back(name);
+      in.push_back(value);
+    }
+    if (output_names.empty())
+      for (const Port& port : outputs_) out_names.push_back(port.name.c_str());
+    for (const std::string& name : output_names) out_names.push_back(name.c_str());
+    std::vector<linnet_value*> out(out_names.size(), nullptr);
+    const linnet_run_options c = options.to_c();
+    detail::check(linnet_session_run_named(session_.get(), &c, in_names.data(), in.data(), in.size(), out_names.data(), out.data(), out.size()));
+    NamedTensors named;
+    for (size_t i = 0; i < out.size(); ++i) named.emplace(out_names[i], Tensor(out[i]));
+    return named;
+  }
   void adopt(linnet_model* model, const Engine& engine) {
     model_.reset(model);
     linnet_session* session = nullptr;
