@@ -21,7 +21,8 @@ class Inference {
     for (const NodeId id : graph_.order()) {
       if (Status status = visit(id); !status.ok()) {
         std::vector<const ValueInfo*> in = inputs_of(graph_.node(id));
-        return Status(status.code(), concat("node ", graph_.node_path(id), " with inputs ", describe(in, symbols_), ": ", status.message()));
+        return Status(status.code(), concat("node ", graph_.node_path(id), " with inputs ", describe(in, symbols_),
+                                            ": ", status.message()));
       }
     }
     return {};
@@ -45,15 +46,13 @@ class Inference {
       tracked.push_back(v == kNoValue ? nullptr : facts_.tracked(v));
     }
     std::vector<ValueInfo> infos(node.outputs.size());
-    std::vector<DimVector> elements(node.outputs.size(), DimVector(1));
+    std::vector<DimVector> elements(node.outputs.size(), InferContext::kUnsaid);
     std::vector<ValueInfo*> out;
     std::vector<DimVector*> out_tracked;
     for (size_t o = 0; o < node.outputs.size(); ++o) {
       out.push_back(node.outputs[o] == kNoValue ? nullptr : &infos[o]);
       out_tracked.push_back(&elements[o]);
     }
-    // An operator that says nothing leaves this mark, which no operator sets.
-    for (DimVector& e : elements) e.assign(kUntouched.begin(), kUntouched.end());
     InferContext context(in, known, tracked, out, out_tracked, &symbols_, true);
     const auto bodies = subgraphs_of(node);
     std::vector<bool> visited(bodies.size(), false);
@@ -61,7 +60,7 @@ class Inference {
       if (k >= 0 && static_cast<size_t>(k) < visited.size()) visited[static_cast<size_t>(k)] = true;
       return subgraph(node, k, formal);
     };
-    LINNET_TRY(op->infer(context));
+    LINNET_TRY(context.infer(*op));
     for (size_t k = 0; k < bodies.size(); ++k) {  // bodies that the operator feeds as they declare
       if (visited[k]) continue;
       std::vector<ValueInfo> declared;
@@ -72,16 +71,13 @@ class Inference {
       if (!out[o]) continue;
       name_unknown_sizes(infos[o]);
       graph_.value(node.outputs[o]).info = std::move(infos[o]);
-      if (elements[o].size() <= kMostTracked && !untouched(elements[o]))
+      if (elements[o].size() <= kMostTracked && InferContext::said(elements[o]))
         facts_.ints[node.outputs[o]] = std::make_unique<DimVector>(std::move(elements[o]));
       else
         facts_.ints[node.outputs[o]].reset();
     }
     return {};
   }
-
-  inline static const DimVector kUntouched{Dim(), Dim(INT64_MIN)};
-  static bool untouched(const DimVector& v) { return v.size() == 2 && v[0].unknown() && v[1].is(INT64_MIN); }
 
   // So that two uses of one data-dependent size are known to agree.
   void name_unknown_sizes(ValueInfo& info) {
@@ -95,7 +91,8 @@ class Inference {
     if (k < 0 || static_cast<size_t>(k) >= bodies.size()) return invalid_model("lacks a subgraph");
     Graph& body = *bodies[static_cast<size_t>(k)];
     if (formal.size() != body.inputs.size())
-      return invalid_model("its subgraph '", body.name, "' takes ", body.inputs.size(), " inputs, but gets ", formal.size());
+      return invalid_model("its subgraph '", body.name, "' takes ", body.inputs.size(), " inputs, but gets ",
+                           formal.size());
     for (size_t i = 0; i < formal.size(); ++i) {
       ValueInfo info = formal[i];
       const ValueInfo& declared = body.value(body.inputs[i].value).info;

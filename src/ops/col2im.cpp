@@ -31,7 +31,7 @@ class Col2Im final : public Op {
   Status infer(InferContext& context) const override {
     LINNET_REQUIRE(is_number(context.dtype(0)), unsupported("no sums of ", dtype_name(context.dtype(0))));
     DimVector image, block;
-    if (!context.ranked(0) || !context.ints(1, image) || !context.ints(2, block) || !image.known() || !block.known()) {
+    if (!context.ranked(0) || !context.list(1, image) || !context.list(2, block) || !image.known() || !block.known()) {
       context.set_unranked(0, context.dtype(0));
       return {};
     }
@@ -59,7 +59,6 @@ class Col2Im final : public Op {
 
   Status run(RunContext& context) const override {
     const Tensor& block = context.in(2);
-    LINNET_REQUIRE(context.out_value(0).is_tensor(), invalid_argument("image_shape or block_shape is no list of integers"));
     const Shape image(context.out(0).shape.begin() + 2, context.out(0).shape.end());
     LINNET_ASSIGN(const BlockAxes axes, block_axes(image, Shape(block.as<int64_t>())));
     switch_number(context.in(0).dtype, [&](auto type) { add<typename decltype(type)::type>(context, axes); });

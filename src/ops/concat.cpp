@@ -173,7 +173,7 @@ class Split final : public Op {
     SymbolTable& symbols = context.symbols();
     const size_t outputs = context.outputs();
     if (context.has(1)) {
-      if (!context.ints(1, sizes)) {
+      if (!context.list(1, sizes)) {
         sizes.resize(outputs);
         return {};
       }

@@ -90,7 +90,7 @@ class ConstantOfShape final : public Op {
   Status infer(InferContext& context) const override {
     LINNET_TRY(expect_type(context, 0, TypeSet{DType::i64}));
     DimVector shape;
-    if (!context.ints(0, shape)) {
+    if (!context.list(0, shape)) {
       const bool sized = context.ranked(0) && context.shape(0).size() == 1 && context.shape(0)[0].known();
       if (sized && context.shape(0)[0].value() < 1024) {
         context.set(0, value_.dtype, SymShape(static_cast<size_t>(context.shape(0)[0].value())));

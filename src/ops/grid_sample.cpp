@@ -204,7 +204,7 @@ class AffineGrid final : public Op {
   Status infer(InferContext& context) const override {
     LINNET_REQUIRE(is_float(context.dtype(0)), unsupported("no grid of ", dtype_name(context.dtype(0))));
     DimVector size;
-    if (!context.ints(1, size)) {
+    if (!context.list(1, size)) {
       const bool sized = context.ranked(1) && context.shape(1).size() == 1 && context.shape(1)[0].known();
       if (!sized) {
         context.set_unranked(0, context.dtype(0));

@@ -19,6 +19,23 @@ bool InferContext::ints(size_t i, DimVector& elements) const {
   return false;
 }
 
+bool InferContext::list(size_t i, DimVector& elements) {
+  if (!has(i)) return false;
+  const Tensor* value = known(i);
+  const DType dtype = value ? value->dtype : info(i).dtype;
+  const size_t rank = value ? value->shape.rank() : info(i).ranked ? info(i).shape.size() : 0;
+  if ((dtype != DType::undefined && !is_integer(dtype)) || rank > 1) {
+    if (wrong_list_.ok()) wrong_list_ = invalid_argument("input ", i, " must be a list of integers");
+    return false;
+  }
+  return ints(i, elements);
+}
+
+Status InferContext::infer(const Op& op) {
+  LINNET_TRY(op.infer(*this));
+  return std::move(wrong_list_);
+}
+
 std::optional<int64_t> InferContext::known_int(size_t i) const {
   DimVector elements;
   if (!ints(i, elements) || elements.size() != 1 || !elements[0].known()) return std::nullopt;

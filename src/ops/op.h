@@ -2,10 +2,10 @@
 // docs/adding-an-operator.md walks through one from start to end.
 //
 //   create   once, from the node: reads and validates the attributes
-//   infer    types and shapes of the outputs; called with symbolic sizes at load and with numbers for each new input shape
-//   prepare  once, after inference: choose the algorithm, pack constants
-//   bind     for each new input shape: strides, tiles, scratch size, aliases
-//   run      writes the outputs; for shapes that bind saw; no allocation, no validation of shapes again
+//   infer    types and shapes of the outputs; called with symbolic sizes at load and with numbers for each new input
+//   shape prepare  once, after inference: choose the algorithm, pack constants bind     for each new input shape:
+//   strides, tiles, scratch size, aliases run      writes the outputs; for shapes that bind saw; no allocation, no
+//   validation of shapes again
 //
 // An Op is immutable after prepare and shared by all threads: what differs by shape lives in the bound state.
 #pragma once
@@ -73,6 +73,8 @@ class NodeReader {
   std::string wrong_;
 };
 
+class Op;
+
 // What infer sees of a node's inputs and says of its outputs.
 class InferContext {
  public:
@@ -86,10 +88,14 @@ class InferContext {
   DType dtype(size_t i) const noexcept { return in_[i]->dtype; }
   bool ranked(size_t i) const noexcept { return has(i) && in_[i]->ranked; }
   const SymShape& shape(size_t i) const noexcept { return in_[i]->shape; }
-  // The input's whole value when it is known: a constant, computed from shapes, or (behind a data-dependent shape) at run time.
+  // The input's whole value when it is known: a constant, computed from shapes, or (behind a data-dependent shape) at
+  // run time.
   const Tensor* known(size_t i) const noexcept { return i < known_.size() ? known_[i] : nullptr; }
   // The elements of an integer tensor of rank 0 or 1 where they are tracked, symbolic ones included. False when not.
   bool ints(size_t i, DimVector& elements) const;
+  // The same of an input that has to be a list of integers (axes, sizes, pads): where it cannot be one, this step's
+  // inference fails with a sentence that says so, whatever infer returns.
+  bool list(size_t i, DimVector& elements);
   // The value of a one-element integer input where it is a known number.
   std::optional<int64_t> known_int(size_t i) const;
   // True at load, false once the inputs' shapes are numbers.
@@ -105,11 +111,23 @@ class InferContext {
   // The value of a small integer output, for the shape arithmetic behind it. Only worth it for tensors of rank 0 or 1.
   void set_ints(size_t o, const DimVector& elements);
 
-  // Called by the drivers in src/infer and src/run.
+  // Called by the drivers in src/infer and src/run. Before infer, `out_tracked` must be kUnsaid; what infer does not
+  // set stays so, since no operator sets it.
+  inline static const DimVector kUnsaid{Dim(), Dim(INT64_MIN)};
+  static bool said(const DimVector& elements) noexcept {
+    return elements.size() != 2 || !elements[0].unknown() || !elements[1].is(INT64_MIN);
+  }
+  Status infer(const Op& op);
   InferContext(std::span<const ValueInfo* const> in, std::span<const Tensor* const> known,
                std::span<const DimVector* const> tracked, std::span<ValueInfo* const> out,
                std::span<DimVector* const> out_tracked, SymbolTable* symbols, bool symbolic) noexcept
-      : in_(in), known_(known), tracked_(tracked), out_(out), out_tracked_(out_tracked), symbols_(symbols), symbolic_(symbolic) {}
+      : in_(in),
+        known_(known),
+        tracked_(tracked),
+        out_(out),
+        out_tracked_(out_tracked),
+        symbols_(symbols),
+        symbolic_(symbolic) {}
   // Output infos of the node's k-th subgraph for the given infos of its formal inputs (without captures); at load only.
   std::function<Result<std::vector<ValueInfo>>(int k, std::span<const ValueInfo> formal_inputs)> infer_subgraph;
 
@@ -121,6 +139,7 @@ class InferContext {
   std::span<DimVector* const> out_tracked_;
   SymbolTable* symbols_;
   bool symbolic_;
+  Status wrong_list_;
 };
 
 // Packed forms of constants live in the program, not in the Op, so that a compiled artefact can supply them.
@@ -130,7 +149,8 @@ class PrepareContext {
   virtual bool has(size_t i) const = 0;
   virtual const ValueInfo& info(size_t i) const = 0;  // as inferred with symbolic sizes
   DType dtype(size_t i) const { return info(i).dtype; }
-  // The input's tensor when it is a constant of the program, else nullptr. Stays valid as long as the Op, unless released.
+  // The input's tensor when it is a constant of the program, else nullptr. Stays valid as long as the Op, unless
+  // released.
   virtual const Tensor* constant(size_t i) const = 0;
   // A 64-byte aligned buffer of the program's, filled by `fill` unless an artefact holds it already.
   // Nodes that ask for the same source input, size and `form` (a name of the packing) share one buffer.
@@ -254,11 +274,12 @@ struct OpDef {
   enum Flag : uint8_t {
     kPlain = 0,
     kNonDeterministic = 1,  // never folded, never merged with an equal node
+    kTakesValues = 2,       // an input may be a sequence, a map or an optional; others are given tensors only
   };
   std::string_view domain;
   std::string_view name;
-  // The form that is implemented: nodes written for operator sets [since, until). Older ones are rewritten by
-  // ops/upgrade first; `until` is 0 when the newest form is implemented.
+  // The operator set since which the implemented form is the standard's. Older nodes are rewritten by ops/upgrade
+  // first.
   int since;
   uint8_t min_inputs, max_inputs;
   uint8_t min_outputs, max_outputs;

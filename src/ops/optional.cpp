@@ -71,9 +71,9 @@ class OptionalGetElement final : public Op {
 };
 
 constexpr OpDef kDefs[] = {
-    {"", "Optional", 15, 0, 1, 1, 1, create<Optional>},
-    {"", "OptionalHasElement", 15, 0, 1, 1, 1, create<OptionalHasElement>},
-    {"", "OptionalGetElement", 15, 1, 1, 1, 1, create<OptionalGetElement>},
+    {"", "Optional", 15, 0, 1, 1, 1, create<Optional>, OpDef::kTakesValues},
+    {"", "OptionalHasElement", 15, 0, 1, 1, 1, create<OptionalHasElement>, OpDef::kTakesValues},
+    {"", "OptionalGetElement", 15, 1, 1, 1, 1, create<OptionalGetElement>, OpDef::kTakesValues},
 };
 
 }  // namespace

@@ -62,7 +62,7 @@ class Pad final : public Op {
     SymShape shape = context.shape(0);
     DimVector pads, axes;
     if (!context.has(3)) axes = all_axes(shape.size());
-    if (!context.ints(1, pads) || (context.has(3) && !context.ints(3, axes)) || !axes.known()) {
+    if (!context.list(1, pads) || (context.has(3) && !context.list(3, axes)) || !axes.known()) {
       context.set(0, context.dtype(0), SymShape(shape.size()));
       return {};
     }

@@ -237,7 +237,7 @@ class MaxUnpool final : public Op {
     SymShape shape = pooled;
     if (context.has(2)) {
       DimVector wanted;
-      if (context.ints(2, wanted)) {
+      if (context.list(2, wanted)) {
         LINNET_REQUIRE(wanted.size() == pooled.size(), invalid_argument("output_shape has ", wanted.size(), " sizes"));
         for (size_t i = 0; i < wanted.size(); ++i)
           LINNET_REQUIRE(!wanted[i].known() || !pooled[i].known() || wanted[i].value() >= pooled[i].value(),

@@ -45,7 +45,7 @@ class Reduce final : public Op {
                      invalid_argument("the axes are of rank ", context.shape(1).size()));
     }
     DimVector axes;
-    const bool known = !context.has(1) || (context.ints(1, axes) && axes.known());
+    const bool known = !context.has(1) || (context.list(1, axes) && axes.known());
     if (!context.ranked(0) || !known) {
       if (context.ranked(0) && keep_) {
         context.set(0, type, SymShape(context.shape(0).size()));
@@ -116,7 +116,7 @@ class Reduce final : public Op {
       }
     }
     DimVector axes;
-    if (noop_ && (!context.ints(1, axes) || axes.empty())) return;
+    if (noop_ && (!context.list(1, axes) || axes.empty())) return;
     if (fn_ == ReduceFn::sum || fn_ == ReduceFn::prod || fn_ == ReduceFn::max || fn_ == ReduceFn::min)
       context.set_ints(0, {total});
   }

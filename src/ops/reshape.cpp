@@ -1,5 +1,6 @@
 // Operators that change the shape and leave the bytes alone. They cost nothing where memory can be shared.
-// https://onnx.ai/onnx/operators/onnx__Reshape.html, ...Flatten, ...Squeeze, ...Unsqueeze, ...Identity, ...Shape, ...Size
+// https://onnx.ai/onnx/operators/onnx__Reshape.html, ...Flatten, ...Squeeze, ...Unsqueeze, ...Identity, ...Shape,
+// ...Size
 #include "ops/infer_shapes.h"
 #include "ops/op.h"
 
@@ -14,7 +15,6 @@ class SameBytes : public Op {
     return {};
   }
   Status run(RunContext& context) const override {
-    LINNET_REQUIRE(context.out_value(0).is_tensor(), invalid_argument("input 1 is no list of integers"));
     copy_elements(context.in(0), context.out(0));
     return {};
   }
@@ -30,7 +30,7 @@ class Reshape final : public SameBytes {
 
   Status infer(InferContext& context) const override {
     DimVector wanted;
-    if (!context.ints(1, wanted)) {
+    if (!context.list(1, wanted)) {
       if (!context.ranked(1) || context.shape(1).size() != 1 || !context.shape(1)[0].known()) {
         context.set_unranked(0, context.dtype(0));
         return {};
@@ -59,13 +59,15 @@ class Reshape final : public SameBytes {
     std::optional<size_t> open;
     for (size_t i = 0; i < shape.size(); ++i) {
       if (shape[i].is(0) && !allow_zero_) {
-        LINNET_REQUIRE(!ranked || i < in.size(), invalid_argument("the target shape copies size ", i, " of a rank-", in.size(), " input"));
+        LINNET_REQUIRE(!ranked || i < in.size(),
+                       invalid_argument("the target shape copies size ", i, " of a rank-", in.size(), " input"));
         shape[i] = ranked ? in[i] : symbols.fresh();
       } else if (shape[i].is(-1)) {
         LINNET_REQUIRE(!open, invalid_argument("the target shape has -1 more than once"));
         open = i;
       } else {
-        LINNET_REQUIRE(!shape[i].known() || shape[i].value() >= 0, invalid_argument("the target shape has size ", shape[i].value()));
+        LINNET_REQUIRE(!shape[i].known() || shape[i].value() >= 0,
+                       invalid_argument("the target shape has size ", shape[i].value()));
       }
     }
     if (!ranked) {
@@ -119,7 +121,8 @@ class Flatten final : public SameBytes {
     if (context.ranked(0)) {
       const SymShape& in = context.shape(0);
       const int64_t rank = static_cast<int64_t>(in.size());
-      LINNET_REQUIRE(axis_ >= -rank && axis_ <= rank, invalid_argument("axis ", axis_, " is out of range for rank ", rank));
+      LINNET_REQUIRE(axis_ >= -rank && axis_ <= rank,
+                     invalid_argument("axis ", axis_, " is out of range for rank ", rank));
       const size_t axis = static_cast<size_t>(axis_ < 0 ? axis_ + rank : axis_);
       shape[0] = context.symbols().product(in, 0, axis);
       shape[1] = context.symbols().product(in, axis, in.size());
@@ -138,7 +141,7 @@ class Squeeze final : public SameBytes {
   Status infer(InferContext& context) const override {
     DimVector axes;
     const bool listed = context.has(1);
-    if (!context.ranked(0) || (listed && !context.ints(1, axes)) || (listed && !axes.known()) ||
+    if (!context.ranked(0) || (listed && !context.list(1, axes)) || (listed && !axes.known()) ||
         (!listed && !context.shape(0).known())) {
       context.set_unranked(0, context.dtype(0));
       return {};
@@ -148,7 +151,8 @@ class Squeeze final : public SameBytes {
     if (listed) {
       LINNET_ASSIGN(const auto checked, checked_axes(axes.values().sizes(), in.size()));
       for (const size_t a : checked) {
-        LINNET_REQUIRE(!in[a].known() || in[a].is(1), invalid_argument("cannot squeeze axis ", a, " of size ", in[a].value()));
+        LINNET_REQUIRE(!in[a].known() || in[a].is(1),
+                       invalid_argument("cannot squeeze axis ", a, " of size ", in[a].value()));
         drop[a] = true;
       }
     } else {
@@ -169,7 +173,7 @@ class Unsqueeze final : public SameBytes {
   Status parse(NodeReader&) { return {}; }
   Status infer(InferContext& context) const override {
     DimVector axes;
-    if (!context.ranked(0) || !context.ints(1, axes) || !axes.known()) {
+    if (!context.ranked(0) || !context.list(1, axes) || !axes.known()) {
       context.set_unranked(0, context.dtype(0));
       return {};
     }
@@ -263,9 +267,12 @@ class SizeOf final : public Op {
 };
 
 constexpr OpDef kDefs[] = {
-    {"", "Reshape", 5, 2, 2, 1, 1, create<Reshape>},     {"", "Flatten", 1, 1, 1, 1, 1, create<Flatten>},
-    {"", "Squeeze", 13, 1, 2, 1, 1, create<Squeeze>},    {"", "Unsqueeze", 13, 2, 2, 1, 1, create<Unsqueeze>},
-    {"", "Identity", 1, 1, 1, 1, 1, create<Identity>},   {"", "Shape", 1, 1, 1, 1, 1, create<ShapeOf>},
+    {"", "Reshape", 5, 2, 2, 1, 1, create<Reshape>},
+    {"", "Flatten", 1, 1, 1, 1, 1, create<Flatten>},
+    {"", "Squeeze", 13, 1, 2, 1, 1, create<Squeeze>},
+    {"", "Unsqueeze", 13, 2, 2, 1, 1, create<Unsqueeze>},
+    {"", "Identity", 1, 1, 1, 1, 1, create<Identity>, OpDef::kTakesValues},
+    {"", "Shape", 1, 1, 1, 1, 1, create<ShapeOf>},
     {"", "Size", 1, 1, 1, 1, 1, create<SizeOf>},
 };
 

@@ -132,7 +132,7 @@ class Resize final : public Op {
     DimVector sizes;
     const Tensor* scales = nullptr;
     if (sized) {
-      if (!context.ints(3, sizes)) {
+      if (!context.list(3, sizes)) {
         for (size_t a = 0; a < in.size(); ++a)
           if (changes[a].resized) out[a] = Dim();
         context.set(0, type, out);

@@ -134,7 +134,7 @@ class TopK final : public Op {
     SymShape shape = context.shape(0);
     LINNET_ASSIGN(const size_t axis, checked_axis(axis_, shape.size()));
     DimVector k;
-    const Dim count = context.ints(1, k) && k.size() == 1 ? k[0] : Dim();
+    const Dim count = context.list(1, k) && k.size() == 1 ? k[0] : Dim();
     LINNET_REQUIRE(
         !count.known() || (count.value() >= 0 && (!shape[axis].known() || count.value() <= shape[axis].value())),
         invalid_argument("k is ", count.value(), "; the axis has ", context.symbols().to_string(shape[axis]),

@@ -283,12 +283,12 @@ class ConcatFromSequence final : public Op {
 constexpr OpDef kDefs[] = {
     {"", "SequenceConstruct", 11, 1, kAnyNumber, 1, 1, create<SequenceConstruct>},
     {"", "SequenceEmpty", 11, 0, 0, 1, 1, create<SequenceEmpty>},
-    {"", "SequenceInsert", 11, 2, 3, 1, 1, create<SequenceInsert>},
-    {"", "SequenceErase", 11, 1, 2, 1, 1, create<SequenceErase>},
-    {"", "SequenceAt", 11, 2, 2, 1, 1, create<SequenceAt>},
-    {"", "SequenceLength", 11, 1, 1, 1, 1, create<SequenceLength>},
+    {"", "SequenceInsert", 11, 2, 3, 1, 1, create<SequenceInsert>, OpDef::kTakesValues},
+    {"", "SequenceErase", 11, 1, 2, 1, 1, create<SequenceErase>, OpDef::kTakesValues},
+    {"", "SequenceAt", 11, 2, 2, 1, 1, create<SequenceAt>, OpDef::kTakesValues},
+    {"", "SequenceLength", 11, 1, 1, 1, 1, create<SequenceLength>, OpDef::kTakesValues},
     {"", "SplitToSequence", 11, 1, 2, 1, 1, create<SplitToSequence>},
-    {"", "ConcatFromSequence", 11, 1, 1, 1, 1, create<ConcatFromSequence>},
+    {"", "ConcatFromSequence", 11, 1, 1, 1, 1, create<ConcatFromSequence>, OpDef::kTakesValues},
 };
 
 }  // namespace

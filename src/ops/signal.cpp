@@ -85,7 +85,7 @@ class Dft final : public Op {
     DimVector listed;
     if (!context.has(1)) {
       length = real_result ? symbols.mul(symbols.sub(shape[axis], 1), 2) : shape[axis];
-    } else if (context.ints(1, listed)) {
+    } else if (context.list(1, listed)) {
       LINNET_REQUIRE(listed.size() == 1, invalid_argument("'dft_length' must be a scalar"));
       length = listed[0];
     }

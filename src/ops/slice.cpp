@@ -53,8 +53,8 @@ class Slice final : public Op {
     SymShape shape = context.shape(0);
     const size_t rank = shape.size();
     DimVector starts, ends, axes, steps;
-    const bool has_starts = context.ints(1, starts), has_ends = context.ints(2, ends);
-    if ((context.has(3) && !context.ints(3, axes)) || (context.has(3) && !axes.known())) {
+    const bool has_starts = context.list(1, starts), has_ends = context.list(2, ends);
+    if ((context.has(3) && !context.list(3, axes)) || (context.has(3) && !axes.known())) {
       context.set(0, context.dtype(0), SymShape(rank));  // any axis may be cut
       return {};
     }
@@ -63,7 +63,7 @@ class Slice final : public Op {
       for (size_t a = 0; a < count; ++a) axes.push_back(static_cast<int64_t>(a));
     }
     LINNET_ASSIGN(const auto checked, checked_axes(axes.values().sizes(), rank));
-    const bool has_steps = !context.has(4) || context.ints(4, steps);
+    const bool has_steps = !context.has(4) || context.list(4, steps);
     if (!context.has(4)) steps.resize(axes.size(), 1);
     LINNET_REQUIRE((!has_starts || starts.size() == axes.size()) && (!has_ends || ends.size() == axes.size()) &&
                        (!has_steps || steps.size() == axes.size()),
@@ -193,7 +193,7 @@ class CenterCropPad final : public Op {
     SymShape shape = context.shape(0);
     LINNET_ASSIGN(const auto axes, axes_of(shape.size()));
     DimVector target;
-    const bool known = context.ints(1, target);
+    const bool known = context.list(1, target);
     LINNET_REQUIRE(!known || target.size() == axes.size(),
                    invalid_argument("'shape' lists ", target.size(), " sizes for ", axes.size(), " axes"));
     for (size_t i = 0; i < axes.size(); ++i) {

@@ -29,7 +29,6 @@ class Repeat : public Op {
   Status run(RunContext& context) const override {
     const Repeated& state = context.state<Repeated>();
     if (state.planned) return repeat(context, state);
-    LINNET_REQUIRE(context.out_value(0).is_tensor(), invalid_argument("input 1 is no list of integers"));
     Repeated made;
     LINNET_TRY(plan(context.in(0).shape, context.out(0).shape, made));
     return repeat(context, made);
@@ -86,7 +85,7 @@ class Expand final : public Repeat {
     LINNET_TRY(expect_type(context, 0, kWholeTypes));
     LINNET_TRY(expect_type(context, 1, TypeSet{DType::i64}));
     DimVector target;
-    if (!context.ranked(0) || !context.ints(1, target)) {
+    if (!context.ranked(0) || !context.list(1, target)) {
       if (context.ranked(0) && context.ranked(1) && context.shape(1).size() == 1 && context.shape(1)[0].known()) {
         const size_t rank = std::max(context.shape(0).size(), static_cast<size_t>(context.shape(1)[0].value()));
         LINNET_REQUIRE(rank < 1024, invalid_argument("the target shape has ", rank, " sizes"));
@@ -129,7 +128,7 @@ class Tile final : public Repeat {
       }
     } else {
       LINNET_TRY(expect_type(context, 1, TypeSet{DType::i64}));
-      if (context.ints(1, repeats))
+      if (context.list(1, repeats))
         LINNET_REQUIRE(repeats.size() == shape.size(),
                        invalid_argument("'repeats' lists ", repeats.size(), " numbers for rank ", shape.size()));
     }

@@ -28,7 +28,7 @@ class Window : public Op {
     LINNET_TRY(expect_type(context, 0, kIndexTypes));
     LINNET_TRY(expect_one_element(context, 0));
     DimVector size;
-    if (!context.ints(0, size) || size.size() != 1) size = {Dim()};
+    if (!context.list(0, size) || size.size() != 1) size = {Dim()};
     LINNET_REQUIRE(!size[0].known() || size[0].value() >= 0, invalid_argument("the size is ", size[0].value()));
     context.set(0, dtype_, std::move(size));
     return {};

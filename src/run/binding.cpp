@@ -11,7 +11,8 @@ constexpr size_t kMostEvaluatedBytes = 64 * 1024;  // larger values are worth co
 // Runs an operator on values that are all known, outside a run.
 class EvaluationContext final : public RunContext {
  public:
-  EvaluationContext(const Parallel& parallel, const StopToken& stop, const StepArguments& step) : RunContext(parallel, stop) {
+  EvaluationContext(const Parallel& parallel, const StopToken& stop, const StepArguments& step)
+      : RunContext(parallel, stop) {
     step_ = &step;
   }
   Status allocate(size_t o, DType dtype, const Shape& shape) override {
@@ -20,8 +21,6 @@ class EvaluationContext final : public RunContext {
   }
   Result<Tensor> make(DType dtype, const Shape& shape) override { return make_tensor(dtype, shape); }
 };
-
-bool untouched(const DimVector& v) noexcept { return v.size() == 2 && v[0].unknown() && v[1].is(INT64_MIN); }
 
 }  // namespace
 
@@ -229,13 +228,11 @@ Status Binding::infer_step(uint32_t index, bool with_data, bool* concrete) {
       infos[slot].ranked = false;
       infos[slot].kind = ValueKind::tensor;
     }
-    tracked_[o].resize(2);
-    tracked_[o][0] = Dim();
-    tracked_[o][1] = INT64_MIN;
+    tracked_[o] = InferContext::kUnsaid;
     out_tracked_.push_back(&tracked_[o]);
   }
   InferContext context(in_infos_, in_known_, {}, out_infos_, out_tracked_, &no_symbols_, false);
-  LINNET_TRY(step.op->infer(context));
+  LINNET_TRY(context.infer(*step.op));
   *concrete = true;
   for (const SlotId slot : step.out) {
     if (slot == kNoSlot) continue;
@@ -248,7 +245,8 @@ Status Binding::infer_step(uint32_t index, bool with_data, bool* concrete) {
     tensor.shape.resize(infos[slot].shape.size());
     for (size_t d = 0; d < tensor.shape.size(); ++d) tensor.shape[d] = infos[slot].shape[d].value();
     const std::optional<int64_t> count = tensor.shape.checked_count();
-    if (!count || !storage_size(tensor.dtype, *count)) return invalid_argument("its output of shape ", tensor.shape, " is too large");
+    if (!count || !storage_size(tensor.dtype, *count))
+      return invalid_argument("its output of shape ", tensor.shape, " is too large");
   }
   return {};
 }
@@ -262,8 +260,8 @@ Status Binding::evaluate_now(uint32_t index, const Parallel& parallel, bool* don
     const SlotId slot = step.out[o];
     if (slot == kNoSlot) continue;
     const Tensor& t = values[slot].tensor;
-    all_tracked &= (t.dtype == DType::i64 || t.dtype == DType::i32) && !untouched(tracked_[o]) && tracked_[o].known() &&
-                   static_cast<int64_t>(tracked_[o].size()) == t.count();
+    all_tracked &= (t.dtype == DType::i64 || t.dtype == DType::i32) && InferContext::said(tracked_[o]) &&
+                   tracked_[o].known() && static_cast<int64_t>(tracked_[o].size()) == t.count();
   }
   if (!all_tracked) {
     if ((step.def->flags & OpDef::kNonDeterministic) || !step.bodies.empty()) return {};
@@ -310,7 +308,8 @@ void Binding::place_output(uint32_t index, size_t o, const StepBinder& binder, b
     if (from.home == Home::none || from.home == Home::dynamic) break;
     if (output) {
       // The input can be made in the caller's output right away when nothing else decides where it lives.
-      if (from.home != Home::arena || from.offset != 0 || alias.offset != 0 || buffers[from.index].bytes != bytes) break;
+      if (from.home != Home::arena || from.offset != 0 || alias.offset != 0 || buffers[from.index].bytes != bytes)
+        break;
       const uint32_t port = output_of_[slot];
       buffers[from.index].bytes = 0;
       for (SlotId s = 0; s < places.size(); ++s) {
@@ -353,7 +352,8 @@ void Binding::place_output(uint32_t index, size_t o, const StepBinder& binder, b
           places[step.in[j]].index == places[in].index && !step.op->can_overwrite(j, o))
         safe = false;
     for (size_t p = 0; p < o; ++p)  // an earlier output may have taken it
-      if (step.out[p] != kNoSlot && places[step.out[p]].home == Home::arena && places[step.out[p]].index == places[in].index)
+      if (step.out[p] != kNoSlot && places[step.out[p]].home == Home::arena &&
+          places[step.out[p]].index == places[in].index)
         safe = false;
     if (!safe) continue;
     buffer.last = last_use_[slot];
@@ -409,7 +409,8 @@ Status Binding::bind_step(uint32_t index, const Parallel& parallel) {
   return {};
 }
 
-Status Binding::prepare_dynamic(uint32_t index, const Parallel& parallel, BlockPool& pool, AlignedBuffer& scratch, bool* done) {
+Status Binding::prepare_dynamic(uint32_t index, const Parallel& parallel, BlockPool& pool, AlignedBuffer& scratch,
+                                bool* done) {
   const Step& step = program.steps[index];
   BoundStep& bound = steps[index];
   StepBinder binder(*this, index, parallel.threads());
@@ -432,7 +433,8 @@ Status Binding::prepare_dynamic(uint32_t index, const Parallel& parallel, BlockP
       const SlotId in = step.in[alias->input];
       const Tensor& source = values[in].tensor;
       const Home home = places[in].home;
-      if (source.owner || home == Home::constant || home == Home::known || home == Home::input || home == Home::capture) {
+      if (source.owner || home == Home::constant || home == Home::known || home == Home::input ||
+          home == Home::capture) {
         tensor.data = static_cast<std::byte*>(source.data) + alias->offset;
         tensor.owner = source.owner;
         continue;
@@ -444,7 +446,8 @@ Status Binding::prepare_dynamic(uint32_t index, const Parallel& parallel, BlockP
     bool reused = false;
     for (size_t i = 0; i < step.in.size() && !reused; ++i) {
       const SlotId in = step.in[i];
-      if (in == kNoSlot || places[in].home != Home::dynamic || last_use_[in] != index || dtype == DType::string) continue;
+      if (in == kNoSlot || places[in].home != Home::dynamic || last_use_[in] != index || dtype == DType::string)
+        continue;
       const Tensor& source = values[in].tensor;
       if (source.owner.use_count() != 1 || source.bytes() != tensor.bytes() || !step.op->can_overwrite(i, o) ||
           std::count(step.in.begin(), step.in.end(), in) != 1)
@@ -468,7 +471,8 @@ Status Binding::prepare_dynamic(uint32_t index, const Parallel& parallel, BlockP
 void Binding::resolve(std::byte* base) {
   arena = base;
   for (size_t s = 0; s < places.size(); ++s)
-    if (places[s].home == Home::arena) values[s].tensor.data = base + buffers[places[s].index].offset + places[s].offset;
+    if (places[s].home == Home::arena)
+      values[s].tensor.data = base + buffers[places[s].index].offset + places[s].offset;
   for (BoundStep& bound : steps)
     if (bound.scratch != kNoSlot) bound.arguments.scratch = base + buffers[bound.scratch].offset;
 }

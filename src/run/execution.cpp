@@ -15,14 +15,15 @@ constexpr size_t kMostBindings = 8;
 // A body of If, Loop or Scan, with the state that its runs keep.
 class BoundSubgraph final : public Subgraph {
  public:
-  BoundSubgraph(const Program& program, std::shared_ptr<BlockPool> pool) : program_(program), execution_(program, std::move(pool), true) {}
+  BoundSubgraph(const Program& program, std::shared_ptr<BlockPool> pool)
+      : program_(program), execution_(program, std::move(pool), true) {}
 
   size_t inputs() const override { return program_.inputs.size(); }
   size_t outputs() const override { return program_.outputs.size(); }
   Status run(RunContext&, std::span<const Value> in, std::span<Value> out) override {
     if (in.size() != inputs() || out.size() != outputs())
-      return invalid_model("its subgraph '", program_.name, "' has ", inputs(), " inputs and ", outputs(), " outputs, not ",
-                           in.size(), " and ", out.size());
+      return invalid_model("its subgraph '", program_.name, "' has ", inputs(), " inputs and ", outputs(),
+                           " outputs, not ", in.size(), " and ", out.size());
     if (environment->profiler) environment->profiler->enter();
     RunEnvironment inner = *environment;
     inner.seed = environment->seed + 0x9e3779b97f4a7c15u * ++calls_;
@@ -79,7 +80,11 @@ class Runner {
  public:
   Runner(Binding& binding, const RunEnvironment& environment, std::shared_ptr<BlockPool> pool,
          std::map<uint32_t, Bodies>& bodies)
-      : binding_(binding), environment_(environment), pool_(std::move(pool)), bodies_(bodies), context_(environment, *pool_) {}
+      : binding_(binding),
+        environment_(environment),
+        pool_(std::move(pool)),
+        bodies_(bodies),
+        context_(environment, *pool_) {}
 
   Status steps() {
     const StopToken& stop = *environment_.stop;
@@ -92,8 +97,8 @@ class Runner {
       const auto begin = environment_.profiler ? Profiler::Clock::now() : Profiler::Clock::time_point();
       Status status = bound.dynamic ? run_dynamic(index) : run_bound(bound);
       if (!status.ok()) [[unlikely]]
-        return Status(status.code(), concat("node ", bound.step->path, " with inputs ", describe_inputs(binding_, *bound.step),
-                                            ": ", status.message()));
+        return Status(status.code(), concat("node ", bound.step->path, " with inputs ",
+                                            describe_inputs(binding_, *bound.step), ": ", status.message()));
       if (environment_.profiler) [[unlikely]] {
         environment_.profiler->record({bound.step->path, std::string(bound.step->def->name),
                                        describe_inputs(binding_, *bound.step), begin, Profiler::Clock::now() - begin,
@@ -114,11 +119,6 @@ class Runner {
   }
 
   // Takes sequences, maps and optionals; every other operator reads tensors without a look.
-  static bool takes_values(const OpDef& def) noexcept {
-    return def.domain == "ai.onnx.ml" || def.name == "Identity" || def.name.starts_with("Optional") ||
-           def.name.find("Sequence") != std::string_view::npos;
-  }
-
   void describe_value(SlotId slot) {
     const Value& value = binding_.values[slot];
     ValueInfo& info = binding_.infos[slot];
@@ -143,8 +143,9 @@ class Runner {
     bool done = false;
     if (step.bodies.empty()) {
       for (size_t i = 0; i < step.in.size(); ++i)
-        LINNET_REQUIRE(step.in[i] == kNoSlot || binding_.values[step.in[i]].is_tensor() || takes_values(*step.def),
-                       invalid_argument("input ", i, " is no tensor"));
+        LINNET_REQUIRE(
+            step.in[i] == kNoSlot || binding_.values[step.in[i]].is_tensor() || (step.def->flags & OpDef::kTakesValues),
+            invalid_argument("input ", i, " is no tensor"));
       bool concrete = false;
       LINNET_TRY(binding_.infer_step(index, true, &concrete));
       LINNET_TRY(binding_.prepare_dynamic(index, *environment_.parallel, *pool_, scratch, &done));
@@ -309,7 +310,8 @@ void Execution::release(Binding& binding) noexcept {
 
 std::string Execution::describe() const {
   if (!last_) return {};
-  static constexpr const char* kHomes[] = {"none", "constant", "known", "input", "capture", "output", "arena", "dynamic"};
+  static constexpr const char* kHomes[] = {"none",    "constant", "known", "input",
+                                           "capture", "output",   "arena", "dynamic"};
   const Binding& binding = *last_;
   std::string out;
   for (const uint32_t index : binding.active) {
@@ -320,7 +322,8 @@ std::string Execution::describe() const {
         if (slot == kNoSlot) continue;
         const Place& place = binding.places[slot];
         out += concat("      ", what, " %", slot, " ", program_.slots[slot].name, "  ",
-                      binding.values[slot].tensor.dtype == DType::undefined ? std::string("?") : binding.values[slot].tensor.to_string(),
+                      binding.values[slot].tensor.dtype == DType::undefined ? std::string("?")
+                                                                            : binding.values[slot].tensor.to_string(),
                       "  ", kHomes[static_cast<int>(place.home)]);
         if (place.home == Home::arena) out += concat(" +", binding.buffers[place.index].offset + place.offset);
         out += '\n';

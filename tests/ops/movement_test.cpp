@@ -52,6 +52,11 @@ TEST(Movement, RefusesShapesAndAxesThatAreNoListsOfIntegers) {
   REFUSED({"Col2Im", {counting({1, 5, 5}), counting({2}), ints({1, 5})}});
   REFUSED({"Tile", {counting({3, 4}), counting({2})}});
   REFUSED({"Expand", {counting({1, 3, 1}), tensor_of<int64_t>({4, 1}, {3, 3, 3, 3})}});
+  REFUSED({"Pad", {counting({3}), counting({2})}});
+  REFUSED({"Split", {counting({4}), counting({2})}});
+  REFUSED({"Slice", {counting({4}), counting({1}), counting({1})}});
+  REFUSED({"ReduceSum", {counting({3, 4}), counting({1})}});
+  REFUSED({"ConstantOfShape", {counting({2})}});
 }
 
 TEST(Movement, RefusesIndicesOutOfRange) {
