@@ -37,14 +37,16 @@ void compare_tensors(Difference& d, const Tensor& actual, const Tensor& expected
   if ((actual.dtype != expected.dtype && !label) || !(actual.shape == expected.shape))
     return fail(d, concat("is ", actual, " instead of ", expected));
   if (label) {
-    for (int64_t i = 0; i < actual.count(); ++i) compare_number(d, number_at(actual, i), number_at(expected, i), 0, 0, i);
+    for (int64_t i = 0; i < actual.count(); ++i)
+      compare_number(d, number_at(actual, i), number_at(expected, i), 0, 0, i);
     return;
   }
   switch (actual.dtype) {
     case DType::string:
       for (int64_t i = 0; i < actual.count(); ++i)
         if (actual.ptr<std::string>()[i] != expected.ptr<std::string>()[i])
-          return fail(d, concat("element ", i, " is '", actual.ptr<std::string>()[i], "' instead of '", expected.ptr<std::string>()[i], "'"));
+          return fail(d, concat("element ", i, " is '", actual.ptr<std::string>()[i], "' instead of '",
+                                expected.ptr<std::string>()[i], "'"));
       return;
     case DType::c64: return compare_complex<float>(d, actual, expected, rtol, atol);
     case DType::c128: return compare_complex<double>(d, actual, expected, rtol, atol);
@@ -65,7 +67,8 @@ const char* kind_name(const Value& v) {
 }
 
 void compare_values(Difference& d, const Value& actual, const Value& expected, double rtol, double atol) {
-  if (actual.is_sequence() != expected.is_sequence() || actual.is_map() != expected.is_map() || actual.is_tensor() != expected.is_tensor())
+  if (actual.is_sequence() != expected.is_sequence() || actual.is_map() != expected.is_map() ||
+      actual.is_tensor() != expected.is_tensor())
     return fail(d, concat("is ", kind_name(actual), " instead of ", kind_name(expected)));
   if (actual.is_sequence()) {
     const auto &a = actual.sequence->values, &e = expected.sequence->values;

@@ -47,7 +47,8 @@ Status fix_sizes(Graph& graph, SymbolTable& symbols, const LoadOptions& options)
 }
 
 // In the graph and those within it, which share constants.
-void replace_constant(Graph& graph, const std::shared_ptr<const Tensor>& from, const std::shared_ptr<const Tensor>& to) {
+void replace_constant(Graph& graph, const std::shared_ptr<const Tensor>& from,
+                      const std::shared_ptr<const Tensor>& to) {
   for (ValueId v = 0; v < graph.value_count(); ++v)
     if (graph.value(v).constant == from) graph.value(v).constant = to;
   for (const NodeId id : graph.order())
@@ -60,8 +61,9 @@ Status replace_initializers(Graph& graph, const LoadOptions& options) {
     for (ValueId v = 0; v < graph.value_count() && !found; ++v) {
       const GraphValue& value = graph.value(v);
       if (value.name != name || !value.constant) continue;
-      LINNET_REQUIRE(value.constant->dtype == tensor.dtype && value.constant->shape == tensor.shape,
-                     invalid_argument("initializer '", name, "' is ", *value.constant, " and cannot be replaced by ", tensor));
+      LINNET_REQUIRE(
+          value.constant->dtype == tensor.dtype && value.constant->shape == tensor.shape,
+          invalid_argument("initializer '", name, "' is ", *value.constant, " and cannot be replaced by ", tensor));
       replace_constant(graph, std::shared_ptr(value.constant), std::make_shared<const Tensor>(tensor));
       found = true;
     }
@@ -152,7 +154,8 @@ Result<std::shared_ptr<const Model>> load_model(Engine& engine, const ModelSourc
   LINNET_ASSIGN(const auto reports, optimize(graph, *loaded.symbols, options.optimize));
   if (options.log)
     for (const PassReport& r : reports)
-      if (r.changes) options.log(Severity::verbose, concat("pass ", r.pass, ": ", r.changes, " changes in ", r.milliseconds, " ms"));
+      if (r.changes)
+        options.log(Severity::verbose, concat("pass ", r.pass, ": ", r.changes, " changes in ", r.milliseconds, " ms"));
   graph.remove_unused();
   LINNET_TRY(graph.sort());
   model.outputs = ports_of(graph, graph.outputs);

@@ -18,8 +18,8 @@ enum class Severity { verbose, info, warning, error };
 
 struct LoadOptions {
   OptimizeOptions optimize;
-  std::map<std::string, int64_t, std::less<>> fixed_sizes;      // symbolic sizes by name
-  std::map<std::string, Tensor, std::less<>> initializers;       // replaced; type and shape must agree
+  std::map<std::string, int64_t, std::less<>> fixed_sizes;              // symbolic sizes by name
+  std::map<std::string, Tensor, std::less<>> initializers;              // replaced; type and shape must agree
   std::map<std::string, onnx::SharedBytes, std::less<>> external_data;  // files by location, from memory
   std::vector<std::string> extra_outputs;  // inner values of the main graph that become outputs
   bool copy_file = false;                  // read the file instead of mapping it
@@ -28,8 +28,8 @@ struct LoadOptions {
 };
 
 struct ModelSource {
-  std::filesystem::path path;        // or
-  std::span<const std::byte> bytes;  // a whole model in memory
+  std::filesystem::path path;         // or
+  std::span<const std::byte> bytes;   // a whole model in memory
   std::shared_ptr<const void> owner;  // keeps `bytes`; without one they are copied
 };
 

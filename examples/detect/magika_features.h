@@ -51,7 +51,8 @@ std::variant<Features, Detection> features_of(const Blocks& blocks, const Config
 // The same for a path; folders and special files have labels too. Throws std::runtime_error when it cannot be read.
 std::variant<Features, Detection> features_of_path(const std::filesystem::path& path, const Config& config);
 
-// `scores`: one row of the model's output, a score for each of config.labels. A label whose score is too low becomes "txt" or "unknown".
+// `scores`: one row of the model's output, a score for each of config.labels. A label whose score is too low becomes
+// "txt" or "unknown".
 Detection detection_of(std::span<const float> scores, const Config& config);
 
 }  // namespace detect

@@ -15,7 +15,8 @@ int main(int argc, char** argv) try {
   for (const auto& [name, tensor] : model.run(inputs)) {
     std::printf("%s:", name.c_str());
     for (const int64_t size : tensor.shape()) std::printf(" %lld", static_cast<long long>(size));
-    if (tensor.dtype() == LINNET_FLOAT && !tensor.data<float>().empty()) std::printf("  first %g", static_cast<double>(tensor.data<float>()[0]));
+    if (tensor.dtype() == LINNET_FLOAT && !tensor.data<float>().empty())
+      std::printf("  first %g", static_cast<double>(tensor.data<float>()[0]));
     std::printf("\n");
   }
 } catch (const linnet::Error& error) {

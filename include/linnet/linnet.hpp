@@ -5,7 +5,8 @@
 //   std::span<const float> y = outputs.at("y").data<float>();
 //
 // Functions that can fail throw linnet::Error; the ones whose names start with try_ return the code instead and
-// leave the message in linnet_last_error(). Objects are movable; models and sessions may be used from many threads at once.
+// leave the message in linnet_last_error(). Objects are movable; models and sessions may be used from many threads at
+// once.
 #pragma once
 
 #include <complex>
@@ -63,20 +64,34 @@ using Handle = std::unique_ptr<T, Deleter<Release>>;
 
 template <class T>
 constexpr linnet_dtype dtype() {
-  if constexpr (std::is_same_v<T, float>) return LINNET_FLOAT;
-  else if constexpr (std::is_same_v<T, double>) return LINNET_DOUBLE;
-  else if constexpr (std::is_same_v<T, bool>) return LINNET_BOOL;
-  else if constexpr (std::is_same_v<T, int8_t>) return LINNET_INT8;
-  else if constexpr (std::is_same_v<T, uint8_t>) return LINNET_UINT8;
-  else if constexpr (std::is_same_v<T, int16_t>) return LINNET_INT16;
-  else if constexpr (std::is_same_v<T, uint16_t>) return LINNET_UINT16;
-  else if constexpr (std::is_same_v<T, int32_t>) return LINNET_INT32;
-  else if constexpr (std::is_same_v<T, uint32_t>) return LINNET_UINT32;
-  else if constexpr (std::is_same_v<T, int64_t>) return LINNET_INT64;
-  else if constexpr (std::is_same_v<T, uint64_t>) return LINNET_UINT64;
-  else if constexpr (std::is_same_v<T, std::complex<float>>) return LINNET_COMPLEX64;
-  else if constexpr (std::is_same_v<T, std::complex<double>>) return LINNET_COMPLEX128;
-  else return LINNET_UNDEFINED;
+  if constexpr (std::is_same_v<T, float>)
+    return LINNET_FLOAT;
+  else if constexpr (std::is_same_v<T, double>)
+    return LINNET_DOUBLE;
+  else if constexpr (std::is_same_v<T, bool>)
+    return LINNET_BOOL;
+  else if constexpr (std::is_same_v<T, int8_t>)
+    return LINNET_INT8;
+  else if constexpr (std::is_same_v<T, uint8_t>)
+    return LINNET_UINT8;
+  else if constexpr (std::is_same_v<T, int16_t>)
+    return LINNET_INT16;
+  else if constexpr (std::is_same_v<T, uint16_t>)
+    return LINNET_UINT16;
+  else if constexpr (std::is_same_v<T, int32_t>)
+    return LINNET_INT32;
+  else if constexpr (std::is_same_v<T, uint32_t>)
+    return LINNET_UINT32;
+  else if constexpr (std::is_same_v<T, int64_t>)
+    return LINNET_INT64;
+  else if constexpr (std::is_same_v<T, uint64_t>)
+    return LINNET_UINT64;
+  else if constexpr (std::is_same_v<T, std::complex<float>>)
+    return LINNET_COMPLEX64;
+  else if constexpr (std::is_same_v<T, std::complex<double>>)
+    return LINNET_COMPLEX128;
+  else
+    return LINNET_UNDEFINED;
 }
 
 }  // namespace detail
@@ -97,7 +112,8 @@ class Tensor {
   template <class T>
   static Tensor of(std::initializer_list<int64_t> shape, std::span<const std::type_identity_t<T>> elements) {
     Tensor tensor = zeros(detail::dtype<T>(), {shape.begin(), shape.size()});
-    if (elements.size() != tensor.data<T>().size()) throw Error(LINNET_INVALID_ARGUMENT, "the elements are not as many as the shape asks for");
+    if (elements.size() != tensor.data<T>().size())
+      throw Error(LINNET_INVALID_ARGUMENT, "the elements are not as many as the shape asks for");
     if (!elements.empty()) std::memcpy(linnet_value_data(tensor.get()), elements.data(), elements.size_bytes());
     return tensor;
   }
@@ -123,7 +139,8 @@ class Tensor {
     for (const std::string& text : texts) pointers.push_back(text.c_str());
     int64_t count = 1;
     for (const int64_t size : shape) count *= size;
-    if (count != static_cast<int64_t>(texts.size())) throw Error(LINNET_INVALID_ARGUMENT, "the texts are not as many as the shape asks for");
+    if (count != static_cast<int64_t>(texts.size()))
+      throw Error(LINNET_INVALID_ARGUMENT, "the texts are not as many as the shape asks for");
     linnet_value* value = nullptr;
     detail::check(linnet_value_create_strings(pointers.data(), std::data(shape), shape.size(), &value));
     return Tensor(value);
@@ -135,7 +152,8 @@ class Tensor {
   // The elements, without a copy. Throws when they are not of type T.
   template <class T>
   std::span<const T> data() const {
-    if (kind() != LINNET_TENSOR || dtype() != detail::dtype<T>()) throw Error(LINNET_INVALID_ARGUMENT, "the tensor's elements are of another type");
+    if (kind() != LINNET_TENSOR || dtype() != detail::dtype<T>())
+      throw Error(LINNET_INVALID_ARGUMENT, "the tensor's elements are of another type");
     return {static_cast<const T*>(linnet_value_data(get())), static_cast<size_t>(linnet_value_element_count(get()))};
   }
   template <class T>
@@ -192,15 +210,21 @@ class LoadOptions {
     if (!options_) throw std::bad_alloc();
   }
   LoadOptions& level(linnet_level level) { return linnet_load_options_set_level(get(), level), *this; }
-  LoadOptions& disable_pass(const std::string& pass) { return linnet_load_options_disable_pass(get(), pass.c_str()), *this; }
-  LoadOptions& fix_size(const std::string& name, int64_t size) { return linnet_load_options_fix_size(get(), name.c_str(), size), *this; }
+  LoadOptions& disable_pass(const std::string& pass) {
+    return linnet_load_options_disable_pass(get(), pass.c_str()), *this;
+  }
+  LoadOptions& fix_size(const std::string& name, int64_t size) {
+    return linnet_load_options_fix_size(get(), name.c_str(), size), *this;
+  }
   LoadOptions& replace_initializer(const std::string& name, const Tensor& tensor) {
     return linnet_load_options_replace_initializer(get(), name.c_str(), tensor.get()), *this;
   }
   LoadOptions& external_data(const std::string& location, std::span<const std::byte> bytes) {
     return linnet_load_options_supply_external_data(get(), location.c_str(), bytes.data(), bytes.size()), *this;
   }
-  LoadOptions& add_output(const std::string& value) { return linnet_load_options_add_output(get(), value.c_str()), *this; }
+  LoadOptions& add_output(const std::string& value) {
+    return linnet_load_options_add_output(get(), value.c_str()), *this;
+  }
   LoadOptions& copy_files(bool copy) { return linnet_load_options_set_copy_files(get(), copy), *this; }
   LoadOptions& seed(uint64_t seed) { return linnet_load_options_set_seed(get(), seed), *this; }
   linnet_load_options* get() const noexcept { return options_.get(); }
@@ -236,7 +260,8 @@ struct RunOptions {
   Profile* profile = nullptr;
 
   linnet_run_options to_c() const noexcept {
-    return {sizeof(linnet_run_options), cancel ? cancel->get() : nullptr, timeout_ms, profile ? profile->get() : nullptr};
+    return {sizeof(linnet_run_options), cancel ? cancel->get() : nullptr, timeout_ms,
+            profile ? profile->get() : nullptr};
   }
 };
 
@@ -258,7 +283,8 @@ class Model {
     adopt(model, engine);
   }
   // From memory; the bytes are copied.
-  static Model from_bytes(std::span<const std::byte> bytes, const Engine& engine = Engine(), const LoadOptions& options = LoadOptions()) {
+  static Model from_bytes(std::span<const std::byte> bytes, const Engine& engine = Engine(),
+                          const LoadOptions& options = LoadOptions()) {
     linnet_model* model = nullptr;
     detail::check(linnet_model_load_bytes(engine.get(), bytes.data(), bytes.size(), 0, options.get(), &model));
     Model made;
@@ -275,7 +301,8 @@ class Model {
 
   // By name; all outputs, or those named (which may be inner values of the model).
   using NamedTensors = std::map<std::string, Tensor, std::less<>>;
-  NamedTensors run(const NamedTensors& inputs, const std::vector<std::string>& output_names = {}, const RunOptions& options = {}) const {
+  NamedTensors run(const NamedTensors& inputs, const std::vector<std::string>& output_names = {},
+                   const RunOptions& options = {}) const {
     std::vector<std::pair<const char*, const linnet_value*>> in;
     for (const auto& [name, tensor] : inputs) in.emplace_back(name.c_str(), tensor.get());
     return run_named(in, output_names, options);
@@ -291,14 +318,16 @@ class Model {
     const linnet_code code = try_run(inputs, outputs, options);
     if (code != LINNET_OK) throw Error(code, linnet_last_error());
   }
-  linnet_code try_run(std::span<const Tensor* const> inputs, std::vector<Tensor>& outputs, const RunOptions& options = {}) const {
+  linnet_code try_run(std::span<const Tensor* const> inputs, std::vector<Tensor>& outputs,
+                      const RunOptions& options = {}) const {
     std::vector<const linnet_value*> in;
     for (const Tensor* tensor : inputs) in.push_back(tensor->get());
     outputs.resize(outputs_.size());
     std::vector<linnet_value*> out;
     for (const Tensor& tensor : outputs) out.push_back(tensor.get());
     const linnet_run_options c = options.to_c();
-    const linnet_code code = detail::code_of(linnet_session_run(session_.get(), &c, in.data(), in.size(), out.data(), out.size()));
+    const linnet_code code =
+        detail::code_of(linnet_session_run(session_.get(), &c, in.data(), in.size(), out.data(), out.size()));
     for (size_t i = 0; i < out.size(); ++i)
       if (!outputs[i].get()) outputs[i] = Tensor(out[i]);
     return code;
@@ -308,8 +337,8 @@ class Model {
 
  private:
   Model() = default;
-  NamedTensors run_named(std::span<const std::pair<const char*, const linnet_value*>> inputs, const std::vector<std::string>& output_names,
-                         const RunOptions& options) const {
+  NamedTensors run_named(std::span<const std::pair<const char*, const linnet_value*>> inputs,
+                         const std::vector<std::string>& output_names, const RunOptions& options) const {
     std::vector<const char*> in_names, out_names;
     std::vector<const linnet_value*> in;
     for (const auto& [name, value] : inputs) {
@@ -321,7 +350,8 @@ class Model {
     for (const std::string& name : output_names) out_names.push_back(name.c_str());
     std::vector<linnet_value*> out(out_names.size(), nullptr);
     const linnet_run_options c = options.to_c();
-    detail::check(linnet_session_run_named(session_.get(), &c, in_names.data(), in.data(), in.size(), out_names.data(), out.data(), out.size()));
+    detail::check(linnet_session_run_named(session_.get(), &c, in_names.data(), in.data(), in.size(), out_names.data(),
+                                           out.data(), out.size()));
     NamedTensors named;
     for (size_t i = 0; i < out.size(); ++i) named.emplace(out_names[i], Tensor(out[i]));
     return named;

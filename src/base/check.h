@@ -13,10 +13,10 @@ namespace linnet {
 
 }  // namespace linnet
 
-#define LINNET_CHECK(condition)                                                  \
-  do {                                                                           \
-    if (!(condition)) [[unlikely]]                                               \
-      ::linnet::check_failed(__FILE__, __LINE__, #condition);                    \
+#define LINNET_CHECK(condition)                               \
+  do {                                                        \
+    if (!(condition)) [[unlikely]]                            \
+      ::linnet::check_failed(__FILE__, __LINE__, #condition); \
   } while (false)
 
 #ifdef NDEBUG

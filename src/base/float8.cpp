@@ -11,7 +11,7 @@ struct Format {
   int exponent_bits;
   int mantissa_bits;
   int bias;
-  bool infinity;      // the all-ones exponent holds infinity and NaN, as in IEEE 754
+  bool infinity;       // the all-ones exponent holds infinity and NaN, as in IEEE 754
   bool unsigned_zero;  // 0x80 is the only NaN ("uz")
 };
 
@@ -64,7 +64,9 @@ uint8_t float_to_float8(float value, Float8Kind kind, bool saturate) noexcept {
   const uint8_t nan = f.unsigned_zero ? 0x80 : static_cast<uint8_t>(sign | 0x7f);
   const uint8_t max = greatest(kind);
   if (std::isnan(value)) return nan;
-  const uint8_t overflow = saturate ? static_cast<uint8_t>(sign | max) : f.infinity ? static_cast<uint8_t>(sign | 0x7c) : nan;
+  const uint8_t overflow = saturate     ? static_cast<uint8_t>(sign | max)
+                           : f.infinity ? static_cast<uint8_t>(sign | 0x7c)
+                                        : nan;
   const float magnitude = std::fabs(value);
   if (std::isinf(magnitude)) return overflow;
   if (magnitude == 0.0f) return f.unsigned_zero ? 0 : sign;
@@ -115,7 +117,14 @@ uint8_t float_to_float4(float value) noexcept {
   if (std::isnan(value)) return 0x8;  // the standard leaves NaN open; negative zero is what its reference gives
   const float m = std::fabs(value);
   // Midpoints between neighbours go to the one with the even mantissa bit.
-  const uint8_t magnitude = m <= 0.25f ? 0 : m < 0.75f ? 1 : m <= 1.25f ? 2 : m < 1.75f ? 3 : m <= 2.5f ? 4 : m < 3.5f ? 5 : m <= 5.0f ? 6 : 7;
+  const uint8_t magnitude = m <= 0.25f   ? 0
+                            : m < 0.75f  ? 1
+                            : m <= 1.25f ? 2
+                            : m < 1.75f  ? 3
+                            : m <= 2.5f  ? 4
+                            : m < 3.5f   ? 5
+                            : m <= 5.0f  ? 6
+                                         : 7;
   return static_cast<uint8_t>((std::signbit(value) ? 0x8 : 0) | magnitude);
 }
 

@@ -33,7 +33,8 @@ inline f16::f16(float value) noexcept {
   const uint32_t sign = (u >> 16) & 0x8000u;
   const uint32_t magnitude = u & 0x7fffffffu;
   if (magnitude >= 0x7f800000u) {  // infinity, NaN
-    bits = static_cast<uint16_t>(sign | 0x7c00u | (magnitude > 0x7f800000u ? 0x200u | ((magnitude >> 13) & 0x3ffu) : 0u));
+    bits =
+        static_cast<uint16_t>(sign | 0x7c00u | (magnitude > 0x7f800000u ? 0x200u | ((magnitude >> 13) & 0x3ffu) : 0u));
   } else if (magnitude >= 0x477ff000u) {  // rounds past the greatest finite number
     bits = static_cast<uint16_t>(sign | 0x7c00u);
   } else if (magnitude < 0x38800000u) {  // subnormal: let the float adder round

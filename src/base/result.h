@@ -96,7 +96,7 @@ Status unsupported(const Parts&... parts) {
 template <class T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : state_(std::in_place_index<1>, std::move(value)) {}  // NOLINT(google-explicit-constructor)
+  Result(T value) : state_(std::in_place_index<1>, std::move(value)) {}        // NOLINT(google-explicit-constructor)
   Result(Status status) : state_(std::in_place_index<0>, std::move(status)) {  // NOLINT(google-explicit-constructor)
     LINNET_CHECK(!std::get<0>(state_).ok());
   }
@@ -123,7 +123,9 @@ class [[nodiscard]] Result {
   T* operator->() { return &value(); }
   const T* operator->() const { return &value(); }
 
-  Status status() const& { return ok() ? Status() : Status(std::get<0>(state_).code(), std::string(std::get<0>(state_).message())); }
+  Status status() const& {
+    return ok() ? Status() : Status(std::get<0>(state_).code(), std::string(std::get<0>(state_).message()));
+  }
   Status status() && { return ok() ? Status() : std::move(std::get<0>(state_)); }
 
  private:
@@ -136,23 +138,23 @@ class [[nodiscard]] Result {
 #define LINNET_JOIN(a, b) LINNET_JOIN_(a, b)
 
 // Returns from the function when `expression`, a Status, is an error.
-#define LINNET_TRY(expression)                                 \
-  do {                                                         \
+#define LINNET_TRY(expression)                                               \
+  do {                                                                       \
     if (::linnet::Status status_ = (expression); !status_.ok()) [[unlikely]] \
-      return status_;                                          \
+      return status_;                                                        \
   } while (false)
 
 // LINNET_ASSIGN(auto x, f()): x takes the value of a Result, or the function returns its error.
 #define LINNET_ASSIGN(target, expression) LINNET_ASSIGN_(LINNET_JOIN(result_, __LINE__), target, expression)
-#define LINNET_ASSIGN_(result, target, expression)  \
-  auto result = (expression);                       \
-  if (!result.ok()) [[unlikely]]                    \
-    return std::move(result).status();              \
+#define LINNET_ASSIGN_(result, target, expression) \
+  auto result = (expression);                      \
+  if (!result.ok()) [[unlikely]]                   \
+    return std::move(result).status();             \
   target = std::move(result).value()
 
 // Returns the given Status when the condition does not hold.
-#define LINNET_REQUIRE(condition, status)  \
-  do {                                     \
-    if (!(condition)) [[unlikely]]         \
-      return (status);                     \
+#define LINNET_REQUIRE(condition, status) \
+  do {                                    \
+    if (!(condition)) [[unlikely]]        \
+      return (status);                    \
   } while (false)

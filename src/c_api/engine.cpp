@@ -42,7 +42,8 @@ linnet_status* linnet_engine_create(const linnet_engine_options* options, linnet
                      linnet::invalid_argument("struct_size of the engine's options is not set"));
       std::memcpy(&given, options, std::min(options->struct_size, sizeof given));
     }
-    LINNET_REQUIRE(given.threads <= kMostThreads, linnet::invalid_argument("an engine cannot have ", given.threads, " threads"));
+    LINNET_REQUIRE(given.threads <= kMostThreads,
+                   linnet::invalid_argument("an engine cannot have ", given.threads, " threads"));
     std::shared_ptr<linnet::Engine> made;
     if (given.executor) {
       given.threads = std::max<size_t>(given.threads, 1);

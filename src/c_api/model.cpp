@@ -64,7 +64,8 @@ Status load(linnet_engine* engine, const ModelSource& source, const linnet_load_
   return {};
 }
 
-Status port_of(const std::vector<Model::Port>& ports, const std::vector<c_api::PortShape>& shapes, size_t i, linnet_port* out) {
+Status port_of(const std::vector<Model::Port>& ports, const std::vector<c_api::PortShape>& shapes, size_t i,
+               linnet_port* out) {
   LINNET_TRY(require(out, "port"));
   LINNET_REQUIRE(i < ports.size(), invalid_argument("there is no port ", i));
   LINNET_REQUIRE(out->struct_size >= sizeof(linnet_port), invalid_argument("struct_size of the port is not set"));
@@ -96,11 +97,13 @@ void linnet_load_options_fix_size(linnet_load_options* options, const char* name
   if (options && name) options->options.fixed_sizes[name] = size;
 }
 
-void linnet_load_options_replace_initializer(linnet_load_options* options, const char* name, const linnet_value* tensor) {
+void linnet_load_options_replace_initializer(linnet_load_options* options, const char* name,
+                                             const linnet_value* tensor) {
   if (options && name && tensor) options->options.initializers[name] = tensor->value.tensor;
 }
 
-void linnet_load_options_supply_external_data(linnet_load_options* options, const char* location, const void* data, size_t size) {
+void linnet_load_options_supply_external_data(linnet_load_options* options, const char* location, const void* data,
+                                              size_t size) {
   if (options && location)
     options->options.external_data[location] = {{static_cast<const std::byte*>(data), size}, lent(data)};
 }
@@ -117,7 +120,8 @@ void linnet_load_options_set_seed(linnet_load_options* options, uint64_t seed) {
   if (options) options->options.seed = seed;
 }
 
-void linnet_load_options_set_log(linnet_load_options* options, void (*log)(void*, linnet_severity, const char*), void* user) {
+void linnet_load_options_set_log(linnet_load_options* options, void (*log)(void*, linnet_severity, const char*),
+                                 void* user) {
   if (!options) return;
   options->options.log = nullptr;
   if (!log) return;
@@ -126,7 +130,8 @@ void linnet_load_options_set_log(linnet_load_options* options, void (*log)(void*
   };
 }
 
-linnet_status* linnet_model_load(linnet_engine* engine, const char* path, const linnet_load_options* options, linnet_model** model) {
+linnet_status* linnet_model_load(linnet_engine* engine, const char* path, const linnet_load_options* options,
+                                 linnet_model** model) {
   return guarded([&]() -> Status {
     LINNET_TRY(require(path, "path"));
     const std::u8string utf8(reinterpret_cast<const char8_t*>(path));

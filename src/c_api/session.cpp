@@ -21,7 +21,8 @@ Status to_run_options(const linnet_run_options* from, RunOptions& to) {
   std::memcpy(&given, from, std::min(from->struct_size, sizeof given));
   constexpr int64_t kLongest = int64_t{1} << 40;
   if (given.cancel) to.stop = &given.cancel->token;
-  if (given.timeout_ms > 0) to.deadline = StopToken::Clock::now() + std::chrono::milliseconds(std::min(given.timeout_ms, kLongest));
+  if (given.timeout_ms > 0)
+    to.deadline = StopToken::Clock::now() + std::chrono::milliseconds(std::min(given.timeout_ms, kLongest));
   if (given.profile) to.profiler = &given.profile->profiler;
   return {};
 }
@@ -69,8 +70,9 @@ void hand_over(std::span<Value> values, linnet_value** outputs) {
   }
 }
 
-Status run_named(c_api::SharedSession& shared, const linnet_run_options* options, std::span<const char* const> input_names,
-                 const linnet_value* const* inputs, std::span<const char* const> output_names, linnet_value** outputs) {
+Status run_named(c_api::SharedSession& shared, const linnet_run_options* options,
+                 std::span<const char* const> input_names, const linnet_value* const* inputs,
+                 std::span<const char* const> output_names, linnet_value** outputs) {
   LINNET_ASSIGN(Session* const session, session_for(shared, output_names));
   const Model& model = session->model();
   RunOptions run_options;
@@ -127,8 +129,9 @@ linnet_status* linnet_session_create(linnet_engine* engine, linnet_model* model,
 
 void linnet_session_release(linnet_session* session) { delete session; }
 
-linnet_status* linnet_session_run(linnet_session* session, const linnet_run_options* options, const linnet_value* const* inputs,
-                                  size_t input_count, linnet_value** outputs, size_t output_count) {
+linnet_status* linnet_session_run(linnet_session* session, const linnet_run_options* options,
+                                  const linnet_value* const* inputs, size_t input_count, linnet_value** outputs,
+                                  size_t output_count) {
   return guarded([&]() -> Status {
     LINNET_TRY(require(session, "session"));
     LINNET_REQUIRE(inputs || input_count == 0, invalid_argument("inputs are NULL"));
@@ -147,13 +150,15 @@ linnet_status* linnet_session_run(linnet_session* session, const linnet_run_opti
 }
 
 linnet_status* linnet_session_run_named(linnet_session* session, const linnet_run_options* options,
-                                        const char* const* input_names, const linnet_value* const* inputs, size_t input_count,
-                                        const char* const* output_names, linnet_value** outputs, size_t output_count) {
+                                        const char* const* input_names, const linnet_value* const* inputs,
+                                        size_t input_count, const char* const* output_names, linnet_value** outputs,
+                                        size_t output_count) {
   return guarded([&]() -> Status {
     LINNET_TRY(require(session, "session"));
     LINNET_REQUIRE((input_names && inputs) || input_count == 0, invalid_argument("inputs are NULL"));
     LINNET_REQUIRE((output_names && outputs) || output_count == 0, invalid_argument("outputs are NULL"));
-    return run_named(*session->shared, options, {input_names, input_count}, inputs, {output_names, output_count}, outputs);
+    return run_named(*session->shared, options, {input_names, input_count}, inputs, {output_names, output_count},
+                     outputs);
   });
 }
 
@@ -166,7 +171,8 @@ linnet_status* linnet_binding_create(linnet_session* session, linnet_binding** b
     LINNET_TRY(require(session, "session"));
     LINNET_TRY(require(binding, "binding"));
     const Model& model = *session->shared->model;
-    *binding = new linnet_binding{session->shared, std::vector<Value>(model.inputs.size()), std::vector<Value>(model.outputs.size())};
+    *binding = new linnet_binding{session->shared, std::vector<Value>(model.inputs.size()),
+                                  std::vector<Value>(model.outputs.size())};
     return {};
   });
 }

@@ -35,11 +35,12 @@ linnet_status* linnet_value_create_tensor(linnet_dtype dtype, const int64_t* sha
   });
 }
 
-linnet_status* linnet_value_borrow_tensor(linnet_dtype dtype, const int64_t* shape, size_t rank, void* data, size_t size,
-                                          linnet_value** value) {
+linnet_status* linnet_value_borrow_tensor(linnet_dtype dtype, const int64_t* shape, size_t rank, void* data,
+                                          size_t size, linnet_value** value) {
   return guarded([&]() -> Status {
     LINNET_TRY(require(value, "value"));
-    LINNET_REQUIRE(dtype != LINNET_STRING, invalid_argument("strings cannot be borrowed; use linnet_value_create_strings"));
+    LINNET_REQUIRE(dtype != LINNET_STRING,
+                   invalid_argument("strings cannot be borrowed; use linnet_value_create_strings"));
     LINNET_ASSIGN(const Shape checked, checked_shape(dtype, shape, rank));
     Tensor tensor{static_cast<DType>(dtype), checked, data, nullptr};
     LINNET_REQUIRE(data || tensor.bytes() == 0, invalid_argument("data is NULL"));
@@ -55,7 +56,8 @@ linnet_status* linnet_value_borrow_tensor(linnet_dtype dtype, const int64_t* sha
   });
 }
 
-linnet_status* linnet_value_create_strings(const char* const* texts, const int64_t* shape, size_t rank, linnet_value** value) {
+linnet_status* linnet_value_create_strings(const char* const* texts, const int64_t* shape, size_t rank,
+                                           linnet_value** value) {
   return guarded([&]() -> Status {
     LINNET_TRY(require(value, "value"));
     LINNET_ASSIGN(const Shape checked, checked_shape(LINNET_STRING, shape, rank));
@@ -113,12 +115,16 @@ linnet_kind linnet_value_kind(const linnet_value* value) {
 linnet_dtype linnet_value_dtype(const linnet_value* value) {
   if (!value) return LINNET_UNDEFINED;
   const Value& v = value->value;
-  return static_cast<linnet_dtype>(v.is_sequence() ? v.sequence->dtype : v.is_map() ? v.map->values.dtype : v.tensor.dtype);
+  return static_cast<linnet_dtype>(v.is_sequence() ? v.sequence->dtype
+                                   : v.is_map()    ? v.map->values.dtype
+                                                   : v.tensor.dtype);
 }
 
 size_t linnet_value_rank(const linnet_value* value) { return value ? value->value.tensor.shape.rank() : 0; }
 
-const int64_t* linnet_value_shape(const linnet_value* value) { return value ? value->value.tensor.shape.data() : nullptr; }
+const int64_t* linnet_value_shape(const linnet_value* value) {
+  return value ? value->value.tensor.shape.data() : nullptr;
+}
 
 int64_t linnet_value_element_count(const linnet_value* value) {
   return value && value->value.is_tensor() ? value->value.tensor.count() : 0;

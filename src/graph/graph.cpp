@@ -62,8 +62,8 @@ bool Graph::is_input(ValueId id) const noexcept {
 }
 
 size_t Graph::use_count(ValueId id) const noexcept {
-  return uses_[id].size() + static_cast<size_t>(std::count_if(
-                                outputs.begin(), outputs.end(), [&](const GraphPort& p) { return p.value == id; }));
+  return uses_[id].size() + static_cast<size_t>(std::count_if(outputs.begin(), outputs.end(),
+                                                              [&](const GraphPort& p) { return p.value == id; }));
 }
 
 const Node* Graph::producer(ValueId id) const noexcept {
@@ -233,8 +233,8 @@ size_t Graph::remove_unused() {
   for (size_t i = order_.size(); i-- > 0;) {
     const NodeId id = order_[i];
     const Node& n = *nodes_[id];
-    const bool used = std::any_of(n.outputs.begin(), n.outputs.end(),
-                                  [&](ValueId v) { return v != kNoValue && use_count(v) != 0; });
+    const bool used =
+        std::any_of(n.outputs.begin(), n.outputs.end(), [&](ValueId v) { return v != kNoValue && use_count(v) != 0; });
     if (used) continue;
     for (const ValueId v : n.inputs) drop_use(v, id);
     for (const ValueId v : n.captures) drop_use(v, id);

@@ -26,18 +26,18 @@ inline constexpr NodeId kNoNode = 0xffffffffu;
 class Graph;
 
 struct Attribute {
-  using Data = std::variant<int64_t, float, std::string, std::vector<int64_t>, std::vector<float>,
-                            std::vector<std::string>, Tensor, std::vector<Tensor>, std::shared_ptr<Graph>,
-                            std::vector<std::shared_ptr<Graph>>, ValueInfo>;
+  using Data =
+      std::variant<int64_t, float, std::string, std::vector<int64_t>, std::vector<float>, std::vector<std::string>,
+                   Tensor, std::vector<Tensor>, std::shared_ptr<Graph>, std::vector<std::shared_ptr<Graph>>, ValueInfo>;
   std::string name;
   Data data;
 };
 
 struct Node {
-  std::string domain;   // "" is ai.onnx
+  std::string domain;  // "" is ai.onnx
   std::string op_type;
-  std::string name;     // as in the model; may be empty or not unique
-  int version = 0;      // of the domain's operator set that the node was written for
+  std::string name;  // as in the model; may be empty or not unique
+  int version = 0;   // of the domain's operator set that the node was written for
   std::vector<ValueId> inputs;
   std::vector<ValueId> outputs;
   std::vector<Attribute> attributes;
@@ -75,9 +75,10 @@ struct GraphPort {
 class Graph {
  public:
   std::string name;
-  std::vector<GraphPort> inputs;   // without initializers, except those of `overridable`
+  std::vector<GraphPort> inputs;  // without initializers, except those of `overridable`
   std::vector<GraphPort> outputs;
-  std::vector<ValueId> captures;   // of a subgraph: this graph's value for each of the node's captures; kNoValue if unused
+  std::vector<ValueId>
+      captures;  // of a subgraph: this graph's value for each of the node's captures; kNoValue if unused
   std::map<std::string, int, std::less<>> opsets;  // imported operator sets by domain
   // Initializers that are also graph inputs (they may be replaced at load): name and value.
   std::vector<GraphPort> overridable;
@@ -110,7 +111,7 @@ class Graph {
   ValueId add_value(std::string value_name, ValueInfo info = {});
   ValueId add_constant(std::string value_name, Tensor tensor);
   ValueId add_ints(std::string value_name, std::vector<int64_t> elements);  // a 1-D int64 constant
-  void set_constant(ValueId id, Tensor tensor);  // the value has no producer any more
+  void set_constant(ValueId id, Tensor tensor);                             // the value has no producer any more
   // Adds the node and registers it as producer of its outputs. Goes to the end of the order until the next sort().
   NodeId add_node(Node node);
   // A node of one output, whose value is made here and returned.

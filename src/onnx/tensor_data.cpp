@@ -97,9 +97,11 @@ Result<Dense> convert(const Tensor& message, const DataSource& source) {
     const bool in_file = message.float_data.gathered.empty() && message.double_data.gathered.empty();
     if (!in_file) payload.owner = nullptr;
   }
-  LINNET_REQUIRE(payload.bytes.size() == *size, wrong_count(static_cast<int64_t>(*size), payload.bytes.size(), "bytes"));
+  LINNET_REQUIRE(payload.bytes.size() == *size,
+                 wrong_count(static_cast<int64_t>(*size), payload.bytes.size(), "bytes"));
   LINNET_ASSIGN(Dense tensor, from_bytes(dtype, shape, payload));
-  if (source.discard && payload.bytes.size() >= kWorthDiscarding && tensor.data != payload.bytes.data()) source.discard(payload.bytes);
+  if (source.discard && payload.bytes.size() >= kWorthDiscarding && tensor.data != payload.bytes.data())
+    source.discard(payload.bytes);
   return tensor;
 }
 

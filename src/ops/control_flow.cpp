@@ -51,8 +51,9 @@ class If final : public Op {
     if (!context.infer_subgraph) return {};
     LINNET_ASSIGN(const auto a, context.infer_subgraph(then_, {}));
     LINNET_ASSIGN(const auto b, context.infer_subgraph(else_, {}));
-    LINNET_REQUIRE(a.size() == context.outputs() && b.size() == context.outputs(),
-                   invalid_model("its branches give ", a.size(), " and ", b.size(), " outputs instead of ", context.outputs()));
+    LINNET_REQUIRE(
+        a.size() == context.outputs() && b.size() == context.outputs(),
+        invalid_model("its branches give ", a.size(), " and ", b.size(), " outputs instead of ", context.outputs()));
     for (size_t o = 0; o < context.outputs(); ++o) context.set_info(o, join(a[o], b[o]));
     return {};
   }
@@ -85,7 +86,8 @@ class ScanOutput {
     LINNET_REQUIRE(slice.tensor.dtype == dtype_ && slice.tensor.shape == shape_,
                    invalid_argument("a scan output is ", slice.tensor, " after slices of shape ", shape_));
     LINNET_REQUIRE(!is_packed(dtype_), unsupported("scan outputs of type ", dtype_name(dtype_), " are not supported"));
-    if (count_ == capacity_) LINNET_TRY(grow(context, capacity_ == 0 ? std::max<int64_t>(expected_, 1) : capacity_ * 2));
+    if (count_ == capacity_)
+      LINNET_TRY(grow(context, capacity_ == 0 ? std::max<int64_t>(expected_, 1) : capacity_ * 2));
     Tensor place = part(count_);
     copy_elements(slice.tensor, place);
     ++count_;
@@ -110,7 +112,8 @@ class ScanOutput {
  private:
   Tensor part(int64_t i) {
     Tensor p{dtype_, shape_, nullptr, nullptr};
-    p.data = all_.ptr<std::byte>() + static_cast<size_t>(i) * element_size(dtype_) * static_cast<size_t>(shape_.count());
+    p.data =
+        all_.ptr<std::byte>() + static_cast<size_t>(i) * element_size(dtype_) * static_cast<size_t>(shape_.count());
     return p;
   }
   Status grow(RunContext& context, int64_t capacity) {
@@ -143,7 +146,8 @@ class Loop final : public Op {
     body_ = reader.subgraph("body");
     LINNET_REQUIRE(body_ >= 0, invalid_model("lacks its body"));
     const Graph& body = *reader.graph("body");
-    LINNET_REQUIRE(body.inputs.size() >= 2 && !body.outputs.empty(), invalid_model("its body lacks the iteration number or the condition"));
+    LINNET_REQUIRE(body.inputs.size() >= 2 && !body.outputs.empty(),
+                   invalid_model("its body lacks the iteration number or the condition"));
     carried_ = body.inputs.size() - 2;
     LINNET_REQUIRE(reader.inputs() == carried_ + 2 || (carried_ == 0 && reader.inputs() <= 2),
                    invalid_model("passes ", reader.inputs(), " inputs to a body of ", body.inputs.size()));
@@ -249,7 +253,8 @@ struct AxisView {
 void copy_slice(Tensor& whole, size_t axis, int64_t at, Tensor& slice, bool into_whole) {
   const AxisView v(whole.shape, axis);
   for (int64_t o = 0; o < v.outer; ++o) {
-    const size_t at_whole = static_cast<size_t>((o * v.length + at) * v.inner), at_slice = static_cast<size_t>(o * v.inner);
+    const size_t at_whole = static_cast<size_t>((o * v.length + at) * v.inner),
+                 at_slice = static_cast<size_t>(o * v.inner);
     if (whole.dtype == DType::string) {
       for (size_t i = 0; i < static_cast<size_t>(v.inner); ++i) {
         std::string& w = whole.ptr<std::string>()[at_whole + i];
@@ -276,12 +281,16 @@ class Scan final : public Op {
     const Graph& body = *reader.graph("body");
     const int64_t count = reader.integer("num_scan_inputs", -1);
     const size_t first = batched_ ? 1 : 0;
-    LINNET_REQUIRE(count >= 1 && count <= static_cast<int64_t>(body.inputs.size()), invalid_model("num_scan_inputs is ", count));
+    LINNET_REQUIRE(count >= 1 && count <= static_cast<int64_t>(body.inputs.size()),
+                   invalid_model("num_scan_inputs is ", count));
     scans_in_ = static_cast<size_t>(count);
     states_ = body.inputs.size() - scans_in_;
-    LINNET_REQUIRE(reader.inputs() == body.inputs.size() + first, invalid_model("passes ", reader.inputs(), " inputs to a body of ", body.inputs.size()));
-    for (size_t i = first; i < reader.inputs(); ++i) LINNET_REQUIRE(reader.has_input(i), invalid_model("lacks input ", i));
-    LINNET_REQUIRE(body.outputs.size() >= states_ && reader.outputs() <= body.outputs.size(), invalid_model("its body gives too few outputs"));
+    LINNET_REQUIRE(reader.inputs() == body.inputs.size() + first,
+                   invalid_model("passes ", reader.inputs(), " inputs to a body of ", body.inputs.size()));
+    for (size_t i = first; i < reader.inputs(); ++i)
+      LINNET_REQUIRE(reader.has_input(i), invalid_model("lacks input ", i));
+    LINNET_REQUIRE(body.outputs.size() >= states_ && reader.outputs() <= body.outputs.size(),
+                   invalid_model("its body gives too few outputs"));
     scans_out_ = body.outputs.size() - states_;
     in_axes_ = reader.integers("scan_input_axes", std::vector<int64_t>(scans_in_, 0));
     out_axes_ = reader.integers("scan_output_axes", std::vector<int64_t>(scans_out_, 0));
@@ -289,7 +298,8 @@ class Scan final : public Op {
     out_reverse_ = reader.integers("scan_output_directions", std::vector<int64_t>(scans_out_, 0));
     if (batched_) in_reverse_ = reader.integers("directions", in_reverse_);
     LINNET_REQUIRE(in_axes_.size() == scans_in_ && in_reverse_.size() == scans_in_ && out_axes_.size() == scans_out_ &&
-                       out_reverse_.size() == scans_out_, invalid_model("its axes or directions are not one for each scan value"));
+                       out_reverse_.size() == scans_out_,
+                   invalid_model("its axes or directions are not one for each scan value"));
     for (size_t s = 0; s < scans_out_; ++s) slices_.push_back(info_of(body, states_ + s));
     return {};
   }
@@ -351,8 +361,10 @@ class Scan final : public Op {
       Tensor& whole = in[states_ + s].tensor;
       LINNET_REQUIRE(in[states_ + s].is_tensor(), invalid_argument("scan input ", s, " is no tensor"));
       LINNET_ASSIGN(axes[s], checked_axis(in_axes_[s], whole.shape.rank()));
-      LINNET_REQUIRE(!is_packed(whole.dtype), unsupported("scan inputs of type ", dtype_name(whole.dtype), " are not supported"));
-      LINNET_REQUIRE(length < 0 || whole.shape[axes[s]] == length, invalid_argument("the scan inputs differ in length"));
+      LINNET_REQUIRE(!is_packed(whole.dtype),
+                     unsupported("scan inputs of type ", dtype_name(whole.dtype), " are not supported"));
+      LINNET_REQUIRE(length < 0 || whole.shape[axes[s]] == length,
+                     invalid_argument("the scan inputs differ in length"));
       length = whole.shape[axes[s]];
       Shape shape = whole.shape;
       shape.erase(axes[s]);
@@ -409,13 +421,15 @@ class Scan final : public Op {
     const Tensor* lengths = context.maybe(0);
     LINNET_REQUIRE(context.in(1).shape.rank() >= 1, invalid_argument("input 1 lacks the batch axis"));
     const int64_t batch = context.in(1).shape[0];
-    LINNET_REQUIRE(!lengths || (lengths->count() == batch && is_integer(lengths->dtype)), invalid_argument("sequence_lens is ", *lengths));
+    LINNET_REQUIRE(!lengths || (lengths->count() == batch && is_integer(lengths->dtype)),
+                   invalid_argument("sequence_lens is ", *lengths));
     std::vector<Value> whole(states_ + scans_out_);
     for (int64_t b = 0; b < batch; ++b) {
       std::vector<Value> in, out(states_ + scans_out_);
       for (size_t i = 1; i < context.inputs(); ++i) {
         Value v = context.in_value(i);
-        LINNET_REQUIRE(v.is_tensor() && v.tensor.shape.rank() >= 1 && v.tensor.shape[0] == batch && v.tensor.dtype != DType::string,
+        LINNET_REQUIRE(v.is_tensor() && v.tensor.shape.rank() >= 1 && v.tensor.shape[0] == batch &&
+                           v.tensor.dtype != DType::string,
                        invalid_argument("input ", i, " lacks the batch axis"));
         v.tensor.shape.erase(0);
         v.tensor.data = v.tensor.ptr<std::byte>() + static_cast<size_t>(b) * v.tensor.bytes();

@@ -135,39 +135,43 @@ void run_copy(const Copy& copy, const T* src, T* dst, const Parallel& parallel) 
   const size_t inner = rank == 0 ? 1 : copy.kept.size[rank - 1], step = rank == 0 ? 0 : copy.kept_stride[rank - 1];
   if (copy.kept.count() == 0) return;
   const size_t rows = copy.kept.count() / inner;
-  parallel.for_range(rows, grain_for(static_cast<double>(inner * std::max<size_t>(1, copy.summed.count())) * 2.0), [&](size_t begin, size_t end, size_t) {
-    for (size_t row = begin; row < end; ++row) {
-      const T* from = src;
-      size_t rest = row;
-      for (size_t i = rank == 0 ? 0 : rank - 1; i-- > 0;) {
-        from += rest % copy.kept.size[i] * copy.kept_stride[i];
-        rest /= copy.kept.size[i];
-      }
-      T* to = dst + row * inner;
-      for (size_t i = 0; i < inner; ++i) to[i] = sum_over(copy, from + i * step, 0);
-    }
-  });
+  parallel.for_range(rows, grain_for(static_cast<double>(inner * std::max<size_t>(1, copy.summed.count())) * 2.0),
+                     [&](size_t begin, size_t end, size_t) {
+                       for (size_t row = begin; row < end; ++row) {
+                         const T* from = src;
+                         size_t rest = row;
+                         for (size_t i = rank == 0 ? 0 : rank - 1; i-- > 0;) {
+                           from += rest % copy.kept.size[i] * copy.kept_stride[i];
+                           rest /= copy.kept.size[i];
+                         }
+                         T* to = dst + row * inner;
+                         for (size_t i = 0; i < inner; ++i) to[i] = sum_over(copy, from + i * step, 0);
+                       }
+                     });
 }
 
 class Einsum final : public Op {
  public:
   Status parse(NodeReader& reader) {
     LINNET_ASSIGN(equation_, parse_einsum(reader.text("equation", "")));
-    LINNET_REQUIRE(equation_.operands.size() == reader.inputs(),
-                   invalid_model("the equation has ", equation_.operands.size(), " terms for ", reader.inputs(), " inputs"));
+    LINNET_REQUIRE(
+        equation_.operands.size() == reader.inputs(),
+        invalid_model("the equation has ", equation_.operands.size(), " terms for ", reader.inputs(), " inputs"));
     LINNET_REQUIRE(reader.inputs() <= kMaxOperands, unsupported("Einsum of ", reader.inputs(), " inputs"));
     return {};
   }
 
   Status infer(InferContext& context) const override {
     const DType type = context.dtype(0);
-    LINNET_REQUIRE(is_float(type) || type == DType::i32 || type == DType::i64 || type == DType::u32 || type == DType::u64,
-                   unsupported("Einsum of ", dtype_name(type)));
+    LINNET_REQUIRE(
+        is_float(type) || type == DType::i32 || type == DType::i64 || type == DType::u32 || type == DType::u64,
+        unsupported("Einsum of ", dtype_name(type)));
     std::array<std::optional<Dim>, kLabelCount> sizes;
     size_t ellipsis = 0;
     bool ranked = true;
     for (size_t i = 0; i < context.inputs(); ++i) {
-      LINNET_REQUIRE(context.dtype(i) == type, invalid_model("input ", i, " is of type ", dtype_name(context.dtype(i)), ", not ", dtype_name(type)));
+      LINNET_REQUIRE(context.dtype(i) == type, invalid_model("input ", i, " is of type ", dtype_name(context.dtype(i)),
+                                                             ", not ", dtype_name(type)));
       if (!context.ranked(i)) {
         ranked = false;
         continue;
@@ -181,8 +185,9 @@ class Einsum final : public Op {
         if (!size || size->is(1)) {
           size = shape[j];
         } else if (!shape[j].is(1)) {
-          LINNET_REQUIRE(!size->known() || !shape[j].known() || *size == shape[j],
-                         invalid_argument("the equation gives one label to axes of ", size->value(), " and ", shape[j].value()));
+          LINNET_REQUIRE(
+              !size->known() || !shape[j].known() || *size == shape[j],
+              invalid_argument("the equation gives one label to axes of ", size->value(), " and ", shape[j].value()));
           if (shape[j].known()) size = shape[j];
         }
       }
@@ -192,7 +197,8 @@ class Einsum final : public Op {
       return {};
     }
     SymShape output;
-    for (const Label label : EinsumEquation::expand(equation_.output, ellipsis)) output.push_back(sizes[label].value_or(Dim(1)));
+    for (const Label label : EinsumEquation::expand(equation_.output, ellipsis))
+      output.push_back(sizes[label].value_or(Dim(1)));
     context.set(0, type, std::move(output));
     return {};
   }
@@ -245,7 +251,8 @@ class Einsum final : public Op {
       return at;
     };
     if (half(context.dtype(0))) {
-      for (size_t i = 0; i < plan.operands; ++i) plan.half_inputs[i] = take(static_cast<size_t>(context.shape(i).count()));
+      for (size_t i = 0; i < plan.operands; ++i)
+        plan.half_inputs[i] = take(static_cast<size_t>(context.shape(i).count()));
       plan.half_output = take(static_cast<size_t>(context.out_shape(0).count()));
     }
     View left = views[0];
@@ -259,17 +266,21 @@ class Einsum final : public Op {
       const bool last = i + 1 == plan.operands;
       LINNET_TRY(plan_pair(plan.pairs[i - 1], left, views[i], lives, last ? &output : nullptr, plan.direct, take));
       if (context.dtype(0) == DType::f32 || half(context.dtype(0)))
-        gemm_bytes = std::max(gemm_bytes, multiply_scratch_size(plan.pairs[i - 1].product, gemm_arguments(plan.pairs[i - 1].product), context.threads()));
+        gemm_bytes =
+            std::max(gemm_bytes, multiply_scratch_size(plan.pairs[i - 1].product,
+                                                       gemm_arguments(plan.pairs[i - 1].product), context.threads()));
     }
     if (!plan.direct) {
       Axes summed;
       for (size_t i = 0; i < left.rank; ++i)
-        if (std::find(output.label.begin(), output.label.begin() + output.rank, left.label[i]) == output.label.begin() + output.rank)
+        if (std::find(output.label.begin(), output.label.begin() + output.rank, left.label[i]) ==
+            output.label.begin() + output.rank)
           summed.add(left.label[i], left.size[i]);
       set_copy(plan.last, left, output, summed);
     }
     plan.gemm = elements;
-    const std::optional<size_t> own = checked_mul(elements, half(context.dtype(0)) ? sizeof(float) : element_size(context.dtype(0)));
+    const std::optional<size_t> own =
+        checked_mul(elements, half(context.dtype(0)) ? sizeof(float) : element_size(context.dtype(0)));
     const std::optional<size_t> bytes = own ? checked_add(*own, gemm_bytes) : std::nullopt;
     LINNET_REQUIRE(fits && bytes, error(Code::out_of_memory, "Einsum's scratch memory is too large"));
     context.request_scratch(*bytes);
@@ -296,14 +307,17 @@ class Einsum final : public Op {
     const std::vector<Label>& term = equation_.operands[operand];
     const bool dots = std::find(term.begin(), term.end(), EinsumEquation::kDots) != term.end();
     const size_t named = term.size() - (dots ? 1 : 0);
-    LINNET_REQUIRE(dots ? rank >= named : rank == named, invalid_argument("input ", operand, " has ", rank, " axes; the equation names ", named));
-    LINNET_REQUIRE(rank - named <= kMaxEllipsisAxes, unsupported("an ellipsis that stands for ", rank - named, " axes"));
+    LINNET_REQUIRE(dots ? rank >= named : rank == named,
+                   invalid_argument("input ", operand, " has ", rank, " axes; the equation names ", named));
+    LINNET_REQUIRE(rank - named <= kMaxEllipsisAxes,
+                   unsupported("an ellipsis that stands for ", rank - named, " axes"));
     return rank - named;
   }
 
   // Plans `left` times `right`; `left` becomes the view of the result. With `output`, the result may be written there.
   template <class Take>
-  static Status plan_pair(Pair& pair, View& left, View& right, const std::array<bool, kLabelCount>& lives, const Axes* output, bool& direct, const Take& take) {
+  static Status plan_pair(Pair& pair, View& left, View& right, const std::array<bool, kLabelCount>& lives,
+                          const Axes* output, bool& direct, const Take& take) {
     Axes batch, rows, columns, inner, left_summed, right_summed;
     for (size_t i = 0; i < left.rank; ++i) {
       const Label l = left.label[i];
@@ -311,7 +325,8 @@ class Einsum final : public Op {
       (shared ? (lives[l] ? batch : inner) : lives[l] ? rows : left_summed).add(l, left.size[i]);
     }
     for (size_t i = 0; i < right.rank; ++i)
-      if (!left.find(right.label[i])) (lives[right.label[i]] ? columns : right_summed).add(right.label[i], right.size[i]);
+      if (!left.find(right.label[i]))
+        (lives[right.label[i]] ? columns : right_summed).add(right.label[i], right.size[i]);
     if (output) {  // in the output's order, so that they may lie there as they are
       for (Axes* axes : {&batch, &rows, &columns}) {
         Axes sorted;
@@ -328,8 +343,9 @@ class Einsum final : public Op {
       return all;
     };
     const size_t m = rows.count(), n = columns.count(), k = inner.count();
-    LINNET_REQUIRE(batch.rank + rows.rank + columns.rank + inner.rank + left_summed.rank + right_summed.rank <= kMaxAxes,
-                   unsupported("Einsum of more than ", kMaxAxes, " axes"));
+    LINNET_REQUIRE(
+        batch.rank + rows.rank + columns.rank + inner.rank + left_summed.rank + right_summed.rank <= kMaxAxes,
+        unsupported("Einsum of more than ", kMaxAxes, " axes"));
 
     // One of a matrix's two strides must be 1.
     const auto settle = [&](View& view, Copy& copy, const Axes& first, const Axes& second, const Axes& summed) {
@@ -399,7 +415,8 @@ class Einsum final : public Op {
   }
 
   template <class T>
-  static void compute(const Plan& plan, const std::array<const T*, kMaxOperands>& inputs, T* scratch, T* y, const Parallel& parallel) {
+  static void compute(const Plan& plan, const std::array<const T*, kMaxOperands>& inputs, T* scratch, T* y,
+                      const Parallel& parallel) {
     const T* left = inputs[0];
     for (size_t i = 1; i < plan.operands; ++i) {
       const Pair& pair = plan.pairs[i - 1];
@@ -420,7 +437,8 @@ class Einsum final : public Op {
   }
 
   template <class T>
-  static void multiply_pair(const MatrixProduct& p, const T* a, const T* b, T* c, T* scratch, const Parallel& parallel) {
+  static void multiply_pair(const MatrixProduct& p, const T* a, const T* b, T* c, T* scratch,
+                            const Parallel& parallel) {
     if constexpr (std::is_same_v<T, float>) {
       if (static_cast<double>(p.m) * static_cast<double>(p.n) * static_cast<double>(p.k) >= kSmallProduct) {
         GemmArgs g = gemm_arguments(p);
@@ -435,13 +453,16 @@ class Einsum final : public Op {
     const bool by_rows = p.axes == 0;
     const double work = static_cast<double>(p.n * p.k) + 4.0;
     for_matrices(p, outer, [&](size_t at_a, size_t at_b, size_t at_c) {
-      parallel.for_range(by_rows ? p.m : inner.count, grain_for(by_rows ? work : work * static_cast<double>(p.m)), [&](size_t begin, size_t end, size_t) {
-        for (size_t i = by_rows ? 0 : begin; i < (by_rows ? 1 : end) && !parallel.stopped(); ++i) {
-          const PlainProduct<T> one{p.n, p.k, a + at_a + i * inner.a, p.a.row, p.a.column, b + at_b + i * inner.b, p.b.row, p.b.column,
-                                    c + at_c + i * inner.c, p.c_row};
-          by_rows ? plain_product(one, begin, end) : plain_product(one, 0, p.m);
-        }
-      });
+      parallel.for_range(by_rows ? p.m : inner.count, grain_for(by_rows ? work : work * static_cast<double>(p.m)),
+                         [&](size_t begin, size_t end, size_t) {
+                           for (size_t i = by_rows ? 0 : begin; i < (by_rows ? 1 : end) && !parallel.stopped(); ++i) {
+                             const PlainProduct<T> one{p.n,     p.k,        a + at_a + i * inner.a,
+                                                       p.a.row, p.a.column, b + at_b + i * inner.b,
+                                                       p.b.row, p.b.column, c + at_c + i * inner.c,
+                                                       p.c_row};
+                             by_rows ? plain_product(one, begin, end) : plain_product(one, 0, p.m);
+                           }
+                         });
     });
   }
 

@@ -15,7 +15,8 @@ Result<std::vector<Label>> parse_term(std::string_view text) {
     } else if (c >= 'A' && c <= 'Z') {
       term.push_back(static_cast<Label>(c - 'A' + 26));
     } else if (text.substr(i, 3) == "...") {
-      LINNET_REQUIRE(std::find(term.begin(), term.end(), EinsumEquation::kDots) == term.end(), invalid_model("the equation's term '", text, "' has two ellipses"));
+      LINNET_REQUIRE(std::find(term.begin(), term.end(), EinsumEquation::kDots) == term.end(),
+                     invalid_model("the equation's term '", text, "' has two ellipses"));
       term.push_back(EinsumEquation::kDots);
       i += 2;
     } else {
@@ -60,7 +61,8 @@ Result<EinsumEquation> parse_einsum(std::string_view equation) {
     std::array<int, 256> seen{};
     for (const Label label : e.output) {
       LINNET_REQUIRE(++seen[label] == 1, invalid_model("the equation's output repeats a label"));
-      LINNET_REQUIRE(uses[label] > 0 || label == EinsumEquation::kDots, invalid_model("the equation's output has a label that no term has"));
+      LINNET_REQUIRE(uses[label] > 0 || label == EinsumEquation::kDots,
+                     invalid_model("the equation's output has a label that no term has"));
     }
     return e;
   }

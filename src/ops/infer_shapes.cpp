@@ -55,7 +55,8 @@ Result<InlineVector<size_t, 8>> checked_axes(std::span<const int64_t> axes, size
   InlineVector<size_t, 8> out;
   for (const int64_t axis : axes) {
     LINNET_ASSIGN(const size_t normal, checked_axis(axis, rank));
-    if (std::find(out.begin(), out.end(), normal) != out.end()) return invalid_argument("axis ", axis, " appears twice");
+    if (std::find(out.begin(), out.end(), normal) != out.end())
+      return invalid_argument("axis ", axis, " appears twice");
     out.push_back(normal);
   }
   return out;

@@ -5,7 +5,8 @@
 
 namespace linnet {
 
-// Multidirectional broadcasting (https://onnx.ai/onnx/repo-docs/Broadcasting.html). Fails when two known sizes contradict.
+// Multidirectional broadcasting (https://onnx.ai/onnx/repo-docs/Broadcasting.html). Fails when two known sizes
+// contradict.
 Result<SymShape> broadcast_shapes(const SymShape& a, const SymShape& b, SymbolTable& symbols);
 // The broadcast shape of several inputs; nothing in the result when one of them has no rank.
 Result<std::optional<SymShape>> broadcast_inputs(const InferContext& context, size_t first, size_t last);

@@ -1,7 +1,7 @@
-// Products of matrices, with what fuses into them. linnet.FusedMatMul is what passes make of a product by a constant matrix:
-// y = activation(alpha a b + bias + residual), bias a row, residual of y's shape, transB and alpha as Gemm has them.
-// https://onnx.ai/onnx/operators/onnx__MatMul.html, ...Gemm; com.microsoft: FusedMatMul, TransposeMatMul, FusedGemm,
-// https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md
+// Products of matrices, with what fuses into them. linnet.FusedMatMul is what passes make of a product by a constant
+// matrix: y = activation(alpha a b + bias + residual), bias a row, residual of y's shape, transB and alpha as Gemm has
+// them. https://onnx.ai/onnx/operators/onnx__MatMul.html, ...Gemm; com.microsoft: FusedMatMul, TransposeMatMul,
+// FusedGemm, https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md
 #include <algorithm>
 #include <limits>
 #include <vector>
@@ -56,10 +56,13 @@ class Product final : public Op {
 
   Status infer(InferContext& context) const override {
     const DType type = context.dtype(0);
-    LINNET_REQUIRE(is_float(type) || type == DType::i32 || type == DType::u32 || type == DType::i64 || type == DType::u64,
-                   unsupported("cannot multiply matrices of ", dtype_name(type)));
+    LINNET_REQUIRE(
+        is_float(type) || type == DType::i32 || type == DType::u32 || type == DType::i64 || type == DType::u64,
+        unsupported("cannot multiply matrices of ", dtype_name(type)));
     for (size_t i = 1; i < context.inputs(); ++i)
-      LINNET_REQUIRE(!context.has(i) || context.dtype(i) == type, invalid_model("input ", i, " is of type ", dtype_name(context.dtype(i)), ", not ", dtype_name(type)));
+      LINNET_REQUIRE(
+          !context.has(i) || context.dtype(i) == type,
+          invalid_model("input ", i, " is of type ", dtype_name(context.dtype(i)), ", not ", dtype_name(type)));
     LINNET_REQUIRE(activation_.kind == Activation::none || (is_float(type) && type != DType::f64),
                    unsupported("cannot fuse an activation with a product of ", dtype_name(type)));
     if (!context.ranked(0) || !context.ranked(1)) {
@@ -68,13 +71,16 @@ class Product final : public Op {
     }
     if (matrices_only_)
       for (size_t i : {0, 1})
-        LINNET_REQUIRE(context.shape(i).size() == 2, invalid_argument("input ", i, " has rank ", context.shape(i).size(), ", not 2"));
-    LINNET_ASSIGN(SymShape shape, matrix_product_shape(context.shape(0), context.shape(1), form_a_, form_b_, context.symbols()));
+        LINNET_REQUIRE(context.shape(i).size() == 2,
+                       invalid_argument("input ", i, " has rank ", context.shape(i).size(), ", not 2"));
+    LINNET_ASSIGN(SymShape shape,
+                  matrix_product_shape(context.shape(0), context.shape(1), form_a_, form_b_, context.symbols()));
     if (context.has(kC) && context.ranked(kC)) LINNET_TRY(check_c(context.shape(kC), shape));
     if (context.has(kResidual)) {
       LINNET_REQUIRE(type == DType::f32 && context.ranked(1) && context.shape(1).size() == 2 && !form_a_.transposed,
                      unsupported("a residual can be fused with a float product by one matrix only"));
-      LINNET_REQUIRE(!context.ranked(kResidual) || !context.shape(kResidual).known() || !shape.known() || context.shape(kResidual) == shape,
+      LINNET_REQUIRE(!context.ranked(kResidual) || !context.shape(kResidual).known() || !shape.known() ||
+                         context.shape(kResidual) == shape,
                      invalid_argument("the residual is not of the product's shape"));
     }
     context.set(0, type, std::move(shape));
@@ -96,16 +102,19 @@ class Product final : public Op {
                                         : narrowest_form(b->ptr<float>(), static_cast<size_t>(b->count()));
     const size_t each = packed_b_size(k, n, b_form_);
     const std::optional<size_t> bytes = checked_mul(each, count);
-    LINNET_REQUIRE(bytes && each != std::numeric_limits<size_t>::max(), invalid_model("the constant of shape ", b->shape, " is too large"));
-    constexpr std::string_view kForms[][3] = {{"gemm panels", "gemm panels, f16", "gemm panels, bf16"},
-                                              {"gemm panels, transposed", "gemm panels, f16, transposed", "gemm panels, bf16, transposed"}};
+    LINNET_REQUIRE(bytes && each != std::numeric_limits<size_t>::max(),
+                   invalid_model("the constant of shape ", b->shape, " is too large"));
+    constexpr std::string_view kForms[][3] = {
+        {"gemm panels", "gemm panels, f16", "gemm panels, bf16"},
+        {"gemm panels, transposed", "gemm panels, f16, transposed", "gemm panels, bf16, transposed"}};
     const std::string_view form = kForms[form_b_.transposed][static_cast<size_t>(b_form_)];
     LINNET_ASSIGN(const std::byte* packed, context.packed(1, form, *bytes, [&](std::byte* to) {
       std::vector<uint16_t> narrowed(!half && b_form_ != BForm::packed ? rows * columns : 0);
       for (size_t i = 0; i < count; ++i) {
         const size_t first = i * rows * columns;
         if (b_form_ == BForm::packed) {
-          pack_b(b->ptr<float>() + first, k, n, columns, form_b_.transposed, reinterpret_cast<float*>(to + i * each), context.parallel());
+          pack_b(b->ptr<float>() + first, k, n, columns, form_b_.transposed, reinterpret_cast<float*>(to + i * each),
+                 context.parallel());
           continue;
         }
         const uint16_t* src = narrowed.data();
@@ -116,7 +125,8 @@ class Product final : public Op {
         } else {
           from_float(b->ptr<float>() + first, reinterpret_cast<bf16*>(narrowed.data()), rows * columns);
         }
-        pack_b_halves(src, k, n, columns, form_b_.transposed, reinterpret_cast<uint16_t*>(to + i * each), context.parallel());
+        pack_b_halves(src, k, n, columns, form_b_.transposed, reinterpret_cast<uint16_t*>(to + i * each),
+                      context.parallel());
       }
     }));
     packed_b_ = packed;
@@ -180,7 +190,8 @@ class Product final : public Op {
  private:
   // C of rank 2 and less, each size that of the product or 1.
   Status check_c(const SymShape& c, const SymShape& shape) const {
-    LINNET_REQUIRE(c.size() <= 2 && c.size() <= shape.size(), invalid_argument("C has rank ", c.size(), "; it must be broadcastable to a matrix"));
+    LINNET_REQUIRE(c.size() <= 2 && c.size() <= shape.size(),
+                   invalid_argument("C has rank ", c.size(), "; it must be broadcastable to a matrix"));
     for (size_t i = 0; i < c.size(); ++i) {
       const Dim size = c[c.size() - 1 - i], wanted = shape[shape.size() - 1 - i];
       LINNET_REQUIRE(size.is(1) || !size.known() || !wanted.known() || size == wanted,
@@ -208,8 +219,8 @@ class Product final : public Op {
     return g;
   }
 
-  void multiply_floats(const Bound& bound, const float* a, const void* b, const float* c, const float* residual, float* y, float* scratch,
-                       const Parallel& parallel) const {
+  void multiply_floats(const Bound& bound, const float* a, const void* b, const float* c, const float* residual,
+                       float* y, float* scratch, const Parallel& parallel) const {
     const MatrixProduct& p = bound.product;
     GemmArgs g = arguments(bound);
     g.a = a;
@@ -240,8 +251,8 @@ class Product final : public Op {
     const Tensor* c = context.maybe(kC);
     const Tensor* residual = context.maybe(kResidual);
     multiply_floats(bound, context.in(0).ptr<float>(), packed_b_ ? packed_b_ : context.in(1).data,
-                    c ? c->ptr<float>() : nullptr, residual ? residual->ptr<float>() : nullptr, context.out(0).ptr<float>(),
-                    reinterpret_cast<float*>(context.scratch()), context.parallel);
+                    c ? c->ptr<float>() : nullptr, residual ? residual->ptr<float>() : nullptr,
+                    context.out(0).ptr<float>(), reinterpret_cast<float*>(context.scratch()), context.parallel);
     return {};
   }
 
@@ -253,13 +264,14 @@ class Product final : public Op {
     if (!packed_b_) widen(context.in(1), scratch + bound.b, context.parallel);
     const Tensor* c = context.maybe(kC);
     if (c) widen(*c, scratch + bound.c, context.parallel);
-    multiply_floats(bound, scratch + bound.a, packed_b_ ? packed_b_ : static_cast<const void*>(scratch + bound.b), c ? scratch + bound.c : nullptr, nullptr, y,
-                    scratch + bound.gemm, context.parallel);
+    multiply_floats(bound, scratch + bound.a, packed_b_ ? packed_b_ : static_cast<const void*>(scratch + bound.b),
+                    c ? scratch + bound.c : nullptr, nullptr, y, scratch + bound.gemm, context.parallel);
     Tensor& out = context.out(0);
     const size_t count = static_cast<size_t>(out.count());
     context.parallel.for_range(ceil_div(count, kHalfChunk), 32, [&](size_t begin, size_t end, size_t) {
       const size_t first = begin * kHalfChunk, size = std::min(count, end * kHalfChunk) - first;
-      out.dtype == DType::f16 ? from_float(y + first, out.ptr<f16>() + first, size) : from_float(y + first, out.ptr<bf16>() + first, size);
+      out.dtype == DType::f16 ? from_float(y + first, out.ptr<f16>() + first, size)
+                              : from_float(y + first, out.ptr<bf16>() + first, size);
     });
     return {};
   }
@@ -295,7 +307,9 @@ class Product final : public Op {
       for (size_t j = 0; j < n; ++j) y[j] = static_cast<T>(static_cast<double>(alpha_) * static_cast<double>(y[j]));
     if (!c) return;
     for (size_t j = 0; j < n; ++j) {
-      const T addend = beta_ == 1.0f ? c[j * c_column] : static_cast<T>(static_cast<double>(beta_) * static_cast<double>(c[j * c_column]));
+      const T addend = beta_ == 1.0f
+                           ? c[j * c_column]
+                           : static_cast<T>(static_cast<double>(beta_) * static_cast<double>(c[j * c_column]));
       if constexpr (std::is_integral_v<T>) {
         using U = std::make_unsigned_t<T>;
         y[j] = static_cast<T>(static_cast<U>(y[j]) + static_cast<U>(addend));

@@ -75,7 +75,8 @@ void MatrixProduct::merge_rows() noexcept {
 Result<MatrixProduct> matrix_product(const Shape& a_shape, const Shape& b_shape, MatrixForm form_a, MatrixForm form_b) {
   LINNET_ASSIGN(const Operand<Shape> a, operand(a_shape, form_a, true));
   LINNET_ASSIGN(const Operand<Shape> b, operand(b_shape, form_b, false));
-  LINNET_REQUIRE(a.columns == b.rows, invalid_argument("cannot multiply matrices of ", a.columns, " columns and of ", b.rows, " rows"));
+  LINNET_REQUIRE(a.columns == b.rows,
+                 invalid_argument("cannot multiply matrices of ", a.columns, " columns and of ", b.rows, " rows"));
   MatrixProduct p;
   p.m = static_cast<size_t>(a.rows);
   p.n = static_cast<size_t>(b.columns);
@@ -103,7 +104,8 @@ Result<MatrixProduct> matrix_product(const Shape& a_shape, const Shape& b_shape,
     axis.count = static_cast<size_t>(count_a == 1 ? count_b : count_a);
     axis.c = c_stride;
     c_stride *= axis.count;
-    LINNET_REQUIRE(p.add_outer(axis), unsupported("cannot multiply over more than ", MatrixProduct::kMaxAxes, " batch axes"));
+    LINNET_REQUIRE(p.add_outer(axis),
+                   unsupported("cannot multiply over more than ", MatrixProduct::kMaxAxes, " batch axes"));
   }
   return p;
 }
@@ -146,12 +148,13 @@ void multiply(const MatrixProduct& p, const GemmArgs& first, const Parallel& par
   });
 }
 
-Result<SymShape> matrix_product_shape(const SymShape& a_shape, const SymShape& b_shape, MatrixForm form_a, MatrixForm form_b,
-                                      SymbolTable& symbols) {
+Result<SymShape> matrix_product_shape(const SymShape& a_shape, const SymShape& b_shape, MatrixForm form_a,
+                                      MatrixForm form_b, SymbolTable& symbols) {
   LINNET_ASSIGN(const Operand<SymShape> a, operand(a_shape, form_a, true));
   LINNET_ASSIGN(const Operand<SymShape> b, operand(b_shape, form_b, false));
   LINNET_REQUIRE(!a.columns.known() || !b.rows.known() || a.columns == b.rows,
-                 invalid_argument("cannot multiply matrices of ", symbols.to_string(a.columns), " columns and of ", symbols.to_string(b.rows), " rows"));
+                 invalid_argument("cannot multiply matrices of ", symbols.to_string(a.columns), " columns and of ",
+                                  symbols.to_string(b.rows), " rows"));
   LINNET_ASSIGN(SymShape shape, broadcast_shapes(a.batch, b.batch, symbols));
   if (!a.vector) shape.push_back(a.rows);
   if (!b.vector) shape.push_back(b.columns);

@@ -8,8 +8,8 @@
 
 namespace linnet {
 
-// How a tensor of rank two and more is a batch of matrices. A vector is one row on the left and one column on the right,
-// and knows no transposition.
+// How a tensor of rank two and more is a batch of matrices. A vector is one row on the left and one column on the
+// right, and knows no transposition.
 struct MatrixForm {
   bool transposed = false;
   bool rows_first = false;  // the axis of the rows stands before the batch axes (com.microsoft's transBatch)
@@ -29,7 +29,7 @@ struct MatrixProduct {
   size_t m = 0, n = 0, k = 0;
   Matrix a, b;
   size_t c_row = 0;  // columns of c are adjacent
-  size_t axes = 0;  // of the batch, merged where strides allow, the innermost last
+  size_t axes = 0;   // of the batch, merged where strides allow, the innermost last
   std::array<Axis, kMaxAxes> axis;
 
   // Adds an axis around those there are, merging it with the innermost that allows it. False when there are too many.

@@ -45,8 +45,11 @@ const OpDef* find_op(std::string_view domain, std::string_view name) noexcept {
 
 Result<std::unique_ptr<Op>> create_op(const Node& node) {
   const OpDef* def = find_op(node.domain, node.op_type);
-  if (!def) return unsupported("operator ", node.domain.empty() ? "ai.onnx" : node.domain, ".", node.op_type, " is not known");
-  const auto within = [](size_t n, uint8_t least, uint8_t most) { return n >= least && (most == kAnyNumber || n <= most); };
+  if (!def)
+    return unsupported("operator ", node.domain.empty() ? "ai.onnx" : node.domain, ".", node.op_type, " is not known");
+  const auto within = [](size_t n, uint8_t least, uint8_t most) {
+    return n >= least && (most == kAnyNumber || n <= most);
+  };
   if (!within(node.inputs.size(), def->min_inputs, def->max_inputs))
     return invalid_model("has ", node.inputs.size(), " inputs; ", def->name, " takes ", int{def->min_inputs}, " to ",
                          def->max_inputs == kAnyNumber ? std::string("any number") : std::to_string(def->max_inputs));

@@ -12,7 +12,8 @@ void FusedActivation::apply(Node& node) const {
 }
 
 std::optional<FusedActivation> as_activation(const Graph& graph, const Node& node) {
-  if (node.inputs.empty() || node.inputs[0] == kNoValue || graph.value(node.inputs[0]).info.dtype != DType::f32) return std::nullopt;
+  if (node.inputs.empty() || node.inputs[0] == kNoValue || graph.value(node.inputs[0]).info.dtype != DType::f32)
+    return std::nullopt;
   if (node.domain == "com.microsoft") {
     if (node.op_type == "QuickGelu") return FusedActivation{"QuickGelu", {node.float_or("alpha", 1.702f)}};
     if (node.op_type == "FastGelu" && node.inputs.size() == 1) return FusedActivation{"FastGelu", {}};

@@ -20,7 +20,8 @@ inline const Node* made_by(const Graph& graph, ValueId value, std::string_view t
   return node && node->is(type, domain) ? node : nullptr;
 }
 // The same, where nothing else uses the value.
-inline const Node* made_only_for_one(const Graph& graph, ValueId value, std::string_view type, std::string_view domain = "") {
+inline const Node* made_only_for_one(const Graph& graph, ValueId value, std::string_view type,
+                                     std::string_view domain = "") {
   return sole_user(graph, value) != kNoNode ? made_by(graph, value, type, domain) : nullptr;
 }
 

@@ -37,7 +37,8 @@ struct PassContext {
   std::function<void(std::string_view)> trace;
 };
 
-// A pass edits a sorted, inferred graph and returns how often it changed something. Subgraphs are visited by the driver.
+// A pass edits a sorted, inferred graph and returns how often it changed something. Subgraphs are visited by the
+// driver.
 struct Pass {
   std::string_view name;  // a verb: fuse_conv_batch_norm
   OptimizationLevel level;

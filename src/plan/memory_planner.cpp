@@ -50,7 +50,8 @@ size_t MemoryPlanner::plan(std::span<PlannedBuffer> buffers) {
 
 void MemoryPlanner::release(size_t offset, size_t bytes) {
   if (bytes == 0) return;
-  const auto next = std::lower_bound(gaps_.begin(), gaps_.end(), offset, [](const Gap& g, size_t o) { return g.offset < o; });
+  const auto next =
+      std::lower_bound(gaps_.begin(), gaps_.end(), offset, [](const Gap& g, size_t o) { return g.offset < o; });
   const bool joins_next = next != gaps_.end() && offset + bytes == next->offset;
   if (next != gaps_.begin()) {
     const auto previous = next - 1;

@@ -27,7 +27,7 @@ class MemoryPlanner {
   };
   void release(size_t offset, size_t bytes);
 
-  std::vector<Gap> gaps_;        // by offset, never adjacent
+  std::vector<Gap> gaps_;         // by offset, never adjacent
   std::vector<uint32_t> ending_;  // a heap of live buffers, the earliest end first
 };
 

@@ -74,7 +74,8 @@ size_t Program::packed_bytes() const {
   return bytes;
 }
 
-Result<std::unique_ptr<Program>> Program::build(Graph& graph, std::shared_ptr<SymbolTable> symbols, const Options& options) {
+Result<std::unique_ptr<Program>> Program::build(Graph& graph, std::shared_ptr<SymbolTable> symbols,
+                                                const Options& options) {
   auto program = std::make_unique<Program>();
   program->name = graph.name;
   program->symbols = symbols;
@@ -124,7 +125,8 @@ Result<std::unique_ptr<Program>> Program::build(Graph& graph, std::shared_ptr<Sy
   for (const ProgramPort& port : program->outputs) ++readers[port.slot];
   for (Step& step : program->steps) {
     Preparation preparation(*program, step, options, readers);
-    if (Status status = step.op->prepare(preparation); !status.ok()) return std::move(status).within("node " + step.path);
+    if (Status status = step.op->prepare(preparation); !status.ok())
+      return std::move(status).within("node " + step.path);
   }
   return program;
 }

@@ -53,13 +53,14 @@ class Program {
   size_t constant_bytes() const;
   size_t packed_bytes() const;
 
-  // Builds from a sorted, inferred graph, which gives its constants up to the program: they go as soon as they are packed.
-  // `parallel` packs; `discard` is told of each constant that only packed forms are read of from now on.
+  // Builds from a sorted, inferred graph, which gives its constants up to the program: they go as soon as they are
+  // packed. `parallel` packs; `discard` is told of each constant that only packed forms are read of from now on.
   struct Options {
     const Parallel* parallel = nullptr;
     std::function<void(const Tensor&)> discard;
   };
-  static Result<std::unique_ptr<Program>> build(Graph& graph, std::shared_ptr<SymbolTable> symbols, const Options& options);
+  static Result<std::unique_ptr<Program>> build(Graph& graph, std::shared_ptr<SymbolTable> symbols,
+                                                const Options& options);
 
  private:
   friend class Preparation;

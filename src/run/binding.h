@@ -64,19 +64,20 @@ class Binding {
 
   const Program& program;
   BindingKey key;
-  std::vector<Value> values;      // by slot
-  std::vector<ValueInfo> infos;   // by slot
-  std::vector<Place> places;      // by slot
-  std::vector<BoundStep> steps;   // by step
-  std::vector<uint32_t> active;   // the steps to execute, in order
+  std::vector<Value> values;        // by slot
+  std::vector<ValueInfo> infos;     // by slot
+  std::vector<Place> places;        // by slot
+  std::vector<BoundStep> steps;     // by step
+  std::vector<uint32_t> active;     // the steps to execute, in order
   std::vector<SlotId> from_caller;  // slots whose home is input, capture or output
   std::vector<PlannedBuffer> buffers;
   size_t arena_bytes = 0;
-  std::byte* arena = nullptr;     // that values point into
+  std::byte* arena = nullptr;  // that values point into
 
   // Infers, and where all shapes come out known binds, one dynamic step with its inputs' data at hand.
   Status infer_step(uint32_t index, bool with_data, bool* concrete);
-  // Binds a dynamic step after infer_step, and gives memory to the outputs whose shapes are known. `done`: nothing is left to run.
+  // Binds a dynamic step after infer_step, and gives memory to the outputs whose shapes are known. `done`: nothing is
+  // left to run.
   Status prepare_dynamic(uint32_t index, const Parallel& parallel, BlockPool& pool, AlignedBuffer& scratch, bool* done);
 
  private:

@@ -34,8 +34,8 @@ class Execution {
   Execution& operator=(const Execution&) = delete;
 
   // Inputs and captures in the program's order; types and shapes have been checked against the declarations.
-  // An output that comes with a tensor of the right type and shape is written in place (bound); others receive a value that
-  // owns its memory. `wanted`: which outputs to compute; all when empty.
+  // An output that comes with a tensor of the right type and shape is written in place (bound); others receive a value
+  // that owns its memory. `wanted`: which outputs to compute; all when empty.
   Status run(const RunEnvironment& environment, std::span<const Value> inputs, std::span<const Value> captures,
              std::span<Value> outputs, std::span<const uint8_t> wanted = {});
 

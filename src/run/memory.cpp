@@ -49,8 +49,8 @@ Result<AlignedBuffer> BlockPool::take(size_t bytes) {
   if (!limit_->take(size)) {
     trim();
     if (!limit_->take(size))
-      return error(Code::out_of_memory, "the run needs ", size, " more bytes, but ", limit_->used(), " of the limit of ",
-                   limit_->limit(), " are in use");
+      return error(Code::out_of_memory, "the run needs ", size, " more bytes, but ", limit_->used(),
+                   " of the limit of ", limit_->limit(), " are in use");
   }
   AlignedBuffer buffer(size);
   if (!buffer.data()) {

@@ -28,8 +28,8 @@ class MemoryLimit {
   std::atomic<size_t> used_{0};
 };
 
-// Blocks for values whose size is only known during a run, and for outputs. Freed blocks are reused. Thread-safe; blocks
-// may outlive the run, but keep the pool alive.
+// Blocks for values whose size is only known during a run, and for outputs. Freed blocks are reused. Thread-safe;
+// blocks may outlive the run, but keep the pool alive.
 class BlockPool : public std::enable_shared_from_this<BlockPool> {
  public:
   explicit BlockPool(std::shared_ptr<MemoryLimit> limit) : limit_(std::move(limit)) {}

@@ -34,7 +34,8 @@ std::string Profiler::chrome_trace() const {
     if (!first) out += ',';
     first = false;
     char times[96];
-    std::snprintf(times, sizeof times, ",\"ts\":%.3f,\"dur\":%.3f,", microseconds(e.begin - start), microseconds(e.duration));
+    std::snprintf(times, sizeof times, ",\"ts\":%.3f,\"dur\":%.3f,", microseconds(e.begin - start),
+                  microseconds(e.duration));
     out += "\n{\"ph\":\"X\",\"pid\":1,\"tid\":1,\"name\":";
     append_quoted(out, e.path);
     out += ",\"cat\":";

@@ -13,7 +13,7 @@ class Profiler {
   using Clock = std::chrono::steady_clock;
 
   struct Event {
-    std::string path;    // of the node; for a body's node after its parent's
+    std::string path;  // of the node; for a body's node after its parent's
     std::string op;
     std::string inputs;  // types and shapes
     Clock::time_point begin;

@@ -35,15 +35,17 @@ Status Session::check_inputs(std::span<const Value> inputs) const {
     LINNET_REQUIRE(value.is_tensor(), invalid_argument("input '", port.name, "' is missing"));
     const Tensor& tensor = value.tensor;
     LINNET_REQUIRE(port.info.dtype == DType::undefined || tensor.dtype == port.info.dtype,
-                   invalid_argument("input '", port.name, "' must be of type ", dtype_name(port.info.dtype), ", not ", dtype_name(tensor.dtype)));
+                   invalid_argument("input '", port.name, "' must be of type ", dtype_name(port.info.dtype), ", not ",
+                                    dtype_name(tensor.dtype)));
     const std::optional<int64_t> count = tensor.shape.checked_count();
-    LINNET_REQUIRE(count && (*count == 0 || tensor.data), invalid_argument("input '", port.name, "' has no valid data or shape"));
+    LINNET_REQUIRE(count && (*count == 0 || tensor.data),
+                   invalid_argument("input '", port.name, "' has no valid data or shape"));
     if (!port.info.ranked) continue;
     bool fits = port.info.shape.size() == tensor.shape.rank();
     for (size_t d = 0; fits && d < tensor.shape.rank(); ++d)
       fits = !port.info.shape[d].known() || port.info.shape[d].value() == tensor.shape[d];
-    LINNET_REQUIRE(fits, invalid_argument("input '", port.name, "' must be of shape ", program.symbols->to_string(port.info.shape),
-                                          ", not ", tensor.shape));
+    LINNET_REQUIRE(fits, invalid_argument("input '", port.name, "' must be of shape ",
+                                          program.symbols->to_string(port.info.shape), ", not ", tensor.shape));
   }
   return {};
 }
@@ -64,7 +66,8 @@ Status Session::run(std::span<const Value> inputs, std::span<Value> outputs, con
   LINNET_TRY(check_inputs(inputs));
   LINNET_REQUIRE(outputs.size() == model_->outputs.size(),
                  invalid_argument("the model gives ", model_->outputs.size(), " outputs, not ", outputs.size()));
-  LINNET_REQUIRE(options.wanted.empty() || options.wanted.size() == outputs.size(), invalid_argument("the wanted outputs are not one flag each"));
+  LINNET_REQUIRE(options.wanted.empty() || options.wanted.size() == outputs.size(),
+                 invalid_argument("the wanted outputs are not one flag each"));
   StopToken stop;
   stop.set_parent(options.stop);
   stop.set_deadline(options.deadline);

@@ -51,8 +51,8 @@ class Session {
   Engine& engine() const noexcept { return *engine_; }
 
   // Inputs by position; every input must be present, of the declared type, and of a shape that fits the declared one.
-  // Outputs by position: a value that already holds a tensor of the right type and shape is written in place, others are
-  // replaced by tensors that own their memory.
+  // Outputs by position: a value that already holds a tensor of the right type and shape is written in place, others
+  // are replaced by tensors that own their memory.
   Status run(std::span<const Value> inputs, std::span<Value> outputs, const RunOptions& options = {});
 
   // Gives memory that no run uses back to the system.

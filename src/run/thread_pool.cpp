@@ -8,7 +8,8 @@
 namespace linnet {
 namespace {
 
-// Between two regions of one run lie some microseconds; waking a sleeping thread costs about a hundred on some machines.
+// Between two regions of one run lie some microseconds; waking a sleeping thread costs about a hundred on some
+// machines.
 constexpr int kSpinRounds = 4000;  // of about 40 ns
 
 inline void pause() noexcept {
@@ -73,7 +74,9 @@ void ThreadPool::end_run() noexcept { runs_.fetch_sub(1, std::memory_order_relax
 bool ThreadPool::run_part(uint32_t epoch, size_t part) noexcept {
   uint32_t claimed = claims_[part].load(std::memory_order_relaxed);
   // Older epochs only: a worker that comes late must not touch a newer job.
-  if (static_cast<int32_t>(epoch - claimed) <= 0 || !claims_[part].compare_exchange_strong(claimed, epoch, std::memory_order_acq_rel)) return false;
+  if (static_cast<int32_t>(epoch - claimed) <= 0 ||
+      !claims_[part].compare_exchange_strong(claimed, epoch, std::memory_order_acq_rel))
+    return false;
   const size_t begin = part * job_.length, end = std::min(job_.count, begin + job_.length);
   inside_region = true;
   if (begin < end) (*job_.body)(begin, end, part);

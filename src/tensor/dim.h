@@ -85,7 +85,7 @@ class SymbolTable {
   Dim max(Dim a, Dim b);
   Dim product(const DimVector& dims, size_t first, size_t last);
 
-  std::string to_string(Dim dim) const;  // "12", "batch", "(seq + 1)", "?"
+  std::string to_string(Dim dim) const;                // "12", "batch", "(seq + 1)", "?"
   std::string to_string(const DimVector& dims) const;  // "[batch, 12, seq]"
 
  private:

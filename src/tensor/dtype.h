@@ -79,14 +79,14 @@ template <DType>
 struct TypeOf;
 template <class>
 struct DTypeOf;
-#define LINNET_DTYPE(tag, type)                       \
-  template <>                                         \
-  struct TypeOf<DType::tag> {                         \
-    using Type = type;                                \
-  };                                                  \
-  template <>                                         \
-  struct DTypeOf<type> {                              \
-    static constexpr DType value = DType::tag;        \
+#define LINNET_DTYPE(tag, type)                \
+  template <>                                  \
+  struct TypeOf<DType::tag> {                  \
+    using Type = type;                         \
+  };                                           \
+  template <>                                  \
+  struct DTypeOf<type> {                       \
+    static constexpr DType value = DType::tag; \
   };
 LINNET_DTYPE(f32, float)
 LINNET_DTYPE(u8, uint8_t)

@@ -24,7 +24,8 @@ Result<Tensor> allocate(DType dtype, const Shape& shape, bool zero) {
       if (!tensor.owner) tensor.owner = std::move(strings);
     } else {
       void* memory = ::operator new(*bytes ? *bytes : 1, std::align_val_t{kAlignment}, std::nothrow);
-      if (!memory) return error(Code::out_of_memory, "cannot allocate ", *bytes, " bytes for a tensor of shape ", shape);
+      if (!memory)
+        return error(Code::out_of_memory, "cannot allocate ", *bytes, " bytes for a tensor of shape ", shape);
       tensor.owner = std::shared_ptr<void>(memory, AlignedDelete{});
       tensor.data = memory;
       if (zero) std::memset(memory, 0, *bytes);

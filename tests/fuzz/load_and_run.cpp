@@ -27,9 +27,12 @@ std::optional<Value> input_for(const Model::Port& port, bool ones) {
   if (!count || *count > kMaxElements) return std::nullopt;
   Result<Tensor> tensor = make_tensor(port.info.dtype, shape);
   if (!tensor.ok()) return std::nullopt;
-  // The lowest bit of every element is a small integer, true, or a denormal float: bytes of 0x3f make a float near 0.75.
-  const size_t width = port.info.dtype == DType::string ? 0 : tensor->bytes() / static_cast<size_t>(std::max<int64_t>(*count, 1));
-  const bool is_float = port.info.dtype == DType::f32 || port.info.dtype == DType::f64 || port.info.dtype == DType::f16 || port.info.dtype == DType::bf16;
+  // The lowest bit of every element is a small integer, true, or a denormal float: bytes of 0x3f make a float near
+  // 0.75.
+  const size_t width =
+      port.info.dtype == DType::string ? 0 : tensor->bytes() / static_cast<size_t>(std::max<int64_t>(*count, 1));
+  const bool is_float = port.info.dtype == DType::f32 || port.info.dtype == DType::f64 ||
+                        port.info.dtype == DType::f16 || port.info.dtype == DType::bf16;
   if (ones && is_float) std::memset(tensor->data, 0x3f, tensor->bytes());
   if (ones && !is_float)
     for (size_t i = 0; width != 0 && i < tensor->bytes(); i += width) tensor->ptr<uint8_t>()[i] = 1;

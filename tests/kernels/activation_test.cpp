@@ -14,10 +14,12 @@ namespace linnet {
 namespace {
 
 std::vector<float> arguments() {
-  std::vector<float> xs = {0.0f, -0.0f, 1e-40f, -1e-40f, 1e-20f, -1e-20f, 88.7f, 88.73f, -87.3f, -90.0f, -103.9f, -105.0f, 1e30f, -1e30f};
+  std::vector<float> xs = {0.0f,   -0.0f,  1e-40f, -1e-40f, 1e-20f,  -1e-20f, 88.7f,
+                           88.73f, -87.3f, -90.0f, -103.9f, -105.0f, 1e30f,   -1e30f};
   for (int i = -60000; i <= 60000; ++i) xs.push_back(static_cast<float>(i) * 0.00025f);
   for (int e = -30; e < 7; ++e)
-    for (int i = 0; i < 200; ++i) xs.push_back(std::ldexp(1.0f + static_cast<float>(i) / 200.0f, e) * (i % 2 ? 1.0f : -1.0f));
+    for (int i = 0; i < 200; ++i)
+      xs.push_back(std::ldexp(1.0f + static_cast<float>(i) / 200.0f, e) * (i % 2 ? 1.0f : -1.0f));
   return xs;
 }
 
@@ -61,7 +63,8 @@ TEST_P(ActivationTest, IsAccurate) {
       const double allowed = c.absolute + c.relative * std::abs(expected);
       const double excess = std::abs(ys[i] - expected) - allowed;
       if (!(excess <= 0) && ys[i] != activate_reference(c.spec, xs[i])) {
-        ADD_FAILURE() << "activation " << static_cast<int>(c.spec.kind) << " of " << xs[i] << ": " << ys[i] << ", expected " << expected;
+        ADD_FAILURE() << "activation " << static_cast<int>(c.spec.kind) << " of " << xs[i] << ": " << ys[i]
+                      << ", expected " << expected;
         break;
       }
     }

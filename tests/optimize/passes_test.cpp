@@ -20,7 +20,8 @@ Tensor ramp(const Shape& shape, float scale) {
 }
 
 size_t count(const Graph& graph, std::string_view type) {
-  return static_cast<size_t>(std::count_if(graph.order().begin(), graph.order().end(), [&](NodeId id) { return graph.node(id).op_type == type; }));
+  return static_cast<size_t>(std::count_if(graph.order().begin(), graph.order().end(),
+                                           [&](NodeId id) { return graph.node(id).op_type == type; }));
 }
 
 std::vector<float> run(Graph& graph, const Tensor& x) {
@@ -60,18 +61,21 @@ void build_gelu(Graph& graph, float root, bool shared) {
 }
 
 TEST(FuseGelu, Fits) {
-  expect([](Graph& g) { build_gelu(g, 1.41421356f, false); }, ramp({3, 8}, 3), [](const Graph& g) {
-    EXPECT_EQ(count(g, "Gelu"), 1u);
-    EXPECT_EQ(g.order().size(), 1u);
-  });
+  expect([](Graph& g) { build_gelu(g, 1.41421356f, false); }, ramp({3, 8}, 3),
+         [](const Graph& g) {
+           EXPECT_EQ(count(g, "Gelu"), 1u);
+           EXPECT_EQ(g.order().size(), 1u);
+         });
 }
 
 TEST(FuseGelu, LeavesAnotherConstantAlone) {
-  expect([](Graph& g) { build_gelu(g, 1.5f, false); }, ramp({3, 8}, 3), [](const Graph& g) { EXPECT_EQ(count(g, "Gelu"), 0u); });
+  expect([](Graph& g) { build_gelu(g, 1.5f, false); }, ramp({3, 8}, 3),
+         [](const Graph& g) { EXPECT_EQ(count(g, "Gelu"), 0u); });
 }
 
 TEST(FuseGelu, LeavesAGateThatOthersReadAlone) {
-  expect([](Graph& g) { build_gelu(g, 1.41421356f, true); }, ramp({3, 8}, 3), [](const Graph& g) { EXPECT_EQ(count(g, "Gelu"), 0u); });
+  expect([](Graph& g) { build_gelu(g, 1.41421356f, true); }, ramp({3, 8}, 3),
+         [](const Graph& g) { EXPECT_EQ(count(g, "Gelu"), 0u); });
 }
 
 // (x w + bias) then an activation, or plus x.
@@ -85,18 +89,21 @@ void build_product(Graph& graph, std::string_view last, bool product_is_output) 
 
 TEST(FuseMatMul, TakesBiasAndActivation) {
   for (const std::string_view last : {"Relu", "Sigmoid", "Tanh", "HardSwish"})
-    expect([&](Graph& g) { build_product(g, last, false); }, ramp({2, 3, 8}, 2), [&](const Graph& g) {
-      EXPECT_EQ(g.order().size(), 1u) << last;
-      EXPECT_EQ(count(g, "FusedMatMul"), 1u);
-    });
+    expect([&](Graph& g) { build_product(g, last, false); }, ramp({2, 3, 8}, 2),
+           [&](const Graph& g) {
+             EXPECT_EQ(g.order().size(), 1u) << last;
+             EXPECT_EQ(count(g, "FusedMatMul"), 1u);
+           });
 }
 
 TEST(FuseMatMul, TakesAResidual) {
-  expect([](Graph& g) { build_product(g, "Add", false); }, ramp({2, 3, 8}, 2), [](const Graph& g) { EXPECT_EQ(g.order().size(), 1u); });
+  expect([](Graph& g) { build_product(g, "Add", false); }, ramp({2, 3, 8}, 2),
+         [](const Graph& g) { EXPECT_EQ(g.order().size(), 1u); });
 }
 
 TEST(FuseMatMul, LeavesAnOutputAlone) {
-  expect([](Graph& g) { build_product(g, "Relu", true); }, ramp({2, 3, 8}, 2), [](const Graph& g) { EXPECT_EQ(count(g, "MatMul"), 1u); });
+  expect([](Graph& g) { build_product(g, "Relu", true); }, ramp({2, 3, 8}, 2),
+         [](const Graph& g) { EXPECT_EQ(count(g, "MatMul"), 1u); });
 }
 
 void build_swish(Graph& graph, bool other) {
@@ -106,8 +113,10 @@ void build_swish(Graph& graph, bool other) {
 }
 
 TEST(FuseSwish, FitsOnlyItsOwnGate) {
-  expect([](Graph& g) { build_swish(g, false); }, ramp({16}, 4), [](const Graph& g) { EXPECT_EQ(count(g, "Swish"), 1u); });
-  expect([](Graph& g) { build_swish(g, true); }, ramp({16}, 4), [](const Graph& g) { EXPECT_EQ(count(g, "Swish"), 0u); });
+  expect([](Graph& g) { build_swish(g, false); }, ramp({16}, 4),
+         [](const Graph& g) { EXPECT_EQ(count(g, "Swish"), 1u); });
+  expect([](Graph& g) { build_swish(g, true); }, ramp({16}, 4),
+         [](const Graph& g) { EXPECT_EQ(count(g, "Swish"), 0u); });
 }
 
 // (x - mean) / sqrt(mean((x - mean)^2) + e) * w + b, over `axis`.
@@ -122,19 +131,23 @@ void build_layer_norm(Graph& graph, int64_t axis) {
 }
 
 TEST(FuseLayerNorm, FitsTheLastAxisOnly) {
-  expect([](Graph& g) { build_layer_norm(g, -1); }, ramp({8, 8}, 2), [](const Graph& g) {
-    EXPECT_EQ(count(g, "LayerNormalization"), 1u);
-    EXPECT_EQ(g.order().size(), 1u);
-  });
-  expect([](Graph& g) { build_layer_norm(g, 0); }, ramp({8, 8}, 2), [](const Graph& g) { EXPECT_EQ(count(g, "LayerNormalization"), 0u); });
+  expect([](Graph& g) { build_layer_norm(g, -1); }, ramp({8, 8}, 2),
+         [](const Graph& g) {
+           EXPECT_EQ(count(g, "LayerNormalization"), 1u);
+           EXPECT_EQ(g.order().size(), 1u);
+         });
+  expect([](Graph& g) { build_layer_norm(g, 0); }, ramp({8, 8}, 2),
+         [](const Graph& g) { EXPECT_EQ(count(g, "LayerNormalization"), 0u); });
 }
 
 void build_conv(Graph& graph) {
   const ValueId x = add_input(graph, "x", DType::f32, {Dim(1), Dim(2), Dim(6), Dim(6)});
-  const ValueId conv = add(graph, "Conv", {x, graph.add_constant("w", ramp({4, 2, 3, 3}, 0.5f))}, {{"pads", std::vector<int64_t>{1, 1, 1, 1}}});
-  const ValueId norm = add(graph, "BatchNormalization",
-                           {conv, graph.add_constant("g", ramp({4}, 1)), graph.add_constant("b", ramp({4}, 2)), graph.add_constant("m", ramp({4}, 1)),
-                            graph.add_constant("v", tensor_of<float>({4}, {1, 2, 3, 4}))});
+  const ValueId conv = add(graph, "Conv", {x, graph.add_constant("w", ramp({4, 2, 3, 3}, 0.5f))},
+                           {{"pads", std::vector<int64_t>{1, 1, 1, 1}}});
+  const ValueId norm =
+      add(graph, "BatchNormalization",
+          {conv, graph.add_constant("g", ramp({4}, 1)), graph.add_constant("b", ramp({4}, 2)),
+           graph.add_constant("m", ramp({4}, 1)), graph.add_constant("v", tensor_of<float>({4}, {1, 2, 3, 4}))});
   add_output(graph, "y", add(graph, "Relu", {norm}));
 }
 
@@ -149,7 +162,8 @@ TEST(FuseConv, FoldsTheNormAndTakesTheActivation) {
 TEST(MergeEqualNodes, KeepsWhatDiffers) {
   const auto build = [](Graph& g) {
     const ValueId x = add_input(g, "x", DType::f32, {Dim(2), Dim(4)});
-    const ValueId a = add(g, "Softmax", {x}, {{"axis", int64_t{1}}}), b = add(g, "Softmax", {x}, {{"axis", int64_t{1}}});
+    const ValueId a = add(g, "Softmax", {x}, {{"axis", int64_t{1}}}),
+                  b = add(g, "Softmax", {x}, {{"axis", int64_t{1}}});
     const ValueId c = add(g, "Softmax", {x}, {{"axis", int64_t{0}}});
     add_output(g, "y", add(g, "Add", {add(g, "Add", {a, b}), c}));
   };

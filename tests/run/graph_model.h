@@ -9,7 +9,8 @@
 namespace linnet {
 
 // Adds a node of one output and returns that.
-inline ValueId add(Graph& graph, std::string_view type, std::vector<ValueId> inputs, std::vector<Attribute> attributes = {}, int version = 20) {
+inline ValueId add(Graph& graph, std::string_view type, std::vector<ValueId> inputs,
+                   std::vector<Attribute> attributes = {}, int version = 20) {
   Node node;
   node.op_type = type;
   node.version = version;
@@ -24,7 +25,9 @@ inline ValueId add_input(Graph& graph, std::string name, DType dtype, SymShape s
   return value;
 }
 
-inline void add_output(Graph& graph, std::string name, ValueId value) { graph.outputs.push_back({std::move(name), value}); }
+inline void add_output(Graph& graph, std::string name, ValueId value) {
+  graph.outputs.push_back({std::move(name), value});
+}
 
 // Infers and plans the graph as it is, without passes.
 inline Result<std::shared_ptr<const Model>> model_of(Graph& graph) {

@@ -119,7 +119,9 @@ TEST(Session, RunsFromManyThreadsAtOnce) {
     callers.emplace_back([&] {
       for (int i = 0; i < 50; ++i) {
         std::vector<Value> out(1);
-        if (!session->run(in, out).ok() || std::memcmp(out[0].tensor.data, expected[0].tensor.data, out[0].tensor.bytes()) != 0) ++wrong;
+        if (!session->run(in, out).ok() ||
+            std::memcmp(out[0].tensor.data, expected[0].tensor.data, out[0].tensor.bytes()) != 0)
+          ++wrong;
       }
     });
   for (int i = 0; i < 20; ++i) session->engine().set_threads(1 + static_cast<size_t>(i) % 3);
@@ -187,7 +189,9 @@ TEST(Session, NamesWhatIsWrongWithAnInput) {
   build_mixed(graph);
   const auto session = session_of(graph);
   std::vector<Value> out(1);
-  const auto message = [&](Value value) { return std::string(session->run(std::vector<Value>{std::move(value)}, out).message()); };
+  const auto message = [&](Value value) {
+    return std::string(session->run(std::vector<Value>{std::move(value)}, out).message());
+  };
   EXPECT_NE(message(Value()).find("'x' is missing"), std::string::npos);
   EXPECT_NE(message(Value(tensor_of<int64_t>({1, 64}, {}))).find("must be of type float"), std::string::npos);
   EXPECT_NE(message(Value(tensor_of<float>({64}, {}))).find("must be of shape"), std::string::npos);

@@ -63,7 +63,8 @@ struct RecurrentArgs {
   float* y = nullptr;  // rows of `hidden`, or null; beyond a sequence's length zeros
   size_t y_step = 0;   // strides
   size_t y_batch = 0;
-  float* y_h = nullptr;  // [batch] rows last_stride apart, or null: the state after each sequence's last step, zeros without one
+  float* y_h =
+      nullptr;  // [batch] rows last_stride apart, or null: the state after each sequence's last step, zeros without one
   float* y_c = nullptr;
   size_t last_stride = 0;
 

@@ -15,7 +15,8 @@ const Upgrade* next_upgrade(const Node& node) noexcept {
   const Upgrade* next = nullptr;
   const auto consider = [&](std::span<const Upgrade> family) {
     for (const Upgrade& u : family)
-      if (u.name == node.op_type && u.domain == node.domain && node.version < u.below && (!next || u.below < next->below))
+      if (u.name == node.op_type && u.domain == node.domain && node.version < u.below &&
+          (!next || u.below < next->below))
         next = &u;
   };
 #define LINNET_UPGRADES(family) consider(family);

@@ -14,10 +14,14 @@ bool is_no_op(const Graph& graph, const Node& node) {
   const ValueInfo& in = graph.value(node.inputs[0]).info;
   const ValueInfo& out = graph.value(node.outputs[0]).info;
   if (node.op_type == "Identity") return true;
-  if (node.op_type == "Dropout") return node.output(1) == kNoValue && (node.input(2) == kNoValue ||
-      (graph.constant(node.input(2)) && integer_at(*graph.constant(node.input(2)), 0) == 0));
-  if (node.op_type == "Cast" || node.op_type == "CastLike") return in.dtype == out.dtype && in.dtype != DType::undefined;
-  static constexpr std::string_view kShapeOnly[] = {"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Expand", "Slice", "Tile", "Transpose", "Pad"};
+  if (node.op_type == "Dropout")
+    return node.output(1) == kNoValue &&
+           (node.input(2) == kNoValue ||
+            (graph.constant(node.input(2)) && integer_at(*graph.constant(node.input(2)), 0) == 0));
+  if (node.op_type == "Cast" || node.op_type == "CastLike")
+    return in.dtype == out.dtype && in.dtype != DType::undefined;
+  static constexpr std::string_view kShapeOnly[] = {"Reshape", "Flatten", "Squeeze",   "Unsqueeze", "Expand",
+                                                    "Slice",   "Tile",    "Transpose", "Pad"};
   for (const std::string_view type : kShapeOnly) {
     if (node.op_type != type || !same_shape(in, out)) continue;
     if (type == "Transpose") {
@@ -43,7 +47,9 @@ bool is_no_op(const Graph& graph, const Node& node) {
     }
     return true;
   }
-  return (node.op_type == "Concat" || node.op_type == "Sum" || node.op_type == "Max" || node.op_type == "Min" || node.op_type == "Mean") && node.inputs.size() == 1;
+  return (node.op_type == "Concat" || node.op_type == "Sum" || node.op_type == "Max" || node.op_type == "Min" ||
+          node.op_type == "Mean") &&
+         node.inputs.size() == 1;
 }
 
 }  // namespace

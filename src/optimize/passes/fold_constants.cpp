@@ -26,7 +26,9 @@ std::optional<Tensor> inferred(const Graph& graph, const PassContext& context, V
   const DimVector* elements = context.facts.tracked(value);
   const ValueInfo& info = graph.value(value).info;
   if (!elements || !elements->known() || (info.dtype != DType::i64 && info.dtype != DType::i32)) return std::nullopt;
-  if (!info.concrete() || info.shape.size() > 1 || info.shape.values().count() != static_cast<int64_t>(elements->size())) return std::nullopt;
+  if (!info.concrete() || info.shape.size() > 1 ||
+      info.shape.values().count() != static_cast<int64_t>(elements->size()))
+    return std::nullopt;
   Result<Tensor> tensor = tensor_of(info.dtype, info.shape.empty(), *elements);
   if (!tensor.ok()) return std::nullopt;
   return std::move(*tensor);
@@ -42,7 +44,8 @@ Result<size_t> fold_constants(Graph& graph, PassContext& context) {
     if (keeps(graph, node)) continue;
     std::optional<std::vector<Tensor>> outputs;
     if (node.outputs.size() == 1 && node.outputs[0] != kNoValue) {
-      if (std::optional<Tensor> tensor = inferred(graph, context, node.outputs[0])) outputs.emplace().push_back(std::move(*tensor));
+      if (std::optional<Tensor> tensor = inferred(graph, context, node.outputs[0]))
+        outputs.emplace().push_back(std::move(*tensor));
     }
     if (!outputs) outputs = evaluate(graph, id, budget);
     if (!outputs) continue;

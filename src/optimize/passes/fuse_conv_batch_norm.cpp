@@ -1,4 +1,5 @@
-// Folds an affine map of the channels behind a convolution into its weights: BatchNormalization, or Mul and Add by constants.
+// Folds an affine map of the channels behind a convolution into its weights: BatchNormalization, or Mul and Add by
+// constants.
 #include <cmath>
 
 #include "optimize/match.h"
@@ -24,14 +25,16 @@ std::optional<std::vector<double>> numbers(const Graph& graph, ValueId value, in
 std::optional<std::vector<double>> by_channel(const Graph& graph, ValueId value, int64_t channels, size_t rank) {
   const Tensor* t = graph.constant(value);
   if (!t || t->dtype != DType::f32) return std::nullopt;
-  if (t->count() == 1 && t->shape.rank() <= rank) return std::vector<double>(static_cast<size_t>(channels), static_cast<double>(*t->ptr<float>()));
+  if (t->count() == 1 && t->shape.rank() <= rank)
+    return std::vector<double>(static_cast<size_t>(channels), static_cast<double>(*t->ptr<float>()));
   const size_t r = t->shape.rank();
   if (r > rank || r + 1 < rank || t->shape[r - (rank - 1)] != channels) return std::nullopt;
   return numbers(graph, value, channels);
 }
 
 std::optional<Affine> batch_norm(const Graph& graph, const Node& node, int64_t channels) {
-  if (!node.is("BatchNormalization") || node.inputs.size() != 5 || node.int_or("training_mode", 0) != 0) return std::nullopt;
+  if (!node.is("BatchNormalization") || node.inputs.size() != 5 || node.int_or("training_mode", 0) != 0)
+    return std::nullopt;
   for (size_t o = 1; o < node.outputs.size(); ++o)
     if (node.outputs[o] != kNoValue) return std::nullopt;
   const auto gamma = numbers(graph, node.inputs[1], channels), beta = numbers(graph, node.inputs[2], channels);
@@ -81,7 +84,8 @@ Status fold(Graph& graph, NodeId conv, const Affine& a) {
   const Tensor* old_bias = node.input(2) == kNoValue ? nullptr : graph.constant(node.input(2));
   LINNET_ASSIGN(Tensor bias, make_tensor(DType::f32, Shape{static_cast<int64_t>(channels)}));
   for (size_t c = 0; c < channels; ++c)
-    bias.ptr<float>()[c] = static_cast<float>((old_bias ? static_cast<double>(old_bias->ptr<float>()[c]) : 0.0) * a.scale[c] + a.shift[c]);
+    bias.ptr<float>()[c] =
+        static_cast<float>((old_bias ? static_cast<double>(old_bias->ptr<float>()[c]) : 0.0) * a.scale[c] + a.shift[c]);
   const std::string name = graph.value(node.inputs[1]).name;
   const ValueId new_weights = graph.add_constant(name + "/scaled", std::move(scaled));
   const ValueId new_bias = graph.add_constant(name + "/bias", std::move(bias));
@@ -102,7 +106,9 @@ Result<size_t> fuse_conv_batch_norm(Graph& graph, PassContext&) {
     if (!conv.is("Conv") && !transposed) continue;
     const Tensor* weights = graph.constant(conv.input(1));
     const bool constant_bias = conv.input(2) == kNoValue || graph.constant(conv.input(2));
-    if (!weights || weights->dtype != DType::f32 || weights->shape.rank() < 3 || !constant_bias || weights->count() == 0) continue;
+    if (!weights || weights->dtype != DType::f32 || weights->shape.rank() < 3 || !constant_bias ||
+        weights->count() == 0)
+      continue;
     const int64_t group = conv.int_or("group", 1);
     if (group < 1 || weights->shape[0] % group != 0) continue;
     const int64_t channels = transposed ? weights->shape[1] * group : weights->shape[0];

@@ -54,7 +54,8 @@ Gelu match_gate(const Graph& graph, ValueId value) {
   const ValueId inner = other_input(*add, [&](ValueId v) { return is_scalar(graph, v, 1); });
   if (inner == kNoValue) return {};
   if (const Node* erf = made_only_for_one(graph, inner, "Erf")) return {match_over_sqrt2(graph, erf->inputs[0]), false};
-  if (const Node* tanh = made_only_for_one(graph, inner, "Tanh")) return {match_tanh_argument(graph, tanh->inputs[0]), true};
+  if (const Node* tanh = made_only_for_one(graph, inner, "Tanh"))
+    return {match_tanh_argument(graph, tanh->inputs[0]), true};
   return {};
 }
 
@@ -75,8 +76,10 @@ Gelu match(const Graph& graph, const Node& last) {
     const ValueId rest = mul ? other_input(*mul, half) : kNoValue;
     if (rest == kNoValue) continue;
     const ValueId other = last.inputs[1 - side];
-    if (const Gelu gelu = match_gate(graph, rest); gelu.x != kNoValue && gelu.x == other) return gelu;  // x * (0.5 gate)
-    if (const Gelu gelu = match_gate(graph, other); gelu.x != kNoValue && gelu.x == rest) return gelu;  // (x * 0.5) * gate
+    if (const Gelu gelu = match_gate(graph, rest); gelu.x != kNoValue && gelu.x == other)
+      return gelu;  // x * (0.5 gate)
+    if (const Gelu gelu = match_gate(graph, other); gelu.x != kNoValue && gelu.x == rest)
+      return gelu;  // (x * 0.5) * gate
   }
   return {};
 }

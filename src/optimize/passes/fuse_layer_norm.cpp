@@ -43,7 +43,8 @@ Normalized match_normalized(const Graph& graph, ValueId value) {
     for (size_t side = 0; side < 2 && root == kNoValue; ++side) {
       if (const Node* reciprocal = made_by(graph, mul->inputs[side], "Reciprocal")) {
         root = reciprocal->inputs[0];
-      } else if (const Node* one_over = made_by(graph, mul->inputs[side], "Div"); one_over && is_scalar(graph, one_over->inputs[0], 1)) {
+      } else if (const Node* one_over = made_by(graph, mul->inputs[side], "Div");
+                 one_over && is_scalar(graph, one_over->inputs[0], 1)) {
         root = one_over->inputs[1];
       }
       x = mul->inputs[1 - side];
@@ -62,10 +63,9 @@ Normalized match_normalized(const Graph& graph, ValueId value) {
 
 bool is_row_constant(const Graph& graph, ValueId value, const ValueInfo& like) {
   const Tensor* t = graph.constant(value);
-  return t && t->shape.rank() == 1 && like.ranked && !like.shape.empty() && like.shape[like.shape.size() - 1].is(t->shape[0]) &&
-         t->dtype == like.dtype;
+  return t && t->shape.rank() == 1 && like.ranked && !like.shape.empty() &&
+         like.shape[like.shape.size() - 1].is(t->shape[0]) && t->dtype == like.dtype;
 }
-
 
 }  // namespace
 

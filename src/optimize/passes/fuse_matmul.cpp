@@ -68,7 +68,8 @@ Result<size_t> fuse_matmul(Graph& graph, PassContext&) {
       return other == out ? kNoValue : other;
     };
     NodeId user = next();
-    if (ValueId bias = addend(user); fused->input(2) == kNoValue && bias != kNoValue && is_bias(graph, bias, product.dtype, product.shape.back().value()) &&
+    if (ValueId bias = addend(user); fused->input(2) == kNoValue && bias != kNoValue &&
+                                     is_bias(graph, bias, product.dtype, product.shape.back().value()) &&
                                      graph.constant(bias)->shape.rank() <= product.shape.size()) {
       fused->inputs.resize(3, kNoValue);
       fused->inputs[2] = flat_bias(graph, bias);
@@ -76,7 +77,9 @@ Result<size_t> fuse_matmul(Graph& graph, PassContext&) {
       user = next();
     }
     const std::optional<FusedActivation> activation =
-        user != kNoNode && graph.node(user).input(0) == graph.node(chain.back()).outputs[0] ? as_activation(graph, graph.node(user)) : std::nullopt;
+        user != kNoNode && graph.node(user).input(0) == graph.node(chain.back()).outputs[0]
+            ? as_activation(graph, graph.node(user))
+            : std::nullopt;
     if (activation) {
       activation->apply(*fused);
       chain.push_back(user);
@@ -84,7 +87,8 @@ Result<size_t> fuse_matmul(Graph& graph, PassContext&) {
       const ValueInfo& info = graph.value(residual).info;
       const NodeId producer = graph.value(residual).producer;
       const bool ready = producer == kNoNode || position[producer] < position[id];
-      if (ready && info.ranked && info.dtype == DType::f32 && info.shape.size() == product.shape.size() && info.shape == product.shape) {
+      if (ready && info.ranked && info.dtype == DType::f32 && info.shape.size() == product.shape.size() &&
+          info.shape == product.shape) {
         fused->inputs.resize(4, kNoValue);
         fused->inputs[3] = residual;
         chain.push_back(user);

@@ -18,7 +18,8 @@ ValueId match_relu6_of_x_plus_3(const Graph& graph, ValueId value) {
 
 bool is_hard_sigmoid_of(const Graph& graph, ValueId value, ValueId x) {
   if (const Node* gate = made_by(graph, value, "HardSigmoid"))
-    return gate->inputs[0] == x && std::fabs(gate->float_or("alpha", 0.2f) - 1.0f / 6) < 1e-6f && gate->float_or("beta", 0.5f) == 0.5f;
+    return gate->inputs[0] == x && std::fabs(gate->float_or("alpha", 0.2f) - 1.0f / 6) < 1e-6f &&
+           gate->float_or("beta", 0.5f) == 0.5f;
   const Node* div = made_by(graph, value, "Div");
   if (div && is_scalar(graph, div->inputs[1], 6)) return match_relu6_of_x_plus_3(graph, div->inputs[0]) == x;
   const Node* mul = made_by(graph, value, "Mul");

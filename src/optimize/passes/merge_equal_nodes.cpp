@@ -25,8 +25,10 @@ bool append_attribute(std::string& key, const Attribute& a) {
   if (const auto* i = std::get_if<int64_t>(&a.data)) return append_bytes(key, i, sizeof *i), true;
   if (const auto* f = std::get_if<float>(&a.data)) return append_bytes(key, f, sizeof *f), true;
   if (const auto* s = std::get_if<std::string>(&a.data)) return key += *s, true;
-  if (const auto* v = std::get_if<std::vector<int64_t>>(&a.data)) return append_bytes(key, v->data(), v->size() * sizeof(int64_t)), true;
-  if (const auto* v = std::get_if<std::vector<float>>(&a.data)) return append_bytes(key, v->data(), v->size() * sizeof(float)), true;
+  if (const auto* v = std::get_if<std::vector<int64_t>>(&a.data))
+    return append_bytes(key, v->data(), v->size() * sizeof(int64_t)), true;
+  if (const auto* v = std::get_if<std::vector<float>>(&a.data))
+    return append_bytes(key, v->data(), v->size() * sizeof(float)), true;
   if (const auto* t = std::get_if<Tensor>(&a.data)) return append_tensor(key, *t);
   return false;
 }

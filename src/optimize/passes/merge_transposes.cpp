@@ -1,4 +1,5 @@
-// Two transpositions in a row are one, or none; a transposition of a matrix's last axes goes into the product that reads it.
+// Two transpositions in a row are one, or none; a transposition of a matrix's last axes goes into the product that
+// reads it.
 #include "optimize/match.h"
 #include "optimize/optimizer.h"
 
