@@ -54,13 +54,22 @@ def check_all(linnet, folders, options):
     return results
 
 
-def hold_against_manifest(arguments, cases, manifest):
-    """`cases`: name -> folder. Returns the exit code."""
+def read_reasons(path):
+    """Case -> why it stays out, of lines "case: reason"; an empty path has none."""
+    lines = path.read_text().splitlines() if path and path.exists() else []
+    return dict(line.split(": ", 1) for line in lines if line and not line.startswith("#"))
+
+
+def hold_against_manifest(arguments, cases, manifest, left_out=None):
+    """`cases`: name -> folder. `left_out`: a file with a reason for each case that is not in the manifest; with it, every
+    case is in one of the two. Returns the exit code."""
+    reasons = read_reasons(left_out)
     listed = set(manifest.read_text().split()) if manifest.exists() else set()
     if arguments.case:
         chosen = lambda name: any(part in name for part in arguments.case)  # noqa: E731
         cases = {name: folder for name, folder in cases.items() if chosen(name)}
         listed = set(filter(chosen, listed))
+        reasons = {name: reason for name, reason in reasons.items() if chosen(name)}
     if not arguments.linnet.exists():
         print(f"there is no {arguments.linnet}; build it with ./dev build")
         print("0 passed, 1 failed, 0 skipped")
@@ -80,6 +89,13 @@ def hold_against_manifest(arguments, cases, manifest):
     failed = sorted(listed - passing)
     for name in failed if not arguments.verbose else sorted(complaints.keys() | set(failed)):
         print(("" if name in listed else "(not listed) ") + complaints.get(name, f"{name}: is listed, but not there"))
+    wrong = []
+    if left_out:
+        wrong += [f"{name}: passes, but {left_out.name} says why it does not" for name in sorted(reasons.keys() & passing)]
+        wrong += [f"{name}: {left_out.name} names it, but there is no such case" for name in sorted(reasons.keys() - set(names))]
+        wrong += [f"{complaints[name]} (neither listed nor in {left_out.name})"
+                  for name in sorted(complaints.keys() - listed - reasons.keys())]
+        print("\n".join([*wrong, *(f"left out: {name}: {reason}" for name, reason in sorted(reasons.items()))]))
     fresh = sorted(passing - listed)
     print(f"{len(passing)} of {len(names)} pass ({100 * len(passing) / max(1, len(names)):.1f} %), both optimised and not")
     if arguments.update and fresh:
@@ -88,5 +104,6 @@ def hold_against_manifest(arguments, cases, manifest):
         print(f"added {len(fresh)} to {manifest.relative_to(ROOT)}")
     elif fresh:
         print(f"{len(fresh)} pass that the manifest does not list (--update adds them): {' '.join(fresh[:5])} ...")
-    print(f"{len(listed) - len(failed)} passed, {len(failed)} failed, 0 skipped")
-    return 1 if failed else 0
+    failures = len(failed) + len(wrong)
+    print(f"{len(listed) - len(failed)} passed, {failures} failed, {len(reasons)} skipped")
+    return 1 if failures else 0

@@ -1,6 +1,6 @@
 #include "files/image.h"
 
-#include "files/image_codecs.h"
+#include "codecs/image.h"
 #include "files/store_number.h"
 
 namespace linnet::cli {
@@ -29,7 +29,7 @@ std::optional<Layout> layout_of(const TensorSpec& spec) {
   return std::nullopt;
 }
 
-Status check_size(const TensorSpec& spec, int axis, int64_t size, const Image& image) {
+Status check_size(const TensorSpec& spec, int axis, int64_t size, const codecs::Image& image) {
   const int64_t wanted = spec.any_rank ? -1 : spec.shape[static_cast<size_t>(axis)];
   LINNET_REQUIRE(wanted < 0 || wanted == size,
                  invalid_argument("the image is ", image.width, "x", image.height, " (width x height), but input '",
@@ -51,7 +51,7 @@ Result<Tensor> image_tensor(std::string_view bytes, const TensorSpec& spec) {
     channels = static_cast<int>(spec.shape[static_cast<size_t>(layout->channel)]);
   }
 
-  LINNET_ASSIGN(const Image image, decode_image(bytes, channels));
+  LINNET_ASSIGN(const codecs::Image image, codecs::decode_image(bytes, channels));
   LINNET_TRY(check_size(spec, layout->height, image.height, image));
   LINNET_TRY(check_size(spec, layout->width, image.width, image));
   Shape shape(spec.any_rank ? 4 : spec.shape.rank(), 1);

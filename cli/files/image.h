@@ -1,4 +1,4 @@
-// PNG, JPEG and PNM (P2, P3, P5, P6) images as input tensors.
+// Images (codecs/image.h) as input tensors.
 #pragma once
 
 #include <string_view>
@@ -8,9 +8,6 @@
 #include "tensor/tensor.h"
 
 namespace linnet::cli {
-
-// PNG, JPEG or PNM by its first bytes.
-bool is_image(std::string_view bytes);
 
 // The image in the layout that `spec` asks for: N x C x H x W or N x H x W x C (N is 1), the same without N, or H x W.
 // C is the axis of size 1 (grey), 3 (RGB) or 4 (RGBA); where no size tells, N x 3 x H x W. uint8 takes 0..255 as they

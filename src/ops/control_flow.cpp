@@ -472,7 +472,7 @@ class Scan final : public Op {
 constexpr OpDef kDefs[] = {
     {"", "If", 1, 1, 1, 1, kAnyNumber, create<If>},
     {"", "Loop", 1, 0, kAnyNumber, 1, kAnyNumber, create<Loop>},
-    {"", "Scan", 8, 1, kAnyNumber, 1, kAnyNumber, create<Scan>},
+    {"", "Scan", 8, 0, kAnyNumber, 1, kAnyNumber, create<Scan>},
 };
 
 }  // namespace

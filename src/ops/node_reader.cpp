@@ -57,7 +57,7 @@ const ValueInfo* NodeReader::type(std::string_view name) { return get<ValueInfo>
 
 DType NodeReader::dtype(std::string_view name, DType fallback) {
   const int64_t* value = get<int64_t>(name);
-  if (!value) return fallback;
+  if (!value || *value == 0) return fallback;  // the standard writes 0 for a type that is not given
   if (is_dtype(*value)) return static_cast<DType>(*value);
   if (wrong_.empty()) wrong_ = name;
   return fallback;

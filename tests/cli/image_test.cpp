@@ -43,6 +43,25 @@ TEST(Image, DecodesJpegAsPillowDoes) {
   for (int64_t i = 0; i < expected.count(); ++i) EXPECT_NEAR(number_at(*decoded, i), number_at(expected, i), 2);
 }
 
+TEST(Image, DecodesOtherFormatsAsPillowDoes) {
+  struct {
+    const char *file, *expected;
+    double tolerance;
+  } const cases[] = {{"ramp.jp2", "ramp.npy", 0},  {"ramp.webp", "ramp.npy", 0},
+                     {"ramp.tif", "ramp.npy", 0},  {"ramp.bmp", "ramp.npy", 0},
+                     {"ramp16.bmp", "ramp16_decoded.npy", 0}, {"ramp_cmyk.jpg", "ramp_cmyk_decoded.npy", 2}};
+  for (const auto& c : cases) {
+    const Result<Tensor> decoded = image_tensor(fixture(c.file), spec(DType::u8, {8, 12, 3}));
+    ASSERT_TRUE(decoded.ok()) << c.file << ": " << decoded.status().message();
+    const Tensor expected = *parse_npy(fixture(c.expected));
+    for (int64_t i = 0; i < expected.count(); ++i)
+      ASSERT_NEAR(number_at(*decoded, i), number_at(expected, i), c.tolerance) << c.file << " " << i;
+  }
+  const Result<Tensor> grey = image_tensor(fixture("ramp.webp"), spec(DType::u8, {8, 12}));
+  ASSERT_TRUE(grey.ok());
+  EXPECT_EQ(numbers(*grey), numbers(*parse_npy(fixture("ramp_grey.npy"))));
+}
+
 TEST(Image, ReadsPnm) {
   const Result<Tensor> text =
       image_tensor("P3 # a comment\n2 1\n# another\n15\n0 15 5  1 2 3", spec(DType::u8, {3, -1, -1}));
@@ -51,6 +70,13 @@ TEST(Image, ReadsPnm) {
   const Result<Tensor> binary = image_tensor(std::string("P5 2 1 255\n\x00\xff", 13), spec(DType::u8, {1, 3, -1, -1}));
   ASSERT_TRUE(binary.ok()) << binary.status().message();
   EXPECT_EQ(numbers(*binary), (std::vector<double>{0, 255, 0, 255, 0, 255}));
+  const Result<Tensor> bits = image_tensor(std::string("P4 9 2\n\x80\x80\x01\x00", 11), spec(DType::u8, {2, 9}));
+  ASSERT_TRUE(bits.ok()) << bits.status().message();
+  EXPECT_EQ(numbers(*bits), (std::vector<double>{0, 255, 255, 255, 255, 255, 255, 255, 0,  //
+                                                 255, 255, 255, 255, 255, 255, 255, 0, 255}));
+  const Result<Tensor> wide = image_tensor(std::string("P5 1 1 65535\n\x80\x00", 15), spec(DType::u8, {1, 1}));
+  ASSERT_TRUE(wide.ok()) << wide.status().message();
+  EXPECT_EQ(numbers(*wide), (std::vector<double>{128}));
 }
 
 TEST(Image, SaysWhatDoesNotFit) {
@@ -66,7 +92,8 @@ TEST(Image, SaysWhatDoesNotFit) {
 
 TEST(Image, SurvivesDamage) {
   const TensorSpec any{"pixels", DType::u8, {}, true};
-  for (const char* name : {"rgba.png", "grey.png", "ramp.jpg"}) {
+  for (const char* name : {"rgba.png", "grey.png", "ramp.jpg", "ramp_cmyk.jpg", "ramp.jp2", "ramp.webp", "ramp.tif",
+                           "ramp.bmp", "ramp16.bmp"}) {
     const std::string whole = fixture(name);
     for (size_t at = 0; at < whole.size(); ++at) {
       static_cast<void>(image_tensor(whole.substr(0, at), any).ok());

@@ -49,6 +49,15 @@ def main():
     ramp = np.add.outer(np.arange(8) * 20, np.arange(12) * 8).astype(np.uint8)
     Image.fromarray(np.stack([ramp, ramp[::-1], 255 - ramp], axis=-1)).save(OUT / "ramp.jpg", quality=92)
     save("ramp_decoded.npy", np.asarray(Image.open(OUT / "ramp.jpg")))
+    image = Image.fromarray(np.stack([ramp, ramp[::-1], 255 - ramp], axis=-1))
+    for suffix, options in {"jp2": {}, "webp": {"lossless": True}, "tif": {"compression": "tiff_lzw"}, "bmp": {}}.items():
+        image.save(OUT / f"ramp.{suffix}", **options)
+    image.quantize(16).save(OUT / "ramp16.bmp")
+    save("ramp16_decoded.npy", np.asarray(Image.open(OUT / "ramp16.bmp").convert("RGB")))
+    image.convert("CMYK").save(OUT / "ramp_cmyk.jpg", quality=92)
+    save("ramp_cmyk_decoded.npy", np.asarray(Image.open(OUT / "ramp_cmyk.jpg").convert("RGB")))
+    save("ramp.npy", np.asarray(image))
+    save("ramp_grey.npy", np.asarray(image.convert("L")))
 
 
 if __name__ == "__main__":
