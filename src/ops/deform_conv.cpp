@@ -54,8 +54,9 @@ class DeformConv final : public Op {
           x[1].value() == w[1].value() * groups_ && w[0].value() % groups_ == 0 && x[1].value() % offset_groups_ == 0,
           invalid_argument("channels and groups do not fit"));
       LINNET_TRY(check_side(context, 2, 2 * offset_groups_ * taps, shape));
-      if (context.has(4)) LINNET_TRY(check_side(context, 4, offset_groups_ * taps, shape));
-      if (context.has(3))
+      if (context.ranked(4) && context.shape(4).known())
+        LINNET_TRY(check_side(context, 4, offset_groups_ * taps, shape));
+      if (context.ranked(3) && context.shape(3).known())
         LINNET_REQUIRE(context.shape(3).size() == 1 && context.shape(3)[0] == w[0],
                        invalid_argument("the bias does not have one entry for each filter"));
     }

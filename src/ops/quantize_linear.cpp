@@ -203,8 +203,7 @@ class QuantizeLinear final : public Quantization {
  public:
   Status parse(NodeReader& reader) {
     saturate_ = reader.flag("saturate", true);
-    // Division happens in float, which is at least as exact as any type that may be asked for.
-    reader.ignore("precision");
+    precision_ = reader.dtype("precision", DType::undefined);
     return parse_common(reader);
   }
 
@@ -252,29 +251,34 @@ class QuantizeLinear final : public Quantization {
         const float scale = static_cast<float>(number_at(scales, at));
         const int32_t zero =
             zeros && !is_float8(y.dtype) && y.dtype != DType::f4e2m1 ? static_cast<int32_t>(integer_at(*zeros, at)) : 0;
-        quantize_run(source, y, begin, end, scale, zero);
+        quantize_run(source, y, begin, end, scale, zero, precision_ == DType::undefined ? scales.dtype : precision_);
       });
     });
     return {};
   }
 
   template <class T>
-  void quantize_run(const T* x, Tensor& y, int64_t begin, int64_t end, float scale, int32_t zero) const {
+  void quantize_run(const T* x, Tensor& y, int64_t begin, int64_t end, float scale, int32_t zero, DType precision) const {
+    const bool in_half = precision == DType::f16 || precision == DType::bf16;
+    const auto quotient = [&](int64_t i) {
+      const float q = static_cast<float>(x[i]) / scale;
+      return !in_half ? q : precision == DType::f16 ? static_cast<float>(f16(q)) : static_cast<float>(bf16(q));
+    };
     if constexpr (std::is_same_v<T, float>) {
       const size_t n = static_cast<size_t>(end - begin);
-      if (y.dtype == DType::u8) return quantize(x + begin, y.ptr<uint8_t>() + begin, n, scale, zero);
-      if (y.dtype == DType::i8) return quantize(x + begin, y.ptr<int8_t>() + begin, n, scale, zero);
+      if (y.dtype == DType::u8 && !in_half) return quantize(x + begin, y.ptr<uint8_t>() + begin, n, scale, zero);
+      if (y.dtype == DType::i8 && !in_half) return quantize(x + begin, y.ptr<int8_t>() + begin, n, scale, zero);
     }
     if (is_float8(y.dtype)) {
       const auto kind = static_cast<Float8Kind>(static_cast<int>(y.dtype) - static_cast<int>(DType::f8e4m3fn));
       for (int64_t i = begin; i < end; ++i)
-        y.ptr<uint8_t>()[i] = float_to_float8(static_cast<float>(x[i]) / scale, kind, saturate_);
+        y.ptr<uint8_t>()[i] = float_to_float8(quotient(i), kind, saturate_);
       return;
     }
     const int bits = dtype_bits(y.dtype);
     const IntegerRange range = y.dtype == DType::f4e2m1 ? IntegerRange{} : integer_range(y.dtype);
     for (int64_t i = begin; i < end; ++i) {
-      const float scaled = static_cast<float>(x[i]) / scale;
+      const float scaled = quotient(i);
       int code;
       if (y.dtype == DType::f4e2m1) {
         code = float_to_float4(scaled);
@@ -295,6 +299,7 @@ class QuantizeLinear final : public Quantization {
   }
 
   bool saturate_ = true;
+  DType precision_ = DType::undefined;  // of the division; that of the scale where undefined
 };
 
 // Outputs: y as uint8, its scale and its zero point.

@@ -64,6 +64,8 @@ class Draw:
         self.features = set()
 
     def one(self, choices):
+        if not choices:
+            raise Refused("nothing to choose from")
         return choices[int(self.rng.integers(len(choices)))]
 
     def some(self, choices, least=0):
@@ -218,6 +220,10 @@ def node_case(draw, op, inputs, attributes=None, outputs=1, opset=NEWEST, domain
         [constant(names[i], inputs[i]) for i in sorted(fixed)],
     )
     features = {f"op={op}", f"opset={opset}"} | {f"{key}={value}" for key, value in attributes.items() if isinstance(value, (int, str))}
+    features |= {key for key, value in attributes.items() if not isinstance(value, (int, str))}
+    features |= {"dilated"} if max(attributes.get("dilations", [1])) > 1 else set()
+    pads = attributes.get("pads", [])
+    features |= {"uneven pads"} if pads[: len(pads) // 2] != pads[len(pads) // 2 :] else set()
     for i in present:
         value = inputs[i]
         for array in value if isinstance(value, list) else [value]:

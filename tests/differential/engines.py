@@ -8,10 +8,12 @@ import linnet_c
 import numpy as np
 import onnx
 import onnxruntime
+from case import TYPE_NAMES
 from linnet_c import BITS, DTYPES, KIND_NONE, number_of
 from onnxruntime.capi import onnxruntime_pybind11_state as bound
 
 # Those that onnxruntime hands over as numpy arrays of the right type.
+onnxruntime.set_default_logger_severity(4)
 PLAIN = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13}
 
 
@@ -52,7 +54,7 @@ def run_ort(data, inputs):
     try:
         session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         ports = [port.type for port in session.get_inputs()] + [port.type for port in session.get_outputs()]
-        if all(port.startswith("tensor(") for port in ports):
+        if all(port.startswith("tensor(") for port in ports) and "tensor(string)" not in ports[: len(inputs)]:
             given = {name: ort_value(array) for name, array in inputs.items()}
             return [content(value) for value in session.run_with_ort_values(None, given)]
         return [tidy(value) for value in session.run(None, inputs)]
@@ -112,7 +114,7 @@ def kernel_types(op, opset, parameter="T", domain=""):
     for first, last, constraints in kernel_table().get((domain, op), []):
         if first <= opset <= last:
             found |= constraints.get(parameter, set())
-    return sorted(found)
+    return sorted(found & TYPE_NAMES.keys())
 
 
 @functools.cache
