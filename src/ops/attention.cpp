@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "ops/attention_cache.h"
+#include "ops/element_types.h"
 #include "ops/infer_shapes.h"
 
 namespace linnet {
@@ -33,19 +34,15 @@ class Attention final : public Op {
   }
 
   Status infer(InferContext& context) const override {
-    const DType type = context.dtype(kQ);
-    for (const size_t i : {kQ, kK, kV, kPastKey, kPastValue})
-      LINNET_REQUIRE(!context.has(i) || context.dtype(i) == type,
-                     unsupported("queries, keys and values of different types are not supported"));
-    LINNET_REQUIRE(is_float_or_half(type), unsupported("attention of type ", dtype_name(type)));
-    if (context.has(kMask))
-      LINNET_REQUIRE(context.dtype(kMask) == type || context.dtype(kMask) == DType::boolean ||
-                         is_float_or_half(context.dtype(kMask)),
-                     unsupported("the mask is of type ", dtype_name(context.dtype(kMask))));
+    const DType type = context.dtype(kQ), v_type = context.dtype(kV);
+    for (const size_t i : {kQ, kV}) LINNET_TRY(expect_type(context, i, kFloatTypes));
+    for (const size_t i : {kK, kPastKey}) LINNET_TRY(expect_same_type(context, i, kQ));
+    LINNET_TRY(expect_same_type(context, kPastValue, kV));
+    LINNET_TRY(expect_type(context, kMask, kNumberTypes | TypeSet{DType::boolean}));
     if (context.has(kLengths))
       LINNET_REQUIRE(context.dtype(kLengths) == DType::i64, invalid_model("nonpad_kv_seqlen is not int64"));
     if (!context.ranked(kQ) || !context.ranked(kK) || !context.ranked(kV)) {
-      for (size_t o = 0; o < context.outputs(); ++o) context.set_unranked(o, type);
+      for (size_t o = 0; o < context.outputs(); ++o) context.set_unranked(o, o == kPresentValue ? v_type : type);
       return {};
     }
     SymbolTable& symbols = context.symbols();
@@ -68,7 +65,7 @@ class Attention final : public Op {
     context.set(kY, type,
                 flat ? SymShape{q[0], rows, symbols.mul(heads, v_size)} : SymShape{q[0], heads, rows, v_size});
     context.set(kPresentKey, type, {q[0], kv_heads, total, size});
-    context.set(kPresentValue, type, {q[0], kv_heads, total, v_size});
+    context.set(kPresentValue, v_type, {q[0], kv_heads, total, v_size});
     context.set(kScores, type, {q[0], heads, rows, total});
     return {};
   }
@@ -124,19 +121,18 @@ class Attention final : public Op {
     a.offset = past;
     a.scores_kind = scores_kind_;
 
-    const DType type = context.dtype(kQ);
-    const size_t width = element_size(type);
+    const DType type = context.dtype(kQ), v_type = context.dtype(kV);
     const auto bytes = [&](size_t rows_of, size_t heads_of, size_t size_of) {
       return static_cast<int64_t>(a.batch * heads_of * rows_of * size_of);
     };
     size_t scratch = FloatScratch::bytes(type, context.shape(kQ).count()) +
                      FloatScratch::bytes(type, context.out_shape(kY).count()) +
                      FloatScratch::bytes(type, bytes(a.columns, a.kv_heads, a.head_size)) +
-                     FloatScratch::bytes(type, bytes(a.columns, a.kv_heads, a.v_head_size));
+                     FloatScratch::bytes(v_type, bytes(a.columns, a.kv_heads, a.v_head_size));
     if (s.cached && !context.wants(kPresentKey))
-      scratch += round_up(a.batch * a.kv_heads * a.columns * a.head_size * width, 64);
+      scratch += round_up(a.batch * a.kv_heads * a.columns * a.head_size * element_size(type), 64);
     if (s.cached && !context.wants(kPresentValue))
-      scratch += round_up(a.batch * a.kv_heads * a.columns * a.v_head_size * width, 64);
+      scratch += round_up(a.batch * a.kv_heads * a.columns * a.v_head_size * element_size(v_type), 64);
     if (context.wants(kScores)) scratch += FloatScratch::bytes(type, context.out_shape(kScores).count());
     if (context.has(kMask)) {
       LINNET_TRY(bind_mask(context.shape(kMask), a));

@@ -1,7 +1,7 @@
 // https://onnx.ai/onnx/operators/onnx__Col2Im.html
 #include <algorithm>
 
-#include "ops/op.h"
+#include "ops/element_types.h"
 #include "ops/type_switch.h"
 
 namespace linnet {
@@ -29,7 +29,7 @@ class Col2Im final : public Op {
   }
 
   Status infer(InferContext& context) const override {
-    LINNET_REQUIRE(is_number(context.dtype(0)), unsupported("no sums of ", dtype_name(context.dtype(0))));
+    LINNET_TRY(expect_type(context, 0, kNumberTypes | TypeSet{DType::boolean, DType::c64, DType::c128}));
     DimVector image, block;
     if (!context.ranked(0) || !context.list(1, image) || !context.list(2, block) || !image.known() || !block.known()) {
       context.set_unranked(0, context.dtype(0));
@@ -61,7 +61,9 @@ class Col2Im final : public Op {
     const Tensor& block = context.in(2);
     const Shape image(context.out(0).shape.begin() + 2, context.out(0).shape.end());
     LINNET_ASSIGN(const BlockAxes axes, block_axes(image, Shape(block.as<int64_t>())));
-    switch_number(context.in(0).dtype, [&](auto type) { add<typename decltype(type)::type>(context, axes); });
+    const auto add_all = [&](auto type) { add<typename decltype(type)::type>(context, axes); };
+    const DType type = context.in(0).dtype;
+    if (!switch_number(type, add_all)) switch_type<bool, std::complex<float>, std::complex<double>>(type, add_all);
     return {};
   }
 

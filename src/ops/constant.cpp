@@ -308,7 +308,7 @@ class Trilu final : public Op {
     return {};
   }
   Status infer(InferContext& context) const override {
-    LINNET_TRY(expect_type(context, 0, kNumberTypes | TypeSet{DType::boolean, DType::c64, DType::c128}));
+    LINNET_TRY(expect_type(context, 0, kWholeTypes));
     LINNET_TRY(expect_type(context, 1, TypeSet{DType::i64}));
     LINNET_TRY(expect_one_element(context, 1));
     LINNET_REQUIRE(!context.ranked(0) || context.shape(0).size() >= 2,
@@ -323,14 +323,22 @@ class Trilu final : public Op {
     const int64_t rows = in.shape[in.shape.rank() - 2], columns = in.shape[in.shape.rank() - 1];
     if (out.count() == 0) return {};
     const int64_t k = context.has(1) ? std::clamp(*context.in(1).ptr<int64_t>(), -rows, columns) : 0;
+    // The diagonal k starts the upper part, and ends the lower one.
+    const auto cut_of = [&](int64_t row) { return std::clamp<int64_t>(row % rows + k + (upper_ ? 0 : 1), 0, columns); };
+    if (in.dtype == DType::string) {
+      for (int64_t i = 0; i < in.count(); ++i) {
+        const bool kept = (i % columns >= cut_of(i / columns)) == upper_;
+        out.ptr<std::string>()[i] = kept ? in.ptr<std::string>()[i] : std::string();
+      }
+      return {};
+    }
     const int64_t width = static_cast<int64_t>(element_size(in.dtype));
     const auto* src = in.ptr<std::byte>();
     auto* dst = out.ptr<std::byte>();
     const size_t grain = std::max<size_t>((size_t{1} << 16) / static_cast<size_t>(columns * width), 1);
     context.parallel.for_range(static_cast<size_t>(in.count() / columns), grain, [&](size_t begin, size_t end, size_t) {
       for (int64_t row = static_cast<int64_t>(begin); row < static_cast<int64_t>(end); ++row) {
-        // The diagonal k starts the upper part, and ends the lower one.
-        const int64_t cut = std::clamp<int64_t>(row % rows + k + (upper_ ? 0 : 1), 0, columns) * width;
+        const int64_t cut = cut_of(row) * width;
         const int64_t first = row * columns * width, bytes = columns * width;
         const int64_t keep_from = upper_ ? cut : 0, keep_to = upper_ ? bytes : cut;
         if (src != dst)

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/elementwise/cast.h"
 #include "ops/infer_shapes.h"
 #include "ops/op.h"
 
@@ -74,29 +75,50 @@ class If final : public Op {
   int then_ = -1, else_ = -1;
 };
 
+NumberType unsigned_type(DType packed) noexcept { return dtype_bits(packed) == 4 ? NumberType::u4 : NumberType::u2; }
+
+// A tensor whose elements are of whole bytes: those of less become uint8, of the same bits.
+Result<Tensor> whole_bytes(RunContext& context, const Tensor& tensor) {
+  if (!is_packed(tensor.dtype)) return tensor;
+  LINNET_ASSIGN(Tensor bytes, context.make(DType::u8, tensor.shape));
+  cast(unsigned_type(tensor.dtype), tensor.data, NumberType::u8, bytes.data, static_cast<size_t>(tensor.count()), {},
+       context.parallel);
+  return bytes;
+}
+
+// The way back, where `type` is packed and the tensor not yet.
+Result<Value> packed_again(RunContext& context, Value value, DType type) {
+  if (!is_packed(type) || value.tensor.dtype == type) return value;
+  LINNET_ASSIGN(Tensor tensor, context.make(type, value.tensor.shape));
+  cast(NumberType::u8, value.tensor.data, unsigned_type(type), tensor.data, static_cast<size_t>(tensor.count()), {},
+       context.parallel);
+  return Value(std::move(tensor));
+}
+
 // Collects the slices of a scan output into one tensor with a new axis.
 class ScanOutput {
  public:
-  Status add(RunContext& context, const Value& slice) {
-    LINNET_REQUIRE(slice.is_tensor(), invalid_model("a scan output is no tensor"));
+  Status add(RunContext& context, const Value& value) {
+    LINNET_REQUIRE(value.is_tensor(), invalid_model("a scan output is no tensor"));
     if (count_ == 0) {
-      dtype_ = slice.tensor.dtype;
-      shape_ = slice.tensor.shape;
+      declared_ = value.tensor.dtype;
+      shape_ = value.tensor.shape;
     }
-    LINNET_REQUIRE(slice.tensor.dtype == dtype_ && slice.tensor.shape == shape_,
-                   invalid_argument("a scan output is ", slice.tensor, " after slices of shape ", shape_));
-    LINNET_REQUIRE(!is_packed(dtype_), unsupported("scan outputs of type ", dtype_name(dtype_), " are not supported"));
+    LINNET_REQUIRE(value.tensor.dtype == declared_ && value.tensor.shape == shape_,
+                   invalid_argument("a scan output is ", value.tensor, " after slices of shape ", shape_));
+    LINNET_ASSIGN(const Tensor slice, whole_bytes(context, value.tensor));
+    dtype_ = slice.dtype;
     if (count_ == capacity_)
       LINNET_TRY(grow(context, capacity_ == 0 ? std::max<int64_t>(expected_, 1) : capacity_ * 2));
     Tensor place = part(count_);
-    copy_elements(slice.tensor, place);
+    copy_elements(slice, place);
     ++count_;
     return {};
   }
 
   void expect(int64_t iterations) { expected_ = std::min<int64_t>(iterations, 1024); }
 
-  // Slices along the first axis, in the order they came.
+  // Slices along the first axis, in the order they came; packed ones as uint8.
   Result<Value> finish(RunContext& context, const ValueInfo& declared_slice) {
     if (count_ == 0) {
       Shape shape{0};
@@ -108,6 +130,7 @@ class ScanOutput {
     if (count_ != capacity_) LINNET_TRY(grow(context, count_));
     return Value(std::move(all_));
   }
+  DType declared() const noexcept { return declared_; }
 
  private:
   Tensor part(int64_t i) {
@@ -132,7 +155,7 @@ class ScanOutput {
     return {};
   }
 
-  DType dtype_ = DType::undefined;
+  DType declared_ = DType::undefined, dtype_ = DType::undefined;
   Shape shape_;
   Tensor all_;
   int64_t count_ = 0, capacity_ = 0, expected_ = 1;
@@ -230,7 +253,9 @@ class Loop final : public Op {
       if (o < carried_) {
         LINNET_ASSIGN(context.out_value(o), owned(context, in[o + 2]));
       } else {
-        LINNET_ASSIGN(context.out_value(o), scans[o - carried_].finish(context, slices_[o - carried_]));
+        ScanOutput& scan = scans[o - carried_];
+        LINNET_ASSIGN(Value all, scan.finish(context, slices_[o - carried_]));
+        LINNET_ASSIGN(context.out_value(o), packed_again(context, std::move(all), scan.declared()));
       }
     }
     return {};
@@ -356,13 +381,12 @@ class Scan final : public Op {
   Status scan(RunContext& context, std::span<Value> in, int64_t limit, std::span<Value> out) const {
     int64_t length = -1;
     std::vector<size_t> axes(scans_in_);
-    std::vector<Tensor> slices(scans_in_);
+    std::vector<Tensor> slices(scans_in_), wholes(scans_in_);
     for (size_t s = 0; s < scans_in_; ++s) {
-      Tensor& whole = in[states_ + s].tensor;
+      LINNET_ASSIGN(wholes[s], whole_bytes(context, in[states_ + s].tensor));
+      const Tensor& whole = wholes[s];
       LINNET_REQUIRE(in[states_ + s].is_tensor(), invalid_argument("scan input ", s, " is no tensor"));
       LINNET_ASSIGN(axes[s], checked_axis(in_axes_[s], whole.shape.rank()));
-      LINNET_REQUIRE(!is_packed(whole.dtype),
-                     unsupported("scan inputs of type ", dtype_name(whole.dtype), " are not supported"));
       LINNET_REQUIRE(length < 0 || whole.shape[axes[s]] == length,
                      invalid_argument("the scan inputs differ in length"));
       length = whole.shape[axes[s]];
@@ -378,8 +402,8 @@ class Scan final : public Op {
     for (int64_t i = 0; i < length; ++i) {
       if (context.stop.stopped()) return {};
       for (size_t s = 0; s < scans_in_; ++s) {
-        copy_slice(in[states_ + s].tensor, axes[s], in_reverse_[s] ? length - 1 - i : i, slices[s], false);
-        now[states_ + s] = Value(slices[s]);
+        copy_slice(wholes[s], axes[s], in_reverse_[s] ? length - 1 - i : i, slices[s], false);
+        LINNET_ASSIGN(now[states_ + s], packed_again(context, Value(slices[s]), in[states_ + s].tensor.dtype));
       }
       for (Value& v : results) v = Value();
       LINNET_TRY(context.subgraph(body_).run(context, now, results));
@@ -393,7 +417,8 @@ class Scan final : public Op {
     }
     for (size_t s = 0; s < scans_out_; ++s) {
       LINNET_ASSIGN(Value stacked, collected[s].finish(context, slices_[s]));
-      LINNET_ASSIGN(out[states_ + s], arrange(context, std::move(stacked), s));
+      LINNET_ASSIGN(Value arranged, arrange(context, std::move(stacked), s));
+      LINNET_ASSIGN(out[states_ + s], packed_again(context, std::move(arranged), collected[s].declared()));
     }
     return {};
   }

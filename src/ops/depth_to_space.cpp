@@ -1,7 +1,6 @@
 // https://onnx.ai/onnx/operators/onnx__DepthToSpace.html, ...SpaceToDepth
 // Passes may set channels_last: input and output are [batch][height][width][channels].
-#include "kernels/transpose/transpose.h"
-#include "ops/op.h"
+#include "ops/transpose_elements.h"
 
 namespace linnet {
 namespace {
@@ -11,8 +10,6 @@ class BlockMove : public Op {
  public:
   Status infer(InferContext& context) const override {
     const DType type = context.dtype(0);
-    LINNET_REQUIRE(type != DType::string && dtype_bits(type) >= 8,
-                   unsupported("cannot move blocks of ", dtype_name(type)));
     if (!context.ranked(0)) {
       context.set(0, type, SymShape(4));
       return {};
@@ -69,14 +66,15 @@ class BlockMove : public Op {
       order = {0, 1, 3, 2, 4, 5};
     }
     const std::optional<TransposePlan> plan =
-        plan_transpose({shape.data(), shape.size()}, {order.data(), order.size()}, element_size(context.dtype(0)));
+        plan_transpose({shape.data(), shape.size()}, {order.data(), order.size()}, transposed_width(context.dtype(0)));
     LINNET_CHECK(plan.has_value());
     context.state<TransposePlan>() = *plan;
+    request_transpose_scratch(context);
     return {};
   }
 
   Status run(RunContext& context) const override {
-    transpose(context.state<TransposePlan>(), context.in(0).data, context.out(0).data, context.parallel);
+    transpose_elements(context.state<TransposePlan>(), context);
     return {};
   }
 

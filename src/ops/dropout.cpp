@@ -2,8 +2,8 @@
 #include <algorithm>
 #include <random>
 
+#include "ops/element_types.h"
 #include "ops/infer_shapes.h"
-#include "ops/op.h"
 #include "ops/type_switch.h"
 
 namespace linnet {
@@ -20,8 +20,7 @@ class Dropout final : public Op {
     return {};
   }
   Status infer(InferContext& context) const override {
-    LINNET_REQUIRE(is_float(context.dtype(0)),
-                   unsupported("cannot take elements of type ", dtype_name(context.dtype(0))));
+    for (const size_t i : {0, 1}) LINNET_TRY(expect_type(context, i, kTypes));
     const DType mask = bool_mask_ ? DType::boolean : context.dtype(0);
     if (context.ranked(0)) {
       context.set(1, mask, context.shape(0));
@@ -37,8 +36,7 @@ class Dropout final : public Op {
     const Tensor* ratio_input = context.maybe(1);
     LINNET_REQUIRE(!training || (training->count() == 1 && training->dtype == DType::boolean),
                    invalid_argument("training_mode is not one bool"));
-    LINNET_REQUIRE(!ratio_input || (ratio_input->count() == 1 && is_float(ratio_input->dtype)),
-                   invalid_argument("the ratio is not one number"));
+    LINNET_REQUIRE(!ratio_input || ratio_input->count() == 1, invalid_argument("the ratio is not one number"));
     const double ratio = ratio_input ? number_at(*ratio_input, 0) : 0.5;
     const bool drop = training && integer_at(*training, 0) != 0 && ratio > 0.0;
     LINNET_REQUIRE(!drop || (ratio >= 0.0 && ratio < 1.0),
@@ -50,14 +48,14 @@ class Dropout final : public Op {
       if (mask.dtype == DType::boolean) {
         std::fill_n(mask.ptr<bool>(), mask.count(), true);
       } else {
-        switch_float(mask.dtype,
+        switch_element(mask.dtype,
                      [&]<class T>(std::type_identity<T>) { std::fill_n(mask.ptr<T>(), mask.count(), T(1.0f)); });
       }
       return {};
     }
     // With a seed, the numbers of numpy's RandomState, which the standard's reference draws.
     std::mt19937 generator(static_cast<uint32_t>(seed_ ? static_cast<uint64_t>(*seed_) : context.seed()));
-    switch_float(src.dtype, [&]<class T>(std::type_identity<T>) {
+    switch_element(src.dtype, [&]<class T>(std::type_identity<T>) {
       for (int64_t i = 0; i < src.count(); ++i) {
         const uint32_t high = static_cast<uint32_t>(generator()) >> 5;
         const uint32_t low = static_cast<uint32_t>(generator()) >> 6;
@@ -72,6 +70,13 @@ class Dropout final : public Op {
   bool can_overwrite(size_t input, size_t output) const override { return input == 0 && output == 0; }
 
  private:
+  static constexpr TypeSet kTypes =
+      kFloatTypes | TypeSet{DType::f8e4m3fn, DType::f8e4m3fnuz, DType::f8e5m2, DType::f8e5m2fnuz};
+  template <class F>
+  static void switch_element(DType type, F&& f) {
+    if (!switch_float(type, f)) switch_type<f8e4m3fn, f8e4m3fnuz, f8e5m2, f8e5m2fnuz>(type, f);
+  }
+
   bool bool_mask_ = true;
   std::optional<int64_t> seed_;
 };

@@ -163,9 +163,7 @@ class Einsum final : public Op {
 
   Status infer(InferContext& context) const override {
     const DType type = context.dtype(0);
-    LINNET_REQUIRE(
-        is_float(type) || type == DType::i32 || type == DType::i64 || type == DType::u32 || type == DType::u64,
-        unsupported("Einsum of ", dtype_name(type)));
+    LINNET_REQUIRE(is_float(type) || is_integer(type), unsupported("Einsum of ", dtype_name(type)));
     std::array<std::optional<Dim>, kLabelCount> sizes;
     size_t ellipsis = 0;
     bool ranked = true;
@@ -293,6 +291,10 @@ class Einsum final : public Op {
       case DType::f16: return run_half<f16>(context);
       case DType::bf16: return run_half<bf16>(context);
       case DType::f64: return run_as<double>(context);
+      case DType::i8:
+      case DType::u8: return run_as<uint8_t>(context);  // wrapping sums of products know no sign
+      case DType::i16:
+      case DType::u16: return run_as<uint16_t>(context);
       case DType::i32: return run_as<int32_t>(context);
       case DType::u32: return run_as<uint32_t>(context);
       case DType::i64: return run_as<int64_t>(context);

@@ -3,8 +3,8 @@
 #include <cmath>
 
 #include "kernels/spatial.h"
+#include "ops/element_types.h"
 #include "ops/float_scratch.h"
-#include "ops/op.h"
 
 namespace linnet {
 namespace {
@@ -35,8 +35,9 @@ class GridSample final : public Op {
   }
 
   Status infer(InferContext& context) const override {
-    LINNET_REQUIRE(is_float(context.dtype(0)) && is_float(context.dtype(1)),
-                   unsupported("no sampling of ", dtype_name(context.dtype(0))));
+    // Numbers are interpolated in float; the nearest element is taken as it is, of any type.
+    LINNET_TRY(expect_type(context, 0, taps_ == 1 ? kWholeTypes : kNumberTypes));
+    LINNET_TRY(expect_type(context, 1, kFloatTypes));
     if (!context.ranked(0) || !context.ranked(1)) {
       context.set_unranked(0, context.dtype(0));
       return {};
@@ -60,7 +61,10 @@ class GridSample final : public Op {
   }
 
   Status bind(BindContext& context) const override {
-    request_float_scratch(context);
+    if (as_it_is(context.dtype(0)))
+      context.request_scratch(FloatScratch::bytes(context.dtype(1), context.shape(1)));
+    else
+      request_float_scratch(context);
     return {};
   }
 
@@ -70,27 +74,20 @@ class GridSample final : public Op {
     if (y.count() == 0) return {};
     LINNET_REQUIRE(x.count() > 0, invalid_argument("there is nothing to sample from"));
     FloatScratch scratch(context);
-    const float* src = scratch.in(x);
     const float* grid = scratch.in(context.in(1));
+    if (as_it_is(x.dtype)) {
+      visit_width(x.dtype, [&]<class T>(TypeTag<T>) {
+        sample(context, grid, x.ptr<T>(), y.ptr<T>(),
+               [](const Taps& taps, const T* plane) { return taps.count ? plane[taps.at[0]] : T(); });
+      });
+      return {};
+    }
+    const float* src = scratch.in(x);
     float* dst = scratch.out(y);
-    const size_t axes = x.shape.rank() - 2;
-    const size_t channels = static_cast<size_t>(x.shape[1]);
-    const size_t image = static_cast<size_t>(x.shape.count(2, x.shape.rank()));
-    const size_t positions = static_cast<size_t>(y.shape.count(2, y.shape.rank()));
-    const size_t batch = static_cast<size_t>(x.shape[0]);
-    const double item_ns = 30.0 + static_cast<double>(channels) * static_cast<double>(taps_ * taps_) * 1.5;
-    context.parallel.for_range(batch * positions, grain_for(item_ns), [&](size_t begin, size_t end, size_t) {
-      for (size_t item = begin; item < end; ++item) {
-        const size_t n = item / positions;
-        Taps taps;
-        find(x.shape, grid + item * axes, taps);
-        for (size_t c = 0; c < channels; ++c) {
-          const float* plane = src + (n * channels + c) * image;
-          float sum = 0.0f;
-          for (size_t t = 0; t < taps.count; ++t) sum += taps.weight[t] * plane[taps.at[t]];
-          dst[(n * channels + c) * positions + item % positions] = sum;
-        }
-      }
+    sample(context, grid, src, dst, [](const Taps& taps, const float* plane) {
+      float sum = 0.0f;
+      for (size_t t = 0; t < taps.count; ++t) sum += taps.weight[t] * plane[taps.at[t]];
+      return sum;
     });
     scratch.finish(y, dst);
     return {};
@@ -105,6 +102,32 @@ class GridSample final : public Op {
     size_t at[64];
     float weight[64];
   };
+
+  bool as_it_is(DType type) const noexcept { return taps_ == 1 && type != DType::f32; }
+
+  // dst = value(taps, plane) for every place of the grid and every channel.
+  template <class T, class F>
+  void sample(RunContext& context, const float* grid, const T* src, T* dst, F value) const {
+    const Tensor& x = context.in(0);
+    const Tensor& y = context.out(0);
+    const size_t axes = x.shape.rank() - 2;
+    const size_t channels = static_cast<size_t>(x.shape[1]);
+    const size_t image = static_cast<size_t>(x.shape.count(2, x.shape.rank()));
+    const size_t positions = static_cast<size_t>(y.shape.count(2, y.shape.rank()));
+    const size_t batch = static_cast<size_t>(x.shape[0]);
+    const double item_ns = 30.0 + static_cast<double>(channels) * static_cast<double>(taps_ * taps_) * 1.5;
+    context.parallel.for_range(batch * positions, grain_for(item_ns), [&](size_t begin, size_t end, size_t) {
+      for (size_t item = begin; item < end; ++item) {
+        const size_t n = item / positions;
+        Taps taps;
+        find(x.shape, grid + item * axes, taps);
+        for (size_t c = 0; c < channels; ++c) {
+          const T* plane = src + (n * channels + c) * image;
+          dst[(n * channels + c) * positions + item % positions] = value(taps, plane);
+        }
+      }
+    });
+  }
 
   static float reflected(float x, float low, float high) noexcept {
     const float range = high - low;

@@ -2,7 +2,12 @@
 // https://onnx.ai/onnx/operators/onnx__MatMulInteger.html, ...QLinearMatMul; com.microsoft: QGemm, MatMulIntegerToFloat
 // and DynamicQuantizeMatMul, https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md
 #include "kernels/quant/int_gemm.h"
+
+#include <algorithm>
+#include <cmath>
+
 #include "kernels/quant/quantize.h"
+#include "ops/float_scratch.h"
 #include "ops/infer_shapes.h"
 #include "ops/op.h"
 
@@ -45,9 +50,9 @@ class IntegerMatMul final : public Op {
   Status infer(InferContext& context) const override {
     const auto at = [&](int slot) { return static_cast<size_t>(slot); };
     const auto has = [&](int slot) { return slot >= 0 && context.has(at(slot)); };
-    LINNET_REQUIRE(dynamic() ? context.dtype(0) == DType::f32 : is_int8(context.dtype(at(slots_->a))),
+    LINNET_REQUIRE(dynamic() ? context.dtype(0) == DType::f32 : is_code(context.dtype(at(slots_->a))),
                    unsupported("A is of type ", dtype_name(context.dtype(at(slots_->a)))));
-    LINNET_REQUIRE(is_int8(context.dtype(at(slots_->b))),
+    LINNET_REQUIRE(is_code(context.dtype(at(slots_->b))),
                    unsupported("B is of type ", dtype_name(context.dtype(at(slots_->b)))));
     for (const auto& [zero, of] : {std::pair{slots_->a_zero, slots_->a}, std::pair{slots_->b_zero, slots_->b}})
       LINNET_REQUIRE(!has(zero) || context.dtype(at(zero)) == context.dtype(at(of)),
@@ -66,7 +71,7 @@ class IntegerMatMul final : public Op {
     DType output = slots_->a_scale < 0 && !dynamic() ? DType::i32 : DType::f32;
     if (has(slots_->y_scale))
       output = has(slots_->y_zero) ? context.dtype(at(slots_->y_zero)) : context.dtype(at(slots_->a));
-    LINNET_REQUIRE(output == DType::i32 || output == DType::f32 || is_int8(output),
+    LINNET_REQUIRE(output == DType::i32 || output == DType::f32 || is_code(output),
                    unsupported("the output is of type ", dtype_name(output)));
     if (!context.ranked(at(slots_->a)) || !context.ranked(at(slots_->b))) {
       context.set_unranked(0, output);
@@ -79,7 +84,7 @@ class IntegerMatMul final : public Op {
 
   Status prepare(PrepareContext& context) override {
     const Tensor* b = context.constant(static_cast<size_t>(slots_->b));
-    if (!b || b->shape.rank() < 2 || b->shape.count(0, b->shape.rank() - 2) != 1) return {};
+    if (!b || of_float8(context) || b->shape.rank() < 2 || b->shape.count(0, b->shape.rank() - 2) != 1) return {};
     const IntMatrix matrix = matrix_b(*b, 0);
     LINNET_ASSIGN(packed_,
                   context.packed(static_cast<size_t>(slots_->b), trans_b_ ? "int8 quads, transposed" : "int8 quads",
@@ -109,12 +114,20 @@ class IntegerMatMul final : public Op {
         LINNET_REQUIRE((slot != slots_->bias && shape.count() == 1) || shape.count() == static_cast<int64_t>(p.n),
                        unsupported("input ", slot, " of shape ", shape, " does not fit ", p.n, " columns"));
       }
+    if (of_float8(context)) {
+      context.request_scratch(FloatScratch::bytes(context.dtype(0), a) + FloatScratch::bytes(context.dtype(3), b) +
+                              FloatScratch::bytes(DType::f16, context.out_shape(0)));
+      return {};
+    }
     context.request_scratch(layout(p, a, context.threads()).bytes);
     return {};
   }
 
   Status run(RunContext& context) const override {
     const Product& p = context.state<Product>();
+    if (context.in(0).dtype != DType::f32 && (is_float8(context.in(0).dtype) || is_float8(context.in(slot_b()).dtype) ||
+                                              is_float8(context.out(0).dtype)))
+      return multiply_float8(context, p);
     const Tensor& a = context.in(static_cast<size_t>(slots_->a));
     const Tensor& b = context.in(static_cast<size_t>(slots_->b));
     Tensor& y = context.out(0);
@@ -197,6 +210,52 @@ class IntegerMatMul final : public Op {
   }
 
  private:
+  size_t slot_b() const noexcept { return static_cast<size_t>(slots_->b); }
+  // QLinearMatMul takes 8-bit floats as well, for which no processor of ours has products.
+  bool is_code(DType t) const noexcept {
+    return is_int8(t) || (slots_->name == "QLinearMatMul" && is_float8(t) && t != DType::f8e8m0);
+  }
+  template <class Context>
+  bool of_float8(const Context& context) const {
+    for (const int slot : {slots_->a, slots_->b, slots_->y_zero})
+      if (slot >= 0 && context.has(static_cast<size_t>(slot)) && is_float8(context.dtype(static_cast<size_t>(slot))))
+        return true;
+    return false;
+  }
+
+  // QLinearMatMul as it is defined: A, its scale and zero point, B with its, the output's.
+  static Status multiply_float8(RunContext& context, const Product& p) {
+    const Tensor &a = context.in(0), &b = context.in(3);
+    Tensor& y = context.out(0);
+    const auto number = [&](size_t i, size_t column) {
+      const Tensor& t = context.in(i);
+      return static_cast<float>(number_at(t, t.count() == 1 ? 0 : static_cast<int64_t>(column)));
+    };
+    FloatScratch floats(context);
+    const float *a_all = floats.in(a), *b_all = floats.in(b);
+    float* out = reinterpret_cast<float*>(floats.raw(static_cast<size_t>(y.count()) * sizeof(float)));
+    context.parallel.for_range(p.batch * p.m, grain_for(static_cast<double>(p.n * p.k)), [&](size_t begin, size_t end, size_t) {
+      for (size_t row = begin; row < end; ++row) {
+        const auto [a_at, b_at] = p.batch == 1 ? std::pair<size_t, size_t>{} : batch_item(a.shape, b.shape, row / p.m);
+        const float* x = a_all + (a_at * p.m + row % p.m) * p.k;
+        for (size_t j = 0; j < p.n; ++j) {
+          float sum = 0.0f;
+          for (size_t k = 0; k < p.k; ++k)
+            sum += (x[k] - number(2, 0)) * (b_all[(b_at * p.k + k) * p.n + j] - number(5, j));
+          out[row * p.n + j] = sum * number(1, 0) * number(4, j) / number(6, 0);
+        }
+      }
+    });
+    const float zero = number(7, 0);
+    for (int64_t i = 0; i < y.count(); ++i) {
+      out[i] = (is_int8(y.dtype) ? std::nearbyint(out[i]) : out[i]) + zero;
+      if (y.dtype == DType::u8) out[i] = std::clamp(out[i], 0.0f, 255.0f);
+      if (y.dtype == DType::i8) out[i] = std::clamp(out[i], -128.0f, 127.0f);
+    }
+    cast(NumberType::f32, out, number_type(y.dtype), y.data, static_cast<size_t>(y.count()), {}, context.parallel);
+    return {};
+  }
+
   bool dynamic() const noexcept { return slots_->name == "DynamicQuantizeMatMul"; }
 
   Result<SymShape> output_shape(InferContext& context) const {

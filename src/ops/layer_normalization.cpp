@@ -64,22 +64,27 @@ class LayerNormalization final : public Op {
     rms_ = reader.op_type() != "LayerNormalization";
     axis_ = reader.integer("axis", -1);
     epsilon_ = reader.number("epsilon", 1e-5f);
-    reader.ignore("stash_type");
+    stash_ = reader.dtype("stash_type", DType::f32);
+    LINNET_REQUIRE(stash_ == DType::f32 || stash_ == DType::bf16,
+                   unsupported("statistics of type ", dtype_name(stash_), " are not supported"));
+    typed_by_scale_ = reader.op_type() == "RMSNormalization";
     return {};
   }
   Status infer(InferContext& context) const override {
     LINNET_TRY(check_float(context));
-    LINNET_TRY(infer_same_as_input(context));
+    const DType type = context.dtype(typed_by_scale_ ? 1 : 0);
     const size_t statistics = rms_ ? 1 : 2;
-    for (size_t o = 1; o <= statistics; ++o) {
-      if (!context.ranked(0)) context.set_unranked(o, DType::f32);
+    if (!context.ranked(0)) {
+      context.set_unranked(0, type);
+      for (size_t o = 1; o <= statistics; ++o) context.set_unranked(o, stash_);
+      return {};
     }
-    if (!context.ranked(0)) return {};
     const SymShape& in = context.shape(0);
+    context.set(0, type, in);
     LINNET_ASSIGN(const size_t axis, checked_axis(axis_, in.size()));
     SymShape reduced = in;
     for (size_t i = axis; i < in.size(); ++i) reduced[i] = Dim(1);
-    for (size_t o = 1; o <= statistics; ++o) context.set(o, DType::f32, reduced);
+    for (size_t o = 1; o <= statistics; ++o) context.set(o, stash_, reduced);
     for (size_t i = 1; i < context.inputs(); ++i)
       if (context.has(i) && in.known() && context.ranked(i) && context.shape(i).known())
         LINNET_TRY(RowOperand::check(in.values(), axis, context.shape(i).values()));
@@ -96,6 +101,8 @@ class LayerNormalization final : public Op {
     size_t bytes = FloatScratch::bytes(context.dtype(0), in) + FloatScratch::bytes(context.out_dtype(0), in);
     for (size_t i = 1; i < context.inputs(); ++i)
       if (context.has(i)) bytes += FloatScratch::bytes(context.dtype(i), context.shape(i));
+    for (size_t o = 1; o < context.outputs(); ++o)
+      if (context.wants(o)) bytes += FloatScratch::bytes(context.out_dtype(o), context.out_shape(o));
     bound.room = bytes;
     for (size_t i = 1; i < context.inputs(); ++i)
       if (context.has(i) && static_cast<size_t>(context.shape(i).count()) != bound.n)
@@ -126,10 +133,12 @@ class LayerNormalization final : public Op {
     norm.scale = operand(1);
     norm.shift = operand(2);
     const size_t inverse = rms_ ? 1 : 2;
-    if (!rms_ && context.wants(1)) norm.mean = context.out(1).ptr<float>();
-    if (context.wants(inverse)) norm.inverse = context.out(inverse).ptr<float>();
+    if (!rms_ && context.wants(1)) norm.mean = scratch.out(context.out(1));
+    if (context.wants(inverse)) norm.inverse = scratch.out(context.out(inverse));
     layer_norm(norm, context.parallel);
     scratch.finish(y, norm.dst);
+    if (norm.mean) scratch.finish(context.out(1), norm.mean);
+    if (norm.inverse) scratch.finish(context.out(inverse), norm.inverse);
     return {};
   }
   bool can_overwrite(size_t input, size_t output) const override { return input == 0 && output == 0; }
@@ -139,9 +148,10 @@ class LayerNormalization final : public Op {
     size_t axis, rows, n;
     size_t room;  // offset in the scratch memory
   };
-  bool rms_ = false;
+  bool rms_ = false, typed_by_scale_ = false;
   int64_t axis_ = -1;
   float epsilon_ = 1e-5f;
+  DType stash_ = DType::f32;  // of the statistics as outputs; they are computed in float
 };
 
 // Inputs: x, skip, scale, then without mean (bias), else (shift, bias). Outputs: y, mean, inverse deviation, x + skip +

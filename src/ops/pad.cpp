@@ -3,6 +3,7 @@
 
 #include "ops/element_types.h"
 #include "ops/infer_shapes.h"
+#include "ops/packed_scratch.h"
 
 namespace linnet {
 namespace {
@@ -49,7 +50,7 @@ class Pad final : public Op {
   }
 
   Status infer(InferContext& context) const override {
-    LINNET_TRY(expect_type(context, 0, kWholeTypes));
+    LINNET_TRY(expect_type(context, 0, kWholeTypes | kPackedTypes));
     LINNET_TRY(expect_type(context, 1, TypeSet{DType::i64}));
     const bool converted = context.has(2) && context.dtype(2) == DType::f32 && kFloatTypes.has(context.dtype(0));
     if (!converted) LINNET_TRY(expect_same_type(context, 2, 0));  // else an attribute of an old operator set
@@ -83,6 +84,7 @@ class Pad final : public Op {
 
   Status bind(BindContext& context) const override {
     Padded& state = context.state<Padded>();
+    request_packed_scratch(context);
     const Tensor* pads = context.known(1);
     const Tensor* axes = context.has(3) ? context.known(3) : nullptr;
     if (!pads || (context.has(3) && !axes)) return {};
@@ -156,14 +158,15 @@ class Pad final : public Op {
   }
 
   static Status pad(RunContext& context, const PadPlan& plan) {
-    const Tensor& data = context.in(0);
-    Tensor& out = context.out(0);
     if (plan.axes == 0) {  // nothing to add
-      copy_elements(data, out);
+      copy_elements(context.in(0), context.out(0));
       return {};
     }
-    if (out.count() == 0) return {};
-    const Tensor* constant = context.maybe(2);
+    if (context.out(0).count() == 0) return {};
+    PackedScratch packed(context.scratch(), context.parallel);
+    const Tensor data = packed.in(context.in(0));
+    Tensor out = packed.out(context.out(0));
+    const std::optional<Tensor> constant = context.has(2) ? std::optional(packed.in(context.in(2))) : std::nullopt;
     const bool convert = constant && constant->dtype != data.dtype;
     visit_width(data.dtype, [&]<class T>(TypeTag<T>) {
       T value{};
@@ -180,6 +183,7 @@ class Pad final : public Op {
         pad_rows(plan, data.ptr<T>(), out.ptr<T>(), value, static_cast<int64_t>(begin), static_cast<int64_t>(end));
       });
     });
+    packed.finish(context.out(0), out);
     return {};
   }
 

@@ -8,6 +8,7 @@
 
 #include "kernels/elementwise/half_convert.h"
 #include "kernels/recurrent/recurrent.h"
+#include "kernels/recurrent/recurrent_double.h"
 #include "ops/fingerprint.h"
 #include "ops/infer_shapes.h"
 #include "ops/op.h"
@@ -105,8 +106,7 @@ class Recurrent final : public Op {
 
   Status infer(InferContext& context) const override {
     const DType type = context.dtype(kX);
-    LINNET_REQUIRE(type == DType::f32 || type == DType::f16 || type == DType::bf16,
-                   unsupported("recurrent layers of ", dtype_name(type)));
+    LINNET_REQUIRE(is_float(type), unsupported("recurrent layers of ", dtype_name(type)));
     for (size_t i = 1; i < context.inputs(); ++i) {
       if (!context.has(i)) continue;
       const bool of_codes = quantized_ && (i == kW || i == kR || i == kWZero || i == kRZero);
@@ -175,7 +175,7 @@ class Recurrent final : public Op {
   Status prepare(PrepareContext& context) override {
     for (size_t i : {kW, kR}) {
       const Tensor* constant = context.constant(i);
-      if (!constant) continue;
+      if (!constant || context.dtype(kX) == DType::f64) continue;
       Tensor dequantized;
       if (quantized_) {
         LINNET_ASSIGN(dequantized, dequantize(context, i, *constant));
@@ -219,6 +219,10 @@ class Recurrent final : public Op {
     a.reverse = reverse_ || directions_ == 2;  // the greater need of scratch
     static const int32_t kSome = 0;
     a.lengths = context.has(kLengths) ? &kSome : nullptr;
+    if (context.dtype(kX) == DType::f64) {
+      context.request_scratch(directions_ * recurrent_double_scratch(a) * sizeof(double));
+      return {};
+    }
     size_t floats = 0;
     bool fits = true;
     const auto take = [&](std::optional<size_t> bytes) {
@@ -262,6 +266,7 @@ class Recurrent final : public Op {
                        invalid_argument("sequence_lens[", b, "] is ", a.lengths[b], "; the longest sequence has ",
                                         a.steps, " steps"));
     }
+    if (context.in(kX).dtype == DType::f64) return run_double(context, a);
     // Halves are copied to floats and back.
     const bool half = context.in(kX).dtype != DType::f32;
     const auto input = [&](size_t i) -> const float* {
@@ -329,6 +334,47 @@ class Recurrent final : public Op {
   }
 
  private:
+  // What lies where of one direction is the same for every type: `args` has the sizes.
+  Status run_double(RunContext& context, RecurrentArgs args) const {
+    args.clip = clip_;
+    args.input_forget = input_forget_;
+    args.linear_before_reset = linear_before_reset_;
+    const size_t gates = gates_of(cell_), hidden = args.hidden;
+    const size_t last = batch_first_ ? hidden : args.batch * hidden;
+    args.initial_stride = args.last_stride = batch_first_ ? directions_ * hidden : hidden;
+    args.y_step = batch_first_ ? directions_ * hidden : directions_ * args.batch * hidden;
+    args.y_batch = batch_first_ ? args.steps * directions_ * hidden : hidden;
+    const auto input = [&](size_t i, size_t offset) -> const double* {
+      return context.has(i) ? context.in(i).ptr<double>() + offset : nullptr;
+    };
+    const auto output = [&](size_t o, size_t offset) -> double* {
+      return context.wants(o) ? context.out(o).ptr<double>() + offset : nullptr;
+    };
+    context.parallel.for_range(directions_, 1, [&](size_t begin, size_t end, size_t) {
+      for (size_t d = begin; d < end; ++d) {
+        RecurrentArgs one = args;
+        one.reverse = reverse_ || d == 1;
+        std::copy_n(activations_.begin() + static_cast<std::ptrdiff_t>(d * 3), 3, one.activations.begin());
+        DoubleTensors t;
+        t.x = input(kX, 0);
+        t.w = input(kW, d * gates * hidden * args.input);
+        t.r = input(kR, d * gates * hidden * hidden);
+        t.bias = input(kB, d * 2 * gates * hidden);
+        t.initial_h = input(kInitialH, d * last);
+        t.y = output(kY, d * last);
+        t.y_h = output(kYH, d * last);
+        if (cell_ == CellKind::lstm) {
+          t.initial_c = input(kInitialC, d * last);
+          t.peepholes = input(kP, d * 3 * hidden);
+          t.y_c = output(kYC, d * last);
+        }
+        t.scratch = reinterpret_cast<double*>(context.scratch()) + d * recurrent_double_scratch(args);
+        recurrent_double(one, t, context.parallel);
+      }
+    });
+    return {};
+  }
+
   Status parse_activations(NodeReader& reader) {
     std::vector<std::string> names = reader.texts("activations");
     const std::vector<float> alpha_list = reader.numbers("activation_alpha"),
@@ -338,6 +384,7 @@ class Recurrent final : public Op {
       if (cell_ != CellKind::rnn) names.push_back("Sigmoid");
       while (names.size() < each) names.push_back("Tanh");
     }
+    if (cell_ == CellKind::rnn && names.size() == 2 && directions_ == 1) names.pop_back();  // the standard's default
     if (names.size() == each && directions_ == 2) {  // the same for both
       const std::vector<std::string> forward = names;
       names.insert(names.end(), forward.begin(), forward.end());

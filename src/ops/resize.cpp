@@ -8,6 +8,7 @@
 #include <cmath>
 #include <new>
 
+#include "ops/float_scratch.h"
 #include "ops/infer_shapes.h"
 #include "ops/op.h"
 
@@ -77,6 +78,12 @@ Status with_resize_type(DType type, F&& f) {
   }
 }
 
+// Of the numbers that are interpolated: the parts of complex ones.
+DType part_type(DType type) noexcept {
+  return type == DType::c64 ? DType::f32 : type == DType::c128 ? DType::f64 : type;
+}
+bool is_complex(DType type) noexcept { return part_type(type) != type; }
+
 class Resize final : public Op {
  public:
   Status parse(NodeReader& reader) {
@@ -117,8 +124,8 @@ class Resize final : public Op {
 
   Status infer(InferContext& context) const override {
     const DType type = context.dtype(0);
-    if (spec_.mode != ResizeMode::nearest) LINNET_TRY(with_resize_type(type, [](auto) { return Status(); }));
-    LINNET_REQUIRE(type != DType::string && dtype_bits(type) >= 8, unsupported("cannot resize ", dtype_name(type)));
+    if (spec_.mode != ResizeMode::nearest) LINNET_TRY(with_resize_type(part_type(type), [](auto) { return Status(); }));
+    LINNET_REQUIRE(!is_packed(type), unsupported("cannot resize ", dtype_name(type)));
     if (!context.ranked(0)) {
       context.set_unranked(0, type);
       return {};
@@ -192,6 +199,16 @@ class Resize final : public Op {
       plan.scale[plan.rank] = changes[a].scale;
       ++plan.rank;
     }
+    if (is_complex(context.dtype(0)) && spec_.mode != ResizeMode::nearest) {  // a last axis of two parts
+      if (plan.rank == 0 || plan.entry[plan.rank - 1] != kKept) {
+        LINNET_REQUIRE(plan.rank < kMostResizeAxes, unsupported("more than ", kMostResizeAxes, " groups of axes"));
+        plan.axes[plan.rank].src = 1;
+        plan.entry[plan.rank] = kKept;
+        plan.scale[plan.rank++] = 1.0f;
+      }
+      plan.axes[plan.rank - 1].src *= 2;
+      plan.axes[plan.rank - 1].dst = plan.axes[plan.rank - 1].src;
+    }
     plan.entries = axes_.empty() ? in.rank() : axes_.size();
     if (out.count() == 0) {
       context.state<State>() = plan;
@@ -201,8 +218,13 @@ class Resize final : public Op {
     size_t tables = 0;
     for (size_t a = 0; a < plan.rank; ++a)
       if (plan.entry[a] != kKept) tables += resize_table_size(spec_, plan.axes[a].src, plan.axes[a].dst, plan.scale[a]);
+    plan.strings = round_up(tables, sizeof(uint64_t));
+    if (context.dtype(0) == DType::string) {
+      const std::optional<int64_t> count = checked_add(in.count(), out.count());
+      context.request_scratch(plan.strings + (count ? scratch_size(*count, sizeof(uint64_t)) : SIZE_MAX / 4));
+    }
     if (crops()) {
-      context.request_scratch(tables);
+      if (context.dtype(0) != DType::string) context.request_scratch(tables);
       context.state<State>() = plan;
       return {};
     }
@@ -223,6 +245,20 @@ class Resize final : public Op {
                      invalid_argument("roi must have ", 2 * state.entries, " entries"));
       build_tables(state, context.scratch(), &context.in(1));
     }
+    if (x.dtype == DType::string) {  // by their numbers; 0 is the empty one outside
+      auto* numbers = reinterpret_cast<uint64_t*>(context.scratch() + state.strings);
+      const size_t count = static_cast<size_t>(x.count());
+      for (size_t i = 0; i < count; ++i) numbers[i] = i + 1;
+      const uint64_t outside = 0;
+      resize_nearest(state.used(), sizeof(uint64_t), reinterpret_cast<const std::byte*>(numbers),
+                     reinterpret_cast<std::byte*>(numbers + count), reinterpret_cast<const std::byte*>(&outside),
+                     context.parallel);
+      for (size_t i = 0; i < static_cast<size_t>(y.count()); ++i) {
+        const uint64_t number = numbers[count + i];
+        y.ptr<std::string>()[i] = number ? x.ptr<std::string>()[number - 1] : std::string();
+      }
+      return {};
+    }
     if (spec_.mode == ResizeMode::nearest) {
       std::byte outside[16] = {};
       store_number(y.dtype, extrapolation_value_, outside);
@@ -234,7 +270,7 @@ class Resize final : public Op {
       resize_separable(state.used(), x.ptr<float>(), y.ptr<float>(), context.scratch(), context.parallel);
       return {};
     }
-    return with_resize_type(x.dtype, [&](auto type) -> Status {
+    return with_resize_type(part_type(x.dtype), [&](auto type) -> Status {
       using T = decltype(type);
       resize_plain(state.used(), x.ptr<T>(), y.ptr<T>(), extrapolation_value_, spec_.antialias, context.parallel);
       return {};
@@ -247,6 +283,7 @@ class Resize final : public Op {
   struct State {
     size_t rank = 0;
     size_t entries = 0;  // of roi, scales or sizes
+    size_t strings = 0;  // where their numbers stand in scratch memory
     ResizeAxis axes[kMostResizeAxes];
     float scale[kMostResizeAxes];
     size_t entry[kMostResizeAxes];  // of roi; kKept for an axis without a table
@@ -256,7 +293,7 @@ class Resize final : public Op {
 
   bool crops() const noexcept { return spec_.transform == ResizeTransform::tf_crop_and_resize; }
   bool separable(DType type) const noexcept {
-    return type == DType::f32 && spec_.mode != ResizeMode::nearest && !crops();
+    return part_type(type) == DType::f32 && spec_.mode != ResizeMode::nearest && !crops();
   }
   // An axis of scale one comes out as it was.
   bool is_identity_at_one() const noexcept {

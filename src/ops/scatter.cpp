@@ -2,6 +2,7 @@
 // https://onnx.ai/onnx/operators/onnx__ScatterElements.html, ...ScatterND, ...TensorScatter
 #include "ops/indexed.h"
 #include "ops/infer_shapes.h"
+#include "ops/packed_scratch.h"
 
 namespace linnet {
 namespace {
@@ -16,12 +17,17 @@ Result<Reduction> parse_reduction(NodeReader& reader) {
   return invalid_model("reduction '", name, "' is not known");
 }
 
+template <class T>
+inline constexpr bool is_complex = std::is_same_v<T, std::complex<float>> || std::is_same_v<T, std::complex<double>>;
+
 // In float for half-precision types; integers wrap.
 template <class T>
 T reduce(Reduction reduction, T a, T b) noexcept {
   if constexpr (std::is_same_v<T, f16> || std::is_same_v<T, bf16>) {
     return T(reduce<float>(reduction, a, b));
-  } else {
+  } else if constexpr (is_complex<T>) {
+    return reduction == Reduction::add ? a + b : a * b;
+  } else {  // for bool: or, and
     using Wide = std::conditional_t<std::is_integral_v<T>, uint64_t, T>;
     switch (reduction) {
       case Reduction::add: return static_cast<T>(static_cast<Wide>(a) + static_cast<Wide>(b));
@@ -38,7 +44,11 @@ T reduce(Reduction reduction, T a, T b) noexcept {
 class Scatter : public Op {
  public:
   Status infer(InferContext& context) const override {
-    LINNET_TRY(expect_type(context, 0, reduction_ == Reduction::none ? kWholeTypes : kNumberTypes));
+    const bool ordered = reduction_ == Reduction::max || reduction_ == Reduction::min;
+    LINNET_TRY(expect_type(context, 0,
+                           reduction_ == Reduction::none ? kWholeTypes
+                           : ordered                     ? kReducedTypes
+                                                         : kReducedTypes | TypeSet{DType::c64, DType::c128}));
     LINNET_TRY(expect_same_type(context, 2, 0));
     if (context.ranked(0) && context.ranked(1)) LINNET_TRY(check_shapes(context));
     return infer_same_as_input(context);
@@ -47,6 +57,17 @@ class Scatter : public Op {
 
  protected:
   virtual Status check_shapes(InferContext& context) const = 0;
+  // Calls f(TypeTag<T>()) with the type of what is reduced.
+  template <class F>
+  static void visit_reduced(DType type, F&& f) {
+    switch (type) {
+      case DType::boolean: return f(TypeTag<bool>());
+      case DType::c64: return f(TypeTag<std::complex<float>>());
+      case DType::c128: return f(TypeTag<std::complex<double>>());
+      default: return visit_number(type, f);
+    }
+  }
+  static constexpr TypeSet kReducedTypes = kNumberTypes | TypeSet{DType::boolean};
   Reduction reduction_ = Reduction::none;
 };
 
@@ -91,11 +112,13 @@ class ScatterElements final : public Scatter {
           to[place] = from[position];
         });
       });
-    return visit_number(out.dtype, [&]<class T>(TypeTag<T>) {
-      return scatter([from = updates.ptr<T>(), to = out.ptr<T>(), r = reduction_](int64_t position, int64_t place) {
+    Status status;
+    visit_reduced(out.dtype, [&]<class T>(TypeTag<T>) {
+      status = scatter([from = updates.ptr<T>(), to = out.ptr<T>(), r = reduction_](int64_t position, int64_t place) {
         to[place] = reduce(r, to[place], from[position]);
       });
     });
+    return status;
   }
 
   int64_t axis_ = 0;
@@ -129,7 +152,7 @@ class ScatterNd final : public Scatter {
           std::copy_n(updates.ptr<T>() + r * run, run, out.ptr<T>() + numbers[r] * run);
       });
     } else {
-      visit_number(out.dtype, [&]<class T>(TypeTag<T>) {
+      visit_reduced(out.dtype, [&]<class T>(TypeTag<T>) {
         for (int64_t r = 0; r < rows; ++r) {
           const T* from = updates.ptr<T>() + r * run;
           T* to = out.ptr<T>() + numbers[r] * run;
@@ -170,7 +193,7 @@ class TensorScatter final : public Op {
   }
 
   Status infer(InferContext& context) const override {
-    LINNET_TRY(expect_type(context, 0, kWholeTypes));
+    LINNET_TRY(expect_type(context, 0, kWholeTypes | kPackedTypes));
     LINNET_TRY(expect_same_type(context, 1, 0));
     LINNET_TRY(expect_type(context, 2, TypeSet{DType::i64}));
     if (context.ranked(0) && context.ranked(1)) {
@@ -195,9 +218,15 @@ class TensorScatter final : public Op {
 
   bool can_overwrite(size_t input, size_t) const override { return input == 0; }
 
+  Status bind(BindContext& context) const override {
+    request_packed_scratch(context);
+    return {};
+  }
+
   Status run(RunContext& context) const override {
-    const Tensor& update = context.in(1);
-    Tensor& out = context.out(0);
+    PackedScratch packed(context.scratch(), context.parallel);
+    const Tensor update = packed.in(context.in(1));
+    Tensor out = packed.out(context.out(0));
     LINNET_ASSIGN(const size_t axis, checked_axis(axis_, out.shape.rank()));
     const int64_t length = out.shape[axis], added = update.shape[axis];
     const Tensor* starts = context.maybe(2);
@@ -206,11 +235,10 @@ class TensorScatter final : public Op {
         LINNET_REQUIRE(
             circular_ || (start >= 0 && start <= length - added),
             invalid_argument("write index ", start, " leaves no room for ", added, " entries in a cache of ", length));
-    copy_elements(context.in(0), out);
-    if (update.count() == 0) return {};
+    copy_elements(packed.in(context.in(0)), out);
     const int64_t rows = out.shape.count(0, axis), rows_per_sample = out.shape.count(1, axis);
     const int64_t run = out.shape.count(axis + 1, out.shape.rank());
-    visit_width(out.dtype, [&]<class T>(TypeTag<T>) {
+    if (update.count() != 0) visit_width(out.dtype, [&]<class T>(TypeTag<T>) {
       for (int64_t r = 0; r < rows; ++r) {
         int64_t start = starts ? starts->ptr<int64_t>()[r / rows_per_sample] % length : 0;
         if (start < 0) start += length;
@@ -221,6 +249,7 @@ class TensorScatter final : public Op {
         std::copy_n(from + before_wrap * run, (added - before_wrap) * run, to);
       }
     });
+    packed.finish(context.out(0), out);
     return {};
   }
 

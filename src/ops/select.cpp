@@ -12,13 +12,19 @@ class NonZero final : public Op {
  public:
   Status parse(NodeReader&) { return {}; }
   Status infer(InferContext& context) const override {
-    LINNET_TRY(expect_type(context, 0, kNumberTypes | TypeSet{DType::boolean}));
+    LINNET_TRY(expect_type(context, 0, kNumberTypes | TypeSet{DType::boolean, DType::string, DType::c64, DType::c128}));
     context.set(0, DType::i64, {context.ranked(0) ? Dim(static_cast<int64_t>(context.shape(0).size())) : Dim(), Dim()});
     return {};
   }
   Status run(RunContext& context) const override {
     const Tensor& in = context.in(0);
-    if (in.dtype == DType::boolean) return find<uint8_t>(context);
+    switch (in.dtype) {
+      case DType::boolean: return find<uint8_t>(context);
+      case DType::string: return find<std::string>(context);  // an empty one counts as zero
+      case DType::c64: return find<std::complex<float>>(context);
+      case DType::c128: return find<std::complex<double>>(context);
+      default: break;
+    }
     return visit_number(in.dtype, [&]<class T>(TypeTag<T>) { return find<T>(context); });
   }
 
@@ -27,7 +33,7 @@ class NonZero final : public Op {
   static Status find(RunContext& context) {
     const Tensor& in = context.in(0);
     const std::span<const T> elements = in.as<T>();
-    const auto set = [](T v) { return v != T{}; };
+    const auto set = [](const T& v) { return v != T{}; };
     const size_t rank = in.shape.rank();
     const int64_t found = std::count_if(elements.begin(), elements.end(), set);
     LINNET_TRY(context.allocate(0, DType::i64, {static_cast<int64_t>(rank), found}));

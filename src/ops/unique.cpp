@@ -6,6 +6,17 @@
 namespace linnet {
 namespace {
 
+template <class T>
+int compare_numbers(const T& x, const T& y) {
+  const auto p = order_key(x), q = order_key(y);
+  return p == q ? 0 : p < q ? -1 : 1;
+}
+template <class T>
+int compare_numbers(const std::complex<T>& x, const std::complex<T>& y) {  // as numpy orders them
+  const int order = compare_numbers(x.real(), y.real());
+  return order ? order : compare_numbers(x.imag(), y.imag());
+}
+
 // The slices of a tensor along one axis, compared element by element.
 template <class T>
 struct Slices {
@@ -20,8 +31,7 @@ struct Slices {
         if constexpr (std::is_same_v<T, std::string>) {
           if (const int order = x.compare(y)) return order;
         } else {
-          const auto p = order_key(x), q = order_key(y);
-          if (p != q) return p < q ? -1 : 1;
+          if (const int order = compare_numbers(x, y)) return order;
         }
       }
     return 0;
@@ -38,7 +48,7 @@ class Unique final : public Op {
   }
 
   Status infer(InferContext& context) const override {
-    LINNET_TRY(expect_type(context, 0, kNumberTypes | TypeSet{DType::boolean, DType::string}));
+    LINNET_TRY(expect_type(context, 0, kNumberTypes | TypeSet{DType::boolean, DType::string, DType::c64, DType::c128}));
     Dim places;  // of the inverse
     if (context.ranked(0)) {
       SymShape shape = context.shape(0);
@@ -72,6 +82,8 @@ class Unique final : public Op {
     const DType dtype = context.in(0).dtype;
     if (dtype == DType::string) return find<std::string>(context);
     if (dtype == DType::boolean) return find<uint8_t>(context);
+    if (dtype == DType::c64) return find<std::complex<float>>(context);
+    if (dtype == DType::c128) return find<std::complex<double>>(context);
     return visit_number(dtype, [&]<class T>(TypeTag<T>) { return find<T>(context); });
   }
 
