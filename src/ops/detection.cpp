@@ -134,7 +134,7 @@ class NonMaxSuppression final : public Op {
 };
 
 constexpr OpDef kDefs[] = {
-    {"", "NonMaxSuppression", 10, 2, 5, 1, 1, create<NonMaxSuppression>},
+    {"", "NonMaxSuppression", 10, 2, 5, 1, 1, create<NonMaxSuppression>, OpDef::kAllocates},
 };
 
 }  // namespace

@@ -16,6 +16,10 @@ bool InferContext::ints(size_t i, DimVector& elements) const {
     elements = *tracked_[i];
     return true;
   }
+  if (is_integer(info(i).dtype) && ranked(i) && shape(i).size() == 1 && shape(i)[0].is(0)) {
+    elements.clear();
+    return true;
+  }
   return false;
 }
 

@@ -71,9 +71,9 @@ class OptionalGetElement final : public Op {
 };
 
 constexpr OpDef kDefs[] = {
-    {"", "Optional", 15, 0, 1, 1, 1, create<Optional>, OpDef::kTakesValues},
+    {"", "Optional", 15, 0, 1, 1, 1, create<Optional>, OpDef::kTakesValues | OpDef::kAllocates},
     {"", "OptionalHasElement", 15, 0, 1, 1, 1, create<OptionalHasElement>, OpDef::kTakesValues},
-    {"", "OptionalGetElement", 15, 1, 1, 1, 1, create<OptionalGetElement>, OpDef::kTakesValues},
+    {"", "OptionalGetElement", 15, 1, 1, 1, 1, create<OptionalGetElement>, OpDef::kTakesValues | OpDef::kAllocates},
 };
 
 }  // namespace

@@ -58,6 +58,12 @@ Result<std::unique_ptr<Op>> create_op(const Node& node) {
                          def->max_outputs == kAnyNumber ? std::string("any number") : std::to_string(def->max_outputs));
   for (size_t i = 0; i < def->min_inputs; ++i)
     if (node.inputs[i] == kNoValue) return invalid_model("leaves out input ", i, ", which ", def->name, " needs");
+  if (def->max_inputs == kAnyNumber && def->min_inputs > 0)  // lists have no gaps
+    for (size_t i = 0; i < node.inputs.size(); ++i)
+      if (node.inputs[i] == kNoValue) return invalid_model("leaves out input ", i, " of ", node.inputs.size());
+  if (def->max_outputs != kAnyNumber)
+    for (size_t o = 0; o < def->min_outputs; ++o)
+      if (node.outputs[o] == kNoValue) return invalid_model("leaves out output ", o, ", which is not optional");
   if (node.version < def->since)
     return unsupported(def->name, " of operator set ", node.version, " is not supported; the oldest is ", def->since);
   NodeReader reader(node);

@@ -11,6 +11,8 @@ namespace {
 class SameBytes : public Op {
  public:
   Status bind(BindContext& context) const override {
+    LINNET_REQUIRE(!context.has_shape(0) || context.shape(0).count() == context.out_shape(0).count(),
+                   invalid_argument("cannot reshape ", context.shape(0), " to ", context.out_shape(0)));
     context.alias(0, 0, 0);
     return {};
   }
@@ -271,7 +273,7 @@ constexpr OpDef kDefs[] = {
     {"", "Flatten", 1, 1, 1, 1, 1, create<Flatten>},
     {"", "Squeeze", 13, 1, 2, 1, 1, create<Squeeze>},
     {"", "Unsqueeze", 13, 2, 2, 1, 1, create<Unsqueeze>},
-    {"", "Identity", 1, 1, 1, 1, 1, create<Identity>, OpDef::kTakesValues},
+    {"", "Identity", 1, 1, 1, 1, 1, create<Identity>, OpDef::kTakesValues | OpDef::kAllocates},
     {"", "Shape", 1, 1, 1, 1, 1, create<ShapeOf>},
     {"", "Size", 1, 1, 1, 1, 1, create<SizeOf>},
 };

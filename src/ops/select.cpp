@@ -245,8 +245,8 @@ class ReverseSequence final : public Op {
 };
 
 constexpr OpDef kDefs[] = {
-    {"", "NonZero", 9, 1, 1, 1, 1, create<NonZero>},
-    {"", "Compress", 9, 2, 2, 1, 1, create<Compress>},
+    {"", "NonZero", 9, 1, 1, 1, 1, create<NonZero>, OpDef::kAllocates},
+    {"", "Compress", 9, 2, 2, 1, 1, create<Compress>, OpDef::kAllocates},
     {"", "TopK", 10, 2, 2, 1, 2, create<TopK>},
     {"", "ReverseSequence", 10, 2, 2, 1, 1, create<ReverseSequence>},
 };

@@ -285,10 +285,10 @@ constexpr OpDef kDefs[] = {
     {"", "SequenceEmpty", 11, 0, 0, 1, 1, create<SequenceEmpty>},
     {"", "SequenceInsert", 11, 2, 3, 1, 1, create<SequenceInsert>, OpDef::kTakesValues},
     {"", "SequenceErase", 11, 1, 2, 1, 1, create<SequenceErase>, OpDef::kTakesValues},
-    {"", "SequenceAt", 11, 2, 2, 1, 1, create<SequenceAt>, OpDef::kTakesValues},
+    {"", "SequenceAt", 11, 2, 2, 1, 1, create<SequenceAt>, OpDef::kTakesValues | OpDef::kAllocates},
     {"", "SequenceLength", 11, 1, 1, 1, 1, create<SequenceLength>, OpDef::kTakesValues},
     {"", "SplitToSequence", 11, 1, 2, 1, 1, create<SplitToSequence>},
-    {"", "ConcatFromSequence", 11, 1, 1, 1, 1, create<ConcatFromSequence>, OpDef::kTakesValues},
+    {"", "ConcatFromSequence", 11, 1, 1, 1, 1, create<ConcatFromSequence>, OpDef::kTakesValues | OpDef::kAllocates},
 };
 
 }  // namespace

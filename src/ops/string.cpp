@@ -209,9 +209,9 @@ class StringNormalizer final : public Op {
 
 constexpr OpDef kDefs[] = {
     {"", "StringConcat", 20, 2, 2, 1, 1, create<StringConcat>},
-    {"", "StringSplit", 20, 1, 1, 1, 2, create<StringSplit>},
+    {"", "StringSplit", 20, 1, 1, 1, 2, create<StringSplit>, OpDef::kAllocates},
     {"", "RegexFullMatch", 20, 1, 1, 1, 1, create<RegexFullMatch>},
-    {"", "StringNormalizer", 10, 1, 1, 1, 1, create<StringNormalizer>},
+    {"", "StringNormalizer", 10, 1, 1, 1, 1, create<StringNormalizer>, OpDef::kAllocates},
 };
 
 }  // namespace

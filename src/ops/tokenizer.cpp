@@ -136,7 +136,7 @@ class Tokenizer final : public Op {
   std::vector<Regex> tokens_, separators_;  // of which one has elements
 };
 
-constexpr OpDef kDefs[] = {{"com.microsoft", "Tokenizer", 1, 1, 1, 1, 1, create<Tokenizer>}};
+constexpr OpDef kDefs[] = {{"com.microsoft", "Tokenizer", 1, 1, 1, 1, 1, create<Tokenizer>, OpDef::kAllocates}};
 
 }  // namespace
 

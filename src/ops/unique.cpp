@@ -159,7 +159,7 @@ class Unique final : public Op {
 };
 
 constexpr OpDef kDefs[] = {
-    {"", "Unique", 11, 1, 1, 1, 4, create<Unique>},
+    {"", "Unique", 11, 1, 1, 1, 4, create<Unique>, OpDef::kAllocates},
 };
 
 }  // namespace

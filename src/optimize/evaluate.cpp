@@ -8,6 +8,8 @@
 namespace linnet {
 namespace {
 
+constexpr size_t kMostScratch = size_t{256} << 20;
+
 // One node with constant inputs, taken through prepare, bind and run.
 class Evaluation final : public PrepareContext, public BindContext, public RunContext {
  public:
@@ -37,7 +39,7 @@ class Evaluation final : public PrepareContext, public BindContext, public RunCo
     step_ = &arguments_;
   }
 
-  Status compute(Op& op, size_t most_bytes) {
+  Status compute(Op& op, const OpDef& def, size_t most_bytes) {
     SymbolTable no_symbols;
     InferContext infer(info_pointers_, known_, {}, out_info_pointers_, {}, &no_symbols, false);
     LINNET_TRY(op.infer(infer));
@@ -45,7 +47,10 @@ class Evaluation final : public PrepareContext, public BindContext, public RunCo
     for (const ValueInfo* info : out_info_pointers_) {
       if (!info) continue;
       if (info->kind != ValueKind::tensor) return unsupported("no tensor");
-      if (!info->concrete()) continue;
+      if (!info->concrete() || info->dtype == DType::undefined) {
+        if (!(def.flags & OpDef::kAllocates)) return unsupported("of unknown shape");
+        continue;
+      }
       const std::optional<int64_t> count = info->shape.values().checked_count();
       const std::optional<size_t> size = count ? storage_size(info->dtype, *count) : std::nullopt;
       if (!size || *size > most_bytes || bytes + *size > most_bytes) return unsupported("too large");
@@ -58,7 +63,9 @@ class Evaluation final : public PrepareContext, public BindContext, public RunCo
       LINNET_ASSIGN(outs_[o].tensor, make_tensor(out_infos_[o].dtype, out_infos_[o].shape.values()));
     }
     LINNET_TRY(op.bind(*this));
+    if (scratch_bytes_ > kMostScratch) return unsupported("too large");
     scratch_ = AlignedBuffer(scratch_bytes_);
+    if (scratch_.size() != scratch_bytes_) return error(Code::out_of_memory, "no scratch memory");
     arguments_.scratch = scratch_.data();
     arguments_.state = state_.get();
     return op.run(*this);
@@ -144,7 +151,7 @@ std::optional<std::vector<Tensor>> evaluate(const Graph& graph, NodeId id, size_
   const Parallel serial;
   const StopToken never;
   Evaluation evaluation(graph, node, serial, never);
-  if (!evaluation.compute(**op, most_bytes).ok()) return std::nullopt;
+  if (!evaluation.compute(**op, *def, most_bytes).ok()) return std::nullopt;
   std::vector<Tensor> out = evaluation.take();
   for (size_t o = 0; o < out.size(); ++o)
     if (node.outputs[o] != kNoValue && (out[o].dtype == DType::undefined || !out[o].data)) return std::nullopt;

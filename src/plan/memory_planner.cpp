@@ -8,7 +8,7 @@
 
 namespace linnet {
 
-size_t MemoryPlanner::plan(std::span<PlannedBuffer> buffers) {
+std::optional<size_t> MemoryPlanner::plan(std::span<PlannedBuffer> buffers) {
   gaps_.clear();
   ending_.clear();
   size_t total = 0;
@@ -21,6 +21,9 @@ size_t MemoryPlanner::plan(std::span<PlannedBuffer> buffers) {
       ending_.pop_back();
       release(ended.offset, round_up(ended.bytes, AlignedBuffer::kAlignment));
     }
+    constexpr size_t kMost =
+        static_cast<size_t>(std::numeric_limits<ptrdiff_t>::max()) & ~(AlignedBuffer::kAlignment - 1);
+    if (buffer.bytes > kMost || total > kMost - buffer.bytes) return std::nullopt;
     const size_t bytes = round_up(buffer.bytes, AlignedBuffer::kAlignment);
     if (bytes == 0) {
       buffer.offset = 0;

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -17,9 +18,9 @@ struct PlannedBuffer {
 // Keeps its tables between calls, so that planning again allocates only when there are more buffers than ever before.
 class MemoryPlanner {
  public:
-  // Buffers must come with `first` not decreasing. Returns the arena's size. Two buffers that overlap in time never
-  // overlap in memory; best fit among the gaps.
-  size_t plan(std::span<PlannedBuffer> buffers);
+  // Buffers must come with `first` not decreasing. Returns the arena's size, or nothing where no memory is that
+  // large. Two buffers that overlap in time never overlap in memory; best fit among the gaps.
+  std::optional<size_t> plan(std::span<PlannedBuffer> buffers);
 
  private:
   struct Gap {

@@ -87,6 +87,16 @@ class Binding::StepBinder final : public BindContext {
     return bound_.state.get();
   }
   void request_scratch(size_t bytes) override { scratch_bytes = std::max(scratch_bytes, bytes); }
+  Status bind() {
+    LINNET_TRY(step_.op->bind(*this));
+    for (const Alias& alias : aliases) {
+      if (!has_shape(alias.output)) continue;
+      const size_t from = value(alias.input).bytes(), to = binding_.values[step_.out[alias.output]].tensor.bytes();
+      LINNET_REQUIRE(alias.offset <= from && to <= from - alias.offset,
+                     invalid_argument("output ", alias.output, " does not lie within input ", alias.input));
+    }
+    return {};
+  }
   void alias(size_t o, size_t i, size_t byte_offset) override {
     if (wants(o)) aliases.push_back({o, i, byte_offset});
   }
@@ -206,7 +216,9 @@ Status Binding::bind(std::span<const Value> inputs, std::span<const Value> captu
       return Status(status.code(), concat("node ", program.steps[i].path, " with inputs ",
                                           describe_inputs(*this, program.steps[i]), ": ", status.message()));
   }
-  arena_bytes = planner.plan(buffers);
+  const std::optional<size_t> planned = planner.plan(buffers);
+  LINNET_REQUIRE(planned, error(Code::out_of_memory, "the run needs more memory than there can be"));
+  arena_bytes = *planned;
   return {};
 }
 
@@ -287,8 +299,10 @@ Status Binding::evaluate_now(uint32_t index, const Parallel& parallel, bool* don
   *done = true;
   if (all_tracked) return {};
   StepBinder binder(*this, index, parallel.threads());
-  LINNET_TRY(step.op->bind(binder));
+  LINNET_TRY(binder.bind());
   const AlignedBuffer scratch(binder.scratch_bytes);
+  LINNET_REQUIRE(scratch.size() == binder.scratch_bytes,
+                 error(Code::out_of_memory, "cannot allocate ", binder.scratch_bytes, " bytes"));
   StepArguments arguments = steps[index].arguments;
   arguments.scratch = scratch.data();
   EvaluationContext context(parallel, never_, arguments);
@@ -392,7 +406,7 @@ Status Binding::bind_step(uint32_t index, const Parallel& parallel) {
   LINNET_TRY(evaluate_now(index, parallel, &done));
   if (done) return {};
   StepBinder binder(*this, index, parallel.threads());
-  LINNET_TRY(step.op->bind(binder));
+  LINNET_TRY(binder.bind());
   bool run = false;
   for (size_t o = 0; o < step.out.size(); ++o) {
     if (step.out[o] == kNoSlot) continue;
@@ -414,12 +428,14 @@ Status Binding::prepare_dynamic(uint32_t index, const Parallel& parallel, BlockP
   const Step& step = program.steps[index];
   BoundStep& bound = steps[index];
   StepBinder binder(*this, index, parallel.threads());
-  LINNET_TRY(step.op->bind(binder));
+  LINNET_TRY(binder.bind());
   *done = true;
   for (size_t o = 0; o < step.out.size(); ++o) {
     const SlotId slot = step.out[o];
     if (slot == kNoSlot) continue;
-    if (!infos[slot].concrete()) {  // run allocates it
+    if (!infos[slot].concrete() || infos[slot].dtype == DType::undefined) {  // run allocates it
+      LINNET_REQUIRE(infos[slot].kind != ValueKind::tensor || (step.def->flags & OpDef::kAllocates),
+                     invalid_argument("its inputs do not tell the type and shape of output ", o));
       values[slot] = Value();
       *done = false;
       continue;

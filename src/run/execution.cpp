@@ -118,7 +118,6 @@ class Runner {
     return bound.step->op->run(context_);
   }
 
-  // Takes sequences, maps and optionals; every other operator reads tensors without a look.
   void describe_value(SlotId slot) {
     const Value& value = binding_.values[slot];
     ValueInfo& info = binding_.infos[slot];

@@ -122,16 +122,19 @@ Dim SymbolTable::product(const DimVector& dims, size_t first, size_t last) {
 }
 
 std::string SymbolTable::to_string(Dim dim) const {
-  if (dim.known()) return std::to_string(dim.value());
-  if (dim.unknown() || dim.symbol() >= expressions_.size()) return "?";
-  const Expression& e = expressions_[dim.symbol()];
-  switch (e.operation) {
-    case 'n':
-    case 'f': return e.name;
-    case 'm': return "min(" + to_string(e.a) + ", " + to_string(e.b) + ")";
-    case 'M': return "max(" + to_string(e.a) + ", " + to_string(e.b) + ")";
-    default: return "(" + to_string(e.a) + " " + e.operation + " " + to_string(e.b) + ")";
-  }
+  // Expressions share their parts: written out in full, a short chain of them would fill memory.
+  const auto text = [this](const auto& self, Dim d, int depth) -> std::string {
+    if (d.known()) return std::to_string(d.value());
+    if (d.unknown() || d.symbol() >= expressions_.size()) return "?";
+    const Expression& e = expressions_[d.symbol()];
+    if (e.operation == 'n' || e.operation == 'f') return e.name;
+    if (depth == 0) return "...";
+    const std::string a = self(self, e.a, depth - 1), b = self(self, e.b, depth - 1);
+    if (e.operation == 'm') return "min(" + a + ", " + b + ")";
+    if (e.operation == 'M') return "max(" + a + ", " + b + ")";
+    return "(" + a + " " + e.operation + " " + b + ")";
+  };
+  return text(text, dim, 6);
 }
 
 std::string SymbolTable::to_string(const DimVector& dims) const {

@@ -37,6 +37,9 @@ size_t element_size(DType type) noexcept {
   return type == DType::string ? sizeof(std::string) : static_cast<size_t>(dtype_bits(type)) / 8;
 }
 
+// No object is larger; the rest is for rounding up to a page.
+constexpr size_t kMostBytes = static_cast<size_t>(std::numeric_limits<ptrdiff_t>::max()) - 4095;
+
 std::optional<size_t> storage_size(DType type, int64_t count) noexcept {
   const std::optional<size_t> n = narrow<size_t>(count);
   if (count < 0 || !n) return std::nullopt;
@@ -44,7 +47,8 @@ std::optional<size_t> storage_size(DType type, int64_t count) noexcept {
     const size_t per_byte = 8 / static_cast<size_t>(dtype_bits(type));
     return *n / per_byte + (*n % per_byte != 0);
   }
-  return checked_mul(*n, element_size(type));
+  const std::optional<size_t> bytes = checked_mul(*n, element_size(type));
+  return bytes && *bytes <= kMostBytes ? bytes : std::nullopt;
 }
 
 }  // namespace linnet

@@ -43,6 +43,12 @@ TEST_F(ShapeArithmetic, HeadsAreSplitByGatherUnsqueezeAndConcat) {
   EXPECT_EQ(shape_of(node("Reshape", {x, target})), "[batch, seq, 4, 16]");
 }
 
+TEST_F(ShapeArithmetic, NamesOfSizesStayShort) {
+  Dim size = symbols.named("n");
+  for (int i = 0; i < 1000; ++i) size = symbols.mul(symbols.add(size, 1), size);
+  EXPECT_LT(symbols.to_string(size).size(), 1000u);
+}
+
 TEST_F(ShapeArithmetic, MasksAreMadeByRangeExpandAndConstantOfShape) {
   const ValueId shape = node("Shape", {x});
   Tensor zero_index = make_tensor(DType::i64, {}).value(), one = make_tensor(DType::i64, {}).value();

@@ -17,7 +17,7 @@ TEST(MemoryPlanner, NeverOverlapsWhatLivesAtOnce) {
       step += static_cast<uint32_t>(random() % 2);
       buffers.push_back({random() % 5 == 0 ? 0 : random() % 5000, step, step + static_cast<uint32_t>(random() % 9), 0});
     }
-    const size_t total = planner.plan(buffers);
+    const size_t total = planner.plan(buffers).value();
     for (size_t i = 0; i < buffers.size(); ++i) {
       const PlannedBuffer& a = buffers[i];
       EXPECT_LE(a.offset + a.bytes, total);
@@ -34,7 +34,15 @@ TEST(MemoryPlanner, NeverOverlapsWhatLivesAtOnce) {
 TEST(MemoryPlanner, ReusesWhatHasEnded) {
   std::vector<PlannedBuffer> chain;
   for (uint32_t i = 0; i < 100; ++i) chain.push_back({1024, i, i + 1, 0});
-  EXPECT_LE(MemoryPlanner().plan(chain), 3 * 1024u);
+  EXPECT_LE(MemoryPlanner().plan(chain).value(), 3 * 1024u);
+}
+
+TEST(MemoryPlanner, RefusesMoreThanMemoryCanHold) {
+  for (const size_t bytes : {SIZE_MAX, SIZE_MAX / 2, SIZE_MAX / 2 - 128, SIZE_MAX / 3, SIZE_MAX / 4}) {
+    std::vector<PlannedBuffer> together;
+    for (uint32_t i = 0; i < 8; ++i) together.push_back({bytes, i, 8, 0});
+    EXPECT_EQ(MemoryPlanner().plan(together), std::nullopt) << bytes;
+  }
 }
 
 }  // namespace

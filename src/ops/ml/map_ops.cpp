@@ -177,8 +177,8 @@ class CastMap final : public Op {
 };
 
 constexpr OpDef kDefs[] = {
-    {"ai.onnx.ml", "CastMap", 1, 1, 1, 1, 1, create<CastMap>, OpDef::kTakesValues},
-    {"ai.onnx.ml", "DictVectorizer", 1, 1, 1, 1, 1, create<DictVectorizer>, OpDef::kTakesValues},
+    {"ai.onnx.ml", "CastMap", 1, 1, 1, 1, 1, create<CastMap>, OpDef::kTakesValues | OpDef::kAllocates},
+    {"ai.onnx.ml", "DictVectorizer", 1, 1, 1, 1, 1, create<DictVectorizer>, OpDef::kTakesValues | OpDef::kAllocates},
     {"ai.onnx.ml", "ZipMap", 1, 1, 1, 1, 1, create<ZipMap>},
 };
 

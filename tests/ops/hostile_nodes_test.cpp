@@ -1,0 +1,59 @@
+// Nodes that contradict themselves, the standard or the data: refused with a sentence, wherever that comes to light.
+#include <gtest/gtest.h>
+
+#include "ops/registry.h"
+#include "run_node.h"
+
+namespace linnet {
+namespace {
+
+// With sizes and values that are known when the model loads, and with those that only the run knows.
+void expect_refused(NodeRun run) {
+  for (const bool symbolic : {false, true})
+    for (const size_t first_constant : {size_t{1}, SIZE_MAX}) {
+      run.symbolic = symbolic;
+      run.first_constant = first_constant;
+      const auto result = run_node(run);
+      ASSERT_FALSE(result.ok()) << run.op_type;
+      EXPECT_NE(result.status().code(), Code::internal) << result.status().message();
+    }
+}
+
+TEST(HostileNodes, LeaveOutWhatIsNotOptional) {
+  Node norm;
+  norm.op_type = "LayerNormalization";
+  norm.version = 17;
+  norm.inputs = {0, 1};
+  norm.outputs = {kNoValue, 2};
+  EXPECT_FALSE(create_op(norm).ok());
+  norm.outputs = {2};
+  EXPECT_TRUE(create_op(norm).ok());
+
+  Node concat;
+  concat.op_type = "Concat";
+  concat.version = 13;
+  concat.attributes = {{"axis", int64_t{0}}};
+  concat.inputs = {0, kNoValue, 1};
+  concat.outputs = {2};
+  EXPECT_FALSE(create_op(concat).ok());
+}
+
+TEST(HostileNodes, GiveShapesThatAreNoLists) {
+  const Tensor table = tensor_of<int64_t>({2, 2}, {1, 1, 2, 2});
+  expect_refused({"ConstantOfShape", {table}});
+  expect_refused({"Reshape", {counting({4}), table}});
+  expect_refused({"Expand", {counting({4}), table}});
+  expect_refused({"AffineGrid", {counting({1, 2, 3}), table}});
+  expect_refused({"Split", {counting({8}), table}, {}, 4});
+  expect_refused({"Reshape", {counting({4}), floats({1}, {4})}});
+}
+
+TEST(HostileNodes, ReshapeToAScalarWhatIsNone) {
+  expect_refused({"Reshape", {counting({2, 3}), ints({})}});
+  const auto scalar = run_node({"Reshape", {counting({1, 1}), ints({})}});
+  ASSERT_TRUE(scalar.ok()) << scalar.status().message();
+  EXPECT_EQ(scalar.value()[0].tensor.shape.rank(), 0u);
+}
+
+}  // namespace
+}  // namespace linnet
