@@ -9,6 +9,12 @@ namespace {
 
 constexpr std::string_view kNames[kIsaCount] = {"reference", "sse4", "avx2", "avx512"};
 
+#ifdef LINNET_WITHOUT_AVX512
+constexpr bool kCompiledAvx512 = false;
+#else
+constexpr bool kCompiledAvx512 = true;
+#endif
+
 Isa initial() noexcept {
   if (const char* wanted = std::getenv("LINNET_ISA"))
     if (const std::optional<Isa> isa = parse_isa(wanted)) return std::min(*isa, best_isa());
@@ -40,7 +46,7 @@ Isa best_isa() noexcept {
     const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
                         __builtin_cpu_supports("avx512cd");
-    return avx512 ? Isa::avx512 : Isa::avx2;
+    return avx512 && kCompiledAvx512 ? Isa::avx512 : Isa::avx2;
   }();
   return best;
 #else
