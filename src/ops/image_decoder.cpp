@@ -63,7 +63,7 @@ class ImageDecoder final : public Op {
   LinnetDecodeImage decode_ = nullptr;
 };
 
-constexpr OpDef kDefs[] = {{"", "ImageDecoder", 20, 1, 1, 1, 1, create<ImageDecoder>}};
+constexpr OpDef kDefs[] = {{"", "ImageDecoder", 20, 1, 1, 1, 1, create<ImageDecoder>, OpDef::kAllocates}};
 
 }  // namespace
 

@@ -275,7 +275,7 @@ struct OpDef {
     kPlain = 0,
     kNonDeterministic = 1,  // never folded, never merged with an equal node
     kTakesValues = 2,       // an input may be a sequence, a map or an optional; others are given tensors only
-    kAllocates = 4,         // run makes outputs whose shape infer cannot tell; others are not run without their outputs
+    kAllocates = 8,         // run makes outputs whose shape infer cannot tell; others are not run without their outputs
   };
   std::string_view domain;
   std::string_view name;
