@@ -9,10 +9,13 @@ namespace {
 
 constexpr std::string_view kNames[kIsaCount] = {"reference", "sse4", "avx2", "avx512"};
 
-#ifdef LINNET_WITHOUT_AVX512
-constexpr bool kCompiledAvx512 = false;
+// What LINNET_DISPATCH has entries for.
+#if defined(__i386__)  // Highway compiles no AVX2 for 32 bits
+constexpr Isa kWidestCompiled = Isa::sse4;
+#elif defined(LINNET_WITHOUT_AVX512)
+constexpr Isa kWidestCompiled = Isa::avx2;
 #else
-constexpr bool kCompiledAvx512 = true;
+constexpr Isa kWidestCompiled = Isa::avx512;
 #endif
 
 Isa initial() noexcept {
@@ -46,9 +49,9 @@ Isa best_isa() noexcept {
     const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
                         __builtin_cpu_supports("avx512cd");
-    return avx512 && kCompiledAvx512 ? Isa::avx512 : Isa::avx2;
+    return avx512 ? Isa::avx512 : Isa::avx2;
   }();
-  return best;
+  return std::min(best, kWidestCompiled);
 #else
   return Isa::reference;
 #endif
