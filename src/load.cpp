@@ -11,9 +11,27 @@ namespace {
 void find_unknown(const Graph& graph, std::map<std::string, std::vector<std::string>>& unknown) {
   for (const NodeId id : graph.order()) {
     const Node& node = graph.node(id);
-    if (!find_op(node.domain, node.op_type))
+    if (!find_op(node))
       unknown[(node.domain.empty() ? "ai.onnx" : node.domain) + "." + node.op_type].push_back(graph.node_path(id));
     for (const auto& body : subgraphs_of(node)) find_unknown(*body, unknown);
+  }
+}
+
+// Gives nodes the operators that the caller supplies. Those that replace one of the registry get a domain of their own,
+// so that no rewrite takes them for it.
+void use_custom_operators(Graph& graph, const LoadOptions& options) {
+  for (const NodeId id : graph.order()) {
+    Node& node = graph.node(id);
+    for (const std::shared_ptr<const OpDef>& def : options.operators) {
+      const std::string_view domain = def->domain == "ai.onnx" ? std::string_view() : def->domain;
+      if (def->name != node.op_type || domain != node.domain) continue;
+      const bool replaces = find_op(node.domain, node.op_type) != nullptr;
+      if (replaces && !(def->flags & OpDef::kReplaces)) continue;
+      node.custom = def;
+      if (replaces) node.domain = "replaced:" + node.domain;
+      break;
+    }
+    for (const auto& body : subgraphs_of(node)) use_custom_operators(*body, options);
   }
 }
 
@@ -112,7 +130,8 @@ Result<LoadedGraph> load_graph(const ModelSource& source, const LoadOptions& opt
   std::span<const std::byte> bytes = source.bytes;
   std::shared_ptr<const void> owner = source.owner;
   const MappedFile::Mode mode = options.copy_file ? MappedFile::Mode::copy : MappedFile::Mode::map;
-  onnx::ExternalData external = source.path.empty() ? onnx::ExternalData() : onnx::ExternalData(source.path, mode);
+  onnx::ExternalData external =
+      source.path.empty() ? onnx::ExternalData(source.open) : onnx::ExternalData(source.path, mode);
   if (!source.path.empty()) {
     LINNET_ASSIGN(const auto file, MappedFile::open(source.path, mode));
     bytes = file->bytes();
@@ -134,6 +153,7 @@ Result<LoadedGraph> load_graph(const ModelSource& source, const LoadOptions& opt
   Graph& graph = *loaded.graph;
   LINNET_TRY(fix_sizes(graph, *loaded.symbols, options));
   LINNET_TRY(replace_initializers(graph, options));
+  if (!options.operators.empty()) use_custom_operators(graph, options);
   LINNET_TRY(upgrade_graph(graph));
   LINNET_TRY(add_outputs(graph, options));
   return loaded;

@@ -21,9 +21,10 @@ struct LoadOptions {
   std::map<std::string, int64_t, std::less<>> fixed_sizes;              // symbolic sizes by name
   std::map<std::string, Tensor, std::less<>> initializers;              // replaced; type and shape must agree
   std::map<std::string, onnx::SharedBytes, std::less<>> external_data;  // files by location, from memory
-  std::vector<std::string> extra_outputs;  // inner values of the main graph that become outputs
-  bool copy_file = false;                  // read the file instead of mapping it
-  uint64_t seed = 0;                       // of random operators without a seed of their own
+  std::vector<std::string> extra_outputs;               // inner values of the main graph that become outputs
+  std::vector<std::shared_ptr<const OpDef>> operators;  // beyond the registry's; before them only with OpDef::kReplaces
+  bool copy_file = false;                               // read the file instead of mapping it
+  uint64_t seed = 0;                                    // of random operators without a seed of their own
   std::function<void(Severity, std::string_view)> log;
 };
 
@@ -31,6 +32,7 @@ struct ModelSource {
   std::filesystem::path path;         // or
   std::span<const std::byte> bytes;   // a whole model in memory
   std::shared_ptr<const void> owner;  // keeps `bytes`; without one they are copied
+  onnx::ExternalData::Open open;      // gives the external data of `bytes`, by location
 };
 
 // A graph that has been read and upgraded, before inference and any optimisation. Its operators may be unknown.

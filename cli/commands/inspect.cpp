@@ -46,7 +46,7 @@ void find_refused(const Graph& graph, std::map<std::string, std::vector<std::str
   for (const NodeId id : graph.order()) {
     const Node& node = graph.node(id);
     for (const auto& body : subgraphs_of(node)) find_refused(*body, refused);
-    if (!find_op(node.domain, node.op_type)) continue;
+    if (!find_op(node)) continue;
     if (const auto op = create_op(node); !op.ok())
       refused[(node.domain.empty() ? "ai.onnx" : node.domain) + "." + node.op_type].push_back(
           concat(graph.node_path(id), ": ", op.status().message()));

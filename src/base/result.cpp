@@ -14,8 +14,20 @@ std::string_view code_name(Code code) noexcept {
     case Code::cancelled: return "cancelled";
     case Code::deadline_exceeded: return "deadline exceeded";
     case Code::internal: return "internal error";
+    case Code::closed: return "closed";
+    case Code::callback_failed: return "callback failed";
   }
   return "unknown";
+}
+
+Status Status::at_node(std::string_view path, std::string_view inputs) && {
+  if (!error_) return {};
+  if (error_->node.empty()) {
+    error_->node = path;
+    error_->inputs = inputs;
+  }
+  error_->message = concat("node ", path, inputs.empty() ? "" : " with inputs ", inputs, ": ", error_->message);
+  return std::move(*this);
 }
 
 }  // namespace linnet

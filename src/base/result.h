@@ -24,6 +24,8 @@ enum class Code : int {
   cancelled = 7,          // a stop token asked for it
   deadline_exceeded = 8,  // the run's deadline passed
   internal = 9,           // a defect of Linnet
+  closed = 10,            // a handle that is closed or was never one
+  callback_failed = 11,   // a function that the caller supplied threw, or did not do what it must
 };
 
 std::string_view code_name(Code code) noexcept;
@@ -31,23 +33,31 @@ std::string_view code_name(Code code) noexcept;
 class [[nodiscard]] Status {
  public:
   Status() noexcept = default;  // ok
-  Status(Code code, std::string message) : error_(std::make_unique<Error>(Error{code, std::move(message)})) {}
+  Status(Code code, std::string message) : error_(std::make_unique<Error>(Error{code, std::move(message), {}, {}})) {}
 
   bool ok() const noexcept { return !error_; }
   Code code() const noexcept { return error_ ? error_->code : Code::ok; }
   std::string_view message() const noexcept { return error_ ? std::string_view(error_->message) : std::string_view(); }
+
+  // Where a node failed: its path, and its inputs' types and shapes as text. Empty when no node did.
+  std::string_view node() const noexcept { return error_ ? std::string_view(error_->node) : std::string_view(); }
+  std::string_view inputs() const noexcept { return error_ ? std::string_view(error_->inputs) : std::string_view(); }
 
   // The same error with "context: " before its message. Ok stays ok.
   Status within(std::string_view context) && {
     if (error_) error_->message.insert(0, std::string(context) + ": ");
     return std::move(*this);
   }
+  // The same error, of a node. Around a node in a subgraph the inner one stays the one that failed.
+  Status at_node(std::string_view path, std::string_view inputs = {}) &&;
+  Status copy() const { return error_ ? Status(std::make_unique<Error>(*error_)) : Status(); }
 
  private:
   struct Error {
     Code code;
-    std::string message;
+    std::string message, node, inputs;
   };
+  explicit Status(std::unique_ptr<Error> error) noexcept : error_(std::move(error)) {}
   std::unique_ptr<Error> error_;
 };
 
@@ -123,9 +133,7 @@ class [[nodiscard]] Result {
   T* operator->() { return &value(); }
   const T* operator->() const { return &value(); }
 
-  Status status() const& {
-    return ok() ? Status() : Status(std::get<0>(state_).code(), std::string(std::get<0>(state_).message()));
-  }
+  Status status() const& { return ok() ? Status() : std::get<0>(state_).copy(); }
   Status status() && { return ok() ? Status() : std::move(std::get<0>(state_)); }
 
  private:

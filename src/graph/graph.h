@@ -24,6 +24,7 @@ inline constexpr ValueId kNoValue = 0xffffffffu;  // an optional input or output
 inline constexpr NodeId kNoNode = 0xffffffffu;
 
 class Graph;
+struct OpDef;  // ops/op.h
 
 struct Attribute {
   using Data =
@@ -42,6 +43,7 @@ struct Node {
   std::vector<ValueId> outputs;
   std::vector<Attribute> attributes;
   std::vector<ValueId> captures;  // values of this graph that the node's subgraphs use, in the order of Graph::captures
+  std::shared_ptr<const OpDef> custom;  // of an operator that the caller supplies; null for those of the registry
 
   bool is(std::string_view type, std::string_view in_domain = "") const noexcept {
     return op_type == type && domain == in_domain;

@@ -21,8 +21,7 @@ class Inference {
     for (const NodeId id : graph_.order()) {
       if (Status status = visit(id); !status.ok()) {
         std::vector<const ValueInfo*> in = inputs_of(graph_.node(id));
-        return Status(status.code(), concat("node ", graph_.node_path(id), " with inputs ", describe(in, symbols_),
-                                            ": ", status.message()));
+        return std::move(status).at_node(graph_.node_path(id), describe(in, symbols_));
       }
     }
     return {};

@@ -42,6 +42,11 @@ Result<SharedBytes> ExternalData::payload(const Tensor& tensor, size_t size) {
 
 Result<SharedBytes> ExternalData::content(std::string_view location) {
   if (const auto known = contents_.find(location); known != contents_.end()) return known->second;
+  if (open_) {
+    LINNET_ASSIGN(SharedBytes opened, open_(location));
+    contents_.emplace(location, opened);
+    return opened;
+  }
   LINNET_REQUIRE(!model_path_.empty(), error(Code::not_found, "the model refers to external data '", location,
                                              "', which has to be supplied with a model that is given as bytes"));
   LINNET_ASSIGN(const std::filesystem::path path, resolve_location(model_path_, location));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -27,6 +28,10 @@ class ExternalData {
   explicit ExternalData(std::filesystem::path model_path, MappedFile::Mode mode = MappedFile::Mode::map)
       : model_path_(std::move(model_path)), mode_(mode) {}
 
+  // Further locations come from `open` instead of files.
+  using Open = std::function<Result<SharedBytes>(std::string_view location)>;
+  explicit ExternalData(Open open) : open_(std::move(open)) {}
+
   // Gives the content of a location, which is then never looked for in files.
   void supply(std::string location, SharedBytes content) { contents_[std::move(location)] = std::move(content); }
 
@@ -41,6 +46,7 @@ class ExternalData {
 
   std::filesystem::path model_path_;
   MappedFile::Mode mode_ = MappedFile::Mode::map;
+  Open open_;
   std::map<std::string, SharedBytes, std::less<>> contents_;
   std::vector<std::shared_ptr<const MappedFile>> files_;
 };

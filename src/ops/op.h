@@ -40,6 +40,7 @@ class NodeReader {
   size_t outputs() const noexcept { return node_.outputs.size(); }
   bool has_input(size_t i) const noexcept { return node_.input(i) != kNoValue; }
   bool has_output(size_t i) const noexcept { return node_.output(i) != kNoValue; }
+  const std::shared_ptr<const OpDef>& custom() const noexcept { return node_.custom; }
   bool has(std::string_view name);  // marks it as read
 
   // An attribute of another type than asked for is an error that finish() reports; the default is returned meanwhile.
@@ -52,6 +53,7 @@ class NodeReader {
   std::vector<std::string> texts(std::string_view name, std::vector<std::string> fallback = {});
   const Tensor* tensor(std::string_view name);  // nullptr when absent
   const ValueInfo* type(std::string_view name);
+  const Attribute* attribute(std::string_view name) { return take(name); }  // of any type; nullptr when absent
   // Element type from an integer attribute such as `to`.
   DType dtype(std::string_view name, DType fallback);
   // The number of the subgraph for RunContext::subgraph, and the graph; -1 and nullptr when absent.
@@ -275,6 +277,7 @@ struct OpDef {
     kPlain = 0,
     kNonDeterministic = 1,  // never folded, never merged with an equal node
     kTakesValues = 2,       // an input may be a sequence, a map or an optional; others are given tensors only
+    kReplaces = 4,          // of a custom operator: goes before the registry's of the same name
     kAllocates = 8,         // run makes outputs whose shape infer cannot tell; others are not run without their outputs
   };
   std::string_view domain;

@@ -19,14 +19,15 @@ struct Before {
 };
 
 const std::vector<const OpDef*>& sorted_ops() {
-  static const std::vector<const OpDef*> ops = [] {
-    std::vector<const OpDef*> sorted;
+  // Never destroyed: a thread may still load a model while the process exits.
+  static const auto& ops = *[] {
+    auto& sorted = *new std::vector<const OpDef*>;
 #define LINNET_OPS(family) \
   for (const OpDef& def : family) sorted.push_back(&def);
 #include "ops/op_list.inc"
 #undef LINNET_OPS
     std::sort(sorted.begin(), sorted.end(), Before{});
-    return sorted;
+    return &sorted;
   }();
   return ops;
 }
@@ -43,8 +44,12 @@ const OpDef* find_op(std::string_view domain, std::string_view name) noexcept {
   return it != ops.end() && Before::key(*it) == key ? *it : nullptr;
 }
 
+const OpDef* find_op(const Node& node) noexcept {
+  return node.custom ? node.custom.get() : find_op(node.domain, node.op_type);
+}
+
 Result<std::unique_ptr<Op>> create_op(const Node& node) {
-  const OpDef* def = find_op(node.domain, node.op_type);
+  const OpDef* def = find_op(node);
   if (!def)
     return unsupported("operator ", node.domain.empty() ? "ai.onnx" : node.domain, ".", node.op_type, " is not known");
   const auto within = [](size_t n, uint8_t least, uint8_t most) {

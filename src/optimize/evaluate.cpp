@@ -141,7 +141,7 @@ class Evaluation final : public PrepareContext, public BindContext, public RunCo
 
 std::optional<std::vector<Tensor>> evaluate(const Graph& graph, NodeId id, size_t most_bytes) {
   const Node& node = graph.node(id);
-  const OpDef* def = find_op(node.domain, node.op_type);
+  const OpDef* def = find_op(node);
   if (!def || (def->flags & OpDef::kNonDeterministic) || !subgraphs_of(node).empty() || node.inputs.empty())
     return std::nullopt;
   for (const ValueId v : node.inputs)

@@ -95,9 +95,9 @@ Result<std::unique_ptr<Program>> Program::build(Graph& graph, std::shared_ptr<Sy
     const Node& node = graph.node(id);
     Step step;
     step.path = graph.node_path(id);
-    step.def = find_op(node.domain, node.op_type);
+    step.def = find_op(node);
     Result<std::unique_ptr<Op>> op = create_op(node);
-    if (!op.ok()) return std::move(op).status().within("node " + step.path);
+    if (!op.ok()) return std::move(op).status().at_node(step.path);
     step.op = std::move(op).value();
     for (const ValueId v : node.inputs) step.in.push_back(slot(v));
     while (!step.in.empty() && step.in.back() == kNoSlot) step.in.pop_back();
@@ -125,8 +125,7 @@ Result<std::unique_ptr<Program>> Program::build(Graph& graph, std::shared_ptr<Sy
   for (const ProgramPort& port : program->outputs) ++readers[port.slot];
   for (Step& step : program->steps) {
     Preparation preparation(*program, step, options, readers);
-    if (Status status = step.op->prepare(preparation); !status.ok())
-      return std::move(status).within("node " + step.path);
+    if (Status status = step.op->prepare(preparation); !status.ok()) return std::move(status).at_node(step.path);
   }
   return program;
 }

@@ -213,8 +213,7 @@ Status Binding::bind(std::span<const Value> inputs, std::span<const Value> captu
   for (uint32_t i = 0; i < program.steps.size(); ++i) {
     if (!needed_[i]) continue;
     if (Status status = bind_step(i, parallel); !status.ok())
-      return Status(status.code(), concat("node ", program.steps[i].path, " with inputs ",
-                                          describe_inputs(*this, program.steps[i]), ": ", status.message()));
+      return std::move(status).at_node(program.steps[i].path, describe_inputs(*this, program.steps[i]));
   }
   const std::optional<size_t> planned = planner.plan(buffers);
   LINNET_REQUIRE(planned, error(Code::out_of_memory, "the run needs more memory than there can be"));

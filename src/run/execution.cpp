@@ -97,8 +97,7 @@ class Runner {
       const auto begin = environment_.profiler ? Profiler::Clock::now() : Profiler::Clock::time_point();
       Status status = bound.dynamic ? run_dynamic(index) : run_bound(bound);
       if (!status.ok()) [[unlikely]]
-        return Status(status.code(), concat("node ", bound.step->path, " with inputs ",
-                                            describe_inputs(binding_, *bound.step), ": ", status.message()));
+        return std::move(status).at_node(bound.step->path, describe_inputs(binding_, *bound.step));
       if (environment_.profiler) [[unlikely]] {
         environment_.profiler->record({bound.step->path, std::string(bound.step->def->name),
                                        describe_inputs(binding_, *bound.step), begin, Profiler::Clock::now() - begin,

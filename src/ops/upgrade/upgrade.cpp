@@ -34,7 +34,7 @@ Status upgrade_graph(Graph& graph) {
       const Upgrade* upgrade = next_upgrade(graph.node(id));
       if (!upgrade) break;
       const std::string path = graph.node_path(id);
-      if (Status status = upgrade->rewrite(graph, id); !status.ok()) return std::move(status).within("node " + path);
+      if (Status status = upgrade->rewrite(graph, id); !status.ok()) return std::move(status).at_node(path);
       if (graph.alive(id)) graph.node(id).version = upgrade->below;
     }
     if (!graph.alive(id)) continue;

@@ -51,7 +51,7 @@ Result<size_t> merge_equal_nodes(Graph& graph, PassContext&) {
   const std::vector<NodeId> order = graph.order();
   for (const NodeId id : order) {
     const Node& node = graph.node(id);
-    const OpDef* def = find_op(node.domain, node.op_type);
+    const OpDef* def = find_op(node);
     if (!def || (def->flags & OpDef::kNonDeterministic) || !node.captures.empty()) continue;
     std::string key = node.domain + "." + node.op_type;
     append_bytes(key, node.inputs.data(), node.inputs.size() * sizeof(ValueId));
