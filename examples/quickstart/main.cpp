@@ -6,7 +6,7 @@
 
 int main(int argc, char** argv) try {
   const linnet::Model model(argc > 1 ? argv[1] : "model.onnx");
-  linnet::Model::NamedTensors inputs;
+  linnet::NamedTensors inputs;
   for (const linnet::Port& port : model.inputs()) {
     std::vector<int64_t> shape = port.shape;
     std::replace(shape.begin(), shape.end(), int64_t{-1}, int64_t{1});  // open sizes

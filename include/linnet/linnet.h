@@ -1,17 +1,39 @@
-/* Linnet's C interface: load an ONNX model, run it.
+/* Linnet's C interface: load an ONNX model, run it. docs/c-api.md has the rules at length and a complete example.
  *
- * Ownership: every *_create, *_load and linnet_value_* constructor gives an object that its *_release frees; releasing
- * NULL does nothing. A session keeps its engine and its model alive, a model's values keep what they need alive, so
- * objects may be released in any order. Strings that a function returns live as long as the object they came from.
+ *   linnet_model* model = NULL;
+ *   linnet_status* failed = linnet_model_load(engine, "model.onnx", NULL, &model);
+ *   if (failed) { puts(linnet_status_message(failed)); linnet_release(failed); }
  *
- * Errors: functions that can fail return NULL on success, else a status that linnet_status_release frees. Output
- * parameters are only written on success.
+ * Handles. Every object is reached through an opaque handle, which is not an address. linnet_release() closes a handle
+ * of any kind, from any thread, also as a finaliser. Objects keep what they are made of (a session its model, a model
+ * its engine), so handles may be closed in any order, and at any time: what is under way finishes. A handle that is
+ * NULL, closed or was never one is told from the rest: functions that give a status fail with LINNET_CLOSED, others
+ * give 0, NULL or "", and closing it does nothing. What a function gives through an output parameter is a new handle,
+ * to be released once. Parameters are never released by the function that they are passed to.
  *
- * Threads: engines, models and sessions may be used from any number of threads at once. Options, bindings and values
- * are for one thread at a time, except that values may be read from several.
+ * Errors. A function that can fail returns NULL on success, else a status to be released. Output parameters are written
+ * on success only.
  *
- * Text is UTF-8, paths too. ABI: structs that may grow begin with struct_size, which the caller sets to sizeof; fields
- * that a caller does not know are treated as zero. Functions and enumerators are only ever added.
+ * Memory. Pointers that a function gives (strings, shapes, data) live as long as the object that they were asked of has
+ * an open handle. Memory that is lent to Linnet comes with `release` (or NULL) and `user`: release(user) is called
+ * exactly once, from any thread, when Linnet will not touch the memory again. When the function that takes the memory
+ * fails, release is not called.
+ *
+ * Threads. Every function may be called from any thread at any time, with two exceptions: load options are for one
+ * thread at a time; and the memory of tensors is not guarded, so that nobody may write a tensor's data while a run
+ * reads or writes it.
+ *
+ * Callbacks may be called from any thread that the function that takes them names. They may call any function of
+ * Linnet. An exception that leaves a callback is caught and becomes an error of the call that caused it,
+ * LINNET_CALLBACK_FAILED, where there is one.
+ *
+ * Text is UTF-8 and ends with NUL unless a length says where. So are paths, on every system; one that is not is
+ * refused.
+ *
+ * ABI. A struct that crosses the boundary begins with struct_size, to be set to its sizeof. Fields are only ever added
+ * at the end; a library that meets a longer struct than it knows refuses it unless the unknown rest is zero, and treats
+ * fields that a shorter one lacks as zero. Functions and enumerators are only ever added, numbers never change meaning.
+ * When that promise has to be broken, LINNET_ABI_VERSION and the library's SONAME count up.
  */
 #ifndef LINNET_LINNET_H_
 #define LINNET_LINNET_H_
@@ -19,8 +41,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#if defined(_WIN32)
+#if defined(_WIN32) && defined(LINNET_BUILDING)
 #define LINNET_API __declspec(dllexport)
+#elif defined(_WIN32)
+#define LINNET_API __declspec(dllimport)
 #else
 #define LINNET_API __attribute__((visibility("default")))
 #endif
@@ -29,15 +53,24 @@
 extern "C" {
 #endif
 
+#define LINNET_ABI_VERSION 1
+
 typedef struct linnet_status linnet_status;
 typedef struct linnet_engine linnet_engine;
 typedef struct linnet_load_options linnet_load_options;
 typedef struct linnet_model linnet_model;
 typedef struct linnet_session linnet_session;
+typedef struct linnet_binding linnet_binding;
 typedef struct linnet_value linnet_value;
 typedef struct linnet_cancel linnet_cancel;
 typedef struct linnet_profile linnet_profile;
-typedef struct linnet_binding linnet_binding;
+typedef struct linnet_task linnet_task;
+typedef struct linnet_op_context linnet_op_context; /* lives for one call of a custom operator; never released */
+
+/* Closes a handle of any kind. NULL and what is closed already are ignored. Never waits for a run and never fails. */
+LINNET_API void linnet_release(void* handle);
+/* Handles that are open in this process: for tests that look for leaks. */
+LINNET_API size_t linnet_open_handles(void);
 
 /* --- status */
 
@@ -45,156 +78,211 @@ typedef enum linnet_code {
   LINNET_OK = 0,
   LINNET_INVALID_ARGUMENT = 1, /* the caller's inputs, names, shapes or options */
   LINNET_INVALID_MODEL = 2,    /* the model contradicts the ONNX standard or itself */
-  LINNET_UNSUPPORTED = 3,      /* valid, but this build cannot run it */
+  LINNET_UNSUPPORTED = 3,      /* valid, but this build cannot do it */
   LINNET_NOT_FOUND = 4,        /* a file, name or input that is not there */
   LINNET_IO = 5,               /* reading or writing failed */
   LINNET_OUT_OF_MEMORY = 6,    /* the system or the engine's limit refused */
   LINNET_CANCELLED = 7,
   LINNET_DEADLINE_EXCEEDED = 8,
-  LINNET_INTERNAL = 9 /* a defect of Linnet */
+  LINNET_INTERNAL = 9,         /* a defect of Linnet */
+  LINNET_CLOSED = 10,          /* a handle that is closed, or no handle of the kind */
+  LINNET_CALLBACK_FAILED = 11, /* a function that the caller supplied threw, or did not do what it must */
+  LINNET_CODE_32_BITS_ = 0x7fffffff
 } linnet_code;
 
-LINNET_API linnet_code linnet_status_code(const linnet_status* status); /* LINNET_OK for NULL */
-LINNET_API const char* linnet_status_message(const linnet_status* status);
-LINNET_API void linnet_status_release(linnet_status* status);
-/* The message of the last call on this thread that failed; "" when none has. Lives until the next failure on this
- * thread. */
-LINNET_API const char* linnet_last_error(void);
+LINNET_API linnet_code linnet_status_code(const linnet_status* status);    /* LINNET_OK for NULL */
+LINNET_API const char* linnet_status_message(const linnet_status* status); /* says what the two below do, too */
+/* The path of the node that failed ("graph/name (Op)") and the types and shapes of its inputs ("float[2x3], int64[1]"),
+ * else "". */
+LINNET_API const char* linnet_status_node(const linnet_status* status);
+LINNET_API const char* linnet_status_inputs(const linnet_status* status);
+/* For callbacks to return. NULL for LINNET_OK. */
+LINNET_API linnet_status* linnet_status_create(linnet_code code, const char* message);
+LINNET_API const char* linnet_code_name(linnet_code code); /* "invalid argument" */
 
-LINNET_API const char* linnet_version(void); /* "0.1.0" */
+/* --- the library */
 
-/* --- engine: the threads and the memory limit that sessions share */
+LINNET_API const char* linnet_version(void);  /* "0.1.0" */
+LINNET_API uint32_t linnet_abi_version(void); /* LINNET_ABI_VERSION of the library that runs */
+/* Whether this build on this machine has a feature: "device:cpu", "isa:avx2" (the instruction set in use), or an
+ * operator by domain and name, "op:ai.onnx.Conv", "op:com.microsoft.Attention". Names that it does not know are 0. */
+LINNET_API int32_t linnet_has_feature(const char* name);
+
+/* --- engine: the threads and the memory limit that models and sessions share */
 
 typedef struct linnet_engine_options {
   size_t struct_size;
-  size_t threads;      /* including the calling one; 0: one for each core that the process may use */
+  size_t threads;      /* that compute, including the calling one; 0: one for each core that the process may use */
   size_t memory_limit; /* bytes for arenas and values of runs; 0: none */
+  size_t runners;      /* most threads that carry asynchronous calls out; started when needed; 0: one for each core */
+  const char* device;  /* NULL or "cpu" */
   /* A host's own threads, or NULL: calls part(context, i) for each i in [0, parts), possibly at once, and returns when
-   * all have returned. Must be callable from several threads. `threads` then tells how many run at once. */
+   * all have returned. Called from several threads. `threads` then tells how many run at once. Parts that it leaves
+   * out, or leaves by an exception, are computed by the calling thread. */
   void (*executor)(void* user, size_t parts, void (*part)(void* context, size_t i), void* context);
   void* executor_user;
+  void (*executor_release)(void* user);
 } linnet_engine_options;
 
 /* NULL options: the defaults. */
 LINNET_API linnet_status* linnet_engine_create(const linnet_engine_options* options, linnet_engine** engine);
-LINNET_API void linnet_engine_release(linnet_engine* engine);
-/* At any time; runs under way take the new count from their next step on. 0: one for each core. No effect with an
- * executor. */
-LINNET_API void linnet_engine_set_threads(linnet_engine* engine, size_t threads);
+/* At any time but from a callback of a run; runs under way take the new count from their next step on. 0: one for each
+ * core. No effect with an executor. */
+LINNET_API linnet_status* linnet_engine_set_threads(linnet_engine* engine, size_t threads);
 LINNET_API size_t linnet_engine_threads(const linnet_engine* engine);
-LINNET_API void linnet_engine_set_memory_limit(linnet_engine* engine, size_t bytes); /* 0: none */
+LINNET_API linnet_status* linnet_engine_set_memory_limit(linnet_engine* engine, size_t bytes); /* 0: none */
 LINNET_API size_t linnet_engine_memory_used(const linnet_engine* engine);
 
-/* --- values: tensors, sequences of values, maps, and nothing (an optional without content) */
+/* --- values: tensors, sequences, maps, and nothing (an optional without content)
+ * What a value is never changes, only the elements of its memory do. */
 
-typedef enum linnet_dtype { /* the numbers of onnx.TensorProto.DataType */
-                            LINNET_UNDEFINED = 0,
-                            LINNET_FLOAT = 1,
-                            LINNET_UINT8 = 2,
-                            LINNET_INT8 = 3,
-                            LINNET_UINT16 = 4,
-                            LINNET_INT16 = 5,
-                            LINNET_INT32 = 6,
-                            LINNET_INT64 = 7,
-                            LINNET_STRING = 8,
-                            LINNET_BOOL = 9,
-                            LINNET_FLOAT16 = 10,
-                            LINNET_DOUBLE = 11,
-                            LINNET_UINT32 = 12,
-                            LINNET_UINT64 = 13,
-                            LINNET_COMPLEX64 = 14,
-                            LINNET_COMPLEX128 = 15,
-                            LINNET_BFLOAT16 = 16,
-                            LINNET_FLOAT8E4M3FN = 17,
-                            LINNET_FLOAT8E4M3FNUZ = 18,
-                            LINNET_FLOAT8E5M2 = 19,
-                            LINNET_FLOAT8E5M2FNUZ = 20,
-                            LINNET_UINT4 = 21,
-                            LINNET_INT4 = 22,
-                            LINNET_FLOAT4E2M1 = 23,
-                            LINNET_FLOAT8E8M0 = 24,
-                            LINNET_UINT2 = 25,
-                            LINNET_INT2 = 26
+/* The numbers of onnx.TensorProto.DataType. */
+typedef enum linnet_dtype {
+  LINNET_UNDEFINED = 0,
+  LINNET_FLOAT = 1,
+  LINNET_UINT8 = 2,
+  LINNET_INT8 = 3,
+  LINNET_UINT16 = 4,
+  LINNET_INT16 = 5,
+  LINNET_INT32 = 6,
+  LINNET_INT64 = 7,
+  LINNET_STRING = 8,
+  LINNET_BOOL = 9,
+  LINNET_FLOAT16 = 10,
+  LINNET_DOUBLE = 11,
+  LINNET_UINT32 = 12,
+  LINNET_UINT64 = 13,
+  LINNET_COMPLEX64 = 14,
+  LINNET_COMPLEX128 = 15,
+  LINNET_BFLOAT16 = 16,
+  LINNET_FLOAT8E4M3FN = 17,
+  LINNET_FLOAT8E4M3FNUZ = 18,
+  LINNET_FLOAT8E5M2 = 19,
+  LINNET_FLOAT8E5M2FNUZ = 20,
+  LINNET_UINT4 = 21,
+  LINNET_INT4 = 22,
+  LINNET_FLOAT4E2M1 = 23,
+  LINNET_FLOAT8E8M0 = 24,
+  LINNET_UINT2 = 25,
+  LINNET_INT2 = 26,
+  LINNET_DTYPE_32_BITS_ = 0x7fffffff
 } linnet_dtype;
 
-typedef enum linnet_kind { LINNET_NONE = 0, LINNET_TENSOR = 1, LINNET_SEQUENCE = 2, LINNET_MAP = 3 } linnet_kind;
+typedef enum linnet_kind {
+  LINNET_NONE = 0,
+  LINNET_TENSOR = 1,
+  LINNET_SEQUENCE = 2,
+  LINNET_MAP = 3,
+  LINNET_OPTIONAL = 4, /* of ports only: a value is LINNET_NONE or what the optional holds */
+  LINNET_KIND_32_BITS_ = 0x7fffffff
+} linnet_kind;
+
+/* What a value is and where its elements lie, without a copy. */
+typedef struct linnet_view {
+  size_t struct_size;
+  linnet_kind kind;
+  linnet_dtype dtype; /* of a sequence or map: of the tensors within */
+  size_t rank;
+  const int64_t* shape;
+  int64_t count; /* elements of a tensor or sequence, entries of a map */
+  void* data;    /* of a tensor of numbers, row-major, never NULL; 2- and 4-bit elements are packed, low bits first */
+  size_t bytes;
+} linnet_view;
 
 /* A tensor with memory of its own, zeroed; strings are empty. */
 LINNET_API linnet_status* linnet_value_create_tensor(linnet_dtype dtype, const int64_t* shape, size_t rank,
                                                      linnet_value** value);
-/* A tensor over the caller's memory of `size` bytes, which must be at least what dtype and shape ask for, aligned for
- * the element, and outlive the value and all that views it. Row-major; 2- and 4-bit elements are packed, low bits
- * first. */
+/* A tensor over the caller's memory of `bytes` bytes, which must be at least what dtype and shape ask for, and aligned
+ * for the element. */
 LINNET_API linnet_status* linnet_value_borrow_tensor(linnet_dtype dtype, const int64_t* shape, size_t rank, void* data,
-                                                     size_t size, linnet_value** value);
-/* A string tensor; the texts are copied. */
-LINNET_API linnet_status* linnet_value_create_strings(const char* const* texts, const int64_t* shape, size_t rank,
-                                                      linnet_value** value);
-/* A sequence that shares the elements' content. Elements must be tensors. */
+                                                     size_t bytes, void (*release)(void* user), void* user,
+                                                     linnet_value** value);
+/* A string tensor; the texts are copied. lengths: in bytes; NULL for texts that end with NUL. */
+LINNET_API linnet_status* linnet_value_create_strings(const char* const* texts, const size_t* lengths,
+                                                      const int64_t* shape, size_t rank, linnet_value** value);
+/* A sequence of tensors of the one type, or of maps whose values are; it shares the elements' memory. */
 LINNET_API linnet_status* linnet_value_create_sequence(linnet_dtype dtype, const linnet_value* const* elements,
                                                        size_t count, linnet_value** value);
+/* keys: a 1-D tensor of int64 or strings; values: a 1-D tensor of as many elements. Shares their memory. */
+LINNET_API linnet_status* linnet_value_create_map(const linnet_value* keys, const linnet_value* values,
+                                                  linnet_value** value);
 LINNET_API linnet_status* linnet_value_create_none(linnet_value** value);
-LINNET_API void linnet_value_release(linnet_value* value);
 
-LINNET_API linnet_kind linnet_value_kind(const linnet_value* value);
-/* Of a tensor; of a sequence, its elements' type. */
-LINNET_API linnet_dtype linnet_value_dtype(const linnet_value* value);
-LINNET_API size_t linnet_value_rank(const linnet_value* value);
-LINNET_API const int64_t* linnet_value_shape(const linnet_value* value);
-LINNET_API int64_t linnet_value_element_count(const linnet_value* value);
-/* The elements of a tensor of numbers; NULL for anything else. */
-LINNET_API void* linnet_value_data(const linnet_value* value);
-LINNET_API size_t linnet_value_size(const linnet_value* value); /* bytes */
-/* Element i of a string tensor and its length in bytes; NULL when there is none. */
+LINNET_API linnet_status* linnet_value_view(const linnet_value* value, linnet_view* view);
+/* Element i of a string tensor and its length in bytes (`length` may be NULL); NULL when there is none. */
 LINNET_API const char* linnet_value_string(const linnet_value* value, size_t i, size_t* length);
-/* Elements of a sequence; of a map, its keys (0) and values (1), each a tensor. The result is a value of its own. */
-LINNET_API size_t linnet_value_length(const linnet_value* value);
+/* Element i of a sequence; of a map its keys (0) and values (1), each a tensor. */
 LINNET_API linnet_status* linnet_value_at(const linnet_value* value, size_t i, linnet_value** element);
 
 /* --- loading */
 
 typedef enum linnet_level {
-  LINNET_LEVEL_NONE = 0,
-  LINNET_LEVEL_BASIC = 1,
-  LINNET_LEVEL_EXTENDED = 2,
-  LINNET_LEVEL_ALL = 3
+  LINNET_LEVEL_NONE = 0,     /* the graph as the model has it */
+  LINNET_LEVEL_BASIC = 1,    /* rewrites that leave standard operators */
+  LINNET_LEVEL_EXTENDED = 2, /* and fusions */
+  LINNET_LEVEL_ALL = 3,      /* and the layout that the engine prefers */
+  LINNET_LEVEL_32_BITS_ = 0x7fffffff
 } linnet_level;
+
 typedef enum linnet_severity {
   LINNET_VERBOSE = 0,
   LINNET_INFO = 1,
   LINNET_WARNING = 2,
-  LINNET_ERROR = 3
+  LINNET_ERROR = 3,
+  LINNET_SEVERITY_32_BITS_ = 0x7fffffff
 } linnet_severity;
 
-LINNET_API linnet_load_options* linnet_load_options_create(void); /* NULL when memory is short */
-LINNET_API void linnet_load_options_release(linnet_load_options* options);
-LINNET_API void linnet_load_options_set_level(linnet_load_options* options, linnet_level level); /* default: all */
-LINNET_API void linnet_load_options_disable_pass(linnet_load_options* options, const char* pass);
+LINNET_API linnet_status* linnet_load_options_create(linnet_load_options** options);
+/* Without it: all. */
+LINNET_API linnet_status* linnet_load_options_set_level(linnet_load_options* options, linnet_level level);
+LINNET_API linnet_status* linnet_load_options_disable_pass(linnet_load_options* options, const char* pass);
 /* A symbolic size of the inputs becomes a number. */
-LINNET_API void linnet_load_options_fix_size(linnet_load_options* options, const char* name, int64_t size);
-/* Type and shape must be those of the model's initializer. */
-LINNET_API void linnet_load_options_replace_initializer(linnet_load_options* options, const char* name,
-                                                        const linnet_value* tensor);
-/* The content of an external data file, by the location that the model names. Must outlive the model. */
-LINNET_API void linnet_load_options_supply_external_data(linnet_load_options* options, const char* location,
-                                                         const void* data, size_t size);
+LINNET_API linnet_status* linnet_load_options_fix_size(linnet_load_options* options, const char* name, int64_t size);
+/* Type and shape must be those of the model's initializer. Shares the tensor's memory. */
+LINNET_API linnet_status* linnet_load_options_replace_initializer(linnet_load_options* options, const char* name,
+                                                                  const linnet_value* tensor);
+/* The content of an external data file, by the location that the model names. */
+LINNET_API linnet_status* linnet_load_options_supply_external_data(linnet_load_options* options, const char* location,
+                                                                   const void* data, size_t size,
+                                                                   void (*release)(void* user), void* user);
 /* Makes an inner value of the main graph an output, after the model's own. */
-LINNET_API void linnet_load_options_add_output(linnet_load_options* options, const char* value);
-/* Reads files into memory instead of mapping them: for files that others may write meanwhile. */
-LINNET_API void linnet_load_options_set_copy_files(linnet_load_options* options, int copy);
-LINNET_API void linnet_load_options_set_seed(linnet_load_options* options, uint64_t seed); /* of random operators */
-/* Called on the loading thread. */
-LINNET_API void linnet_load_options_set_log(linnet_load_options* options,
-                                            void (*log)(void* user, linnet_severity severity, const char* text),
-                                            void* user);
+LINNET_API linnet_status* linnet_load_options_add_output(linnet_load_options* options, const char* value);
+/* Not 0: reads files into memory instead of mapping them, for files that others may write meanwhile. */
+LINNET_API linnet_status* linnet_load_options_set_copy_files(linnet_load_options* options, int32_t copy);
+/* Of random operators that have none of their own. */
+LINNET_API linnet_status* linnet_load_options_set_seed(linnet_load_options* options, uint64_t seed);
+/* A folder where what loading computes is kept for the next start; NULL: none. */
+LINNET_API linnet_status* linnet_load_options_set_cache_folder(linnet_load_options* options, const char* folder);
+/* Called on the thread that loads. `release` as for lent memory. NULL log: none. */
+LINNET_API linnet_status* linnet_load_options_set_log(linnet_load_options* options,
+                                                      void (*log)(void* user, linnet_severity severity,
+                                                                  const char* text),
+                                                      void (*release)(void* user), void* user);
 
-/* NULL options: the defaults. */
+/* Where a model comes from: one of path, data, and the two functions. Through the functions a model need not be a file,
+ * or not in the clear: Linnet reads what they give into memory of its own. They are called on the thread that loads,
+ * and again by a run that asks for an inner value by name. */
+typedef struct linnet_source {
+  size_t struct_size;
+  const char* path;
+  const void* data; /* lent */
+  size_t size;
+  /* `name` is "" for the model itself, else the location of external data as the model has it, which is not to be
+   * trusted: for names that they do not know they give a status, LINNET_NOT_FOUND. */
+  linnet_status* (*length)(void* user, const char* name, uint64_t* bytes);
+  linnet_status* (*read)(void* user, const char* name, uint64_t offset, void* to, size_t bytes);
+  void (*release)(void* user); /* of data or the functions */
+  void* user;
+} linnet_source;
+
+/* NULL options: the defaults. The options are copied. */
 LINNET_API linnet_status* linnet_model_load(linnet_engine* engine, const char* path, const linnet_load_options* options,
                                             linnet_model** model);
-/* `borrow` not 0: the bytes must outlive the model; else they are copied. External data must be supplied. */
-LINNET_API linnet_status* linnet_model_load_bytes(linnet_engine* engine, const void* data, size_t size, int borrow,
+/* From memory, which is copied. External data has to be supplied, as for any model in memory. */
+LINNET_API linnet_status* linnet_model_load_bytes(linnet_engine* engine, const void* data, size_t size,
                                                   const linnet_load_options* options, linnet_model** model);
-LINNET_API void linnet_model_release(linnet_model* model);
+LINNET_API linnet_status* linnet_model_load_source(linnet_engine* engine, const linnet_source* source,
+                                                   const linnet_load_options* options, linnet_model** model);
 
 /* --- what a model is */
 
@@ -202,8 +290,10 @@ typedef struct linnet_port {
   size_t struct_size;
   const char* name;
   linnet_kind kind;
-  linnet_dtype dtype;
-  int ranked; /* 0: the rank is not known */
+  linnet_kind content;    /* what an optional or sequence holds; else `kind` */
+  linnet_dtype dtype;     /* of the tensors within; of a map's values */
+  linnet_dtype key_dtype; /* of a map's keys */
+  int32_t ranked;         /* 0: the rank is not known */
   size_t rank;
   const int64_t* shape;          /* -1: open */
   const char* const* size_names; /* of symbolic sizes; "" where there is none */
@@ -218,53 +308,157 @@ LINNET_API linnet_status* linnet_model_output(const linnet_model* model, size_t 
 LINNET_API const char* linnet_model_metadata(const linnet_model* model, const char* key);
 LINNET_API size_t linnet_model_metadata_count(const linnet_model* model);
 LINNET_API const char* linnet_model_metadata_key(const linnet_model* model, size_t i); /* NULL past the end */
+/* Bytes of weights, as they are used: mapped, in memory and repacked. */
+LINNET_API size_t linnet_model_bytes(const linnet_model* model);
 
 /* --- running */
 
 typedef struct linnet_run_options {
   size_t struct_size;
   linnet_cancel* cancel;   /* or NULL */
-  int64_t timeout_ms;      /* 0: none */
+  int64_t timeout_ms;      /* from the call on; 0: none */
   linnet_profile* profile; /* or NULL; receives the run's events */
 } linnet_run_options;
 
-LINNET_API linnet_cancel* linnet_cancel_create(void);
-LINNET_API void linnet_cancel_request(
-    linnet_cancel* cancel); /* from any thread; for all runs that have it, and for good */
-LINNET_API void linnet_cancel_release(linnet_cancel* cancel); /* not while a run has it */
-LINNET_API linnet_profile* linnet_profile_create(void);
-LINNET_API const char* linnet_profile_trace(linnet_profile* profile); /* Chrome's trace-event JSON of all runs so far */
-LINNET_API void linnet_profile_release(linnet_profile* profile);
+LINNET_API linnet_status* linnet_cancel_create(linnet_cancel** cancel);
+LINNET_API void linnet_cancel_request(linnet_cancel* cancel); /* for all runs that have it, and for good */
+LINNET_API linnet_status* linnet_profile_create(linnet_profile** profile);
+/* Chrome's trace-event JSON of all runs that have ended so far, as a string tensor of one element. */
+LINNET_API linnet_status* linnet_profile_trace(const linnet_profile* profile, linnet_value** json);
 
+/* Any number of threads may run one session at once. NULL engine: the model's. */
 LINNET_API linnet_status* linnet_session_create(linnet_engine* engine, linnet_model* model, linnet_session** session);
-LINNET_API void linnet_session_release(linnet_session* session);
-/* Inputs and outputs by the model's order. An output that is NULL is made; one that holds a tensor of the right type
- * and shape is written in place; any other gets new content. */
+/* input_names and output_names: NULL for the model's order, in which case the counts must be the model's; else in any
+ * order, and only the outputs that are named are computed. An output's name may be that of any inner value of the
+ * model's main graph: the session then loads the model a second time with that value as output, and keeps it. An
+ * optional input that holds nothing is NULL or a LINNET_NONE value. outputs: an entry that is NULL receives a new
+ * value; one that is a tensor has the result written to its memory, and the run fails with LINNET_INVALID_ARGUMENT when
+ * type or shape differ. On failure no entry has changed, but such memory may have. */
 LINNET_API linnet_status* linnet_session_run(linnet_session* session, const linnet_run_options* options,
-                                             const linnet_value* const* inputs, size_t input_count,
+                                             const char* const* input_names, const linnet_value* const* inputs,
+                                             size_t input_count, const char* const* output_names,
                                              linnet_value** outputs, size_t output_count);
-/* The same by name, in any order. Only the outputs that are named are computed. A name may be that of any inner value
- * of the model's main graph: the session then loads the model a second time with that value as output, and keeps it. */
-LINNET_API linnet_status* linnet_session_run_named(linnet_session* session, const linnet_run_options* options,
-                                                   const char* const* input_names, const linnet_value* const* inputs,
-                                                   size_t input_count, const char* const* output_names,
-                                                   linnet_value** outputs, size_t output_count);
 /* Gives memory that no run uses back to the system. */
 LINNET_API void linnet_session_trim(linnet_session* session);
 
-/* Inputs and outputs that stay bound from run to run: a second run of the same shapes neither allocates nor copies. */
+/* Inputs and outputs that stay bound from run to run: a second run of the same shapes neither allocates nor copies. One
+ * run at a time: a second one meanwhile, and setting a port, fail with LINNET_INVALID_ARGUMENT. */
 LINNET_API linnet_status* linnet_binding_create(linnet_session* session, linnet_binding** binding);
-LINNET_API void linnet_binding_release(linnet_binding* binding);
-/* Shares the value's content; writes to its memory are seen by the next run. */
+/* Shares the value's memory; what is written there is seen by the next run. */
 LINNET_API linnet_status* linnet_binding_set_input(linnet_binding* binding, const char* name,
                                                    const linnet_value* value);
-/* Outputs are written to the value's memory where type and shape agree. Without a bound value, memory is made once and
+/* The output is written to the value's memory; type and shape must agree. NULL (the default): memory is made once and
  * kept. */
 LINNET_API linnet_status* linnet_binding_set_output(linnet_binding* binding, const char* name,
                                                     const linnet_value* value);
 LINNET_API linnet_status* linnet_binding_run(linnet_binding* binding, const linnet_run_options* options);
-/* The output of the last run, as a value of its own that shares the memory. */
+/* The output of the last run, sharing its memory: the next run of the same shapes writes there. */
 LINNET_API linnet_status* linnet_binding_output(const linnet_binding* binding, const char* name, linnet_value** value);
+
+/* --- asynchronous calls: carried out in order of arrival by the engine's runner threads
+ * A task is one such call. Closing its handle neither cancels it nor keeps its completion from coming. */
+
+typedef struct linnet_completion {
+  size_t struct_size;
+  /* Called once from a runner thread when the task has ended, or NULL. `task` is a handle for the time of the call;
+   * Linnet closes it. */
+  void (*done)(void* user, linnet_task* task);
+  void (*release)(void* user); /* when `done` has returned; or NULL */
+  void* user;
+  /* For Dart: NativeApi.postCObject, or NULL. When the task has ended, the integer `message` is posted to `port`; a
+   * port that is gone is no error. */
+  int8_t (*post)(int64_t port, void* message);
+  int64_t port;
+  int64_t message;
+} linnet_completion;
+
+/* As linnet_session_run, but outputs are asked of the task. outputs: NULL, or tensors to write to and NULLs. Values and
+ * names may be released at once; the memory of tensors is in use until the task has ended. NULL completion: none.
+ * `task` may be NULL. */
+LINNET_API linnet_status* linnet_session_run_async(linnet_session* session, const linnet_run_options* options,
+                                                   const char* const* input_names, const linnet_value* const* inputs,
+                                                   size_t input_count, const char* const* output_names,
+                                                   const linnet_value* const* outputs, size_t output_count,
+                                                   const linnet_completion* completion, linnet_task** task);
+LINNET_API linnet_status* linnet_binding_run_async(linnet_binding* binding, const linnet_run_options* options,
+                                                   const linnet_completion* completion, linnet_task** task);
+/* As linnet_model_load_source. */
+LINNET_API linnet_status* linnet_model_load_async(linnet_engine* engine, const linnet_source* source,
+                                                  const linnet_load_options* options,
+                                                  const linnet_completion* completion, linnet_task** task);
+
+/* Whether it has ended within timeout_ms; below 0: waits for as long as it takes. Its completion may still be running
+ * then. Not from a callback. */
+LINNET_API linnet_status* linnet_task_wait(const linnet_task* task, int64_t timeout_ms, int32_t* ended);
+/* A run stops at its next step, a load before it begins; a task that has ended stays as it is. */
+LINNET_API void linnet_task_cancel(linnet_task* task);
+/* How the call ended: NULL or its failure, LINNET_CANCELLED among them. LINNET_INVALID_ARGUMENT while it has not ended.
+ */
+LINNET_API linnet_status* linnet_task_result(const linnet_task* task);
+/* Output i of a run, in the order asked for. Shares the memory. */
+LINNET_API linnet_status* linnet_task_output(const linnet_task* task, size_t i, linnet_value** value);
+LINNET_API linnet_status* linnet_task_model(const linnet_task* task, linnet_model** model);
+
+/* --- custom operators: planned, optimised and run like the built-in ones
+ * Callbacks may be called on any thread that loads or runs the model, several at once for one node. A node whose inputs
+ * are all constant may be computed while the model loads. They return NULL, or a status, which Linnet releases. */
+
+typedef enum linnet_op_flags {
+  LINNET_OP_RANDOM = 1, /* equal inputs may give different outputs: never computed ahead or merged with an equal node */
+  LINNET_OP_TAKES_VALUES = 2, /* inputs may be sequences, maps or nothing */
+  LINNET_OP_REPLACES = 4,     /* goes before a built-in operator of the same name; without it a built-in one stays */
+  LINNET_OP_FLAGS_32_BITS_ = 0x7fffffff
+} linnet_op_flags;
+
+typedef struct linnet_operator {
+  size_t struct_size;
+  const char* domain;
+  const char* name;
+  int32_t since_version; /* the oldest version of the domain's operator set that it serves; 0: all */
+  uint32_t flags;        /* linnet_op_flags */
+  size_t min_inputs, max_inputs, min_outputs, max_outputs; /* up to 254; SIZE_MAX: any number */
+  /* For each node, at times more than once: reads its attributes. What it leaves in *node is passed to the other
+   * callbacks. May be NULL. */
+  linnet_status* (*create)(void* user, linnet_op_context* context, void** node);
+  void (*destroy)(void* user, void* node); /* may be NULL */
+  /* Types and shapes of the outputs: at load with open sizes, and again with numbers for each new shape of the inputs.
+   */
+  linnet_status* (*infer)(void* user, void* node, linnet_op_context* context);
+  linnet_status* (*compute)(void* user, void* node, linnet_op_context* context);
+  void (*release)(void* user); /* when no options and no model has the operator any more; may be NULL */
+  void* user;
+} linnet_operator;
+
+/* The texts are copied. */
+LINNET_API linnet_status* linnet_load_options_add_operator(linnet_load_options* options, const linnet_operator* op);
+
+LINNET_API size_t linnet_op_input_count(const linnet_op_context* context);
+LINNET_API size_t linnet_op_output_count(const linnet_op_context* context);
+/* In create. An attribute as a value of its own: int and float as scalars, texts as strings, lists with one dimension,
+ * tensors as they are; *value is NULL when the node has none. An attribute that is never asked for fails the load. */
+LINNET_API linnet_status* linnet_op_attribute(linnet_op_context* context, const char* name, linnet_value** value);
+/* In infer and compute. An input that is left out is LINNET_NONE. In infer a negative size is open: the same number
+ * stands for the same size, and may be used in an output's shape to say so; `data` is NULL unless the elements are
+ * known already. rank is SIZE_MAX when even that is open. */
+LINNET_API linnet_status* linnet_op_input(const linnet_op_context* context, size_t i, linnet_view* view);
+/* In infer: what output o will be. A size that only compute can tell is -1. In compute, for such an output: gives it
+ * its memory. */
+LINNET_API linnet_status* linnet_op_set_output(linnet_op_context* context, size_t o, linnet_dtype dtype,
+                                               const int64_t* shape, size_t rank);
+/* In infer, for an output that is a sequence or map: its kind, and the type of the tensors within. */
+LINNET_API linnet_status* linnet_op_set_output_kind(linnet_op_context* context, size_t o, linnet_kind kind,
+                                                    linnet_dtype dtype);
+/* In compute: where the output's elements go. LINNET_NONE when nobody wants it. */
+LINNET_API linnet_status* linnet_op_output(const linnet_op_context* context, size_t o, linnet_view* view);
+/* In compute: inputs and outputs as values, for strings, sequences and maps. */
+LINNET_API linnet_status* linnet_op_input_value(const linnet_op_context* context, size_t i, linnet_value** value);
+LINNET_API linnet_status* linnet_op_set_output_value(linnet_op_context* context, size_t o, const linnet_value* value);
+/* In compute: calls body(user, begin, end) for ranges that cover [0, count), of at least `grain` items, on the engine's
+ * threads. */
+LINNET_API linnet_status* linnet_op_parallel(linnet_op_context* context, size_t count, size_t grain,
+                                             void (*body)(void* user, size_t begin, size_t end), void* user);
+/* In compute: not 0 once the run is cancelled or late. Long computations ask and return early. */
+LINNET_API int32_t linnet_op_stopped(const linnet_op_context* context);
 
 #ifdef __cplusplus
 }

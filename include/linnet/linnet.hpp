@@ -4,13 +4,15 @@
 //   auto outputs = model.run({{"x", linnet::Tensor::of<float>({1, 3}, {1, 2, 3})}});
 //   std::span<const float> y = outputs.at("y").data<float>();
 //
-// Functions that can fail throw linnet::Error; the ones whose names start with try_ return the code instead and
-// leave the message in linnet_last_error(). Objects are movable; models and sessions may be used from many threads at
-// once.
+// Errors: what can fail throws linnet::Error, and has a twin whose name starts with try_, which gives a linnet::Result
+// instead (a constructor's twin is try_create or try_load). Both throw std::bad_alloc when memory for their own lists
+// is short. Objects are movable; engines, models, sessions and cancel tokens may be used from many threads at once.
 #pragma once
 
 #include <complex>
+#include <cstddef>
 #include <cstring>
+#include <functional>
 #include <initializer_list>
 #include <map>
 #include <memory>
@@ -21,6 +23,7 @@
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "linnet/linnet.h"
@@ -30,40 +33,85 @@ inline namespace cpp {  // so that these names never meet the engine's own in on
 
 class Error : public std::runtime_error {
  public:
-  Error(linnet_code code, const std::string& message) : std::runtime_error(message), code_(code) {}
+  Error(linnet_code code, const std::string& message, std::string node = {}, std::string inputs = {})
+      : std::runtime_error(message), code_(code), node_(std::move(node)), inputs_(std::move(inputs)) {}
   linnet_code code() const noexcept { return code_; }
+  // The path of the node that failed and its inputs' types and shapes; empty when no node did.
+  const std::string& node() const noexcept { return node_; }
+  const std::string& inputs() const noexcept { return inputs_; }
 
  private:
   linnet_code code_;
+  std::string node_, inputs_;
+};
+
+// A value or the error that stood in its way.
+template <class T>
+class [[nodiscard]] Result {
+ public:
+  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}      // NOLINT(google-explicit-constructor)
+  Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT(google-explicit-constructor)
+
+  bool ok() const noexcept { return state_.index() == 0; }
+  explicit operator bool() const noexcept { return ok(); }
+  // Throws the error when there is no value.
+  T& value() & { return ok() ? *std::get_if<0>(&state_) : throw error(); }
+  const T& value() const& { return ok() ? *std::get_if<0>(&state_) : throw error(); }
+  T value() && { return ok() ? std::move(*std::get_if<0>(&state_)) : throw error(); }
+  T& operator*() & { return value(); }
+  T* operator->() { return &value(); }
+  const Error& error() const { return std::get<1>(state_); }
+
+ private:
+  std::variant<T, Error> state_;
+};
+
+template <>
+class [[nodiscard]] Result<void> {
+ public:
+  Result() = default;
+  Result(Error error) : error_(std::move(error)) {}  // NOLINT(google-explicit-constructor)
+  bool ok() const noexcept { return !error_; }
+  explicit operator bool() const noexcept { return ok(); }
+  void value() const {
+    if (error_) throw *error_;
+  }
+  const Error& error() const { return error_.value(); }
+
+ private:
+  std::optional<Error> error_;
 };
 
 namespace detail {
 
-inline void check(linnet_status* status) {
-  if (!status) return;
-  const Error error(linnet_status_code(status), linnet_status_message(status));
-  linnet_status_release(status);
-  throw error;
-}
-
-inline linnet_code code_of(linnet_status* status) noexcept {
-  const linnet_code code = linnet_status_code(status);
-  linnet_status_release(status);
-  return code;
-}
-
-template <auto Release>
-struct Deleter {
+struct Release {
   template <class T>
-  void operator()(T* object) const noexcept {
-    Release(object);
+  void operator()(T* handle) const noexcept {
+    linnet_release(handle);
   }
 };
-template <class T, auto Release>
-using Handle = std::unique_ptr<T, Deleter<Release>>;
+template <class T>
+using Handle = std::unique_ptr<T, Release>;
+
+inline Error error_of(linnet_status* status) {
+  const Handle<linnet_status> owned(status);
+  return {linnet_status_code(status), linnet_status_message(status), linnet_status_node(status),
+          linnet_status_inputs(status)};
+}
+inline Result<void> result_of(linnet_status* status) {
+  if (status) return error_of(status);
+  return {};
+}
+// The handle that `make(&handle)` gives.
+template <class T, class Make>
+Result<Handle<T>> made(Make&& make) {
+  T* handle = nullptr;
+  if (linnet_status* const failed = make(&handle)) return error_of(failed);
+  return Handle<T>(handle);
+}
 
 template <class T>
-constexpr linnet_dtype dtype() {
+constexpr linnet_dtype dtype() noexcept {
   if constexpr (std::is_same_v<T, float>)
     return LINNET_FLOAT;
   else if constexpr (std::is_same_v<T, double>)
@@ -94,164 +142,374 @@ constexpr linnet_dtype dtype() {
     return LINNET_UNDEFINED;
 }
 
+// Deletes a std::shared_ptr<const void> on the heap: what keeps borrowed memory or functions.
+inline void release_owner(void* owner) { delete static_cast<std::shared_ptr<const void>*>(owner); }
+
+// The status that a callback gives for what it threw.
+template <class Body>
+linnet_status* status_of(Body&& body) noexcept {
+  try {
+    body();
+    return nullptr;
+  } catch (const Error& e) {
+    return linnet_status_create(e.code(), e.what());
+  } catch (const std::exception& e) {
+    return linnet_status_create(LINNET_CALLBACK_FAILED, e.what());
+  } catch (...) {
+    return linnet_status_create(LINNET_CALLBACK_FAILED, "a callback threw");
+  }
+}
+
 }  // namespace detail
 
-// A value of a model: a tensor, or a sequence, map or nothing. Sharing memory with copies is explicit: move or view.
+using Shape = std::span<const int64_t>;
+
+// A value of a model: a tensor, or a sequence, map or nothing. Copies share its memory.
 class Tensor {
  public:
-  Tensor() = default;
-  explicit Tensor(linnet_value* value) noexcept : value_(value) {}  // takes it over
+  Tensor() = default;                   // no value at all: an output that is still to be made
+  explicit Tensor(linnet_value* value)  // takes it over
+      : value_(value, detail::Release()) {
+    view_.struct_size = sizeof view_;
+    linnet_release(linnet_value_view(value, &view_));
+  }
 
   // Zeroed memory of its own.
-  static Tensor zeros(linnet_dtype dtype, std::span<const int64_t> shape) {
-    linnet_value* value = nullptr;
-    detail::check(linnet_value_create_tensor(dtype, shape.data(), shape.size(), &value));
-    return Tensor(value);
+  static Result<Tensor> try_zeros(linnet_dtype dtype, Shape shape) {
+    return make([&](linnet_value** v) { return linnet_value_create_tensor(dtype, shape.data(), shape.size(), v); });
   }
+  static Tensor zeros(linnet_dtype dtype, Shape shape) { return try_zeros(dtype, shape).value(); }
+
   // A copy of the elements.
   template <class T>
+  static Result<Tensor> try_of(Shape shape, std::span<const T> elements) {
+    Result<Tensor> made = try_zeros(detail::dtype<T>(), shape);
+    if (!made) return made;
+    if (made->view_.bytes != elements.size_bytes())
+      return Error(LINNET_INVALID_ARGUMENT, "the elements are not as many as the shape asks for");
+    if (!elements.empty()) std::memcpy(made->view_.data, elements.data(), elements.size_bytes());
+    return made;
+  }
+  template <class T>
   static Tensor of(std::initializer_list<int64_t> shape, std::span<const std::type_identity_t<T>> elements) {
-    Tensor tensor = zeros(detail::dtype<T>(), {shape.begin(), shape.size()});
-    if (elements.size() != tensor.data<T>().size())
-      throw Error(LINNET_INVALID_ARGUMENT, "the elements are not as many as the shape asks for");
-    if (!elements.empty()) std::memcpy(linnet_value_data(tensor.get()), elements.data(), elements.size_bytes());
-    return tensor;
+    return try_of<T>({shape.begin(), shape.size()}, elements).value();
   }
   template <class T>
   static Tensor of(std::initializer_list<int64_t> shape, std::initializer_list<T> elements) {
-    return of<T>(shape, std::span<const T>(elements.begin(), elements.size()));
+    return try_of<T>({shape.begin(), shape.size()}, {elements.begin(), elements.size()}).value();
   }
-  // A view of the caller's elements, which must outlive it.
+
+  // A view of the caller's elements, which must outlive its last use, unless `owner` keeps them.
   template <class T>
-  static Tensor view(std::initializer_list<int64_t> shape, std::span<T> elements) {
-    return view<T>(std::span<const int64_t>(shape.begin(), shape.size()), elements);
-  }
-  template <class T>
-  static Tensor view(std::span<const int64_t> shape, std::span<T> elements) {
-    linnet_value* value = nullptr;
+  static Result<Tensor> try_view(Shape shape, std::span<T> elements, std::shared_ptr<const void> owner = {}) {
     using Element = std::remove_const_t<T>;
-    detail::check(linnet_value_borrow_tensor(detail::dtype<Element>(), shape.data(), shape.size(),
-                                             const_cast<Element*>(elements.data()), elements.size_bytes(), &value));
-    return Tensor(value);
+    auto kept = std::make_unique<std::shared_ptr<const void>>(std::move(owner));
+    Result<Tensor> made = make([&](linnet_value** v) {
+      return linnet_value_borrow_tensor(detail::dtype<Element>(), shape.data(), shape.size(),
+                                        const_cast<Element*>(elements.data()), elements.size_bytes(),
+                                        detail::release_owner, kept.get(), v);
+    });
+    if (made) static_cast<void>(kept.release());
+    return made;
   }
-  static Tensor strings(std::initializer_list<int64_t> shape, const std::vector<std::string>& texts) {
+  template <class T>
+  static Tensor view(Shape shape, std::span<T> elements, std::shared_ptr<const void> owner = {}) {
+    return try_view(shape, elements, std::move(owner)).value();
+  }
+  template <class T>
+  static Tensor view(std::initializer_list<int64_t> shape, std::span<T> elements,
+                     std::shared_ptr<const void> owner = {}) {
+    return view(Shape(shape.begin(), shape.size()), elements, std::move(owner));
+  }
+
+  static Result<Tensor> try_strings(Shape shape, const std::vector<std::string>& texts) {
     std::vector<const char*> pointers;
-    for (const std::string& text : texts) pointers.push_back(text.c_str());
+    std::vector<size_t> lengths;
+    for (const std::string& text : texts) {
+      pointers.push_back(text.data());
+      lengths.push_back(text.size());
+    }
     int64_t count = 1;
     for (const int64_t size : shape) count *= size;
     if (count != static_cast<int64_t>(texts.size()))
-      throw Error(LINNET_INVALID_ARGUMENT, "the texts are not as many as the shape asks for");
-    linnet_value* value = nullptr;
-    detail::check(linnet_value_create_strings(pointers.data(), std::data(shape), shape.size(), &value));
-    return Tensor(value);
+      return Error(LINNET_INVALID_ARGUMENT, "the texts are not as many as the shape asks for");
+    return make([&](linnet_value** v) {
+      return linnet_value_create_strings(pointers.data(), lengths.data(), shape.data(), shape.size(), v);
+    });
+  }
+  static Tensor strings(std::initializer_list<int64_t> shape, const std::vector<std::string>& texts) {
+    return try_strings({shape.begin(), shape.size()}, texts).value();
   }
 
-  linnet_kind kind() const noexcept { return linnet_value_kind(get()); }
-  linnet_dtype dtype() const noexcept { return linnet_value_dtype(get()); }
-  std::span<const int64_t> shape() const noexcept { return {linnet_value_shape(get()), linnet_value_rank(get())}; }
-  // The elements, without a copy. Throws when they are not of type T.
+  // Of tensors of this type, or of maps whose values are.
+  static Result<Tensor> try_sequence(linnet_dtype dtype, std::span<const Tensor> elements) {
+    std::vector<const linnet_value*> handles;
+    for (const Tensor& element : elements) handles.push_back(element.get());
+    return make(
+        [&](linnet_value** v) { return linnet_value_create_sequence(dtype, handles.data(), handles.size(), v); });
+  }
+  static Tensor sequence(linnet_dtype dtype, std::span<const Tensor> elements) {
+    return try_sequence(dtype, elements).value();
+  }
+  static Result<Tensor> try_map(const Tensor& keys, const Tensor& values) {
+    return make([&](linnet_value** v) { return linnet_value_create_map(keys.get(), values.get(), v); });
+  }
+  static Tensor map(const Tensor& keys, const Tensor& values) { return try_map(keys, values).value(); }
+  // An optional without content.
+  static Result<Tensor> try_none() { return make(linnet_value_create_none); }
+  static Tensor none() { return try_none().value(); }
+
+  linnet_kind kind() const noexcept { return view_.kind; }
+  linnet_dtype dtype() const noexcept { return view_.dtype; }
+  Shape shape() const noexcept { return {view_.shape, view_.rank}; }
+  // Elements of a tensor or sequence, entries of a map.
+  int64_t count() const noexcept { return view_.count; }
+  // All of it, for types that C++ has no name for.
+  const linnet_view& raw() const noexcept { return view_; }
+
+  // The elements, without a copy.
+  template <class T>
+  Result<std::span<const T>> try_data() const {
+    if (kind() != LINNET_TENSOR || dtype() != detail::dtype<T>())
+      return Error(LINNET_INVALID_ARGUMENT, "the tensor's elements are of another type");
+    return std::span<const T>(static_cast<const T*>(view_.data), static_cast<size_t>(view_.count));
+  }
   template <class T>
   std::span<const T> data() const {
-    if (kind() != LINNET_TENSOR || dtype() != detail::dtype<T>())
-      throw Error(LINNET_INVALID_ARGUMENT, "the tensor's elements are of another type");
-    return {static_cast<const T*>(linnet_value_data(get())), static_cast<size_t>(linnet_value_element_count(get()))};
+    return try_data<T>().value();
   }
   template <class T>
   std::span<T> mutable_data() {
     const std::span<const T> elements = data<T>();
     return {const_cast<T*>(elements.data()), elements.size()};
   }
-  std::string_view text(size_t i) const {
+  Result<std::string_view> try_text(size_t i) const {
     size_t length = 0;
-    const char* text = linnet_value_string(get(), i, &length);
-    if (!text) throw Error(LINNET_INVALID_ARGUMENT, "there is no such string");
-    return {text, length};
+    const char* const text = linnet_value_string(get(), i, &length);
+    if (!text) return Error(LINNET_INVALID_ARGUMENT, "there is no such string");
+    return std::string_view(text, length);
   }
-  // Of a sequence; of a map its keys (0) and values (1).
-  size_t length() const noexcept { return linnet_value_length(get()); }
-  Tensor at(size_t i) const {
-    linnet_value* element = nullptr;
-    detail::check(linnet_value_at(get(), i, &element));
-    return Tensor(element);
+  std::string_view text(size_t i) const { return try_text(i).value(); }
+  // Element of a sequence; of a map its keys (0) and values (1).
+  Result<Tensor> try_at(size_t i) const {
+    return make([&](linnet_value** v) { return linnet_value_at(get(), i, v); });
   }
+  Tensor at(size_t i) const { return try_at(i).value(); }
 
+  explicit operator bool() const noexcept { return value_ != nullptr; }
   linnet_value* get() const noexcept { return value_.get(); }
-  linnet_value* release() noexcept { return value_.release(); }
 
  private:
-  detail::Handle<linnet_value, linnet_value_release> value_;
+  template <class Make>
+  static Result<Tensor> make(Make&& create) {
+    linnet_value* value = nullptr;
+    if (linnet_status* const failed = create(&value)) return detail::error_of(failed);
+    return Tensor(value);
+  }
+  std::shared_ptr<linnet_value> value_;
+  linnet_view view_{};
 };
 
-// Threads and memory limit, shared by the models that are given it.
+using NamedTensors = std::map<std::string, Tensor, std::less<>>;
+
+// Threads and memory limit, shared by the models that are given it. Copies are the same engine.
 class Engine {
  public:
   // 0: one thread for each core; no limit.
-  explicit Engine(size_t threads = 0, size_t memory_limit = 0) {
+  explicit Engine(size_t threads = 0, size_t memory_limit = 0) : Engine(options_of(threads, memory_limit)) {}
+  explicit Engine(const linnet_engine_options& options) : Engine(try_create(options).value()) {}
+  static Result<Engine> try_create(const linnet_engine_options& options) {
+    auto made = detail::made<linnet_engine>([&](linnet_engine** e) { return linnet_engine_create(&options, e); });
+    if (!made) return made.error();
+    return Engine(std::move(*made));
+  }
+  static Result<Engine> try_create(size_t threads = 0, size_t memory_limit = 0) {
+    return try_create(options_of(threads, memory_limit));
+  }
+
+  size_t threads() const noexcept { return linnet_engine_threads(get()); }
+  Result<void> try_set_threads(size_t threads) { return detail::result_of(linnet_engine_set_threads(get(), threads)); }
+  void set_threads(size_t threads) { try_set_threads(threads).value(); }
+  Result<void> try_set_memory_limit(size_t bytes) {
+    return detail::result_of(linnet_engine_set_memory_limit(get(), bytes));
+  }
+  void set_memory_limit(size_t bytes) { try_set_memory_limit(bytes).value(); }
+  size_t memory_used() const noexcept { return linnet_engine_memory_used(get()); }
+  linnet_engine* get() const noexcept { return engine_.get(); }
+
+ private:
+  explicit Engine(detail::Handle<linnet_engine> engine) : engine_(std::move(engine)) {}
+  static linnet_engine_options options_of(size_t threads, size_t memory_limit) noexcept {
     linnet_engine_options options{};
     options.struct_size = sizeof options;
     options.threads = threads;
     options.memory_limit = memory_limit;
-    linnet_engine* engine = nullptr;
-    detail::check(linnet_engine_create(&options, &engine));
-    engine_.reset(engine, linnet_engine_release);
+    return options;
   }
-  size_t threads() const noexcept { return linnet_engine_threads(get()); }
-  void set_threads(size_t threads) noexcept { linnet_engine_set_threads(get(), threads); }
-  void set_memory_limit(size_t bytes) noexcept { linnet_engine_set_memory_limit(get(), bytes); }
-  linnet_engine* get() const noexcept { return engine_.get(); }
-
- private:
   std::shared_ptr<linnet_engine> engine_;
 };
 
+class OpContext;
+struct Operator;
+
+// How to load. What a setter cannot take is reported by the load.
 class LoadOptions {
  public:
-  LoadOptions() : options_(linnet_load_options_create()) {
-    if (!options_) throw std::bad_alloc();
+  LoadOptions() {
+    linnet_load_options* made = nullptr;
+    note(linnet_load_options_create(&made));
+    options_.reset(made);
   }
-  LoadOptions& level(linnet_level level) { return linnet_load_options_set_level(get(), level), *this; }
+  LoadOptions& level(linnet_level level) { return note(linnet_load_options_set_level(get(), level)); }
   LoadOptions& disable_pass(const std::string& pass) {
-    return linnet_load_options_disable_pass(get(), pass.c_str()), *this;
+    return note(linnet_load_options_disable_pass(get(), pass.c_str()));
   }
   LoadOptions& fix_size(const std::string& name, int64_t size) {
-    return linnet_load_options_fix_size(get(), name.c_str(), size), *this;
+    return note(linnet_load_options_fix_size(get(), name.c_str(), size));
   }
   LoadOptions& replace_initializer(const std::string& name, const Tensor& tensor) {
-    return linnet_load_options_replace_initializer(get(), name.c_str(), tensor.get()), *this;
+    return note(linnet_load_options_replace_initializer(get(), name.c_str(), tensor.get()));
   }
-  LoadOptions& external_data(const std::string& location, std::span<const std::byte> bytes) {
-    return linnet_load_options_supply_external_data(get(), location.c_str(), bytes.data(), bytes.size()), *this;
+  // Lent, unless `owner` keeps the bytes.
+  LoadOptions& external_data(const std::string& location, std::span<const std::byte> bytes,
+                             std::shared_ptr<const void> owner = {}) {
+    auto kept = std::make_unique<std::shared_ptr<const void>>(std::move(owner));
+    linnet_status* const failed = linnet_load_options_supply_external_data(
+        get(), location.c_str(), bytes.data(), bytes.size(), detail::release_owner, kept.get());
+    if (!failed) static_cast<void>(kept.release());
+    return note(failed);
   }
   LoadOptions& add_output(const std::string& value) {
-    return linnet_load_options_add_output(get(), value.c_str()), *this;
+    return note(linnet_load_options_add_output(get(), value.c_str()));
   }
-  LoadOptions& copy_files(bool copy) { return linnet_load_options_set_copy_files(get(), copy), *this; }
-  LoadOptions& seed(uint64_t seed) { return linnet_load_options_set_seed(get(), seed), *this; }
+  LoadOptions& copy_files(bool copy) { return note(linnet_load_options_set_copy_files(get(), copy)); }
+  LoadOptions& seed(uint64_t seed) { return note(linnet_load_options_set_seed(get(), seed)); }
+  LoadOptions& cache_folder(const std::string& folder) {
+    return note(linnet_load_options_set_cache_folder(get(), folder.c_str()));
+  }
+  using Log = std::function<void(linnet_severity, std::string_view)>;
+  LoadOptions& log(Log log) {
+    auto kept = std::make_unique<Log>(std::move(log));
+    linnet_status* const failed = linnet_load_options_set_log(
+        get(),
+        [](void* user, linnet_severity severity, const char* text) { (*static_cast<Log*>(user))(severity, text); },
+        [](void* user) { delete static_cast<Log*>(user); }, kept.get());
+    if (!failed) static_cast<void>(kept.release());
+    return note(failed);
+  }
+  LoadOptions& add_operator(Operator op);
+  LoadOptions& add_operator(const linnet_operator& op) { return note(linnet_load_options_add_operator(get(), &op)); }
+
+  const std::optional<Error>& error() const noexcept { return error_; }
   linnet_load_options* get() const noexcept { return options_.get(); }
 
  private:
-  detail::Handle<linnet_load_options, linnet_load_options_release> options_;
+  LoadOptions& note(linnet_status* failed) {
+    if (failed) {
+      Error e = detail::error_of(failed);
+      if (!error_) error_.emplace(std::move(e));
+    }
+    return *this;
+  }
+  detail::Handle<linnet_load_options> options_;
+  std::optional<Error> error_;
 };
 
-// Stops the runs that it is given to. Thread-safe.
+// Where a model comes from.
+class Source {
+ public:
+  Source(const char* path) : path_(path) {}             // NOLINT(google-explicit-constructor)
+  Source(std::string path) : path_(std::move(path)) {}  // NOLINT(google-explicit-constructor)
+  // Lent, unless `owner` keeps the bytes.
+  explicit Source(std::span<const std::byte> bytes, std::shared_ptr<const void> owner = {})
+      : bytes_(bytes), owner_(std::move(owner)) {}
+  static Source copy(std::span<const std::byte> bytes) {
+    auto copied = std::make_shared<std::vector<std::byte>>(bytes.begin(), bytes.end());
+    return Source(*copied, copied);
+  }
+  // `name` is "" for the model itself, else the location of external data. They throw to refuse.
+  struct Reader {
+    std::function<uint64_t(const std::string& name)> length;
+    std::function<void(const std::string& name, uint64_t offset, std::span<std::byte> to)> read;
+  };
+  explicit Source(Reader reader) : reader_(std::make_shared<Reader>(std::move(reader))) { owner_ = reader_; }
+
+  // Calls take(const linnet_source&), which gives a status.
+  template <class Take>
+  linnet_status* with(Take&& take) const {
+    auto kept = std::make_unique<Kept>(Kept{owner_, reader_.get()});
+    linnet_source source{};
+    source.struct_size = sizeof source;
+    source.user = kept.get();
+    source.release = [](void* user) { delete static_cast<Kept*>(user); };
+    if (reader_) {
+      source.length = [](void* user, const char* name, uint64_t* bytes) {
+        return detail::status_of([&] { *bytes = static_cast<Kept*>(user)->reader->length(name); });
+      };
+      source.read = [](void* user, const char* name, uint64_t offset, void* to, size_t bytes) {
+        return detail::status_of([&] {
+          static_cast<Kept*>(user)->reader->read(name, offset, {static_cast<std::byte*>(to), bytes});
+        });
+      };
+    } else if (path_) {
+      source.path = path_->c_str();
+    } else {
+      source.data = bytes_.data();
+      source.size = bytes_.size();
+    }
+    linnet_status* const failed = take(source);
+    if (!failed) static_cast<void>(kept.release());
+    return failed;
+  }
+
+ private:
+  struct Kept {
+    std::shared_ptr<const void> owner;
+    const Reader* reader;
+  };
+  std::optional<std::string> path_;
+  std::span<const std::byte> bytes_;
+  std::shared_ptr<const void> owner_;
+  std::shared_ptr<const Reader> reader_;
+};
+
+// Stops the runs that it is given to. Copies are the same token.
 class CancelToken {
  public:
-  CancelToken() : cancel_(linnet_cancel_create(), linnet_cancel_release) {}
+  CancelToken() : CancelToken(try_create().value()) {}
+  static Result<CancelToken> try_create() {
+    auto made = detail::made<linnet_cancel>(linnet_cancel_create);
+    if (!made) return made.error();
+    return CancelToken(std::move(*made));
+  }
   void request() noexcept { linnet_cancel_request(get()); }
   linnet_cancel* get() const noexcept { return cancel_.get(); }
 
  private:
+  explicit CancelToken(detail::Handle<linnet_cancel> cancel) : cancel_(std::move(cancel)) {}
   std::shared_ptr<linnet_cancel> cancel_;
 };
 
+// What runs tell of their steps. Copies are the same profile.
 class Profile {
  public:
-  Profile() : profile_(linnet_profile_create()) {}
-  std::string chrome_trace() const { return linnet_profile_trace(get()); }
+  Profile() : Profile(try_create().value()) {}
+  static Result<Profile> try_create() {
+    auto made = detail::made<linnet_profile>(linnet_profile_create);
+    if (!made) return made.error();
+    return Profile(std::move(*made));
+  }
+  Result<std::string> try_chrome_trace() const {
+    linnet_value* json = nullptr;
+    if (linnet_status* const failed = linnet_profile_trace(get(), &json)) return detail::error_of(failed);
+    return std::string(Tensor(json).text(0));
+  }
+  std::string chrome_trace() const { return try_chrome_trace().value(); }
   linnet_profile* get() const noexcept { return profile_.get(); }
 
  private:
-  detail::Handle<linnet_profile, linnet_profile_release> profile_;
+  explicit Profile(detail::Handle<linnet_profile> profile) : profile_(std::move(profile)) {}
+  std::shared_ptr<linnet_profile> profile_;
 };
 
 struct RunOptions {
@@ -268,146 +526,439 @@ struct RunOptions {
 struct Port {
   std::string name;
   linnet_kind kind = LINNET_TENSOR;
+  linnet_kind content = LINNET_TENSOR;  // of an optional or sequence
   linnet_dtype dtype = LINNET_UNDEFINED;
+  linnet_dtype key_dtype = LINNET_UNDEFINED;
   bool ranked = false;
   std::vector<int64_t> shape;           // -1: open
   std::vector<std::string> size_names;  // of symbolic sizes
 };
 
-// A loaded model with a session to run it in.
+class Model;
+
+// An asynchronous call. Letting go of it neither cancels it nor keeps its completion from coming.
+class Task {
+ public:
+  // Called on one of the engine's runner threads.
+  using Done = std::function<void(Task&)>;
+
+  // Below 0: waits for as long as it takes. Whether the call has ended.
+  Result<bool> try_wait(int64_t timeout_ms = -1) const {
+    int32_t ended = 0;
+    if (linnet_status* const failed = linnet_task_wait(get(), timeout_ms, &ended)) return detail::error_of(failed);
+    return ended != 0;
+  }
+  bool wait(int64_t timeout_ms = -1) const { return try_wait(timeout_ms).value(); }
+  void cancel() noexcept { linnet_task_cancel(get()); }
+  // How it ended.
+  Result<void> result() const { return detail::result_of(linnet_task_result(get())); }
+  // Of a run that has ended, in the order asked for.
+  Result<Tensor> try_output(size_t i) const {
+    linnet_value* value = nullptr;
+    if (linnet_status* const failed = linnet_task_output(get(), i, &value)) return detail::error_of(failed);
+    return Tensor(value);
+  }
+  Tensor output(size_t i) const { return try_output(i).value(); }
+  // Of a load that has ended.
+  Result<Model> try_model() const;
+  Model model() const;
+  linnet_task* get() const noexcept { return task_.get(); }
+
+  // Calls start(completion, &task), which gives a status.
+  template <class Start>
+  static Result<Task> try_start(Done done, Start&& start) {
+    auto kept = std::make_unique<Done>(std::move(done));
+    linnet_completion completion{};
+    completion.struct_size = sizeof completion;
+    completion.user = kept.get();
+    completion.done = [](void* user, linnet_task* handle) {
+      if (!*static_cast<Done*>(user)) return;
+      Task task(std::shared_ptr<linnet_task>(handle, [](linnet_task*) {}));
+      (*static_cast<Done*>(user))(task);
+    };
+    completion.release = [](void* user) { delete static_cast<Done*>(user); };
+    linnet_task* task = nullptr;
+    if (linnet_status* const failed = start(&completion, &task)) return detail::error_of(failed);
+    static_cast<void>(kept.release());
+    return Task(std::shared_ptr<linnet_task>(task, detail::Release()));
+  }
+
+ private:
+  explicit Task(std::shared_ptr<linnet_task> task) : task_(std::move(task)) {}
+  std::shared_ptr<linnet_task> task_;
+};
+
+namespace detail {
+
+// Names and handles of a run as C takes them.
+struct RunLists {
+  std::vector<const char*> in_names, out_names;
+  std::vector<const linnet_value*> in;
+  std::vector<linnet_value*> out;
+
+  void add(const char* name, const Tensor& tensor) {
+    in_names.push_back(name);
+    in.push_back(tensor.get());
+  }
+};
+
+}  // namespace detail
+
+// Runs a model. Any number of threads may run one at once.
+class Session {
+ public:
+  explicit Session(const Model& model);  // on the model's engine
+  explicit Session(const Model& model, const Engine& engine);
+  static Result<Session> try_create(linnet_engine* engine, linnet_model* model) {
+    auto made =
+        detail::made<linnet_session>([&](linnet_session** s) { return linnet_session_create(engine, model, s); });
+    if (!made) return made.error();
+    return Session(std::move(*made), model);
+  }
+
+  // By name; all outputs, or those named (which may be inner values of the model).
+  Result<NamedTensors> try_run(const NamedTensors& inputs, const std::vector<std::string>& output_names = {},
+                               const RunOptions& options = {}) const {
+    detail::RunLists lists;
+    for (const auto& [name, tensor] : inputs) lists.add(name.c_str(), tensor);
+    return run_named(lists, output_names, options);
+  }
+  NamedTensors run(const NamedTensors& inputs, const std::vector<std::string>& output_names = {},
+                   const RunOptions& options = {}) const {
+    return try_run(inputs, output_names, options).value();
+  }
+  // The same from a list of inputs, which lets Tensors be made in place.
+  NamedTensors run(std::initializer_list<std::pair<const char*, Tensor>> inputs, const RunOptions& options = {}) const {
+    detail::RunLists lists;
+    for (const auto& [name, tensor] : inputs) lists.add(name, tensor);
+    return run_named(lists, {}, options).value();
+  }
+  // By position, into `outputs`: those that hold a tensor are written to, others are made.
+  Result<void> try_run(std::span<const Tensor> inputs, std::vector<Tensor>& outputs,
+                       const RunOptions& options = {}) const {
+    detail::RunLists lists;
+    for (const Tensor& tensor : inputs) lists.in.push_back(tensor.get());
+    outputs.resize(output_names_.size());
+    for (const Tensor& tensor : outputs) lists.out.push_back(tensor.get());
+    const linnet_run_options c = options.to_c();
+    if (linnet_status* const failed = linnet_session_run(get(), &c, nullptr, lists.in.data(), lists.in.size(), nullptr,
+                                                         lists.out.data(), lists.out.size()))
+      return detail::error_of(failed);
+    for (size_t i = 0; i < outputs.size(); ++i)
+      if (!outputs[i]) outputs[i] = Tensor(lists.out[i]);
+    return {};
+  }
+  void run(std::span<const Tensor> inputs, std::vector<Tensor>& outputs, const RunOptions& options = {}) const {
+    try_run(inputs, outputs, options).value();
+  }
+
+  // On a runner thread of the engine; the outputs, all or those named, are asked of the task.
+  Result<Task> try_run_async(const NamedTensors& inputs, const std::vector<std::string>& output_names = {},
+                             const RunOptions& options = {}, Task::Done done = {}) const {
+    detail::RunLists lists;
+    for (const auto& [name, tensor] : inputs) lists.add(name.c_str(), tensor);
+    name_outputs(lists, output_names);
+    const linnet_run_options c = options.to_c();
+    return Task::try_start(std::move(done), [&](const linnet_completion* completion, linnet_task** task) {
+      return linnet_session_run_async(get(), &c, lists.in_names.data(), lists.in.data(), lists.in.size(),
+                                      lists.out_names.data(), nullptr, lists.out_names.size(), completion, task);
+    });
+  }
+  Task run_async(const NamedTensors& inputs, const std::vector<std::string>& output_names = {},
+                 const RunOptions& options = {}, Task::Done done = {}) const {
+    return try_run_async(inputs, output_names, options, std::move(done)).value();
+  }
+
+  void trim() const noexcept { linnet_session_trim(get()); }
+  linnet_session* get() const noexcept { return session_.get(); }
+
+ private:
+  Session(detail::Handle<linnet_session> session, linnet_model* model) : session_(std::move(session)) {
+    for (size_t i = 0; i < linnet_model_output_count(model); ++i) {
+      linnet_port port{};
+      port.struct_size = sizeof port;
+      detail::result_of(linnet_model_output(model, i, &port)).value();
+      output_names_.emplace_back(port.name);
+    }
+  }
+  void name_outputs(detail::RunLists& lists, const std::vector<std::string>& names) const {
+    for (const std::string& name : names.empty() ? output_names_ : names) lists.out_names.push_back(name.c_str());
+  }
+  Result<NamedTensors> run_named(detail::RunLists& lists, const std::vector<std::string>& names,
+                                 const RunOptions& options) const {
+    name_outputs(lists, names);
+    lists.out.resize(lists.out_names.size(), nullptr);
+    const linnet_run_options c = options.to_c();
+    if (linnet_status* const failed =
+            linnet_session_run(get(), &c, lists.in_names.data(), lists.in.data(), lists.in.size(),
+                               lists.out_names.data(), lists.out.data(), lists.out.size()))
+      return detail::error_of(failed);
+    NamedTensors named;
+    for (size_t i = 0; i < lists.out.size(); ++i) named.insert_or_assign(lists.out_names[i], Tensor(lists.out[i]));
+    return named;
+  }
+
+  std::shared_ptr<linnet_session> session_;
+  std::vector<std::string> output_names_;
+};
+
+// A loaded model, with a session to run it in.
 class Model {
  public:
-  explicit Model(const std::string& path, const Engine& engine = Engine(), const LoadOptions& options = LoadOptions()) {
-    linnet_model* model = nullptr;
-    detail::check(linnet_model_load(engine.get(), path.c_str(), options.get(), &model));
-    adopt(model, engine);
+  explicit Model(const Source& source, const Engine& engine = Engine(), const LoadOptions& options = LoadOptions())
+      : Model(try_load(source, engine, options).value()) {}
+  static Result<Model> try_load(const Source& source, const Engine& engine,
+                                const LoadOptions& options = LoadOptions()) {
+    if (options.error()) return *options.error();
+    auto made = detail::made<linnet_model>([&](linnet_model** m) {
+      return source.with(
+          [&](const linnet_source& s) { return linnet_model_load_source(engine.get(), &s, options.get(), m); });
+    });
+    if (!made) return made.error();
+    return try_adopt(std::move(*made));
   }
-  // From memory; the bytes are copied.
-  static Model from_bytes(std::span<const std::byte> bytes, const Engine& engine = Engine(),
-                          const LoadOptions& options = LoadOptions()) {
-    linnet_model* model = nullptr;
-    detail::check(linnet_model_load_bytes(engine.get(), bytes.data(), bytes.size(), 0, options.get(), &model));
-    Model made;
-    made.adopt(model, engine);
-    return made;
+  // On a runner thread of the engine.
+  static Result<Task> try_load_async(const Source& source, const Engine& engine,
+                                     const LoadOptions& options = LoadOptions(), Task::Done done = {}) {
+    if (options.error()) return *options.error();
+    return Task::try_start(std::move(done), [&](const linnet_completion* completion, linnet_task** task) {
+      return source.with([&](const linnet_source& s) {
+        return linnet_model_load_async(engine.get(), &s, options.get(), completion, task);
+      });
+    });
+  }
+  static Task load_async(const Source& source, const Engine& engine, const LoadOptions& options = LoadOptions(),
+                         Task::Done done = {}) {
+    return try_load_async(source, engine, options, std::move(done)).value();
+  }
+  static Result<Model> try_adopt(detail::Handle<linnet_model> model) {
+    auto session = Session::try_create(nullptr, model.get());
+    if (!session) return session.error();
+    return Model(std::move(model), std::move(*session));
   }
 
   const std::vector<Port>& inputs() const noexcept { return inputs_; }
   const std::vector<Port>& outputs() const noexcept { return outputs_; }
   std::optional<std::string> metadata(const std::string& key) const {
-    const char* value = linnet_model_metadata(model_.get(), key.c_str());
+    const char* const value = linnet_model_metadata(get(), key.c_str());
     return value ? std::optional<std::string>(value) : std::nullopt;
   }
+  std::vector<std::string> metadata_keys() const {
+    std::vector<std::string> keys;
+    for (size_t i = 0; i < linnet_model_metadata_count(get()); ++i)
+      keys.emplace_back(linnet_model_metadata_key(get(), i));
+    return keys;
+  }
+  size_t bytes() const noexcept { return linnet_model_bytes(get()); }  // of weights
 
-  // By name; all outputs, or those named (which may be inner values of the model).
-  using NamedTensors = std::map<std::string, Tensor, std::less<>>;
+  // As Session's.
+  const Session& session() const noexcept { return session_; }
+  template <class... Arguments>
+  auto try_run(Arguments&&... arguments) const {
+    return session_.try_run(std::forward<Arguments>(arguments)...);
+  }
   NamedTensors run(const NamedTensors& inputs, const std::vector<std::string>& output_names = {},
                    const RunOptions& options = {}) const {
-    std::vector<std::pair<const char*, const linnet_value*>> in;
-    for (const auto& [name, tensor] : inputs) in.emplace_back(name.c_str(), tensor.get());
-    return run_named(in, output_names, options);
+    return session_.run(inputs, output_names, options);
   }
-  // The same from a list of inputs, which lets Tensors be made in place.
-  NamedTensors run(std::initializer_list<std::pair<const char*, Tensor>> inputs) const {
-    std::vector<std::pair<const char*, const linnet_value*>> in;
-    for (const auto& [name, tensor] : inputs) in.emplace_back(name, tensor.get());
-    return run_named(in, {}, {});
+  NamedTensors run(std::initializer_list<std::pair<const char*, Tensor>> inputs, const RunOptions& options = {}) const {
+    return session_.run(inputs, options);
   }
-  // By position, into `outputs`, whose tensors are written in place where type and shape agree.
-  void run(std::span<const Tensor* const> inputs, std::vector<Tensor>& outputs, const RunOptions& options = {}) const {
-    const linnet_code code = try_run(inputs, outputs, options);
-    if (code != LINNET_OK) throw Error(code, linnet_last_error());
+  void run(std::span<const Tensor> inputs, std::vector<Tensor>& outputs, const RunOptions& options = {}) const {
+    session_.run(inputs, outputs, options);
   }
-  linnet_code try_run(std::span<const Tensor* const> inputs, std::vector<Tensor>& outputs,
-                      const RunOptions& options = {}) const {
-    std::vector<const linnet_value*> in;
-    for (const Tensor* tensor : inputs) in.push_back(tensor->get());
-    outputs.resize(outputs_.size());
-    std::vector<linnet_value*> out;
-    for (const Tensor& tensor : outputs) out.push_back(tensor.get());
-    const linnet_run_options c = options.to_c();
-    const linnet_code code =
-        detail::code_of(linnet_session_run(session_.get(), &c, in.data(), in.size(), out.data(), out.size()));
-    for (size_t i = 0; i < out.size(); ++i)
-      if (!outputs[i].get()) outputs[i] = Tensor(out[i]);
-    return code;
+  template <class... Arguments>
+  Task run_async(Arguments&&... arguments) const {
+    return session_.run_async(std::forward<Arguments>(arguments)...);
   }
-  void trim() const noexcept { linnet_session_trim(session_.get()); }
-  linnet_session* session() const noexcept { return session_.get(); }
+  linnet_model* get() const noexcept { return model_.get(); }
 
  private:
-  Model() = default;
-  NamedTensors run_named(std::span<const std::pair<const char*, const linnet_value*>> inputs,
-                         const std::vector<std::string>& output_names, const RunOptions& options) const {
-    std::vector<const char*> in_names, out_names;
-    std::vector<const linnet_value*> in;
-    for (const auto& [name, value] : inputs) {
-      in_names.push_back(name);
-      in.push_back(value);
+  Model(detail::Handle<linnet_model> model, Session session) : model_(std::move(model)), session_(std::move(session)) {
+    read(linnet_model_input, linnet_model_input_count(get()), inputs_);
+    read(linnet_model_output, linnet_model_output_count(get()), outputs_);
+  }
+  template <class Get>
+  void read(Get get_port, size_t count, std::vector<Port>& ports) {
+    for (size_t i = 0; i < count; ++i) {
+      linnet_port p{};
+      p.struct_size = sizeof p;
+      detail::result_of(get_port(get(), i, &p)).value();
+      Port port{p.name, p.kind, p.content, p.dtype, p.key_dtype, p.ranked != 0, {p.shape, p.shape + p.rank}, {}};
+      for (size_t d = 0; d < p.rank; ++d) port.size_names.emplace_back(p.size_names[d]);
+      ports.push_back(std::move(port));
     }
-    if (output_names.empty())
-      for (const Port& port : outputs_) out_names.push_back(port.name.c_str());
-    for (const std::string& name : output_names) out_names.push_back(name.c_str());
-    std::vector<linnet_value*> out(out_names.size(), nullptr);
-    const linnet_run_options c = options.to_c();
-    detail::check(linnet_session_run_named(session_.get(), &c, in_names.data(), in.data(), in.size(), out_names.data(),
-                                           out.data(), out.size()));
-    NamedTensors named;
-    for (size_t i = 0; i < out.size(); ++i) named.emplace(out_names[i], Tensor(out[i]));
-    return named;
   }
-  void adopt(linnet_model* model, const Engine& engine) {
-    model_.reset(model);
-    linnet_session* session = nullptr;
-    detail::check(linnet_session_create(engine.get(), model, &session));
-    session_.reset(session);
-    const auto read = [&](auto get, size_t count, std::vector<Port>& ports) {
-      for (size_t i = 0; i < count; ++i) {
-        linnet_port p{};
-        p.struct_size = sizeof p;
-        detail::check(get(model, i, &p));
-        Port port{p.name, p.kind, p.dtype, p.ranked != 0, {p.shape, p.shape + p.rank}, {}};
-        for (size_t d = 0; d < p.rank; ++d) port.size_names.emplace_back(p.size_names[d]);
-        ports.push_back(std::move(port));
-      }
-    };
-    read(linnet_model_input, linnet_model_input_count(model), inputs_);
-    read(linnet_model_output, linnet_model_output_count(model), outputs_);
-  }
-
-  detail::Handle<linnet_model, linnet_model_release> model_;
-  detail::Handle<linnet_session, linnet_session_release> session_;
+  std::shared_ptr<linnet_model> model_;
+  Session session_;
   std::vector<Port> inputs_, outputs_;
 };
+
+inline Session::Session(const Model& model) : Session(try_create(nullptr, model.get()).value()) {}
+inline Session::Session(const Model& model, const Engine& engine)
+    : Session(try_create(engine.get(), model.get()).value()) {}
+
+inline Result<Model> Task::try_model() const {
+  auto made = detail::made<linnet_model>([&](linnet_model** m) { return linnet_task_model(get(), m); });
+  if (!made) return made.error();
+  return Model::try_adopt(std::move(*made));
+}
+inline Model Task::model() const { return try_model().value(); }
 
 // Inputs and outputs that stay bound from run to run: a second run of the same shapes neither allocates nor copies.
 class Binding {
  public:
-  explicit Binding(const Model& model) {
-    linnet_binding* binding = nullptr;
-    detail::check(linnet_binding_create(model.session(), &binding));
-    binding_.reset(binding);
+  explicit Binding(const Session& session) : Binding(try_create(session).value()) {}
+  explicit Binding(const Model& model) : Binding(model.session()) {}
+  static Result<Binding> try_create(const Session& session) {
+    auto made =
+        detail::made<linnet_binding>([&](linnet_binding** b) { return linnet_binding_create(session.get(), b); });
+    if (!made) return made.error();
+    return Binding(std::move(*made));
   }
-  // Views keep viewing: what is written to the tensor's memory is seen by the next run.
-  void input(const std::string& name, const Tensor& tensor) {
-    detail::check(linnet_binding_set_input(binding_.get(), name.c_str(), tensor.get()));
+  // What is written to the tensor's memory is seen by the next run.
+  Result<void> try_set_input(const std::string& name, const Tensor& tensor) {
+    return detail::result_of(linnet_binding_set_input(get(), name.c_str(), tensor.get()));
   }
-  void output(const std::string& name, const Tensor& tensor) {
-    detail::check(linnet_binding_set_output(binding_.get(), name.c_str(), tensor.get()));
+  void set_input(const std::string& name, const Tensor& tensor) { try_set_input(name, tensor).value(); }
+  // An empty Tensor: memory is made once and kept.
+  Result<void> try_set_output(const std::string& name, const Tensor& tensor) {
+    return detail::result_of(linnet_binding_set_output(get(), name.c_str(), tensor.get()));
   }
-  void run(const RunOptions& options = {}) {
+  void set_output(const std::string& name, const Tensor& tensor) { try_set_output(name, tensor).value(); }
+  Result<void> try_run(const RunOptions& options = {}) {
     const linnet_run_options c = options.to_c();
-    detail::check(linnet_binding_run(binding_.get(), &c));
+    return detail::result_of(linnet_binding_run(get(), &c));
   }
-  Tensor output(const std::string& name) const {
+  void run(const RunOptions& options = {}) { try_run(options).value(); }
+  Result<Task> try_run_async(const RunOptions& options = {}, Task::Done done = {}) {
+    const linnet_run_options c = options.to_c();
+    return Task::try_start(std::move(done), [&](const linnet_completion* completion, linnet_task** task) {
+      return linnet_binding_run_async(get(), &c, completion, task);
+    });
+  }
+  Task run_async(const RunOptions& options = {}, Task::Done done = {}) {
+    return try_run_async(options, std::move(done)).value();
+  }
+  // Shares the memory that the next run writes to.
+  Result<Tensor> try_output(const std::string& name) const {
     linnet_value* value = nullptr;
-    detail::check(linnet_binding_output(binding_.get(), name.c_str(), &value));
+    if (linnet_status* const failed = linnet_binding_output(get(), name.c_str(), &value))
+      return detail::error_of(failed);
     return Tensor(value);
   }
+  Tensor output(const std::string& name) const { return try_output(name).value(); }
+  linnet_binding* get() const noexcept { return binding_.get(); }
 
  private:
-  detail::Handle<linnet_binding, linnet_binding_release> binding_;
+  explicit Binding(detail::Handle<linnet_binding> binding) : binding_(std::move(binding)) {}
+  detail::Handle<linnet_binding> binding_;
 };
+
+// What a custom operator's functions work on; see linnet.h for what may be called in which.
+class OpContext {
+ public:
+  explicit OpContext(linnet_op_context* context) noexcept : context_(context) {}
+  size_t inputs() const noexcept { return linnet_op_input_count(context_); }
+  size_t outputs() const noexcept { return linnet_op_output_count(context_); }
+  // An empty Tensor when the node has no such attribute.
+  Tensor attribute(const char* name) const {
+    linnet_value* value = nullptr;
+    detail::result_of(linnet_op_attribute(context_, name, &value)).value();
+    return value ? Tensor(value) : Tensor();
+  }
+  linnet_view input(size_t i) const { return view(linnet_op_input, i); }
+  linnet_view output(size_t o) const { return view(linnet_op_output, o); }
+  void set_output(size_t o, linnet_dtype dtype, Shape shape) {
+    detail::result_of(linnet_op_set_output(context_, o, dtype, shape.data(), shape.size())).value();
+  }
+  void set_output_kind(size_t o, linnet_kind kind, linnet_dtype dtype) {
+    detail::result_of(linnet_op_set_output_kind(context_, o, kind, dtype)).value();
+  }
+  Tensor input_value(size_t i) const {
+    linnet_value* value = nullptr;
+    detail::result_of(linnet_op_input_value(context_, i, &value)).value();
+    return Tensor(value);
+  }
+  void set_output_value(size_t o, const Tensor& value) {
+    detail::result_of(linnet_op_set_output_value(context_, o, value.get())).value();
+  }
+  // body(begin, end) over [0, count) on the engine's threads.
+  template <class Body>
+  void parallel(size_t count, size_t grain, Body&& body) {
+    using Object = std::remove_reference_t<Body>;
+    const auto call = [](void* user, size_t begin, size_t end) { (*static_cast<Object*>(user))(begin, end); };
+    void* const user = const_cast<void*>(static_cast<const void*>(std::addressof(body)));
+    detail::result_of(linnet_op_parallel(context_, count, grain, call, user)).value();
+  }
+  bool stopped() const noexcept { return linnet_op_stopped(context_) != 0; }
+
+ private:
+  template <class Get>
+  linnet_view view(Get get, size_t i) const {
+    linnet_view v{};
+    v.struct_size = sizeof v;
+    detail::result_of(get(context_, i, &v)).value();
+    return v;
+  }
+  linnet_op_context* context_;
+};
+
+// One node of a custom operator. What its functions throw fails the load or run.
+struct OpNode {
+  virtual ~OpNode() = default;
+  virtual void infer(OpContext& context) = 0;
+  virtual void compute(OpContext& context) = 0;
+};
+
+struct Operator {
+  std::string domain, name;
+  size_t min_inputs = 1, max_inputs = 1, min_outputs = 1, max_outputs = 1;
+  std::function<std::unique_ptr<OpNode>(OpContext& context)> create;
+  int32_t since_version = 0;
+  uint32_t flags = 0;  // linnet_op_flags
+};
+
+inline LoadOptions& LoadOptions::add_operator(Operator op) {
+  auto kept = std::make_unique<Operator>(std::move(op));
+  linnet_operator c{};
+  c.struct_size = sizeof c;
+  c.domain = kept->domain.c_str();
+  c.name = kept->name.c_str();
+  c.since_version = kept->since_version;
+  c.flags = kept->flags;
+  c.min_inputs = kept->min_inputs;
+  c.max_inputs = kept->max_inputs;
+  c.min_outputs = kept->min_outputs;
+  c.max_outputs = kept->max_outputs;
+  c.create = [](void* user, linnet_op_context* handle, void** node) {
+    return detail::status_of([&] {
+      OpContext context(handle);
+      *node = static_cast<Operator*>(user)->create(context).release();
+    });
+  };
+  c.destroy = [](void*, void* node) { delete static_cast<OpNode*>(node); };
+  c.infer = [](void*, void* node, linnet_op_context* handle) {
+    return detail::status_of([&] {
+      OpContext context(handle);
+      static_cast<OpNode*>(node)->infer(context);
+    });
+  };
+  c.compute = [](void*, void* node, linnet_op_context* handle) {
+    return detail::status_of([&] {
+      OpContext context(handle);
+      static_cast<OpNode*>(node)->compute(context);
+    });
+  };
+  c.release = [](void* user) { delete static_cast<Operator*>(user); };
+  c.user = kept.get();
+  linnet_status* const failed = linnet_load_options_add_operator(get(), &c);
+  if (!failed) static_cast<void>(kept.release());
+  return note(failed);
+}
+
+inline std::string version() { return linnet_version(); }
+inline bool has_feature(const std::string& name) noexcept { return linnet_has_feature(name.c_str()) != 0; }
 
 }  // namespace cpp
 }  // namespace linnet

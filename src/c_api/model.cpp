@@ -1,23 +1,23 @@
 #include "c_api/handles.h"
 
 using namespace linnet;
+using c_api::EngineObject;
 using c_api::guarded;
+using c_api::Lent;
+using c_api::ModelObject;
+using c_api::Pin;
 using c_api::require;
 
 namespace {
 
-// Bytes that the caller keeps: an owner that owns nothing says that they may be viewed.
-std::shared_ptr<const void> lent(const void* data) {
-  return {data, [](const void*) {}};
-}
-
-linnet_kind kind_of(const ValueInfo& info) {
-  switch (info.kind) {
+linnet_kind kind_of(ValueKind kind) noexcept {
+  switch (kind) {
     case ValueKind::sequence: return LINNET_SEQUENCE;
     case ValueKind::map: return LINNET_MAP;
-    case ValueKind::optional: return LINNET_NONE;
-    default: return LINNET_TENSOR;
+    case ValueKind::optional: return LINNET_OPTIONAL;
+    case ValueKind::tensor: break;
   }
+  return LINNET_TENSOR;
 }
 
 std::vector<c_api::PortShape> shapes_of(const std::vector<Model::Port>& ports, const SymbolTable& symbols) {
@@ -46,143 +46,149 @@ std::vector<std::pair<std::string, std::string>> metadata_of(const Model& model)
   return out;
 }
 
-Status load(linnet_engine* engine, const ModelSource& source, const linnet_load_options* options, linnet_model** out) {
-  LINNET_TRY(require(engine, "engine"));
-  LINNET_TRY(require(out, "model"));
-  const LoadOptions given = options ? options->options : LoadOptions();
-  auto made = std::make_unique<linnet_model>();
-  LINNET_ASSIGN(made->model, load_model(*engine->engine, source, given));
-  made->reload = [shared = engine->engine, source, given](std::vector<std::string> outputs) {
-    LoadOptions more = given;
-    more.extra_outputs.insert(more.extra_outputs.end(), outputs.begin(), outputs.end());
-    return load_model(*shared, source, more);
-  };
-  made->inputs = shapes_of(made->model->inputs, *made->model->program->symbols);
-  made->outputs = shapes_of(made->model->outputs, *made->model->program->symbols);
-  made->metadata = metadata_of(*made->model);
-  *out = made.release();
-  return {};
+// Loads what make_source() describes, with the engine and options of the handles.
+template <class MakeSource>
+linnet_status* load_from(linnet_engine* engine, const linnet_load_options* options, linnet_model** model,
+                         MakeSource&& make_source) {
+  return guarded([&]() -> Status {
+    LINNET_ASSIGN(const Pin<EngineObject> pinned, c_api::use<EngineObject>(engine));
+    LINNET_TRY(require(model, "model"));
+    LoadOptions given;
+    if (options) {
+      LINNET_ASSIGN(const Pin<c_api::LoadOptionsObject> o, c_api::use<c_api::LoadOptionsObject>(options));
+      given = o->options;
+    }
+    std::shared_ptr<Lent> lent;
+    LINNET_ASSIGN(ModelSource source, make_source(lent));
+    LINNET_ASSIGN(auto loaded, c_api::load(pinned->shared, std::move(source), std::move(given)));
+    *model = c_api::make_handle<ModelObject>(std::move(loaded));
+    if (lent) lent->accept();
+    return {};
+  });
 }
 
-Status port_of(const std::vector<Model::Port>& ports, const std::vector<c_api::PortShape>& shapes, size_t i,
-               linnet_port* out) {
-  LINNET_TRY(require(out, "port"));
-  LINNET_REQUIRE(i < ports.size(), invalid_argument("there is no port ", i));
-  LINNET_REQUIRE(out->struct_size >= sizeof(linnet_port), invalid_argument("struct_size of the port is not set"));
-  out->name = ports[i].name.c_str();
-  out->kind = kind_of(ports[i].info);
-  out->dtype = static_cast<linnet_dtype>(ports[i].info.dtype);
-  out->ranked = ports[i].info.ranked;
-  out->rank = shapes[i].sizes.size();
-  out->shape = shapes[i].sizes.data();
-  out->size_names = shapes[i].name_pointers.data();
-  return {};
+Status port_of(const linnet_model* model, size_t i, const std::vector<Model::Port> Model::*ports,
+               const std::vector<c_api::PortShape> c_api::SharedModel::*shapes, linnet_port* out) {
+  LINNET_ASSIGN(const Pin<ModelObject> pinned, c_api::use<ModelObject>(model));
+  const std::vector<Model::Port>& all = (*pinned->shared->model).*ports;
+  LINNET_REQUIRE(i < all.size(), invalid_argument("there is no port ", i, "; there are ", all.size()));
+  const ValueInfo& info = all[i].info;
+  const c_api::PortShape& shape = ((*pinned->shared).*shapes)[i];
+  linnet_port port{};
+  port.name = all[i].name.c_str();
+  port.kind = kind_of(info.kind);
+  port.content = info.element ? kind_of(info.element->kind) : info.kind == ValueKind::map ? LINNET_MAP : LINNET_TENSOR;
+  port.dtype = static_cast<linnet_dtype>(info.dtype);
+  port.key_dtype = static_cast<linnet_dtype>(info.key);
+  port.ranked = info.ranked;
+  port.rank = shape.sizes.size();
+  port.shape = shape.sizes.data();
+  port.size_names = shape.name_pointers.data();
+  return c_api::write_struct(port, out, "port");
 }
 
 }  // namespace
 
-linnet_load_options* linnet_load_options_create(void) { return new (std::nothrow) linnet_load_options; }
+namespace linnet::c_api {
+namespace {
 
-void linnet_load_options_release(linnet_load_options* options) { delete options; }
-
-void linnet_load_options_set_level(linnet_load_options* options, linnet_level level) {
-  if (options) options->options.optimize.level = static_cast<OptimizationLevel>(level);
+Result<std::shared_ptr<const Model>> load_now(Engine& engine, ModelSource source, const LoadOptions& options) {
+  if (source.open) {
+    LINNET_ASSIGN(const onnx::SharedBytes read, source.open(""));
+    source.bytes = read.bytes;
+    source.owner = read.owner;
+  }
+  return load_model(engine, source, options);
 }
 
-void linnet_load_options_disable_pass(linnet_load_options* options, const char* pass) {
-  if (options && pass) options->options.optimize.disabled.insert(pass);
-}
+}  // namespace
 
-void linnet_load_options_fix_size(linnet_load_options* options, const char* name, int64_t size) {
-  if (options && name) options->options.fixed_sizes[name] = size;
-}
-
-void linnet_load_options_replace_initializer(linnet_load_options* options, const char* name,
-                                             const linnet_value* tensor) {
-  if (options && name && tensor) options->options.initializers[name] = tensor->value.tensor;
-}
-
-void linnet_load_options_supply_external_data(linnet_load_options* options, const char* location, const void* data,
-                                              size_t size) {
-  if (options && location)
-    options->options.external_data[location] = {{static_cast<const std::byte*>(data), size}, lent(data)};
-}
-
-void linnet_load_options_add_output(linnet_load_options* options, const char* value) {
-  if (options && value) options->options.extra_outputs.emplace_back(value);
-}
-
-void linnet_load_options_set_copy_files(linnet_load_options* options, int copy) {
-  if (options) options->options.copy_file = copy != 0;
-}
-
-void linnet_load_options_set_seed(linnet_load_options* options, uint64_t seed) {
-  if (options) options->options.seed = seed;
-}
-
-void linnet_load_options_set_log(linnet_load_options* options, void (*log)(void*, linnet_severity, const char*),
-                                 void* user) {
-  if (!options) return;
-  options->options.log = nullptr;
-  if (!log) return;
-  options->options.log = [log, user](Severity severity, std::string_view text) {
-    log(user, static_cast<linnet_severity>(severity), std::string(text).c_str());
+Result<std::shared_ptr<const SharedModel>> load(std::shared_ptr<SharedEngine> engine, ModelSource source,
+                                                LoadOptions options) {
+  auto made = std::make_shared<SharedModel>();
+  LINNET_ASSIGN(made->model, load_now(*engine->engine, source, options));
+  made->inputs = shapes_of(made->model->inputs, *made->model->program->symbols);
+  made->outputs = shapes_of(made->model->outputs, *made->model->program->symbols);
+  made->metadata = metadata_of(*made->model);
+  made->bytes = made->model->program->constant_bytes() + made->model->program->packed_bytes();
+  made->reload = [core = engine->engine, source = std::move(source),
+                  options = std::move(options)](std::vector<std::string> outputs) {
+    LoadOptions more = options;
+    more.extra_outputs.insert(more.extra_outputs.end(), outputs.begin(), outputs.end());
+    return load_now(*core, source, more);
   };
+  made->engine = std::move(engine);
+  return std::shared_ptr<const SharedModel>(std::move(made));
 }
+
+}  // namespace linnet::c_api
 
 linnet_status* linnet_model_load(linnet_engine* engine, const char* path, const linnet_load_options* options,
                                  linnet_model** model) {
-  return guarded([&]() -> Status {
-    LINNET_TRY(require(path, "path"));
-    const std::u8string utf8(reinterpret_cast<const char8_t*>(path));
-    return load(engine, ModelSource{std::filesystem::path(utf8), {}, nullptr}, options, model);
+  return load_from(engine, options, model, [&](std::shared_ptr<Lent>&) -> Result<ModelSource> {
+    ModelSource source;
+    LINNET_ASSIGN(source.path, c_api::path_of(path, "path"));
+    return source;
   });
 }
 
-linnet_status* linnet_model_load_bytes(linnet_engine* engine, const void* data, size_t size, int borrow,
+linnet_status* linnet_model_load_bytes(linnet_engine* engine, const void* data, size_t size,
                                        const linnet_load_options* options, linnet_model** model) {
-  return guarded([&]() -> Status {
+  return load_from(engine, options, model, [&](std::shared_ptr<Lent>&) -> Result<ModelSource> {
     LINNET_TRY(require(data, "data"));
-    const auto* bytes = static_cast<const std::byte*>(data);
-    ModelSource source{{}, {bytes, size}, lent(data)};
-    if (!borrow) {
-      const auto copy = std::make_shared<std::vector<std::byte>>(bytes, bytes + size);
-      source.bytes = *copy;
-      source.owner = copy;
-    }
-    return load(engine, source, options, model);
+    const auto copy = std::make_shared<AlignedBuffer>(size);
+    LINNET_REQUIRE(copy->data() || size == 0,
+                   error(Code::out_of_memory, "cannot allocate ", size, " bytes for the model"));
+    if (size) std::memcpy(copy->data(), data, size);
+    ModelSource source;
+    source.bytes = {copy->data(), size};
+    source.owner = copy;
+    return source;
   });
 }
 
-void linnet_model_release(linnet_model* model) { delete model; }
+linnet_status* linnet_model_load_source(linnet_engine* engine, const linnet_source* source,
+                                        const linnet_load_options* options, linnet_model** model) {
+  return load_from(engine, options, model, [&](std::shared_ptr<Lent>& lent) { return c_api::source_of(source, lent); });
+}
 
-size_t linnet_model_input_count(const linnet_model* model) { return model ? model->inputs.size() : 0; }
+size_t linnet_model_input_count(const linnet_model* model) {
+  const Pin<ModelObject> pinned(model);
+  return pinned ? pinned->shared->inputs.size() : 0;
+}
 
-size_t linnet_model_output_count(const linnet_model* model) { return model ? model->outputs.size() : 0; }
+size_t linnet_model_output_count(const linnet_model* model) {
+  const Pin<ModelObject> pinned(model);
+  return pinned ? pinned->shared->outputs.size() : 0;
+}
 
 linnet_status* linnet_model_input(const linnet_model* model, size_t i, linnet_port* port) {
-  return guarded([&]() -> Status {
-    LINNET_TRY(require(model, "model"));
-    return port_of(model->model->inputs, model->inputs, i, port);
-  });
+  return guarded([&] { return port_of(model, i, &Model::inputs, &c_api::SharedModel::inputs, port); });
 }
 
 linnet_status* linnet_model_output(const linnet_model* model, size_t i, linnet_port* port) {
-  return guarded([&]() -> Status {
-    LINNET_TRY(require(model, "model"));
-    return port_of(model->model->outputs, model->outputs, i, port);
-  });
+  return guarded([&] { return port_of(model, i, &Model::outputs, &c_api::SharedModel::outputs, port); });
 }
 
 const char* linnet_model_metadata(const linnet_model* model, const char* key) {
-  if (!model || !key) return nullptr;
-  for (const auto& [name, value] : model->metadata)
+  const Pin<ModelObject> pinned(model);
+  if (!pinned || !key) return nullptr;
+  for (const auto& [name, value] : pinned->shared->metadata)
     if (name == key) return value.c_str();
   return nullptr;
 }
 
-size_t linnet_model_metadata_count(const linnet_model* model) { return model ? model->metadata.size() : 0; }
+size_t linnet_model_metadata_count(const linnet_model* model) {
+  const Pin<ModelObject> pinned(model);
+  return pinned ? pinned->shared->metadata.size() : 0;
+}
 
 const char* linnet_model_metadata_key(const linnet_model* model, size_t i) {
-  return model && i < model->metadata.size() ? model->metadata[i].first.c_str() : nullptr;
+  const Pin<ModelObject> pinned(model);
+  return pinned && i < pinned->shared->metadata.size() ? pinned->shared->metadata[i].first.c_str() : nullptr;
+}
+
+size_t linnet_model_bytes(const linnet_model* model) {
+  const Pin<ModelObject> pinned(model);
+  return pinned ? pinned->shared->bytes : 0;
 }

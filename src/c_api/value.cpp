@@ -4,7 +4,10 @@
 
 using namespace linnet;
 using c_api::guarded;
+using c_api::make_handle;
+using c_api::Pin;
 using c_api::require;
+using c_api::ValueObject;
 
 namespace {
 
@@ -19,8 +22,10 @@ Result<Shape> checked_shape(linnet_dtype dtype, const int64_t* sizes, size_t ran
   return shape;
 }
 
-bool holds_numbers(const linnet_value* value) {
-  return value && value->value.is_tensor() && value->value.tensor.dtype != DType::string;
+// The tensor, with memory that lasts as long as the copy.
+Result<Tensor> kept(const Tensor& tensor) {
+  if (tensor.owner) return tensor;
+  return clone(tensor);
 }
 
 }  // namespace
@@ -30,13 +35,13 @@ linnet_status* linnet_value_create_tensor(linnet_dtype dtype, const int64_t* sha
     LINNET_TRY(require(value, "value"));
     LINNET_ASSIGN(const Shape checked, checked_shape(dtype, shape, rank));
     LINNET_ASSIGN(Tensor tensor, make_tensor(static_cast<DType>(dtype), checked));
-    *value = new linnet_value{Value(std::move(tensor))};
+    *value = make_handle<ValueObject>(Value(std::move(tensor)));
     return {};
   });
 }
 
 linnet_status* linnet_value_borrow_tensor(linnet_dtype dtype, const int64_t* shape, size_t rank, void* data,
-                                          size_t size, linnet_value** value) {
+                                          size_t bytes, void (*release)(void* user), void* user, linnet_value** value) {
   return guarded([&]() -> Status {
     LINNET_TRY(require(value, "value"));
     LINNET_REQUIRE(dtype != LINNET_STRING,
@@ -44,29 +49,37 @@ linnet_status* linnet_value_borrow_tensor(linnet_dtype dtype, const int64_t* sha
     LINNET_ASSIGN(const Shape checked, checked_shape(dtype, shape, rank));
     Tensor tensor{static_cast<DType>(dtype), checked, data, nullptr};
     LINNET_REQUIRE(data || tensor.bytes() == 0, invalid_argument("data is NULL"));
-    LINNET_REQUIRE(size >= tensor.bytes(), invalid_argument("a buffer of ", size, " bytes is too short for ", tensor,
-                                                            ", which takes ", tensor.bytes()));
+    LINNET_REQUIRE(bytes >= tensor.bytes(), invalid_argument("a buffer of ", bytes, " bytes is too short for ", tensor,
+                                                             ", which takes ", tensor.bytes()));
     const size_t alignment = is_packed(tensor.dtype) ? 1 : std::min<size_t>(element_size(tensor.dtype), 8);
     LINNET_REQUIRE(reinterpret_cast<uintptr_t>(data) % alignment == 0,
                    invalid_argument("data is not aligned for ", dtype_name(tensor.dtype)));
     alignas(64) static std::byte empty[64];
     if (!data) tensor.data = empty;
-    *value = new linnet_value{Value(std::move(tensor))};
+    auto lent = std::make_shared<c_api::Lent>(release, user);
+    tensor.owner = lent;
+    *value = make_handle<ValueObject>(Value(std::move(tensor)));
+    lent->accept();
     return {};
   });
 }
 
-linnet_status* linnet_value_create_strings(const char* const* texts, const int64_t* shape, size_t rank,
-                                           linnet_value** value) {
+linnet_status* linnet_value_create_strings(const char* const* texts, const size_t* lengths, const int64_t* shape,
+                                           size_t rank, linnet_value** value) {
   return guarded([&]() -> Status {
     LINNET_TRY(require(value, "value"));
     LINNET_ASSIGN(const Shape checked, checked_shape(LINNET_STRING, shape, rank));
     LINNET_ASSIGN(Tensor tensor, make_tensor(DType::string, checked));
     for (int64_t i = 0; i < tensor.count(); ++i) {
-      LINNET_REQUIRE(texts && texts[i], invalid_argument("text ", i, " is NULL"));
-      tensor.ptr<std::string>()[i] = texts[i];
+      LINNET_REQUIRE(texts && (texts[i] || (lengths && lengths[i] == 0)), invalid_argument("text ", i, " is NULL"));
+      std::string& text = tensor.ptr<std::string>()[i];
+      if (!lengths) {
+        text = texts[i];
+      } else if (lengths[i] != 0) {
+        text.assign(texts[i], lengths[i]);
+      }
     }
-    *value = new linnet_value{Value(std::move(tensor))};
+    *value = make_handle<ValueObject>(Value(std::move(tensor)));
     return {};
   });
 }
@@ -76,21 +89,49 @@ linnet_status* linnet_value_create_sequence(linnet_dtype dtype, const linnet_val
   return guarded([&]() -> Status {
     LINNET_TRY(require(value, "value"));
     LINNET_REQUIRE(is_dtype(dtype), invalid_argument("there is no element type ", static_cast<int>(dtype)));
+    LINNET_REQUIRE(elements || count == 0, invalid_argument("elements are NULL"));
     auto sequence = std::make_shared<Sequence>();
     sequence->dtype = static_cast<DType>(dtype);
     for (size_t i = 0; i < count; ++i) {
-      LINNET_REQUIRE(elements && elements[i] && elements[i]->value.is_tensor() &&
-                         elements[i]->value.tensor.dtype == sequence->dtype,
-                     invalid_argument("element ", i, " is no tensor of the sequence's type"));
-      Value element = elements[i]->value;
-      if (!element.tensor.owner) {
-        LINNET_ASSIGN(element.tensor, clone(element.tensor));
+      LINNET_ASSIGN(const Pin<ValueObject> pinned, c_api::use<ValueObject>(elements[i]));
+      Value element = pinned->value;
+      const DType within = element.is_map()      ? element.map->values.dtype
+                           : element.is_tensor() ? element.tensor.dtype
+                                                 : DType::undefined;
+      LINNET_REQUIRE(within == sequence->dtype,
+                     invalid_argument("element ", i, " is no tensor or map of the sequence's type, ",
+                                      dtype_name(sequence->dtype)));
+      LINNET_REQUIRE(i == 0 || element.is_map() == sequence->values[0].is_map(),
+                     invalid_argument("a sequence cannot hold tensors and maps"));
+      if (element.is_tensor()) {
+        LINNET_ASSIGN(element.tensor, kept(element.tensor));
       }
       sequence->values.push_back(std::move(element));
     }
-    auto made = std::make_unique<linnet_value>();
-    made->value.sequence = std::move(sequence);
-    *value = made.release();
+    Value made;
+    made.sequence = std::move(sequence);
+    *value = make_handle<ValueObject>(std::move(made));
+    return {};
+  });
+}
+
+linnet_status* linnet_value_create_map(const linnet_value* keys, const linnet_value* values, linnet_value** value) {
+  return guarded([&]() -> Status {
+    LINNET_TRY(require(value, "value"));
+    LINNET_ASSIGN(const Pin<ValueObject> k, c_api::use<ValueObject>(keys));
+    LINNET_ASSIGN(const Pin<ValueObject> v, c_api::use<ValueObject>(values));
+    const Tensor &key = k->value.tensor, &entry = v->value.tensor;
+    LINNET_REQUIRE(
+        k->value.is_tensor() && (key.dtype == DType::i64 || key.dtype == DType::string) && key.shape.rank() == 1,
+        invalid_argument("the keys of a map are a 1-D tensor of int64 or strings"));
+    LINNET_REQUIRE(v->value.is_tensor() && entry.shape == key.shape,
+                   invalid_argument("the values of a map are a 1-D tensor, as long as the keys"));
+    auto map = std::make_shared<Map>();
+    LINNET_ASSIGN(map->keys, kept(key));
+    LINNET_ASSIGN(map->values, kept(entry));
+    Value made;
+    made.map = std::move(map);
+    *value = make_handle<ValueObject>(std::move(made));
     return {};
   });
 }
@@ -98,63 +139,66 @@ linnet_status* linnet_value_create_sequence(linnet_dtype dtype, const linnet_val
 linnet_status* linnet_value_create_none(linnet_value** value) {
   return guarded([&]() -> Status {
     LINNET_TRY(require(value, "value"));
-    *value = new linnet_value{};
+    *value = make_handle<ValueObject>(Value());
     return {};
   });
 }
 
-void linnet_value_release(linnet_value* value) { delete value; }
+namespace linnet::c_api {
 
-linnet_kind linnet_value_kind(const linnet_value* value) {
-  if (!value) return LINNET_NONE;
-  if (value->value.is_sequence()) return LINNET_SEQUENCE;
-  if (value->value.is_map()) return LINNET_MAP;
-  return value->value.is_tensor() ? LINNET_TENSOR : LINNET_NONE;
+linnet_view view_of(const Value& value) noexcept {
+  linnet_view view{};
+  if (value.is_sequence()) {
+    view.kind = LINNET_SEQUENCE;
+    view.dtype = static_cast<linnet_dtype>(value.sequence->dtype);
+    view.count = static_cast<int64_t>(value.sequence->values.size());
+  } else if (value.is_map()) {
+    view.kind = LINNET_MAP;
+    view.dtype = static_cast<linnet_dtype>(value.map->values.dtype);
+    view.count = value.map->keys.count();
+  } else if (value.is_tensor()) {
+    const Tensor& tensor = value.tensor;
+    view.kind = LINNET_TENSOR;
+    view.dtype = static_cast<linnet_dtype>(tensor.dtype);
+    view.rank = tensor.shape.rank();
+    view.shape = tensor.shape.data();
+    view.count = tensor.count();
+    if (tensor.dtype != DType::string) {
+      view.data = tensor.data;
+      view.bytes = tensor.bytes();
+    }
+  }
+  return view;
 }
 
-linnet_dtype linnet_value_dtype(const linnet_value* value) {
-  if (!value) return LINNET_UNDEFINED;
-  const Value& v = value->value;
-  return static_cast<linnet_dtype>(v.is_sequence() ? v.sequence->dtype
-                                   : v.is_map()    ? v.map->values.dtype
-                                                   : v.tensor.dtype);
+}  // namespace linnet::c_api
+
+linnet_status* linnet_value_view(const linnet_value* value, linnet_view* view) {
+  return guarded([&]() -> Status {
+    LINNET_ASSIGN(const Pin<ValueObject> pinned, c_api::use<ValueObject>(value));
+    return c_api::write_struct(c_api::view_of(pinned->value), view, "view");
+  });
 }
-
-size_t linnet_value_rank(const linnet_value* value) { return value ? value->value.tensor.shape.rank() : 0; }
-
-const int64_t* linnet_value_shape(const linnet_value* value) {
-  return value ? value->value.tensor.shape.data() : nullptr;
-}
-
-int64_t linnet_value_element_count(const linnet_value* value) {
-  return value && value->value.is_tensor() ? value->value.tensor.count() : 0;
-}
-
-void* linnet_value_data(const linnet_value* value) { return holds_numbers(value) ? value->value.tensor.data : nullptr; }
-
-size_t linnet_value_size(const linnet_value* value) { return holds_numbers(value) ? value->value.tensor.bytes() : 0; }
 
 const char* linnet_value_string(const linnet_value* value, size_t i, size_t* length) {
-  if (!value || !value->value.is_tensor() || value->value.tensor.dtype != DType::string ||
-      i >= static_cast<size_t>(value->value.tensor.count()))
-    return nullptr;
-  const std::string& text = value->value.tensor.ptr<std::string>()[i];
+  const Pin<ValueObject> pinned(value);
+  if (!pinned || !pinned->value.is_tensor()) return nullptr;
+  const Tensor& tensor = pinned->value.tensor;
+  if (tensor.dtype != DType::string || i >= static_cast<size_t>(tensor.count())) return nullptr;
+  const std::string& text = tensor.ptr<std::string>()[i];
   if (length) *length = text.size();
   return text.c_str();
 }
 
-size_t linnet_value_length(const linnet_value* value) {
-  if (!value) return 0;
-  return value->value.is_sequence() ? value->value.sequence->values.size() : value->value.is_map() ? 2 : 0;
-}
-
 linnet_status* linnet_value_at(const linnet_value* value, size_t i, linnet_value** element) {
   return guarded([&]() -> Status {
-    LINNET_TRY(require(value, "value"));
+    LINNET_ASSIGN(const Pin<ValueObject> pinned, c_api::use<ValueObject>(value));
     LINNET_TRY(require(element, "element"));
-    LINNET_REQUIRE(i < linnet_value_length(value), invalid_argument("there is no element ", i));
-    const Value& v = value->value;
-    *element = new linnet_value{v.is_sequence() ? v.sequence->values[i] : Value(i == 0 ? v.map->keys : v.map->values)};
+    const Value& v = pinned->value;
+    const size_t count = v.is_sequence() ? v.sequence->values.size() : v.is_map() ? 2 : 0;
+    LINNET_REQUIRE(i < count, invalid_argument("there is no element ", i));
+    *element =
+        make_handle<ValueObject>(v.is_sequence() ? v.sequence->values[i] : Value(i == 0 ? v.map->keys : v.map->values));
     return {};
   });
 }

@@ -1,0 +1,136 @@
+#include "base/unicode.h"
+#include "c_api/handles.h"
+
+using namespace linnet;
+using c_api::guarded;
+using c_api::Lent;
+using c_api::LoadOptionsObject;
+using c_api::Pin;
+using c_api::require;
+
+namespace {
+
+// Changes the options behind the handle: change(LoadOptions&) gives a Status.
+template <class Change>
+linnet_status* set(linnet_load_options* options, Change&& change) {
+  return guarded([&]() -> Status {
+    LINNET_ASSIGN(const Pin<LoadOptionsObject> pinned, c_api::use<LoadOptionsObject>(options));
+    return change(pinned->options);
+  });
+}
+
+}  // namespace
+
+namespace linnet::c_api {
+
+Result<std::filesystem::path> path_of(const char* utf8, const char* what) {
+  LINNET_TRY(require(utf8, what));
+  LINNET_REQUIRE(*utf8, invalid_argument("the ", what, " is empty"));
+  LINNET_REQUIRE(is_utf8(utf8), invalid_argument("the ", what, " is not UTF-8"));
+  return std::filesystem::path(std::u8string(reinterpret_cast<const char8_t*>(utf8)));
+}
+
+}  // namespace linnet::c_api
+
+linnet_status* linnet_load_options_create(linnet_load_options** options) {
+  return guarded([&]() -> Status {
+    LINNET_TRY(require(options, "options"));
+    *options = c_api::make_handle<LoadOptionsObject>();
+    return {};
+  });
+}
+
+linnet_status* linnet_load_options_set_level(linnet_load_options* options, linnet_level level) {
+  return set(options, [&](LoadOptions& o) -> Status {
+    LINNET_REQUIRE(level >= LINNET_LEVEL_NONE && level <= LINNET_LEVEL_ALL,
+                   invalid_argument("there is no level ", static_cast<int>(level)));
+    o.optimize.level = static_cast<OptimizationLevel>(level);
+    return {};
+  });
+}
+
+linnet_status* linnet_load_options_disable_pass(linnet_load_options* options, const char* pass) {
+  return set(options, [&](LoadOptions& o) -> Status {
+    LINNET_TRY(require(pass, "pass"));
+    o.optimize.disabled.insert(pass);
+    return {};
+  });
+}
+
+linnet_status* linnet_load_options_fix_size(linnet_load_options* options, const char* name, int64_t size) {
+  return set(options, [&](LoadOptions& o) -> Status {
+    LINNET_TRY(require(name, "name"));
+    o.fixed_sizes[name] = size;
+    return {};
+  });
+}
+
+linnet_status* linnet_load_options_replace_initializer(linnet_load_options* options, const char* name,
+                                                       const linnet_value* tensor) {
+  return set(options, [&](LoadOptions& o) -> Status {
+    LINNET_TRY(require(name, "name"));
+    LINNET_ASSIGN(const Pin<c_api::ValueObject> value, c_api::use<c_api::ValueObject>(tensor));
+    LINNET_REQUIRE(value->value.is_tensor(), invalid_argument("an initializer is a tensor"));
+    o.initializers[name] = value->value.tensor;
+    return {};
+  });
+}
+
+linnet_status* linnet_load_options_supply_external_data(linnet_load_options* options, const char* location,
+                                                        const void* data, size_t size, void (*release)(void* user),
+                                                        void* user) {
+  return set(options, [&](LoadOptions& o) -> Status {
+    LINNET_TRY(require(location, "location"));
+    LINNET_REQUIRE(data || size == 0, invalid_argument("data is NULL"));
+    const auto lent = std::make_shared<Lent>(release, user);
+    o.external_data[location] = {{static_cast<const std::byte*>(data), size}, lent};
+    lent->accept();
+    return {};
+  });
+}
+
+linnet_status* linnet_load_options_add_output(linnet_load_options* options, const char* value) {
+  return set(options, [&](LoadOptions& o) -> Status {
+    LINNET_TRY(require(value, "value"));
+    o.extra_outputs.emplace_back(value);
+    return {};
+  });
+}
+
+linnet_status* linnet_load_options_set_copy_files(linnet_load_options* options, int32_t copy) {
+  return set(options, [&](LoadOptions& o) -> Status {
+    o.copy_file = copy != 0;
+    return {};
+  });
+}
+
+linnet_status* linnet_load_options_set_seed(linnet_load_options* options, uint64_t seed) {
+  return set(options, [&](LoadOptions& o) -> Status {
+    o.seed = seed;
+    return {};
+  });
+}
+
+linnet_status* linnet_load_options_set_cache_folder(linnet_load_options* options, const char* folder) {
+  return set(options, [&](LoadOptions&) -> Status {
+    if (!folder) return {};
+    LINNET_TRY(c_api::path_of(folder, "cache folder").status());
+    return unsupported("this version has no cache of loaded models");
+  });
+}
+
+linnet_status* linnet_load_options_set_log(linnet_load_options* options,
+                                           void (*log)(void*, linnet_severity, const char*),
+                                           void (*release)(void* user), void* user) {
+  return set(options, [&](LoadOptions& o) -> Status {
+    o.log = nullptr;
+    if (!log) return {};
+    const auto lent = std::make_shared<Lent>(release, user);
+    o.log = [log, user, lent](Severity severity, std::string_view text) {
+      const std::string line(text);
+      c_api::call_quietly([&] { log(user, static_cast<linnet_severity>(severity), line.c_str()); });
+    };
+    lent->accept();
+    return {};
+  });
+}
