@@ -29,10 +29,10 @@ struct LoadOptions {
 };
 
 struct ModelSource {
-  std::filesystem::path path;         // or
-  std::span<const std::byte> bytes;   // a whole model in memory
-  std::shared_ptr<const void> owner;  // keeps `bytes`; without one they are copied
-  onnx::ExternalData::Open open;      // gives the external data of `bytes`, by location
+  std::filesystem::path path;          // or
+  std::span<const std::byte> bytes;    // a whole model in memory
+  std::shared_ptr<const void> owner;   // keeps `bytes`; without one they are copied
+  onnx::ExternalData::Open open = {};  // gives the external data of `bytes`, by location
 };
 
 // A graph that has been read and upgraded, before inference and any optimisation. Its operators may be unknown.

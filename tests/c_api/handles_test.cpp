@@ -109,7 +109,7 @@ void call_everything(const void* bad) {
   EXPECT_CODE(LINNET_CLOSED, linnet_op_parallel(c, 1, 1, nullptr, nullptr));
   EXPECT_EQ(linnet_op_stopped(c), 0);
 
-  if (bad) EXPECT_EQ(linnet_status_code(as<linnet_status>(bad)), LINNET_CLOSED);
+  EXPECT_EQ(linnet_status_code(as<linnet_status>(bad)), bad ? LINNET_CLOSED : LINNET_OK);
   EXPECT_STREQ(linnet_status_message(as<linnet_status>(bad)), "");
   EXPECT_STREQ(linnet_status_node(as<linnet_status>(bad)), "");
   EXPECT_STREQ(linnet_status_inputs(as<linnet_status>(bad)), "");

@@ -3,8 +3,9 @@
 
 #include <gtest/gtest.h>
 
-#include <cmath>
+#include <atomic>
 #include <cstring>
+#include <thread>
 
 #include "models.h"
 
@@ -88,7 +89,8 @@ TEST(Hpp, ValuesOfEveryKind) {
   auto owner = std::make_shared<std::vector<float>>(2, 7.0f);
   const std::weak_ptr<std::vector<float>> watch = owner;
   {
-    const Tensor view = Tensor::view<float>({2}, std::span<float>(*owner), std::exchange(owner, nullptr));
+    const std::span<float> elements(*owner);
+    const Tensor view = Tensor::view<float>({2}, elements, std::exchange(owner, nullptr));
     EXPECT_EQ(floats(view), (std::vector<float>{7, 7}));
     EXPECT_FALSE(watch.expired());
   }
@@ -134,10 +136,10 @@ TEST(Hpp, TasksAndBindings) {
 TEST(Hpp, ReadsModelsThroughFunctions) {
   const models::Bytes bytes = models::external();
   const float weights[] = {10, 20};
-  const auto content = [&](const std::string& name) {
+  const auto content = [&](const std::string& name) -> std::span<const std::byte> {
     if (name == "weights.bin") return std::as_bytes(std::span(weights));
     if (!name.empty()) throw linnet::Error(LINNET_NOT_FOUND, "no " + name);
-    return std::span<const std::byte>(bytes);
+    return bytes;
   };
   Source::Reader reader;
   reader.length = [&](const std::string& name) { return content(name).size(); };

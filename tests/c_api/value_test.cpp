@@ -33,7 +33,7 @@ TEST(Value, RefusesImpossibleShapes) {
   linnet_value* value = nullptr;
   const int64_t negative[] = {2, -1};
   const int64_t huge[] = {std::numeric_limits<int64_t>::max(), 2};
-  const int64_t large[] = {int64_t{1} << 61};
+  const int64_t large[] = {int64_t{1} << 62};
   EXPECT_CODE(LINNET_INVALID_ARGUMENT, linnet_value_create_tensor(LINNET_FLOAT, negative, 2, &value));
   EXPECT_CODE(LINNET_INVALID_ARGUMENT, linnet_value_create_tensor(LINNET_FLOAT, huge, 2, &value));
   EXPECT_CODE(LINNET_INVALID_ARGUMENT, linnet_value_create_tensor(LINNET_FLOAT, large, 1, &value));

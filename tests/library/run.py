@@ -1,13 +1,19 @@
-"""What liblinnet.so shows and needs: exports, libraries at run time, size."""
+"""What liblinnet.so shows and needs: exports, binary interface, libraries at run time, size; and programs over an installed one."""
 
 import argparse
+import difflib
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+import abi
+
 ROOT = Path(__file__).resolve().parent.parent.parent
+HEADER = ROOT / "include/linnet/linnet.h"
 MAY_NEED = re.compile(r"(libc|libm|libstdc\+\+|libgcc_s|ld-linux[-\w]*)\.so\.\d+")
 MOST_BYTES = 5_000_000
 
@@ -23,8 +29,7 @@ def exports(library):
 
 def declared(library):
     """Every function of linnet.h is there."""
-    header = (ROOT / "include/linnet/linnet.h").read_text()
-    names = set(re.findall(r"^LINNET_API[^;(]*?\b(linnet_\w+)\s*\(", header, re.MULTILINE))
+    names = set(abi.functions(HEADER.read_text()))
     return [f"lacks {name}" for name in sorted(names - set(re.findall(r"\blinnet_\w+", output("nm", "-D", "--defined-only", library))))]
 
 
@@ -47,11 +52,80 @@ def c_header(_):
     return ["linnet.h is not C99: " + done.stderr.splitlines()[0]] if done.returncode else []
 
 
+def bits_of(library):
+    return 32 if "ELF32" in output("readelf", "-h", library) else 64
+
+
+def interface(library):
+    """Functions, sizes, offsets and numbers are those of the committed list."""
+    bits = bits_of(library)
+    listed = Path(__file__).with_name(f"abi_{bits}.txt")
+    before = listed.read_text().splitlines() if listed.exists() else []
+    changes = [line for line in difflib.unified_diff(before, abi.lines(HEADER.read_text(), bits), lineterm="", n=0) if re.match(r"[-+](?![-+])", line)]
+    return [f"differs from {listed.name}: {line}" for line in changes] + (
+        ["after a wanted change: tests/library/run.py --update-abi"] if changes else [])
+
+
+def exact_exports(library):
+    """No function beyond the header's."""
+    names = set(re.findall(r"\b(linnet_\w+)", output("nm", "-D", "--defined-only", library)))
+    return [f"exports {name}, which linnet.h does not declare" for name in sorted(names - set(abi.functions(HEADER.read_text())))]
+
+
+def documented_program():
+    text = (ROOT / "docs/c-api.md").read_text()
+    return re.search(r"^```c\n(.*?)^```", text, re.DOTALL | re.MULTILINE).group(1)
+
+
+def write_model(path):
+    """y = relu(x) of any shape."""
+    import onnx
+
+    ports = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["n", 2]) for name in "xy"]
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Relu", ["x"], ["y"])], "g", ports[:1], ports[1:])
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 21)], ir_version=10), path)
+
+
+def consumer(library):
+    """Projects outside the tree find, build and run against an installed library: by CMake and by pkg-config."""
+    if bits_of(library) != 64:
+        return []
+    with tempfile.TemporaryDirectory() as scratch:
+        prefix, project, build, model = (Path(scratch, name) for name in ("prefix", "project", "build", "model.onnx"))
+        shutil.copytree(Path(__file__).with_name("consumer"), project)
+        (project / "program.c").write_text(documented_program())
+        write_model(model)
+        pkg_config = prefix / "lib/pkgconfig"
+        flags = f"$(PKG_CONFIG_PATH={pkg_config} pkg-config --cflags --libs linnet) -Wl,-rpath,{prefix}/lib"
+        steps = [
+            f"cmake --install {library.parent} --prefix {prefix}",
+            f"cmake -S {project} -B {build} -DCMAKE_PREFIX_PATH={prefix} -DCMAKE_BUILD_TYPE=Release",
+            f"cmake --build {build}",
+            f"test \"$({build}/consumer_c {model})\" = \"$(printf '1\\n2')\"",
+            f"test \"$({build}/consumer_cpp {model})\" = \"$(printf '1\\n2')\"",
+            f"gcc -std=c99 -Wall -Wextra -Wno-missing-field-initializers -Werror {project}/program.c {flags} -o {scratch}/c",
+            f"{scratch}/c {model}",
+            f"g++ -std=c++20 -Wall -Wextra -Werror {project}/program.cpp {flags} -o {scratch}/cpp",
+            f"{scratch}/cpp {model}",
+        ]
+        for step in steps:
+            done = subprocess.run(step, shell=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "LC_ALL": "C"})
+            if done.returncode:
+                return [f"consumer: {step}\n{done.stdout}"]
+    return []
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--linnet", type=Path, default=ROOT / "build/release/linnet")
-    library = parser.parse_args().linnet.with_name("liblinnet.so")
-    checks = [exports, declared, needs, size, c_header]
+    parser.add_argument("--update-abi", action="store_true", help="write the lists of the binary interface anew")
+    arguments = parser.parse_args()
+    if arguments.update_abi:
+        for bits in (32, 64):
+            Path(__file__).with_name(f"abi_{bits}.txt").write_text("\n".join(abi.lines(HEADER.read_text(), bits)) + "\n")
+        return 0
+    library = arguments.linnet.with_name("liblinnet.so")
+    checks = [exports, declared, exact_exports, interface, needs, size, c_header, consumer]
     failures = {check.__name__: found for check in checks if (found := check(library))}
     for name, found in failures.items():
         print("\n".join(f"{name}: liblinnet.so {line}" for line in found[:10]))
