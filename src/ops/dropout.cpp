@@ -49,7 +49,7 @@ class Dropout final : public Op {
         std::fill_n(mask.ptr<bool>(), mask.count(), true);
       } else {
         switch_element(mask.dtype,
-                     [&]<class T>(std::type_identity<T>) { std::fill_n(mask.ptr<T>(), mask.count(), T(1.0f)); });
+                       [&]<class T>(std::type_identity<T>) { std::fill_n(mask.ptr<T>(), mask.count(), T(1.0f)); });
       }
       return {};
     }

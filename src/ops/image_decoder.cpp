@@ -18,14 +18,15 @@ class ImageDecoder final : public Op {
     static const auto component =
         reinterpret_cast<LinnetDecodeImage>(function_of_component(kImageComponent, kDecodeImage));
     decode_ = component;
-    LINNET_REQUIRE(decode_, unsupported("decoding images needs ", kImageComponent, ", which is not in ",
-                                        component_folder()));
+    LINNET_REQUIRE(decode_,
+                   unsupported("decoding images needs ", kImageComponent, ", which is not in ", component_folder()));
     return {};
   }
 
   Status infer(InferContext& context) const override {
     LINNET_TRY(expect_type(context, 0, TypeSet{DType::u8}));
-    LINNET_REQUIRE(!context.ranked(0) || context.shape(0).size() == 1, invalid_argument("the input is not a list of bytes"));
+    LINNET_REQUIRE(!context.ranked(0) || context.shape(0).size() == 1,
+                   invalid_argument("the input is not a list of bytes"));
     context.set(0, DType::u8, {Dim(), Dim(), channels_});
     return {};
   }

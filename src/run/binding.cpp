@@ -22,6 +22,12 @@ class EvaluationContext final : public RunContext {
   Result<Tensor> make(DType dtype, const Shape& shape) override { return make_tensor(dtype, shape); }
 };
 
+// Known without a look at its elements.
+bool is_empty(const Tensor& tensor) noexcept {
+  return tensor.dtype != DType::undefined &&
+         std::find(tensor.shape.begin(), tensor.shape.end(), 0) != tensor.shape.end();
+}
+
 }  // namespace
 
 bool BindingKey::matches(std::span<const Value> inputs, std::span<const Value> captures,
@@ -66,7 +72,9 @@ class Binding::StepBinder final : public BindContext {
   DType dtype(size_t i) const override { return value(i).dtype; }
   const Shape& shape(size_t i) const override { return value(i).shape; }
   const Tensor* known(size_t i) const override {
-    return has(i) && (bound_.dynamic || binding_.is_known(step_.in[i])) && value(i).data ? &value(i) : nullptr;
+    if (!has(i)) return nullptr;
+    const bool known = bound_.dynamic || binding_.is_known(step_.in[i]);
+    return (known && value(i).data) || is_empty(value(i)) ? &value(i) : nullptr;
   }
   size_t inputs() const override { return step_.in.size(); }
   size_t outputs() const override { return step_.out.size(); }
@@ -229,7 +237,8 @@ Status Binding::infer_step(uint32_t index, bool with_data, bool* concrete) {
   out_tracked_.clear();
   for (const SlotId slot : step.in) {
     in_infos_.push_back(slot == kNoSlot ? nullptr : &infos[slot]);
-    const bool known = slot != kNoSlot && values[slot].tensor.data && (with_data || is_known(slot));
+    const bool known = slot != kNoSlot &&
+                       ((values[slot].tensor.data && (with_data || is_known(slot))) || is_empty(values[slot].tensor));
     in_known_.push_back(known ? &values[slot].tensor : nullptr);
   }
   for (size_t o = 0; o < step.out.size(); ++o) {
