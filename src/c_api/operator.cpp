@@ -148,7 +148,7 @@ Result<std::shared_ptr<CustomDef>> definition_of(const linnet_operator* op) {
   LINNET_ASSIGN(def->min_outputs, arity(given.min_outputs, "outputs"));
   LINNET_ASSIGN(def->max_outputs, arity(given.max_outputs, "outputs"));
   def->create = create_custom;
-  def->flags = static_cast<uint8_t>(given.flags);
+  def->flags = static_cast<uint8_t>(given.flags | OpDef::kAllocates);  // CustomOp::run sees to its outputs
   def->lent = std::make_unique<Lent>(given.release, given.user);
   return def;
 }
