@@ -260,7 +260,10 @@ Result<Tensor> parse_npy(std::string_view bytes) {
   LINNET_ASSIGN(Tensor tensor, make_tensor_uninitialized(format->dtype, header->shape));
   char* to = tensor.ptr<char>();
   std::string* string_to = tensor.ptr<std::string>();
-  for_each_element(*header, *count, [&](int64_t position) {
+  const bool as_it_lies =
+      format->dtype != DType::string && !format->swapped && (!header->fortran_order || header->shape.rank() < 2);
+  if (as_it_lies) to = std::copy(data->begin(), data->end(), to);
+  for_each_element(*header, as_it_lies ? 0 : *count, [&](int64_t position) {
     const std::string_view element = data->substr(static_cast<size_t>(position) * format->size, format->size);
     if (format->dtype == DType::string) {
       *string_to++ = decode_string(element, *format);

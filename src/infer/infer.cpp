@@ -3,6 +3,7 @@
 #include <unordered_map>
 
 #include "ops/registry.h"
+#include "tensor/alignment.h"
 
 namespace linnet {
 namespace {
@@ -41,7 +42,10 @@ class Inference {
     std::vector<const Tensor*> known;
     std::vector<const DimVector*> tracked;
     for (const ValueId v : node.inputs) {
-      known.push_back(graph_.constant(v));
+      const Tensor* constant = graph_.constant(v);
+      known.push_back(constant && constant->data && is_aligned(*constant)
+                          ? constant
+                          : nullptr);  // shapes do not hang on large ones
       tracked.push_back(v == kNoValue ? nullptr : facts_.tracked(v));
     }
     std::vector<ValueInfo> infos(node.outputs.size());

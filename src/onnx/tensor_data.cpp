@@ -5,6 +5,7 @@
 #include <exception>
 
 #include "base/checked.h"
+#include "tensor/alignment.h"
 
 namespace linnet::onnx {
 namespace {
@@ -12,7 +13,9 @@ namespace {
 using linnet::DType;
 using Dense = linnet::Tensor;
 
-constexpr size_t kWorthDiscarding = 64 * 1024;  // bytes; smaller payloads share their pages with others
+// Bytes of a payload that is viewed wherever it lies, and of one whose pages are let go when it has been copied;
+// smaller payloads share their pages with others.
+constexpr size_t kLarge = 64 * 1024;
 
 Result<Dense> copied(DType dtype, const Shape& shape, Bytes payload) {
   LINNET_ASSIGN(Dense tensor, make_tensor_uninitialized(dtype, shape));
@@ -27,8 +30,7 @@ Result<Dense> copied(DType dtype, const Shape& shape, Bytes payload) {
 
 // Whether the bytes can serve as elements where they are.
 bool viewable(DType dtype, Bytes payload) noexcept {
-  const size_t alignment = is_packed(dtype) ? 1 : dtype == DType::c64 ? 4 : std::min<size_t>(element_size(dtype), 8);
-  if (reinterpret_cast<uintptr_t>(payload.data()) % alignment != 0) return false;
+  if (payload.size() < kLarge && reinterpret_cast<uintptr_t>(payload.data()) % alignment_of(dtype) != 0) return false;
   return dtype != DType::boolean ||
          std::all_of(payload.begin(), payload.end(), [](std::byte b) { return b <= std::byte{1}; });
 }
@@ -100,7 +102,7 @@ Result<Dense> convert(const Tensor& message, const DataSource& source) {
   LINNET_REQUIRE(payload.bytes.size() == *size,
                  wrong_count(static_cast<int64_t>(*size), payload.bytes.size(), "bytes"));
   LINNET_ASSIGN(Dense tensor, from_bytes(dtype, shape, payload));
-  if (source.discard && payload.bytes.size() >= kWorthDiscarding && tensor.data != payload.bytes.data())
+  if (source.discard && payload.bytes.size() >= kLarge && tensor.data != payload.bytes.data())
     source.discard(payload.bytes);
   return tensor;
 }

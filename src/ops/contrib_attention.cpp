@@ -1,8 +1,8 @@
 // com.microsoft's attention with the projections inside.
 // https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#commicrosoftattention, ...qattention
 #include "kernels/gemm/gemm.h"
-#include "kernels/quant/int_gemm.h"
 #include "ops/fused_attention.h"
+#include "ops/packed_integers.h"
 
 namespace linnet {
 namespace {
@@ -49,13 +49,12 @@ class ProjectedAttention final : public FusedAttention {
   }
 
   Status prepare(PrepareContext& context) override {
-    const Tensor* w = context.constant(1);
+    const Tensor* w = packing(context).stored(1);
     if (!w || w->shape.rank() != 2 || (!quantized_ && w->dtype != DType::f32)) return {};
     const auto k = size_of(w->shape[0]), n = size_of(w->shape[1]);
     if (quantized_) {
       const IntMatrix matrix{w->data, k, n, n, 1, w->dtype == DType::i8};
-      LINNET_ASSIGN(packed_, context.packed(1, "int8 quads", int_gemm_packed_size(matrix),
-                                            [&](std::byte* to) { int_gemm_pack(matrix, to); }));
+      LINNET_ASSIGN(packed_, packed_integers(context, 1, "int8 quads", matrix));
     } else {
       LINNET_ASSIGN(packed_, context.packed(1, "float panels", packed_b_size(k, n), [&](std::byte* to) {
         pack_b(w->ptr<float>(), k, n, n, false, reinterpret_cast<float*>(to), context.parallel());

@@ -2,6 +2,7 @@
 
 #include "kernels/elementwise/half_convert.h"
 #include "kernels/spatial_layout.h"
+#include "ops/packing.h"
 
 namespace linnet {
 namespace {
@@ -155,11 +156,12 @@ ConvGeometry ConvBase::geometry(const Shape& x, const Shape& weights, const Shap
 }
 
 Status ConvBase::prepare(PrepareContext& context) {
-  const Tensor* weights = context.constant(1);
+  const Tensor* weights = packing(context).stored(1);
+  if (weights && weights->data && is_half(weights->dtype)) weights = context.constant(1);
   if (!weights || weights->dtype == DType::f64) return {};
   const ConvGeometry g = weight_geometry(weights->shape);
   Tensor floats = *weights;
-  if (is_half(weights->dtype)) {
+  if (is_half(weights->dtype) && weights->data) {
     LINNET_ASSIGN(floats, make_tensor_uninitialized(DType::f32, weights->shape));
     to_floats(*weights, floats.ptr<float>(), context.parallel());
   }

@@ -4,10 +4,10 @@
 #include <vector>
 
 #include "kernels/conv/conv.h"
-#include "kernels/quant/int_conv.h"
+#include "kernels/quant/packed_check.h"
 #include "kernels/quant/quantize.h"
 #include "kernels/spatial_layout.h"
-#include "ops/fingerprint.h"
+#include "ops/packing.h"
 #include "ops/sliding_window.h"
 
 namespace linnet {
@@ -97,33 +97,39 @@ class IntegerConv final : public Op {
   }
 
   Status prepare(PrepareContext& context) override {
-    const Tensor* w = context.constant(at(slots_.w));
+    const Tensor* w = packing(context).stored(at(slots_.w));
     const bool has_zero = slots_.w_zero >= 0 && context.has(at(slots_.w_zero));
     const Tensor* zero = has_zero ? context.constant(at(slots_.w_zero)) : nullptr;
     if (!w || w->shape.rank() < 3) return {};
     const IntConv c = weight_sizes(w->shape);
     if (groups_ > 1 && c.depth() <= kExactDepth && (zero || !has_zero)) {
       const ConvGeometry g = float_geometry(c);
-      std::vector<float> weights(static_cast<size_t>(w->count()));
-      const size_t row = weights.size() / std::max<size_t>(1, c.filters);
-      for (size_t i = 0; i < weights.size(); ++i) {
-        const int64_t z = !zero ? 0 : integer_at(*zero, zero->count() > 1 ? static_cast<int64_t>(i / row) : 0);
-        weights[i] = static_cast<float>(integer_at(*w, static_cast<int64_t>(i)) - z);
-      }
-      LINNET_ASSIGN(
-          const std::byte* packed,
-          context.packed(at(slots_.w), concat("whole numbers as floats, g", groups_, ", ", fingerprint({zero})),
-                         conv_packed_size(g) * sizeof(float), [&](std::byte* to) {
-                           conv_pack(g, weights.data(), reinterpret_cast<float*>(to), context.parallel());
-                         }));
+      const auto pack = [&](std::byte* to) {
+        std::vector<float> weights(static_cast<size_t>(w->count()));
+        const size_t row = weights.size() / std::max<size_t>(1, c.filters);
+        for (size_t i = 0; i < weights.size(); ++i) {
+          const int64_t z = !zero ? 0 : integer_at(*zero, zero->count() > 1 ? static_cast<int64_t>(i / row) : 0);
+          weights[i] = static_cast<float>(integer_at(*w, static_cast<int64_t>(i)) - z);
+        }
+        conv_pack(g, weights.data(), reinterpret_cast<float*>(to), context.parallel());
+      };
+      const size_t zeros[] = {has_zero ? at(slots_.w_zero) : at(slots_.w)};
+      LINNET_ASSIGN(const std::byte* packed,
+                    packing(context).packed_with(zeros, at(slots_.w), concat("whole numbers as floats, g", groups_),
+                                                 conv_packed_size(g) * sizeof(float), pack));
       float_packed_ = reinterpret_cast<const float*>(packed);
       return {};
     }
-    std::vector<uint8_t> weights(static_cast<size_t>(w->count()));
-    taps_first(c, *w, weights.data());
+    const std::string form = concat("int8 quads of taps, g", groups_);
+    const std::span<const std::byte> supplied = packing(context).supplied(at(slots_.w), form);
+    LINNET_REQUIRE(supplied.empty() || int_conv_valid(supplied, c),
+                   invalid_model("the compiled model's packed weights are damaged"));
+    LINNET_REQUIRE(!supplied.empty() || w->data, invalid_model("the compiled model lacks packed weights"));
+    std::vector<uint8_t> weights(supplied.empty() ? static_cast<size_t>(w->count()) : 0);
     const bool is_signed = w->dtype == DType::i8;
-    LINNET_ASSIGN(packed_, context.packed(at(slots_.w), concat("int8 quads of taps, g", groups_),
-                                          int_conv_packed_size(c, weights.data(), is_signed),
+    if (supplied.empty()) taps_first(c, *w, weights.data());
+    const size_t bytes = supplied.empty() ? int_conv_packed_size(c, weights.data(), is_signed) : supplied.size();
+    LINNET_ASSIGN(packed_, context.packed(at(slots_.w), form, bytes,
                                           [&](std::byte* to) { int_conv_pack(c, weights.data(), is_signed, to); }));
     context.release(at(slots_.w));
     return {};

@@ -9,7 +9,7 @@
 #include "kernels/quant/quantize.h"
 #include "ops/float_scratch.h"
 #include "ops/infer_shapes.h"
-#include "ops/op.h"
+#include "ops/packed_integers.h"
 
 namespace linnet {
 namespace {
@@ -83,13 +83,12 @@ class IntegerMatMul final : public Op {
   }
 
   Status prepare(PrepareContext& context) override {
-    const Tensor* b = context.constant(static_cast<size_t>(slots_->b));
+    const auto slot = static_cast<size_t>(slots_->b);
+    const Tensor* b = packing(context).stored(slot);
     if (!b || of_float8(context) || b->shape.rank() < 2 || b->shape.count(0, b->shape.rank() - 2) != 1) return {};
     const IntMatrix matrix = matrix_b(*b, 0);
-    LINNET_ASSIGN(packed_,
-                  context.packed(static_cast<size_t>(slots_->b), trans_b_ ? "int8 quads, transposed" : "int8 quads",
-                                 int_gemm_packed_size(matrix), [&](std::byte* to) { int_gemm_pack(matrix, to); }));
-    context.release(static_cast<size_t>(slots_->b));
+    LINNET_ASSIGN(packed_, packed_integers(context, slot, trans_b_ ? "int8 quads, transposed" : "int8 quads", matrix));
+    context.release(slot);
     return {};
   }
 
@@ -125,8 +124,8 @@ class IntegerMatMul final : public Op {
 
   Status run(RunContext& context) const override {
     const Product& p = context.state<Product>();
-    if (context.in(0).dtype != DType::f32 && (is_float8(context.in(0).dtype) || is_float8(context.in(slot_b()).dtype) ||
-                                              is_float8(context.out(0).dtype)))
+    if (context.in(0).dtype != DType::f32 &&
+        (is_float8(context.in(0).dtype) || is_float8(context.in(slot_b()).dtype) || is_float8(context.out(0).dtype)))
       return multiply_float8(context, p);
     const Tensor& a = context.in(static_cast<size_t>(slots_->a));
     const Tensor& b = context.in(static_cast<size_t>(slots_->b));
@@ -234,18 +233,20 @@ class IntegerMatMul final : public Op {
     FloatScratch floats(context);
     const float *a_all = floats.in(a), *b_all = floats.in(b);
     float* out = reinterpret_cast<float*>(floats.raw(static_cast<size_t>(y.count()) * sizeof(float)));
-    context.parallel.for_range(p.batch * p.m, grain_for(static_cast<double>(p.n * p.k)), [&](size_t begin, size_t end, size_t) {
-      for (size_t row = begin; row < end; ++row) {
-        const auto [a_at, b_at] = p.batch == 1 ? std::pair<size_t, size_t>{} : batch_item(a.shape, b.shape, row / p.m);
-        const float* x = a_all + (a_at * p.m + row % p.m) * p.k;
-        for (size_t j = 0; j < p.n; ++j) {
-          float sum = 0.0f;
-          for (size_t k = 0; k < p.k; ++k)
-            sum += (x[k] - number(2, 0)) * (b_all[(b_at * p.k + k) * p.n + j] - number(5, j));
-          out[row * p.n + j] = sum * number(1, 0) * number(4, j) / number(6, 0);
-        }
-      }
-    });
+    context.parallel.for_range(
+        p.batch * p.m, grain_for(static_cast<double>(p.n * p.k)), [&](size_t begin, size_t end, size_t) {
+          for (size_t row = begin; row < end; ++row) {
+            const auto [a_at, b_at] =
+                p.batch == 1 ? std::pair<size_t, size_t>{} : batch_item(a.shape, b.shape, row / p.m);
+            const float* x = a_all + (a_at * p.m + row % p.m) * p.k;
+            for (size_t j = 0; j < p.n; ++j) {
+              float sum = 0.0f;
+              for (size_t k = 0; k < p.k; ++k)
+                sum += (x[k] - number(2, 0)) * (b_all[(b_at * p.k + k) * p.n + j] - number(5, j));
+              out[row * p.n + j] = sum * number(1, 0) * number(4, j) / number(6, 0);
+            }
+          }
+        });
     const float zero = number(7, 0);
     for (int64_t i = 0; i < y.count(); ++i) {
       out[i] = (is_int8(y.dtype) ? std::nearbyint(out[i]) : out[i]) + zero;

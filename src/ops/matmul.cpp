@@ -11,6 +11,7 @@
 #include "kernels/gemm/plain_product.h"
 #include "ops/fused_activation.h"
 #include "ops/matrix_product.h"
+#include "ops/packing.h"
 
 namespace linnet {
 namespace {
@@ -88,7 +89,7 @@ class Product final : public Op {
   }
 
   Status prepare(PrepareContext& context) override {
-    const Tensor* b = context.constant(1);
+    const Tensor* b = packing(context).stored(1);
     if (!b || form_b_.rows_first || b->shape.rank() < 2 || b->count() == 0) return {};
     const size_t rank = b->shape.rank();
     const size_t rows = static_cast<size_t>(b->shape[rank - 2]), columns = static_cast<size_t>(b->shape[rank - 1]);
@@ -96,18 +97,26 @@ class Product final : public Op {
     const size_t count = static_cast<size_t>(b->shape.count(0, rank - 2));
     const bool half = b->dtype == DType::f16 || b->dtype == DType::bf16;
     if (!half && (b->dtype != DType::f32 || n == 1)) return {};
+    constexpr std::string_view kForms[][3] = {
+        {"gemm panels", "gemm panels, f16", "gemm panels, bf16"},
+        {"gemm panels, transposed", "gemm panels, f16, transposed", "gemm panels, bf16, transposed"}};
+    const auto& forms = kForms[form_b_.transposed];
     // Numbers that fit 16 bits are stored so: fewer bytes to keep and to read.
-    b_form_ = b->dtype == DType::f16    ? BForm::packed_f16
-              : b->dtype == DType::bf16 ? BForm::packed_bf16
-                                        : narrowest_form(b->ptr<float>(), static_cast<size_t>(b->count()));
+    if (half) {
+      b_form_ = b->dtype == DType::f16 ? BForm::packed_f16 : BForm::packed_bf16;
+    } else if (b->data) {
+      b_form_ = narrowest_form(b->ptr<float>(), static_cast<size_t>(b->count()));
+      if (b_form_ != BForm::packed) b = context.constant(1);
+      if (!b) return {};
+    } else {
+      for (const BForm form : {BForm::packed, BForm::packed_f16, BForm::packed_bf16})
+        if (!packing(context).supplied(1, forms[static_cast<size_t>(form)]).empty()) b_form_ = form;
+    }
     const size_t each = packed_b_size(k, n, b_form_);
     const std::optional<size_t> bytes = checked_mul(each, count);
     LINNET_REQUIRE(bytes && each != std::numeric_limits<size_t>::max(),
                    invalid_model("the constant of shape ", b->shape, " is too large"));
-    constexpr std::string_view kForms[][3] = {
-        {"gemm panels", "gemm panels, f16", "gemm panels, bf16"},
-        {"gemm panels, transposed", "gemm panels, f16, transposed", "gemm panels, bf16, transposed"}};
-    const std::string_view form = kForms[form_b_.transposed][static_cast<size_t>(b_form_)];
+    const std::string_view form = forms[static_cast<size_t>(b_form_)];
     LINNET_ASSIGN(const std::byte* packed, context.packed(1, form, *bytes, [&](std::byte* to) {
       std::vector<uint16_t> narrowed(!half && b_form_ != BForm::packed ? rows * columns : 0);
       for (size_t i = 0; i < count; ++i) {

@@ -5,9 +5,9 @@
 
 #include "kernels/gemm/gemm.h"
 #include "kernels/quant/nbits.h"
-#include "ops/fingerprint.h"
 #include "ops/float_scratch.h"
 #include "ops/infer_shapes.h"
+#include "ops/packing.h"
 
 namespace linnet {
 namespace {
@@ -25,6 +25,14 @@ Status check_sizes(int64_t n, int64_t k) {
   LINNET_REQUIRE(cells && *cells <= INT64_MAX / 8 && narrow<ptrdiff_t>(*cells * 4),
                  invalid_model("N is ", n, " and K is ", k, "; they must be positive and fit into memory"));
   return {};
+}
+
+constexpr size_t kScaling[] = {2, 3};  // scales and zero points
+
+// Aligned, or without elements where a compiled model holds only what was packed of them.
+const Tensor* constant(PrepareContext& context, size_t input) {
+  const Tensor* stored = packing(context).stored(input);
+  return stored && stored->data ? context.constant(input) : stored;
 }
 
 std::vector<float> as_floats(const Tensor& t) {
@@ -104,9 +112,9 @@ class MatMulNBits final : public WeightProduct {
   }
 
   Status prepare(PrepareContext& context) override {
-    const Tensor* codes = context.constant(1);
-    const Tensor* scales = context.constant(2);
-    const Tensor* zeros = context.has(3) ? context.constant(3) : nullptr;
+    const Tensor* codes = packing(context).stored(1);
+    const Tensor* scales = constant(context, 2);
+    const Tensor* zeros = constant(context, 3);
     const Tensor* bias = context.has(5) ? context.constant(5) : nullptr;
     LINNET_REQUIRE(codes && scales && (zeros || !context.has(3)) && (bias || !context.has(5)),
                    unsupported("the weights, their scales and zero points and the bias must be constants"));
@@ -114,25 +122,24 @@ class MatMulNBits final : public WeightProduct {
     omitted_ = codes->count() == 0;
     if (omitted_) return {};
     const size_t blocks = format_.blocks(), bits = static_cast<size_t>(format_.bits);
-    LINNET_ASSIGN(
-        packed_,
-        context.packed(
-            1, concat("blocks of codes, ", format_.block, " by ", format_.bits, ", ", fingerprint({scales, zeros})),
-            nbits_packed_size(format_), [&](std::byte* to) {
-              const std::vector<float> scale_values = as_floats(*scales);
-              std::vector<float> zero_values;
-              if (zeros && zeros->dtype == DType::u8) {
-                const size_t row = ceil_div<size_t>(blocks * bits, 8), per_byte = 8 / bits;
-                for (size_t n = 0; n < format_.n; ++n)
-                  for (size_t b = 0; b < blocks; ++b)
-                    zero_values.push_back(
-                        static_cast<float>((zeros->ptr<uint8_t>()[n * row + b / per_byte] >> (b % per_byte * bits)) &
+    LINNET_ASSIGN(packed_, packing(context).packed_with(
+                               kScaling, 1, concat("blocks of codes, ", format_.block, " by ", format_.bits),
+                               nbits_packed_size(format_), [&](std::byte* to) {
+                                 const std::vector<float> scale_values = as_floats(*scales);
+                                 std::vector<float> zero_values;
+                                 if (zeros && zeros->dtype == DType::u8) {
+                                   const size_t row = ceil_div<size_t>(blocks * bits, 8), per_byte = 8 / bits;
+                                   for (size_t n = 0; n < format_.n; ++n)
+                                     for (size_t b = 0; b < blocks; ++b)
+                                       zero_values.push_back(static_cast<float>(
+                                           (zeros->ptr<uint8_t>()[n * row + b / per_byte] >> (b % per_byte * bits)) &
                                            ((1u << bits) - 1u)));
-              } else if (zeros) {
-                zero_values = as_floats(*zeros);
-              }
-              nbits_pack(format_, codes->ptr<uint8_t>(), scale_values.data(), zeros ? zero_values.data() : nullptr, to);
-            }));
+                                 } else if (zeros) {
+                                   zero_values = as_floats(*zeros);
+                                 }
+                                 nbits_pack(format_, codes->ptr<uint8_t>(), scale_values.data(),
+                                            zeros ? zero_values.data() : nullptr, to);
+                               }));
     context.release(1);
     context.release(2);
     if (zeros) context.release(3);
@@ -235,25 +242,25 @@ class MatMulBnb4 final : public WeightProduct {
   }
 
   Status prepare(PrepareContext& context) override {
-    const Tensor* codes = context.constant(1);
-    const Tensor* scales = context.constant(2);
+    const Tensor* codes = packing(context).stored(1);
+    const Tensor* scales = constant(context, 2);
     LINNET_REQUIRE(codes && scales, unsupported("the weights and their scales must be constants"));
     const auto rows = static_cast<size_t>(n_), columns = static_cast<size_t>(k_);
     LINNET_ASSIGN(
         const std::byte* packed,
-        context.packed(1,
-                       concat(trans_b_ ? "bnb4 panels, transposed, " : "bnb4 panels, ", block_,
-                              values_ == kFp4 ? " fp4 " : " nf4 ", fingerprint({scales})),
-                       packed_b_size(static_cast<size_t>(inner()), static_cast<size_t>(outer())), [&](std::byte* to) {
-                         std::vector<float> weights(rows * columns);
-                         const std::vector<float> scale_values = as_floats(*scales);
-                         for (size_t i = 0; i < weights.size(); ++i) {
-                           const int code = codes->ptr<uint8_t>()[i / 2] >> (i % 2 ? 0 : 4) & 15;  // high half first
-                           weights[i] = values_[code] * scale_values[i / static_cast<size_t>(block_)];
-                         }
-                         pack_b(weights.data(), static_cast<size_t>(inner()), static_cast<size_t>(outer()), columns,
-                                trans_b_, reinterpret_cast<float*>(to), context.parallel());
-                       }));
+        packing(context).packed_with(
+            std::span(kScaling, 1), 1,
+            concat(trans_b_ ? "bnb4 panels, transposed, " : "bnb4 panels, ", block_, values_ == kFp4 ? " fp4" : " nf4"),
+            packed_b_size(static_cast<size_t>(inner()), static_cast<size_t>(outer())), [&](std::byte* to) {
+              std::vector<float> weights(rows * columns);
+              const std::vector<float> scale_values = as_floats(*scales);
+              for (size_t i = 0; i < weights.size(); ++i) {
+                const int code = codes->ptr<uint8_t>()[i / 2] >> (i % 2 ? 0 : 4) & 15;  // high half first
+                weights[i] = values_[code] * scale_values[i / static_cast<size_t>(block_)];
+              }
+              pack_b(weights.data(), static_cast<size_t>(inner()), static_cast<size_t>(outer()), columns, trans_b_,
+                     reinterpret_cast<float*>(to), context.parallel());
+            }));
     packed_ = reinterpret_cast<const float*>(packed);
     context.release(1);
     context.release(2);

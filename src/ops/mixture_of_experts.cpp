@@ -6,9 +6,9 @@
 
 #include "kernels/gemm/gemm.h"
 #include "kernels/quant/nbits.h"
-#include "ops/fingerprint.h"
 #include "ops/float_scratch.h"
 #include "ops/infer_shapes.h"
+#include "ops/packing.h"
 
 namespace linnet {
 namespace {
@@ -87,7 +87,7 @@ class MoE final : public Op {
         if (context.has(input)) LINNET_TRY(pack_codes(context, layer));
         continue;
       }
-      const Tensor* w = context.has(input) ? context.constant(input) : nullptr;
+      const Tensor* w = packing(context).stored(input);
       if (!w || w->shape.rank() != 3 || w->dtype != DType::f32) continue;
       const auto experts = static_cast<size_t>(w->shape[0]), n = static_cast<size_t>(w->shape[1]),
                  k = static_cast<size_t>(w->shape[2]);
@@ -279,9 +279,9 @@ class MoE final : public Op {
 
   Status pack_codes(PrepareContext& context, size_t layer) {
     const LayerSlots& slots = layers_[layer];
-    const Tensor* codes = context.constant(slots.weights);
-    const Tensor* scales = context.has(slots.scales) ? context.constant(slots.scales) : nullptr;
-    const Tensor* zeros = context.has(slots.zeros) ? context.constant(slots.zeros) : nullptr;
+    const Tensor* codes = packing(context).stored(slots.weights);
+    const Tensor* scales = context.constant(slots.scales);
+    const Tensor* zeros = context.constant(slots.zeros);
     LINNET_REQUIRE(codes && scales && (zeros || !context.has(slots.zeros)),
                    unsupported("the experts' weights, scales and zero points must be constants"));
     LINNET_REQUIRE(codes->shape.rank() == 3, invalid_model("the experts' weights must have three axes"));
@@ -302,24 +302,24 @@ class MoE final : public Op {
                    invalid_model("the scales or zero points do not fit weights of shape ", codes->shape));
     const std::optional<size_t> bytes = checked_mul(nbits_packed_size(f), experts);
     LINNET_REQUIRE(bytes, invalid_model("the experts' weights are too large"));
-    LINNET_ASSIGN(
-        packed_[layer],
-        context.packed(slots.weights,
-                       concat("experts' blocks of codes, ", block, " by ", bits, ", ", fingerprint({scales, zeros})),
-                       *bytes, [&](std::byte* to) {
-                         std::vector<float> scale(each), zero(each);
-                         for (size_t e = 0; e < experts; ++e) {
-                           for (size_t i = 0; i < each; ++i) {
-                             scale[i] = static_cast<float>(number_at(*scales, static_cast<int64_t>(e * each + i)));
-                             const size_t at = (e * lines + i / line) * line_bytes + i % line / per_byte;
-                             if (zeros)
-                               zero[i] = static_cast<float>(
-                                   (zeros->ptr<uint8_t>()[at] >> (i % line % per_byte * bits)) & ((1u << bits) - 1u));
-                           }
-                           nbits_pack(f, codes->ptr<uint8_t>() + e * f.n * (f.k / per_byte), scale.data(),
-                                      zeros ? zero.data() : nullptr, to + e * nbits_packed_size(f));
-                         }
-                       }));
+    const size_t scaling[] = {slots.scales, slots.zeros};
+    LINNET_ASSIGN(packed_[layer],
+                  packing(context).packed_with(
+                      scaling, slots.weights, concat("experts' blocks of codes, ", block, " by ", bits), *bytes,
+                      [&](std::byte* to) {
+                        std::vector<float> scale(each), zero(each);
+                        for (size_t e = 0; e < experts; ++e) {
+                          for (size_t i = 0; i < each; ++i) {
+                            scale[i] = static_cast<float>(number_at(*scales, static_cast<int64_t>(e * each + i)));
+                            const size_t at = (e * lines + i / line) * line_bytes + i % line / per_byte;
+                            if (zeros)
+                              zero[i] = static_cast<float>((zeros->ptr<uint8_t>()[at] >> (i % line % per_byte * bits)) &
+                                                           ((1u << bits) - 1u));
+                          }
+                          nbits_pack(f, codes->ptr<uint8_t>() + e * f.n * (f.k / per_byte), scale.data(),
+                                     zeros ? zero.data() : nullptr, to + e * nbits_packed_size(f));
+                        }
+                      }));
     context.release(slots.weights);
     return {};
   }

@@ -9,9 +9,8 @@
 #include "kernels/elementwise/half_convert.h"
 #include "kernels/recurrent/recurrent.h"
 #include "kernels/recurrent/recurrent_double.h"
-#include "ops/fingerprint.h"
 #include "ops/infer_shapes.h"
-#include "ops/op.h"
+#include "ops/packing.h"
 
 namespace linnet {
 namespace {
@@ -174,30 +173,33 @@ class Recurrent final : public Op {
 
   Status prepare(PrepareContext& context) override {
     for (size_t i : {kW, kR}) {
-      const Tensor* constant = context.constant(i);
+      const Tensor* constant = packing(context).stored(i);
+      if (constant && constant->data) constant = context.constant(i);
       if (!constant || context.dtype(kX) == DType::f64) continue;
       Tensor dequantized;
-      if (quantized_) {
+      if (quantized_ && constant->data) {
         LINNET_ASSIGN(dequantized, dequantize(context, i, *constant));
         constant = &dequantized;
       }
-      const size_t k = static_cast<size_t>(constant->shape[2]);
-      const size_t hidden = static_cast<size_t>(constant->shape[1]) / gates_of(cell_);
+      const size_t k = static_cast<size_t>(constant->shape[quantized_ && !constant->data ? 1 : 2]);
+      const size_t rows = static_cast<size_t>(constant->shape[quantized_ && !constant->data ? 2 : 1]);
+      const size_t hidden = rows / gates_of(cell_);
       const size_t each = recurrent_packed_size(cell_, hidden, k);
       const std::optional<size_t> bytes = checked_mul(each, directions_);
       LINNET_REQUIRE(bytes && each != std::numeric_limits<size_t>::max(),
                      invalid_model("the constant of shape ", constant->shape, " is too large"));
       constexpr std::string_view kForms[] = {"units of an rnn", "units of a gru", "units of an lstm"};
-      std::string form(kForms[static_cast<size_t>(cell_)]);
-      if (quantized_)
-        form += concat(", ", fingerprint({context.constant(i == kW ? kWScale : kRScale),
-                                          context.constant(i == kW ? kWZero : kRZero)}));
-      LINNET_ASSIGN(const std::byte* packed, context.packed(i, form, *bytes, [&](std::byte* to) {
+      const std::string_view form = kForms[static_cast<size_t>(cell_)];
+      const size_t scaling[] = {i == kW ? kWScale : kRScale, i == kW ? kWZero : kRZero};
+      const auto fill = [&](std::byte* to) {
         std::vector<float> floats(constant->dtype == DType::f32 ? 0 : static_cast<size_t>(constant->count()));
         if (!floats.empty()) widen(*constant, floats.data());
         pack(floats.empty() ? constant->ptr<float>() : floats.data(), hidden, k, reinterpret_cast<float*>(to),
              context.parallel());
-      }));
+      };
+      LINNET_ASSIGN(
+          const std::byte* packed,
+          packing(context).packed_with(std::span(scaling, quantized_ ? std::size(scaling) : 0), i, form, *bytes, fill));
       packed_[i - kW] = reinterpret_cast<const float*>(packed);
       context.release(i);
     }
@@ -385,7 +387,7 @@ class Recurrent final : public Op {
       while (names.size() < each) names.push_back("Tanh");
     }
     if (cell_ == CellKind::rnn && names.size() == 2 && directions_ == 1) names.pop_back();  // the standard's default
-    if (names.size() == each && directions_ == 2) {  // the same for both
+    if (names.size() == each && directions_ == 2) {                                         // the same for both
       const std::vector<std::string> forward = names;
       names.insert(names.end(), forward.begin(), forward.end());
     }

@@ -3,7 +3,9 @@
 #include <list>
 
 #include "base/aligned_buffer.h"
+#include "ops/packing.h"
 #include "ops/registry.h"
+#include "tensor/alignment.h"
 
 namespace linnet {
 namespace {
@@ -11,7 +13,7 @@ namespace {
 constexpr size_t kMostScratch = size_t{256} << 20;
 
 // One node with constant inputs, taken through prepare, bind and run.
-class Evaluation final : public PrepareContext, public BindContext, public RunContext {
+class Evaluation final : public PackingContext, public BindContext, public RunContext {
  public:
   Evaluation(const Graph& graph, const Node& node, const Parallel& serial, const StopToken& never)
       : RunContext(serial, never), serial_(serial) {
@@ -27,7 +29,7 @@ class Evaluation final : public PrepareContext, public BindContext, public RunCo
       }
       in_pointers_.push_back(tensor ? &ins_[i] : nullptr);
       info_pointers_.push_back(tensor ? &infos_[i] : nullptr);
-      known_.push_back(tensor);
+      known_.push_back(tensor && is_aligned(*tensor) ? tensor : nullptr);
     }
     for (size_t o = 0; o < outs_.size(); ++o) {
       const bool wanted = node.outputs[o] != kNoValue;
@@ -57,6 +59,11 @@ class Evaluation final : public PrepareContext, public BindContext, public RunCo
       bytes += *size;
     }
     budget_ = most_bytes;
+    for (size_t i = 0; i < ins_.size(); ++i) {
+      if (!in_pointers_[i]) continue;
+      LINNET_ASSIGN(ins_[i].tensor, aligned(ins_[i].tensor));
+      known_[i] = &ins_[i].tensor;
+    }
     LINNET_TRY(op.prepare(*this));
     for (size_t o = 0; o < outs_.size(); ++o) {
       if (!out_info_pointers_[o] || !out_infos_[o].concrete()) continue;
@@ -81,12 +88,18 @@ class Evaluation final : public PrepareContext, public BindContext, public RunCo
   bool has(size_t i) const override { return i < in_pointers_.size() && in_pointers_[i]; }
   const ValueInfo& info(size_t i) const override { return infos_[i]; }
   const Tensor* constant(size_t i) const override { return i < known_.size() ? known_[i] : nullptr; }
+  const Tensor* stored(size_t i) const override { return constant(i); }
   Result<const std::byte*> packed(size_t, std::string_view, size_t bytes, FunctionRef<void(std::byte*)> fill) override {
     const AlignedBuffer& buffer = packed_.emplace_back(bytes ? bytes : 1);
     if (!buffer.data()) return error(Code::out_of_memory, "cannot allocate ", bytes, " bytes");
     fill(buffer.data());
     return static_cast<const std::byte*>(buffer.data());
   }
+  Result<const std::byte*> packed_with(std::span<const size_t>, size_t input, std::string_view form, size_t bytes,
+                                       FunctionRef<void(std::byte*)> fill) override {
+    return packed(input, form, bytes, fill);
+  }
+  std::span<const std::byte> supplied(size_t, std::string_view) const override { return {}; }
   void release(size_t) override {}
   const Parallel& parallel() const override { return serial_; }
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "tensor/alignment.h"
+
 namespace linnet {
 namespace {
 
@@ -342,6 +344,10 @@ void Binding::place_output(uint32_t index, size_t o, const StepBinder& binder, b
       places[slot] = {Home::output, port, 0};
       from_caller.push_back(slot);
     } else {
+      // A constant that only copies are made of may lie at any address.
+      Tensor view = values[slot].tensor;
+      view.data = values[step.in[alias.input]].tensor.data;
+      if ((from.home == Home::constant || from.home == Home::known) && !is_aligned(view)) break;
       places[slot] = {from.home, from.index, from.offset + alias.offset};
       if (from.home == Home::arena) {
         buffers[from.index].last = std::max(buffers[from.index].last, last_use_[slot]);

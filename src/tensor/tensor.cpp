@@ -37,8 +37,10 @@ Result<Tensor> allocate(DType dtype, const Shape& shape, bool zero) {
 }
 
 template <class T>
-double load(const Tensor& tensor, int64_t i) noexcept {
-  return static_cast<double>(tensor.ptr<T>()[i]);
+T element(const Tensor& tensor, int64_t i) noexcept {
+  T value;
+  std::memcpy(&value, tensor.ptr<std::byte>() + static_cast<size_t>(i) * sizeof(T), sizeof(T));
+  return value;
 }
 
 // Element i of a packed type as unsigned bits.
@@ -78,12 +80,12 @@ int64_t integer_at(const Tensor& tensor, int64_t i) noexcept {
     case DType::boolean:
     case DType::u8: return tensor.ptr<uint8_t>()[i];
     case DType::i8: return tensor.ptr<int8_t>()[i];
-    case DType::u16: return tensor.ptr<uint16_t>()[i];
-    case DType::i16: return tensor.ptr<int16_t>()[i];
-    case DType::u32: return tensor.ptr<uint32_t>()[i];
-    case DType::i32: return tensor.ptr<int32_t>()[i];
+    case DType::u16: return element<uint16_t>(tensor, i);
+    case DType::i16: return element<int16_t>(tensor, i);
+    case DType::u32: return element<uint32_t>(tensor, i);
+    case DType::i32: return element<int32_t>(tensor, i);
     case DType::u64:
-    case DType::i64: return tensor.ptr<int64_t>()[i];
+    case DType::i64: return element<int64_t>(tensor, i);
     case DType::u4:
     case DType::u2: return static_cast<int64_t>(packed_bits(tensor, i));
     case DType::i4: return sign_extend(packed_bits(tensor, i), 4);
@@ -94,17 +96,17 @@ int64_t integer_at(const Tensor& tensor, int64_t i) noexcept {
 
 double number_at(const Tensor& tensor, int64_t i) noexcept {
   switch (tensor.dtype) {
-    case DType::f32: return load<float>(tensor, i);
-    case DType::f64: return load<double>(tensor, i);
-    case DType::f16: return static_cast<float>(tensor.ptr<f16>()[i]);
-    case DType::bf16: return static_cast<float>(tensor.ptr<bf16>()[i]);
+    case DType::f32: return static_cast<double>(element<float>(tensor, i));
+    case DType::f64: return element<double>(tensor, i);
+    case DType::f16: return static_cast<float>(element<f16>(tensor, i));
+    case DType::bf16: return static_cast<float>(element<bf16>(tensor, i));
     case DType::f8e4m3fn: return static_cast<float>(tensor.ptr<f8e4m3fn>()[i]);
     case DType::f8e4m3fnuz: return static_cast<float>(tensor.ptr<f8e4m3fnuz>()[i]);
     case DType::f8e5m2: return static_cast<float>(tensor.ptr<f8e5m2>()[i]);
     case DType::f8e5m2fnuz: return static_cast<float>(tensor.ptr<f8e5m2fnuz>()[i]);
     case DType::f8e8m0: return static_cast<float>(tensor.ptr<f8e8m0>()[i]);
     case DType::f4e2m1: return float4_to_float(static_cast<uint8_t>(packed_bits(tensor, i)));
-    case DType::u64: return load<uint64_t>(tensor, i);
+    case DType::u64: return static_cast<double>(element<uint64_t>(tensor, i));
     default: return static_cast<double>(integer_at(tensor, i));
   }
 }

@@ -1,35 +1,61 @@
 #include <algorithm>
+#include <cstring>
 
 #include "base/checked.h"
 #include "kernels/conv/conv_phase.h"
+#include "kernels/gemm/gemm_kernels.h"
 
 namespace linnet {
 namespace {
 
 constexpr size_t kPanel = 16;
 
-// Packs the taps of one phase for filters [first, first + lanes) of a group into one panel.
-void pack_panel(const ConvGeometry& g, const ConvPhase& phase, size_t group, size_t first, size_t lanes,
+float load(const float* from) noexcept {
+  float value;
+  std::memcpy(&value, from, sizeof value);
+  return value;
+}
+
+// The panel of filters [first, first + lanes) of an ordinary convolution, whose weights are rows of [channel][tap].
+void pack_rows(const ConvGeometry& g, const float* rows, size_t lanes, const GemmKernels& kernels,
+               float* dst) noexcept {
+  constexpr size_t kStrip = 64;
+  alignas(64) float strip[kStrip * kPanel] = {};
+  const size_t channels = g.channels / g.groups, taps = positions_of(g.kernel), depth = channels * taps;
+  const size_t tap_step = g.src_planes ? kPanel : channels * kPanel;
+  const size_t channel_step = g.src_planes ? taps * kPanel : kPanel;
+  size_t channel = 0, tap = 0;
+  for (size_t at = 0; at < depth; at += kStrip) {
+    const size_t count = std::min(kStrip, depth - at);
+    kernels.transpose(rows + at, depth, count, lanes, strip, kPanel);
+    for (size_t i = 0; i < count; ++i) {
+      std::memcpy(dst + tap * tap_step + channel * channel_step, strip + i * kPanel, kPanel * sizeof(float));
+      if (++tap == taps) {
+        tap = 0;
+        ++channel;
+      }
+    }
+  }
+}
+
+// Packs the taps of one phase of a transposed convolution for filters [first, first + lanes) of a group into one panel.
+void pack_phase(const ConvGeometry& g, const ConvPhase& phase, size_t group, size_t first, size_t lanes,
                 const float* weights, float* dst) noexcept {
   const size_t channels = g.channels / g.groups;
   const size_t filters = g.filters / g.groups;
   const size_t kernel = positions_of(g.kernel);
-  const size_t filter_step = g.transposed ? kernel : channels * kernel;
-  const size_t channel_step = g.transposed ? filters * kernel : kernel;
-  const float* base = weights + group * filters * channels * kernel + first * filter_step;
+  const float* base = weights + (group * channels * filters + first) * kernel;
   const auto& [d, h, w] = phase.axis;
-  const size_t tap_step = g.src_planes ? kPanel : channels * kPanel;
-  const size_t packed_channel_step = g.src_planes ? phase.taps() * kPanel : kPanel;
   for (size_t lane = 0; lane < kPanel; ++lane) {
     float* tap = dst + lane;
     for (size_t i = 0; i < d.taps; ++i)
       for (size_t j = 0; j < h.taps; ++j)
-        for (size_t k = 0; k < w.taps; ++k, tap += tap_step) {
+        for (size_t k = 0; k < w.taps; ++k, tap += channels * kPanel) {
           const size_t at =
               ((d.tap + i * d.tap_step) * g.kernel[1] + h.tap + j * h.tap_step) * g.kernel[2] + w.tap + k * w.tap_step;
-          const float* from = base + lane * filter_step + at;
+          const float* from = base + lane * kernel + at;
           for (size_t c = 0; c < channels; ++c)
-            tap[c * packed_channel_step] = lane < lanes ? from[c * channel_step] : 0.0f;
+            tap[c * kPanel] = lane < lanes ? load(from + c * filters * kernel) : 0.0f;
         }
   }
 }
@@ -48,7 +74,7 @@ void pack_depthwise(const ConvGeometry& g, const ConvPhase& phase, const float* 
           float* to = dst + c * padded;
           for (size_t f = 0; f < g.filters; ++f) {
             const size_t row = g.transposed ? f / width * width + c : f;
-            to[f] = weights[(row * width + (g.transposed ? f % width : c)) * kernel + at];
+            to[f] = load(weights + (row * width + (g.transposed ? f % width : c)) * kernel + at);
           }
           std::fill(to + g.filters, to + padded, 0.0f);
         }
@@ -66,7 +92,7 @@ void pack_narrow(const ConvGeometry& g, const ConvPhase& phase, const float* wei
           const size_t at =
               ((d.tap + i * d.tap_step) * g.kernel[1] + h.tap + j * h.tap_step) * g.kernel[2] + w.tap + k * w.tap_step;
           for (size_t c = 0; c < g.channels; ++c)
-            dst[c] = weights[(g.transposed ? c * g.filters + f : f * g.channels + c) * kernel + at];
+            dst[c] = load(weights + (g.transposed ? c * g.filters + f : f * g.channels + c) * kernel + at);
           std::fill(dst + g.channels, dst + padded, 0.0f);
         }
 }
@@ -77,6 +103,7 @@ void conv_pack(const ConvGeometry& g, const float* weights, float* packed, const
   const size_t filters = g.filters / g.groups;
   const size_t panels = ceil_div(filters, kPanel);
   const size_t phases = conv_phase_count(g);
+  const GemmKernels kernels = gemm_kernels();
   for (size_t p = 0; p < phases; ++p) {
     const ConvPhase phase = conv_phase(g, p);
     if (conv_is_depthwise(g)) {
@@ -88,9 +115,13 @@ void conv_pack(const ConvGeometry& g, const float* weights, float* packed, const
       parallel.for_range(g.groups * panels, grain_for(static_cast<double>(panel_size)),
                          [&](size_t begin, size_t end, size_t) {
                            for (size_t i = begin; i < end; ++i) {
-                             const size_t first = i % panels * kPanel;
-                             pack_panel(g, phase, i / panels, first, std::min(kPanel, filters - first), weights,
-                                        packed + i * panel_size);
+                             const size_t first = i % panels * kPanel, lanes = std::min(kPanel, filters - first);
+                             if (g.transposed) {
+                               pack_phase(g, phase, i / panels, first, lanes, weights, packed + i * panel_size);
+                             } else {
+                               const float* rows = weights + (i / panels * filters + first) * (panel_size / kPanel);
+                               pack_rows(g, rows, lanes, kernels, packed + i * panel_size);
+                             }
                            }
                          });
     }

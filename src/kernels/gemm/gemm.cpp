@@ -1,7 +1,6 @@
 #include "kernels/gemm/gemm.h"
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
 #include <limits>
 
@@ -126,7 +125,7 @@ void transpose(const GemmKernels& kernels, const float* src, size_t src_stride, 
 }
 void transpose(const GemmKernels&, const uint16_t* src, size_t src_stride, size_t rows, size_t columns, uint16_t* dst) {
   for (size_t i = 0; i < rows; ++i)
-    for (size_t j = 0; j < columns; ++j) dst[i * kPanelWidth + j] = src[j * src_stride + i];
+    for (size_t j = 0; j < columns; ++j) std::memcpy(dst + i * kPanelWidth + j, src + j * src_stride + i, sizeof *dst);
 }
 
 template <class T>
@@ -376,7 +375,8 @@ BForm narrowest_form(const float* values, size_t count) noexcept {
   };
   bool f16_fits = true, bf16_fits = true;
   for (size_t i = 0; i < count && (f16_fits || bf16_fits); ++i) {
-    const uint32_t bits = std::bit_cast<uint32_t>(values[i]);
+    uint32_t bits;
+    std::memcpy(&bits, values + i, sizeof bits);
     bf16_fits = bf16_fits && (bits & 0xffffu) == 0;
     f16_fits = f16_fits && fits_f16(bits);
   }

@@ -423,10 +423,12 @@ void transpose(const float* src, size_t src_stride, size_t rows, size_t columns,
       hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(d64, high01, high23)), d, t + 3 * dst_stride);
     }
     for (; j < columns; ++j)
-      for (size_t r = i; r < i + 4; ++r) dst[r * dst_stride + j] = src[j * src_stride + r];
+      for (size_t r = i; r < i + 4; ++r)
+        __builtin_memcpy(dst + r * dst_stride + j, src + j * src_stride + r, sizeof *dst);
   }
   for (; i < rows; ++i)
-    for (size_t j = 0; j < columns; ++j) dst[i * dst_stride + j] = src[j * src_stride + i];
+    for (size_t j = 0; j < columns; ++j)
+      __builtin_memcpy(dst + i * dst_stride + j, src + j * src_stride + i, sizeof *dst);
 }
 
 }  // namespace

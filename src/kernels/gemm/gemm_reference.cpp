@@ -1,5 +1,7 @@
 #include "kernels/gemm/gemm_kernels.h"
 
+#include <cstring>
+
 #include "base/half.h"
 
 namespace linnet {
@@ -41,7 +43,7 @@ void dots_reference(const float* x, const float* rows, size_t row_stride, size_t
 void transpose_reference(const float* src, size_t src_stride, size_t rows, size_t columns, float* dst,
                          size_t dst_stride) {
   for (size_t i = 0; i < rows; ++i)
-    for (size_t j = 0; j < columns; ++j) dst[i * dst_stride + j] = src[j * src_stride + i];
+    for (size_t j = 0; j < columns; ++j) std::memcpy(dst + i * dst_stride + j, src + j * src_stride + i, sizeof *dst);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/checked.h"
+#include "kernels/quant/packed_check.h"
 
 namespace linnet {
 namespace {
@@ -101,6 +102,17 @@ void int_conv_pack(const IntConv& c, const void* weights, bool is_signed, std::b
     int_gemm_pack(matrix, packed + at);
     at += int_gemm_packed_size(matrix);
   }
+}
+
+bool int_conv_valid(std::span<const std::byte> packed, const IntConv& c) noexcept {
+  if (packed.size() < table_bytes(c)) return false;
+  for (size_t g = 0; g < c.groups; ++g) {
+    uint64_t offset;
+    std::memcpy(&offset, packed.data() + g * sizeof offset, sizeof offset);
+    if (offset > packed.size() || offset % 64 != 0) return false;
+    if (!int_gemm_valid(packed.subspan(static_cast<size_t>(offset)), c.depth(), c.filters / c.groups)) return false;
+  }
+  return true;
 }
 
 size_t int_conv_scratch_size(const IntConv& c, size_t threads) noexcept {

@@ -4,6 +4,7 @@
 
 #include "base/checked.h"
 #include "kernels/quant/int_gemm_format.h"
+#include "kernels/quant/packed_check.h"
 
 namespace linnet {
 namespace {
@@ -46,6 +47,25 @@ size_t int_gemm_packed_size(const IntMatrix& b) noexcept {
 size_t int_gemm_packed_size_limit(size_t k, size_t n) noexcept {
   return ceil_div(n, kIntPanel) *
          (kIntPanelHeader + ceil_div<size_t>(k, 4) * 64 + round_up(ceil_div<size_t>(k, 4) * kIntExtraBytes, 64));
+}
+
+bool int_gemm_valid(std::span<const std::byte> packed, size_t k, size_t n) noexcept {
+  const size_t panels = ceil_div(n, kIntPanel), quads = ceil_div<size_t>(k, 4);
+  if (packed.size() / sizeof(IntPanelHeader) < panels) return false;
+  for (size_t p = 0; p < panels; ++p) {
+    IntPanelHeader header;
+    std::memcpy(&header, packed.data() + p * sizeof header, sizeof header);
+    if (header.offset > packed.size() || header.offset % 64 != 0 || header.extra > quads) return false;
+    const std::span<const std::byte> panel = packed.subspan(static_cast<size_t>(header.offset));
+    if (panel.size() / 64 < quads || (panel.size() - quads * 64) / kIntExtraBytes < header.extra) return false;
+    const std::byte* numbers = panel.data() + (quads + header.extra) * 64;
+    for (size_t i = 0; i < header.extra; ++i) {
+      uint32_t number;
+      std::memcpy(&number, numbers + i * sizeof number, sizeof number);
+      if (number >= quads) return false;
+    }
+  }
+  return true;
 }
 
 void int_gemm_pack(const IntMatrix& b, std::byte* packed) noexcept {

@@ -22,7 +22,7 @@ Result<Tensor> dequantized(const Tensor& weights, const Tensor& scale, const Ten
   for (int64_t d = 0; d < directions; ++d) {
     for (int64_t c = 0; c < columns; ++c) {
       const int64_t which = by_column ? d * columns + c : d;
-      const float factor = scale.ptr<float>()[which];
+      const auto factor = static_cast<float>(number_at(scale, which));
       const int64_t zero = zero_point ? integer_at(*zero_point, which) : 0;
       for (int64_t r = 0; r < rows; ++r)
         out.ptr<float>()[(d * columns + c) * rows + r] =

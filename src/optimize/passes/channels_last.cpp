@@ -8,6 +8,7 @@
 #include "kernels/transpose/transpose.h"
 #include "optimize/match.h"
 #include "optimize/optimizer.h"
+#include "tensor/alignment.h"
 
 namespace linnet {
 namespace {
@@ -38,12 +39,14 @@ int64_t axis_in_last(int64_t axis, size_t rank) {
 std::optional<std::vector<int64_t>> constant_ints(const Graph& graph, ValueId value) {
   const Tensor* t = graph.constant(value);
   if (!t || t->dtype != DType::i64 || t->shape.rank() != 1) return std::nullopt;
-  const std::span<const int64_t> elements = t->as<int64_t>();
-  return std::vector<int64_t>(elements.begin(), elements.end());
+  std::vector<int64_t> elements;
+  for (int64_t i = 0; i < t->count(); ++i) elements.push_back(integer_at(*t, i));
+  return elements;
 }
 
 // The tensor with leading ones up to the rank, its axes permuted.
-Result<Tensor> permuted(const Tensor& tensor, const Permutation& permutation) {
+Result<Tensor> permuted(const Tensor& given, const Permutation& permutation) {
+  LINNET_ASSIGN(const Tensor tensor, aligned(given));
   Shape shape(permutation.size(), 1), result(permutation.size());
   std::copy(tensor.shape.begin(), tensor.shape.end(), shape.end() - tensor.shape.rank());
   std::vector<size_t> order(permutation.begin(), permutation.end());

@@ -17,7 +17,7 @@ std::optional<std::vector<double>> numbers(const Graph& graph, ValueId value, in
   const Tensor* t = graph.constant(value);
   if (!t || t->dtype != DType::f32 || t->count() != channels) return std::nullopt;
   std::vector<double> out;
-  for (int64_t i = 0; i < channels; ++i) out.push_back(static_cast<double>(t->ptr<float>()[i]));
+  for (int64_t i = 0; i < channels; ++i) out.push_back(number_at(*t, i));
   return out;
 }
 
@@ -26,7 +26,7 @@ std::optional<std::vector<double>> by_channel(const Graph& graph, ValueId value,
   const Tensor* t = graph.constant(value);
   if (!t || t->dtype != DType::f32) return std::nullopt;
   if (t->count() == 1 && t->shape.rank() <= rank)
-    return std::vector<double>(static_cast<size_t>(channels), static_cast<double>(*t->ptr<float>()));
+    return std::vector<double>(static_cast<size_t>(channels), number_at(*t, 0));
   const size_t r = t->shape.rank();
   if (r > rank || r + 1 < rank || t->shape[r - (rank - 1)] != channels) return std::nullopt;
   return numbers(graph, value, channels);
@@ -85,7 +85,7 @@ Status fold(Graph& graph, NodeId conv, const Affine& a) {
   LINNET_ASSIGN(Tensor bias, make_tensor(DType::f32, Shape{static_cast<int64_t>(channels)}));
   for (size_t c = 0; c < channels; ++c)
     bias.ptr<float>()[c] =
-        static_cast<float>((old_bias ? static_cast<double>(old_bias->ptr<float>()[c]) : 0.0) * a.scale[c] + a.shift[c]);
+        static_cast<float>((old_bias ? number_at(*old_bias, static_cast<int64_t>(c)) : 0.0) * a.scale[c] + a.shift[c]);
   const std::string name = graph.value(node.inputs[1]).name;
   const ValueId new_weights = graph.add_constant(name + "/scaled", std::move(scaled));
   const ValueId new_bias = graph.add_constant(name + "/bias", std::move(bias));
