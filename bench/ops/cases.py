@@ -14,7 +14,7 @@ from onnx import helper
 # (operator, case) -> why it may be slower than the limit.
 EXCEPT = {}
 
-CASES = []  # functions, so that arrays live only while their case runs
+CASES = []  # (operator, name, function): arrays live only while their case runs
 
 
 @dataclasses.dataclass
@@ -60,7 +60,7 @@ def add(operator, name, inputs, attributes=None, free=1, outputs=1, opset=21, do
         model = helper.make_model(graph, opset_imports=imports, ir_version=10)
         return Case(operator, name, model.SerializeToString(), {names[i]: array for i, array in enumerate(made) if i in open_ and array is not None})
 
-    CASES.append(make)
+    CASES.append((operator, name, make))
 
 
 # --- elementwise: a layer of BERT-base (128 tokens), a feature map of ResNet-50

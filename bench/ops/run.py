@@ -95,14 +95,13 @@ def measure(engines, seconds, rounds, clock):
     return figures
 
 
-def markdown(rows):
-    lines = ["| operator | case | Linnet µs | ONNX Runtime µs | ratio | best | |", "|---|---|--:|--:|--:|--:|---|"]
-    for row in rows:
-        if "error" in row:
-            lines.append(f"| {row['operator']} | {row['case']} | | | | | {row['error']} |")
-        else:
-            lines.append("| {operator} | {case} | {linnet_us:.1f} | {ort_us:.1f} | {ratio:.2f} | {best:.2f} | {note} |".format(**row))
-    return "\n".join(lines)
+HEAD = "| operator | case | Linnet µs | ONNX Runtime µs | ratio | best | |\n|---|---|--:|--:|--:|--:|---|"
+
+
+def markdown(row):
+    if "error" in row:
+        return f"| {row['operator']} | {row['case']} | | | | | {row['error']} |"
+    return "| {operator} | {case} | {linnet_us:.1f} | {ort_us:.1f} | {ratio:.2f} | {best:.2f} | {note} |".format(**row)
 
 
 def main():
@@ -123,30 +122,31 @@ def main():
     engine = library.engine(arguments.threads)
     clock = time.thread_time if arguments.cpu else time.perf_counter
 
-    def wanted(case):
-        return not arguments.pattern or any(fnmatch.fnmatch(case.operator, p) or p in f"{case.operator} {case.name}" for p in arguments.pattern)
+    def wanted(operator, name):
+        return not arguments.pattern or any(fnmatch.fnmatch(operator, p) or p in f"{operator} {name}" for p in arguments.pattern)
 
     rows = []
-    for make in CASES:
-        case = make()
-        if not wanted(case):
+    print(HEAD, flush=True)
+    for operator, name, make in CASES:
+        if not wanted(operator, name):
             continue
-        row = {"operator": case.operator, "case": case.name}
+        row = {"operator": operator, "case": name}
         try:
+            case = make()
             engines = [Linnet(library, engine, case), Theirs(arguments.threads, case)]
             ours, theirs = measure(engines, arguments.seconds, arguments.rounds, clock)
             row |= {"linnet_us": statistics.median(ours) * 1e6, "ort_us": statistics.median(theirs) * 1e6, "best": min(ours) / min(theirs)}
             row["ratio"] = row["linnet_us"] / row["ort_us"]
             slow = min(row["ratio"], row["best"]) > LIMIT
-            row["note"] = EXCEPT.get((case.operator, case.name), "**slow**") if slow else ""
+            row["note"] = EXCEPT.get((operator, name), "**slow**") if slow else ""
         except Exception as error:  # one case must not cost the others
             row["error"] = f"{type(error).__name__}: {str(error).splitlines()[0][:120]}"
         rows.append(row)
-        print(f"\r{len(rows)} {case.operator:<30}", end="", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
+        if not arguments.worst:
+            print(markdown(row), flush=True)
     if arguments.worst:
         rows.sort(key=lambda row: -row.get("ratio", 0))
-    print(markdown(rows))
+        print("\n".join(map(markdown, rows)))
     slow = [row for row in rows if row.get("note")]
     print(f"\n{len(rows)} cases, {len(slow)} slower than {LIMIT} times ONNX Runtime, {sum('error' in row for row in rows)} with an error")
     if arguments.json:
