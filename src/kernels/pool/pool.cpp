@@ -26,6 +26,20 @@ HWY_INLINE Vector join(Vector sum, Vector x) {
   return kMax ? hn::Max(x, sum) : hn::Add(sum, x);
 }
 
+// Taps that are added up by themselves: the rounding of a global average would grow with its number of taps otherwise.
+constexpr size_t kRun = 128;
+
+template <bool kMax, class Load>
+HWY_INLINE Vector column(const float* const* taps, size_t count, Vector start, Load load) {
+  Vector sum = start;
+  for (size_t run = 0; run < count; run += kRun) {
+    Vector part = start;
+    for (size_t t = run; t < std::min(run + kRun, count); ++t) part = join<kMax>(part, load(taps[t]));
+    sum = join<kMax>(sum, part);
+  }
+  return sum;
+}
+
 template <bool kMax>
 void window(const float* const* taps, size_t count, size_t channels, float divisor, float* dst) {
   const Floats d;
@@ -34,12 +48,19 @@ void window(const float* const* taps, size_t count, size_t channels, float divis
   size_t c = 0;
   for (; c + 4 * kLanes <= channels; c += 4 * kLanes) {
     Vector s0 = start, s1 = start, s2 = start, s3 = start;
-    for (size_t t = 0; t < count; ++t) {
-      const float* x = taps[t] + c;
-      s0 = join<kMax>(s0, hn::LoadU(d, x));
-      s1 = join<kMax>(s1, hn::LoadU(d, x + kLanes));
-      s2 = join<kMax>(s2, hn::LoadU(d, x + 2 * kLanes));
-      s3 = join<kMax>(s3, hn::LoadU(d, x + 3 * kLanes));
+    for (size_t run = 0; run < count; run += kRun) {
+      Vector r0 = start, r1 = start, r2 = start, r3 = start;
+      for (size_t t = run; t < std::min(run + kRun, count); ++t) {
+        const float* x = taps[t] + c;
+        r0 = join<kMax>(r0, hn::LoadU(d, x));
+        r1 = join<kMax>(r1, hn::LoadU(d, x + kLanes));
+        r2 = join<kMax>(r2, hn::LoadU(d, x + 2 * kLanes));
+        r3 = join<kMax>(r3, hn::LoadU(d, x + 3 * kLanes));
+      }
+      s0 = join<kMax>(s0, r0);
+      s1 = join<kMax>(s1, r1);
+      s2 = join<kMax>(s2, r2);
+      s3 = join<kMax>(s3, r3);
     }
     hn::StoreU(kMax ? s0 : hn::Div(s0, by), d, dst + c);
     hn::StoreU(kMax ? s1 : hn::Div(s1, by), d, dst + c + kLanes);
@@ -47,13 +68,13 @@ void window(const float* const* taps, size_t count, size_t channels, float divis
     hn::StoreU(kMax ? s3 : hn::Div(s3, by), d, dst + c + 3 * kLanes);
   }
   for (; c + kLanes <= channels; c += kLanes) {
-    Vector sum = start;
-    for (size_t t = 0; t < count; ++t) sum = join<kMax>(sum, hn::LoadU(d, taps[t] + c));
+    const Vector sum =
+        column<kMax>(taps, count, start, [&](const float* tap) HWY_ATTR { return hn::LoadU(d, tap + c); });
     hn::StoreU(kMax ? sum : hn::Div(sum, by), d, dst + c);
   }
   if (c < channels) {
-    Vector sum = start;
-    for (size_t t = 0; t < count; ++t) sum = join<kMax>(sum, load_partial(d, taps[t] + c, channels - c));
+    const auto rest = [&](const float* tap) HWY_ATTR { return load_partial(d, tap + c, channels - c); };
+    const Vector sum = column<kMax>(taps, count, start, rest);
     store_partial(kMax ? sum : hn::Div(sum, by), d, dst + c, channels - c);
   }
 }
@@ -74,9 +95,13 @@ namespace {
 
 void window_reference(bool max, const float* const* taps, size_t count, size_t channels, float divisor, float* dst) {
   for (size_t c = 0; c < channels; ++c) {
-    float sum = max ? -std::numeric_limits<float>::infinity() : 0.0f;
-    for (size_t t = 0; t < count; ++t) sum = max ? (taps[t][c] > sum ? taps[t][c] : sum) : sum + taps[t][c];
-    dst[c] = max ? sum : sum / divisor;
+    float greatest = -std::numeric_limits<float>::infinity();
+    double sum = 0;
+    for (size_t t = 0; t < count; ++t) {
+      greatest = taps[t][c] > greatest ? taps[t][c] : greatest;
+      sum += static_cast<double>(taps[t][c]);
+    }
+    dst[c] = max ? greatest : static_cast<float>(sum / static_cast<double>(divisor));
   }
 }
 

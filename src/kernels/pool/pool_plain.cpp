@@ -8,16 +8,12 @@
 namespace linnet {
 namespace {
 
-// What a window is accumulated in.
-template <class T>
-using Sum = std::conditional_t<std::is_same_v<T, double>, double, float>;
-
 template <class T>
 T least() noexcept {
   if constexpr (std::is_integral_v<T>) {
     return std::numeric_limits<T>::lowest();
   } else {
-    return T(-std::numeric_limits<Sum<T>>::infinity());
+    return T(-std::numeric_limits<float>::infinity());
   }
 }
 
@@ -36,19 +32,27 @@ void for_each_tap(const PoolGeometry& g, const PoolSpan (&spans)[kSpatialAxes], 
 }
 
 template <class T>
-T pool_sum(const PoolGeometry& g, const PoolSpan (&spans)[kSpatialAxes], const T* plane, size_t step) {
-  using S = Sum<T>;
-  S sum = 0;
-  if (g.kind == PoolKind::average) {
-    for_each_tap(g, spans, [&](size_t i, size_t, size_t, size_t) { sum += static_cast<S>(plane[i * step]); });
-    return static_cast<T>(sum / static_cast<S>(pool_divisor(g, spans)));
+T rounded(double x) noexcept {
+  if constexpr (sizeof(T) == 2) {
+    return T(static_cast<float>(x));
+  } else {
+    return static_cast<T>(x);
   }
-  const S p = static_cast<S>(g.p);
+}
+
+template <class T>
+T pool_sum(const PoolGeometry& g, const PoolSpan (&spans)[kSpatialAxes], const T* plane, size_t step) {
+  double sum = 0;
+  if (g.kind == PoolKind::average) {
+    for_each_tap(g, spans, [&](size_t i, size_t, size_t, size_t) { sum += static_cast<double>(plane[i * step]); });
+    return rounded<T>(sum / static_cast<double>(pool_divisor(g, spans)));
+  }
+  const double p = static_cast<double>(g.p);
   for_each_tap(g, spans, [&](size_t i, size_t, size_t, size_t) {
-    const S x = std::abs(static_cast<S>(plane[i * step]));
+    const double x = std::abs(static_cast<double>(plane[i * step]));
     sum += g.p == 1 ? x : g.p == 2 ? x * x : std::pow(x, p);
   });
-  return static_cast<T>(g.p == 1 ? sum : g.p == 2 ? std::sqrt(sum) : std::pow(sum, S(1) / p));
+  return rounded<T>(g.p == 1 ? sum : g.p == 2 ? std::sqrt(sum) : std::pow(sum, 1 / p));
 }
 
 }  // namespace
