@@ -109,11 +109,13 @@ Result<Dense> convert(const Tensor& message, const DataSource& source) {
 
 // Position `entry` of a sparse tensor's values in the dense one, or -1 when an index is out of range.
 int64_t dense_position(const Dense& indices, int64_t entry, const Shape& shape) noexcept {
-  const auto* index = indices.ptr<int64_t>();
-  if (indices.shape.rank() == 1) return index[entry] < shape.count() ? std::max<int64_t>(index[entry], -1) : -1;
+  if (indices.shape.rank() == 1) {
+    const int64_t i = integer_at(indices, entry);
+    return i < shape.count() ? std::max<int64_t>(i, -1) : -1;
+  }
   int64_t position = 0;
   for (size_t axis = 0; axis < shape.rank(); ++axis) {
-    const int64_t i = index[entry * static_cast<int64_t>(shape.rank()) + static_cast<int64_t>(axis)];
+    const int64_t i = integer_at(indices, entry * static_cast<int64_t>(shape.rank()) + static_cast<int64_t>(axis));
     if (i < 0 || i >= shape[axis]) return -1;
     position = position * shape[axis] + i;
   }
@@ -132,7 +134,10 @@ Result<Dense> densify(const SparseTensor& message, const DataSource& source, siz
   const int64_t entries = values.count();
   const bool flat = indices.shape == Shape{entries};
   const bool coordinates = indices.shape == Shape{entries, static_cast<int64_t>(shape.rank())};
-  LINNET_REQUIRE(values.shape.rank() == 1 && indices.dtype == DType::i64 && (flat || coordinates),
+  // The standard has int64 only; ONNX Runtime saves the narrowest type that does.
+  const bool whole = indices.dtype == DType::i64 || indices.dtype == DType::i32 || indices.dtype == DType::i16 ||
+                     indices.dtype == DType::i8;
+  LINNET_REQUIRE(values.shape.rank() == 1 && whole && (flat || coordinates),
                  invalid_model("its indices are ", indices, " for ", entries, " values and ", shape.rank(), " axes"));
 
   LINNET_ASSIGN(Dense dense, make_tensor(values.dtype, shape));

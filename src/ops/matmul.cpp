@@ -31,7 +31,7 @@ constexpr size_t kResidual = 3;
 class Product final : public Op {
  public:
   Status parse(NodeReader& reader) {
-    const bool gemm = reader.op_type() == "Gemm" || reader.op_type() == "FusedGemm";
+    const bool gemm = reader.op_type() == "Gemm";
     matrices_only_ = gemm;
     if (reader.op_type() == "MatMul") return {};
     alpha_ = reader.number("alpha", 1.0f);
@@ -45,12 +45,6 @@ class Product final : public Op {
     if (reader.op_type() == "FusedMatMul") {
       form_a_.rows_first = reader.flag("transBatchA", false);
       form_b_.rows_first = reader.flag("transBatchB", false);
-    }
-    if (reader.op_type() == "FusedGemm") {
-      LINNET_ASSIGN(activation_, parse_fused_activation(reader));
-      activation_.a = reader.number("activation_alpha", activation_.a);
-      activation_.b = reader.number("activation_beta", activation_.b);
-      reader.ignore("activation_gamma");
     }
     return {};
   }
@@ -341,7 +335,6 @@ constexpr OpDef kDefs[] = {
     {"", "Gemm", 7, 2, 3, 1, 1, create<Product>},
     {"com.microsoft", "FusedMatMul", 1, 2, 2, 1, 1, create<Product>},
     {"com.microsoft", "TransposeMatMul", 1, 2, 2, 1, 1, create<Product>},
-    {"com.microsoft", "FusedGemm", 1, 2, 3, 1, 1, create<Product>},
     {"linnet", "FusedMatMul", 1, 2, 4, 1, 1, create<Product>},
 };
 
