@@ -1,5 +1,6 @@
 // com.microsoft's attention with the projections inside.
-// https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#commicrosoftattention, ...qattention
+// https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#commicrosoftattention, ...qattention,
+// ...decodermaskedselfattention
 #include "kernels/gemm/gemm.h"
 #include "ops/fused_attention.h"
 #include "ops/packed_integers.h"
@@ -12,15 +13,13 @@ class ProjectedAttention final : public FusedAttention {
  public:
   Status parse(NodeReader& reader) {
     quantized_ = reader.op_type() == "QAttention";
-    LINNET_TRY(parse_common(reader, quantized_ ? Slots{2, 5, kNone, 8, 8, 1, 1} : Slots{2, 3, 5, 4, 4, 1, 1}));
+    LINNET_TRY(parse_common(reader, quantized_ ? Slots{2, 5, kNone, 8, 8, 1, 1} : Slots{2, 3, 5, 4, 4, 1, 1, 6, 7, 8}));
     sizes_ = reader.integers("qkv_hidden_sizes");
     LINNET_REQUIRE(sizes_.empty() || (sizes_.size() == 3 && sizes_[0] == sizes_[1]),
                    invalid_model("qkv_hidden_sizes must be three numbers, the first two the same"));
     for (const int64_t size : sizes_)
       LINNET_REQUIRE(size > 0 && size % heads_ == 0 && size < (int64_t{1} << 31),
                      invalid_model("qkv_hidden_sizes has ", size, ", which ", heads_, " heads cannot share"));
-    LINNET_REQUIRE(quantized_ || !reader.has_input(6),
-                   unsupported("a past that shares its buffer with present is not supported"));
     return {};
   }
 
@@ -42,7 +41,9 @@ class ProjectedAttention final : public FusedAttention {
     Dim total = x[1];
     if (has(context, slots_.past_key)) {
       const bool known = context.ranked(slots_.past_key) && context.shape(slots_.past_key).size() == 5;
-      total = known ? symbols.add(context.shape(slots_.past_key)[3], total) : Dim();
+      total = !known    ? Dim()
+              : shared_ ? context.shape(slots_.past_key)[3]
+                        : symbols.add(context.shape(slots_.past_key)[3], total);
     }
     context.set(1, type, {Dim(2), x[0], Dim(heads_), total, head});
     return {};
@@ -95,7 +96,7 @@ class ProjectedAttention final : public FusedAttention {
     }
     LINNET_REQUIRE(!context.wants(1) || a.head_size == a.v_head_size,
                    unsupported("present needs keys and values of one size"));
-    s.cached = s.past > 0 || context.wants(1);
+    s.cached = shared_ || s.past > 0 || context.wants(1);
     LINNET_ASSIGN(size_t bytes, bind_common(context, s, type));
 
     s.projection = round_up(a.batch * a.rows * s.width * sizeof(float), 64);
@@ -124,6 +125,7 @@ class ProjectedAttention final : public FusedAttention {
     const Bound& s = context.state<Bound>();
     AttentionArgs a = s.args;
     FloatScratch floats(context, s.kernel);
+    LINNET_ASSIGN(const size_t past_rows, read_past(context, s, a, floats));
     auto* qkv = reinterpret_cast<float*>(floats.raw(s.projection));
     if (quantized_) {
       project_quantized(context, s, qkv);
@@ -145,11 +147,11 @@ class ProjectedAttention final : public FusedAttention {
       const DType type = context.out(0).dtype;
       std::byte* present = context.wants(1) ? static_cast<std::byte*>(context.out(1).data) : nullptr;
       const size_t half = a.batch * a.heads * a.columns * a.head_size * element_size(type);
-      a.k = extend(context, s, past, 0, present, type, a.k, s.k_fresh, a.head_size, floats);
-      a.v =
-          extend(context, s, past, 1, present ? present + half : nullptr, type, a.v, s.v_fresh, a.v_head_size, floats);
+      a.k = extend(context, s, past_rows, past, 0, present, type, a.k, s.k_fresh, a.head_size, floats);
+      a.v = extend(context, s, past_rows, past, 1, present ? present + half : nullptr, type, a.v, s.v_fresh,
+                   a.v_head_size, floats);
     }
-    apply_mask(context, a, floats);
+    apply_mask(context, a, past_rows + s.fresh, floats);
     a.out = floats.out(context.out(0));
     attention(a, context.scratch(), context.parallel);
     floats.finish(context.out(0), a.out);
@@ -217,6 +219,7 @@ class ProjectedAttention final : public FusedAttention {
 
 constexpr OpDef kDefs[] = {
     {"com.microsoft", "Attention", 1, 2, 7, 1, 2, create<ProjectedAttention>},
+    {"com.microsoft", "DecoderMaskedSelfAttention", 1, 3, 9, 1, 2, create<ProjectedAttention>},
     {"com.microsoft", "QAttention", 1, 5, 9, 1, 2, create<ProjectedAttention>},
 };
 

@@ -13,12 +13,16 @@ class FusedAttention : public Op {
   // Where an operator has its inputs and outputs; kNone for what it does not have.
   struct Slots {
     size_t bias, mask, attention_bias, past_key, past_value, present_key, present_value;
+    // A cache with room for more rows, of which past_length says how many are there; cache_indirection says from which
+    // of a batch item's beams each of them comes: [batch / beams][beams][rows].
+    size_t past_length = kNone, beam_width = kNone, indirection = kNone;
   };
 
   struct State {
     AttentionArgs args;  // sizes and strides
     HeadStrides k_fresh, v_fresh;
-    size_t past, fresh;
+    size_t past, fresh;  // rows; of a shared cache, only the run tells the past ones
+    size_t past_capacity;
     size_t kernel;  // bytes of the kernel's scratch
     bool cached;    // keys and values come from present, or from scratch in its place
   };
@@ -30,19 +34,26 @@ class FusedAttention : public Op {
   }
 
   Status parse_common(NodeReader& reader, const Slots& slots);
-  // Fills what follows from the sizes; checks the mask's and the bias's shapes. Returns bytes of scratch behind the
-  // kernel's.
+  // Fills what follows from the sizes; checks the mask's and the bias's shapes where the past is known. Returns bytes
+  // of scratch behind the kernel's.
   Result<size_t> bind_common(BindContext& context, State& s, DType type) const;
-  // Makes a bias of the mask and the attention bias.
-  void apply_mask(RunContext& context, AttentionArgs& a, FloatScratch& floats) const;
-  // Puts new keys or values (as floats) behind the past ones. Returns the floats of all of them.
-  const float* extend(RunContext& context, const State& s, const Tensor* past, size_t part, void* present, DType type,
-                      const float* fresh, const HeadStrides& strides, size_t size, FloatScratch& floats) const;
+  // The past rows of this run. Sets what the kernel must know of them.
+  Result<size_t> read_past(RunContext& context, const State& s, AttentionArgs& a, FloatScratch& floats) const;
+  // Makes a bias of the mask and the attention bias, for `total` rows of keys.
+  void apply_mask(RunContext& context, AttentionArgs& a, size_t total, FloatScratch& floats) const;
+  // Puts new keys (part 0) or values (1), as floats, behind `past` ones. Returns the floats of all of them, each row
+  // from its beam.
+  const float* extend(RunContext& context, const State& s, size_t past, const Tensor* cache, size_t part, void* present,
+                      DType type, const float* fresh, const HeadStrides& strides, size_t size,
+                      FloatScratch& floats) const;
 
   Slots slots_{};
   int64_t heads_ = 0;
   float scale_ = 0.0f, filter_ = -10000.0f;
-  bool causal_ = false;
+  bool causal_ = false, shared_ = false;
+
+ private:
+  Status check_masks(const AttentionArgs& a, size_t total, const Shape* mask, const Shape* bias) const;
 };
 
 }  // namespace linnet

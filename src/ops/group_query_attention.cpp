@@ -21,8 +21,55 @@ enum Input : size_t {
   kSin,
   kPositions,
   kBias,
-  kSink
+  kSink,
+  kKeyScale,
+  kValueScale,
+  kQueryNorm,
+  kKeyNorm,
+  kQuerySeqlens
 };
+
+// How a cache keeps its numbers: as they are, or as codes of 8 or 4 bits with a scale for all or for each channel of
+// each head. Two codes of 4 bits lie in a byte, the lower one first, 8 above what they mean.
+struct CacheForm {
+  int bits = 0;  // 0: not quantised
+  bool by_channel = false;
+};
+
+Result<CacheForm> parse_cache_form(NodeReader& reader, std::string_view name, int64_t bits) {
+  const std::string type = reader.text(name, "NONE");
+  if (type == "NONE") return CacheForm{};
+  LINNET_REQUIRE(type == "PER_TENSOR" || type == "PER_CHANNEL", invalid_model(name, " is '", type, "'"));
+  LINNET_REQUIRE(bits == 4 || bits == 8, invalid_model("kv_cache_bit_width is ", bits, "; it must be 4 or 8"));
+  return CacheForm{static_cast<int>(bits), type == "PER_CHANNEL"};
+}
+
+int32_t code_of(float x, float scale, int32_t low, int32_t high) noexcept {
+  const float code = std::nearbyint(x / scale);
+  return code > static_cast<float>(low) ? static_cast<int32_t>(std::min(code, static_cast<float>(high))) : low;
+}
+
+// A row of one head; `step` is 0 where all have one scale.
+void quantize_row(const float* row, size_t size, const float* scale, size_t step, int bits, uint8_t* codes) noexcept {
+  if (bits == 8) {
+    for (size_t i = 0; i < size; ++i)
+      codes[i] = static_cast<uint8_t>(static_cast<int8_t>(code_of(row[i], scale[i * step], -128, 127)));
+    return;
+  }
+  for (size_t i = 0; i < size; i += 2) {
+    const int32_t low = code_of(row[i], scale[i * step], -8, 7) + 8;
+    const int32_t high = i + 1 < size ? code_of(row[i + 1], scale[(i + 1) * step], -8, 7) + 8 : 8;
+    codes[i / 2] = static_cast<uint8_t>(low | high << 4);
+  }
+}
+
+void dequantize_row(const uint8_t* codes, size_t size, const float* scale, size_t step, int bits, float* row) noexcept {
+  for (size_t i = 0; i < size; ++i) {
+    const int32_t code =
+        bits == 8 ? static_cast<int8_t>(codes[i]) : static_cast<int32_t>(codes[i / 2] >> (i % 2 * 4) & 15) - 8;
+    row[i] = static_cast<float>(code) * scale[i * step];
+  }
+}
 
 class GroupQueryAttention final : public Op {
  public:
@@ -45,39 +92,54 @@ class GroupQueryAttention final : public Op {
                    invalid_model("past_key and past_value come together"));
     LINNET_REQUIRE(!rotary_ || (reader.has_input(kCos) && reader.has_input(kSin)),
                    invalid_model("do_rotary needs cos_cache and sin_cache"));
-    LINNET_REQUIRE(reader.text("k_quant_type", "NONE") == "NONE" && reader.text("v_quant_type", "NONE") == "NONE",
-                   unsupported("a quantised cache is not supported"));
+    const int64_t bits = reader.integer("kv_cache_bit_width", 8);
+    LINNET_ASSIGN(forms_[0], parse_cache_form(reader, "k_quant_type", bits));
+    LINNET_ASSIGN(forms_[1], parse_cache_form(reader, "v_quant_type", bits));
+    LINNET_REQUIRE(forms_[0].bits == forms_[1].bits, unsupported("only one of keys and values is quantised"));
+    for (const size_t part : {size_t{0}, size_t{1}})
+      LINNET_REQUIRE(forms_[part].bits == 0 || reader.has_input(kKeyScale + part),
+                     invalid_model("the quantised cache lacks its scale"));
     LINNET_REQUIRE(!reader.flag("sliding_window_cache", false), unsupported("sliding_window_cache is not supported"));
-    LINNET_REQUIRE(reader.integer("qk_output", 0) == 0, unsupported("qk_output is not supported"));
-    for (size_t i = kSink + 1; i < reader.inputs(); ++i)
-      LINNET_REQUIRE(!reader.has_input(i), unsupported("input ", i, " is not supported"));
-    for (const std::string_view name : {"kv_cache_bit_width", "q_norm_epsilon", "k_norm_epsilon", "qk_norm_epsilon"})
-      reader.ignore(name);
+    qk_output_ = reader.integer("qk_output", 0);
+    LINNET_REQUIRE(qk_output_ >= 0 && qk_output_ <= 2, invalid_model("qk_output is ", qk_output_));
+    const float epsilon = reader.number("qk_norm_epsilon", 1e-6f);
+    norm_epsilon_[0] = reader.number("q_norm_epsilon", epsilon);
+    norm_epsilon_[1] = reader.number("k_norm_epsilon", epsilon);
+    LINNET_REQUIRE(reader.has_input(kQueryNorm) == reader.has_input(kKeyNorm),
+                   invalid_model("q_norm_weight and k_norm_weight come together"));
+    LINNET_REQUIRE(!reader.has_input(kQuerySeqlens) || (causal_ && reader.has_input(kPastKey)),
+                   invalid_model("query_seqlens need causal attention and a past"));
     return {};
   }
 
   Status infer(InferContext& context) const override {
     const DType type = context.dtype(kQuery);
     LINNET_REQUIRE(is_float_or_half(type), unsupported("attention of type ", dtype_name(type)));
-    for (const size_t i : {kKey, kValue, kPastKey, kPastValue, kCos, kSin, kBias, kSink})
+    const DType cache = cache_type(type);
+    for (const size_t i : {kKey, kValue, kCos, kSin, kBias, kSink, kQueryNorm, kKeyNorm})
       LINNET_REQUIRE(!context.has(i) || context.dtype(i) == type,
                      invalid_model("input ", i, " is not of the queries' type"));
-    for (const size_t i : {kSeqlens, kTotal})
-      LINNET_REQUIRE(context.dtype(i) == DType::i32, invalid_model("input ", i, " is not int32"));
+    for (const size_t i : {kPastKey, kPastValue})
+      LINNET_REQUIRE(!context.has(i) || context.dtype(i) == cache,
+                     invalid_model("the past is of type ", dtype_name(context.dtype(i)), ", not ", dtype_name(cache)));
+    for (const size_t i : {kKeyScale, kValueScale})
+      LINNET_REQUIRE(!context.has(i) || context.dtype(i) == DType::f32, invalid_model("input ", i, " is not float"));
+    for (const size_t i : {kSeqlens, kTotal, kQuerySeqlens})
+      LINNET_REQUIRE(!context.has(i) || context.dtype(i) == DType::i32, invalid_model("input ", i, " is not int32"));
     if (context.has(kPositions))
       LINNET_REQUIRE(context.dtype(kPositions) == DType::i64, invalid_model("position_ids are not int64"));
     if (!context.ranked(kQuery)) {
-      for (size_t o = 0; o < context.outputs(); ++o) context.set_unranked(o, type);
+      for (size_t o = 0; o < context.outputs(); ++o) context.set_unranked(o, o == 1 || o == 2 ? cache : type);
       return {};
     }
     const SymShape& q = context.shape(kQuery);
     LINNET_REQUIRE(q.size() == 3, invalid_argument("queries have ", q.size(), " axes; they must have 3"));
     SymbolTable& symbols = context.symbols();
     const Dim size = symbols.div(q[2], context.has(kKey) ? heads_ : heads_ + 2 * kv_heads_);
-    Dim length;
+    Dim length, scored;
     if (const std::optional<int64_t> total = context.known_int(kTotal)) {
       LINNET_REQUIRE(*total >= 0, invalid_argument("total_sequence_length is ", *total));
-      length = *total;
+      length = scored = *total;
       if (context.has(kPastKey)) {
         length = Dim();
         if (context.ranked(kPastKey) && context.shape(kPastKey).size() == 4)
@@ -85,7 +147,9 @@ class GroupQueryAttention final : public Op {
       }
     }
     context.set(0, type, {q[0], q[1], symbols.mul(size, heads_)});
-    for (const size_t o : {size_t{1}, size_t{2}}) context.set(o, type, {q[0], Dim(kv_heads_), length, size});
+    const Dim stored = forms_[0].bits == 4 ? symbols.div(symbols.add(size, 1), 2) : size;
+    for (const size_t o : {size_t{1}, size_t{2}}) context.set(o, cache, {q[0], Dim(kv_heads_), length, stored});
+    context.set(3, type, {q[0], Dim(heads_), q[1], scored});
     return {};
   }
 
@@ -111,10 +175,10 @@ class GroupQueryAttention final : public Op {
     s.kv_fresh = packed ? s.q_fresh : rows_first(a.rows, a.kv_heads * a.head_size, a.head_size);
     if (context.has(kPastKey)) {
       const Shape& pk = context.shape(kPastKey);
-      LINNET_REQUIRE(
-          pk.rank() == 4 && pk[0] == q[0] && pk[1] == kv_heads_ && pk[3] == size && context.shape(kPastValue) == pk,
-          invalid_argument("past_key ", pk, " and past_value ", context.shape(kPastValue), " do not fit ", kv_heads_,
-                           " heads of ", size));
+      LINNET_REQUIRE(pk.rank() == 4 && pk[0] == q[0] && pk[1] == kv_heads_ &&
+                         pk[3] == (forms_[0].bits == 4 ? (size + 1) / 2 : size) && context.shape(kPastValue) == pk,
+                     invalid_argument("past_key ", pk, " and past_value ", context.shape(kPastValue), " do not fit ",
+                                      kv_heads_, " heads of ", size));
       s.past_capacity = n(pk[2]);
     }
     LINNET_REQUIRE(context.has_shape(1) && context.out_shape(1).rank() == 4,
@@ -125,7 +189,7 @@ class GroupQueryAttention final : public Op {
     LINNET_REQUIRE(context.shape(kTotal).count() == 1, invalid_argument("total_sequence_length must be one number"));
     a.k_strides = a.v_strides = heads_first(a.kv_heads, a.columns, a.head_size);
     a.out_strides = rows_first(a.rows, a.heads * a.head_size, a.head_size);
-    a.q_strides = rotary_ ? a.out_strides : s.q_fresh;
+    a.q_strides = turns_heads(context) ? a.out_strides : s.q_fresh;
     a.scale = scale_ != 0.0f ? scale_ : 1.0f / std::sqrt(static_cast<float>(size));
     a.softcap = softcap_;
     a.causal = causal_;
@@ -152,6 +216,18 @@ class GroupQueryAttention final : public Op {
       a.bias_strides = {bias[0] == 1 ? 0 : n(bias[1]) * a.rows * a.bias_columns,
                         bias[1] == 1 ? 0 : a.rows * a.bias_columns, a.bias_columns};
     }
+    for (const size_t part : {size_t{0}, size_t{1}}) {
+      if (forms_[part].bits != 0)
+        LINNET_REQUIRE(context.shape(kKeyScale + part).count() == (forms_[part].by_channel ? kv_heads_ * size : 1),
+                       invalid_argument("a scale of shape ", context.shape(kKeyScale + part), " does not fit ",
+                                        kv_heads_, " heads of ", size));
+      if (context.has(kQueryNorm + part))
+        LINNET_REQUIRE(context.shape(kQueryNorm + part).count() == size,
+                       invalid_argument("input ", kQueryNorm + part, " does not have ", size, " elements"));
+    }
+    if (context.has(kQuerySeqlens))
+      LINNET_REQUIRE(context.shape(kQuerySeqlens).count() == q[0],
+                     invalid_argument("query_seqlens does not have an element for each batch item"));
     if (context.has(kSink))
       LINNET_REQUIRE(context.shape(kSink).count() == heads_,
                      invalid_argument("head_sink does not have an element for each head"));
@@ -163,19 +239,33 @@ class GroupQueryAttention final : public Op {
       bytes += round_up(count, 64);
       return at;
     };
+    const bool turns = turns_heads(context), wants_scores = context.wants(3) && qk_output_ != 0;
+    const size_t q_rows = a.batch * a.rows * a.heads, k_rows = a.batch * a.rows * a.kv_heads,
+                 whole = a.batch * a.kv_heads * a.columns;
+    if (wants_scores) {
+      LINNET_REQUIRE(context.has_shape(3), unsupported("output_qk needs total_sequence_length to be known"));
+      s.scored = n(context.out_shape(3)[3]);
+      LINNET_REQUIRE(s.scored <= a.columns, invalid_argument("total_sequence_length is beyond the cache"));
+      a.scores_kind = qk_output_ == 1 ? AttentionScores::biased : AttentionScores::softmax;
+    }
     s.kernel = take(attention_scratch_size(a, context.threads()));
-    s.numbers = take(2 * a.batch * sizeof(int64_t));
-    s.q_turned = take(rotary_ ? a.batch * a.rows * a.heads * a.head_size * sizeof(float) : 0);
-    s.k_turned = take(rotary_ ? a.batch * a.rows * a.kv_heads * a.head_size * sizeof(float) : 0);
-    s.k_rounded =
-        take(rotary_ && type != DType::f32 ? a.batch * a.rows * a.kv_heads * a.head_size * element_size(type) : 0);
-    for (const size_t o : {size_t{1}, size_t{2}})
-      if (!context.wants(o)) s.present[o - 1] = take(n(context.out_shape(1).count()) * element_size(type));
+    s.numbers = take(3 * a.batch * sizeof(int64_t));
+    s.q_turned = take(turns ? q_rows * a.head_size * sizeof(float) : 0);
+    s.k_turned = take(turns ? k_rows * a.head_size * sizeof(float) : 0);
+    s.k_rounded = take(turns && type != DType::f32 ? k_rows * a.head_size * element_size(type) : 0);
+    s.scores = take(wants_scores ? q_rows * a.columns * sizeof(float) : 0);
+    s.codes = take(forms_[0].bits != 0 ? k_rows * a.head_size : 0);
+    for (const size_t part : {size_t{0}, size_t{1}}) {
+      if (!context.wants(part + 1))
+        s.present[part] = take(n(context.out_shape(1).count()) * element_size(cache_type(type)));
+      if (forms_[0].bits != 0) s.dequantized[part] = take(whole * a.head_size * sizeof(float));
+    }
     s.views = bytes;
-    for (const size_t i : {kQuery, kKey, kValue, kCos, kSin, kBias, kSink})
+    for (const size_t i : {kQuery, kKey, kValue, kCos, kSin, kBias, kSink, kQueryNorm, kKeyNorm})
       if (context.has(i)) bytes += FloatScratch::bytes(type, context.shape(i).count());
-    bytes += 2 * FloatScratch::bytes(type, context.out_shape(1).count()) +
-             FloatScratch::bytes(type, context.out_shape(0).count());
+    if (forms_[0].bits == 0) bytes += 2 * FloatScratch::bytes(type, context.out_shape(1).count());
+    bytes += FloatScratch::bytes(type, context.out_shape(0).count());
+    if (wants_scores) bytes += FloatScratch::bytes(type, context.out_shape(3).count());
     context.request_scratch(bytes);
     return {};
   }
@@ -188,62 +278,59 @@ class GroupQueryAttention final : public Op {
     FloatScratch floats(context, s.views);
     const Parallel& parallel = context.parallel;
 
-    // The rows that the cache has (offsets) and will have (lengths).
-    auto* lengths = reinterpret_cast<int64_t*>(scratch + s.numbers);
-    int64_t* offsets = lengths + a.batch;
-    const auto rows = static_cast<int64_t>(a.rows), capacity = static_cast<int64_t>(a.columns);
-    const int64_t total = integer_at(context.in(kTotal), 0);
-    const bool prompt = total == rows;
-    for (size_t b = 0; b < a.batch; ++b) {
-      const int64_t last = context.in(kSeqlens).ptr<int32_t>()[b];
-      LINNET_REQUIRE(last >= 0 && last < capacity && (prompt || last + 1 >= rows),
-                     invalid_argument("seqlens_k has ", last, " for ", rows, " queries and a cache of ", capacity));
-      lengths[b] = last + 1;
-      offsets[b] = prompt ? 0 : last + 1 - rows;
-      LINNET_REQUIRE(offsets[b] <= static_cast<int64_t>(s.past_capacity) && offsets[b] + rows <= capacity,
-                     invalid_argument("seqlens_k has ", last, ", which the past of ", s.past_capacity, " and ", rows,
-                                      " new rows do not reach"));
-    }
-    a.lengths = lengths;
-    a.offsets = offsets;
-
+    LINNET_TRY(read_lengths(context, s, a));
     const Tensor& query = context.in(kQuery);
-    const bool packed = !context.has(kKey);
-    const void* k_fresh = packed ? nullptr : context.in(kKey).data;
-    const void* v_fresh = packed ? nullptr : context.in(kValue).data;
+    const bool packed = !context.has(kKey), quantized = forms_[0].bits != 0;
+    const size_t k_at = a.heads * a.head_size, v_at = k_at + a.kv_heads * a.head_size;  // in a packed row
     const size_t width = element_size(query.dtype);
-    if (packed) {
-      k_fresh = static_cast<const std::byte*>(query.data) + a.heads * a.head_size * width;
-      v_fresh = static_cast<const std::byte*>(k_fresh) + a.kv_heads * a.head_size * width;
-    }
-    HeadStrides k_strides = s.kv_fresh;
+    const auto fresh_data = [&](size_t input, size_t at) -> const void* {
+      return packed ? static_cast<const std::byte*>(query.data) + at * width : context.in(input).data;
+    };
     a.q = floats.in(query);
-    if (rotary_) {
-      LINNET_TRY(check_positions(context, s, offsets));
-      const float* k = packed ? a.q + a.heads * a.head_size : floats.in(context.in(kKey));
-      const float* cos = floats.in(context.in(kCos));
-      const float* sin = floats.in(context.in(kSin));
+    const auto fresh_floats = [&](size_t input, size_t at) { return packed ? a.q + at : floats.in(context.in(input)); };
+    const void* k_fresh = fresh_data(kKey, k_at);
+    HeadStrides k_strides = s.kv_fresh;
+    const float* k_floats = turns_heads(context) || quantized ? fresh_floats(kKey, k_at) : nullptr;
+    const float* v_floats = quantized ? fresh_floats(kValue, v_at) : nullptr;
+    if (turns_heads(context)) {
+      if (rotary_) LINNET_TRY(check_positions(context, s, a));
+      const float* cos = rotary_ ? floats.in(context.in(kCos)) : nullptr;
+      const float* sin = rotary_ ? floats.in(context.in(kSin)) : nullptr;
       auto* q_turned = reinterpret_cast<float*>(scratch + s.q_turned);
       auto* k_turned = reinterpret_cast<float*>(scratch + s.k_turned);
-      turn(context, s, a, offsets, a.q, s.q_fresh, a.heads, cos, sin, q_turned);
-      turn(context, s, a, offsets, k, s.kv_fresh, a.kv_heads, cos, sin, k_turned);
+      turn(context, s, a, {a.q, s.q_fresh, a.heads, floats.in(context.maybe(kQueryNorm)), norm_epsilon_[0]}, cos, sin,
+           q_turned);
+      turn(context, s, a, {k_floats, s.kv_fresh, a.kv_heads, floats.in(context.maybe(kKeyNorm)), norm_epsilon_[1]}, cos,
+           sin, k_turned);
       a.q = q_turned;
-      k_fresh = k_turned;
+      k_fresh = k_floats = k_turned;
       k_strides = rows_first(a.rows, a.kv_heads * a.head_size, a.head_size);
-      if (query.dtype != DType::f32) {
+      if (query.dtype != DType::f32 && !quantized) {
         Tensor rounded{query.dtype, Shape{static_cast<int64_t>(a.batch * a.rows * a.kv_heads * a.head_size)},
                        scratch + s.k_rounded, nullptr};
         floats.finish(rounded, k_turned);
         k_fresh = rounded.data;
       }
     }
-    a.k = extend(context, s, a, 0, k_fresh, k_strides, floats);
-    a.v = extend(context, s, a, 1, v_fresh, s.kv_fresh, floats);
+    if (quantized) {
+      a.k = extend_codes(context, s, a, 0, k_floats, k_strides);
+      a.v = extend_codes(context, s, a, 1, v_floats, s.kv_fresh);
+    } else {
+      a.k = floats.in(extend(context, s, a, 0, query.dtype, a.head_size, k_fresh, k_strides));
+      a.v = floats.in(extend(context, s, a, 1, query.dtype, a.head_size, fresh_data(kValue, v_at), s.kv_fresh));
+    }
     if (const Tensor* bias = context.maybe(kBias)) a.bias = floats.in(*bias);
     if (const Tensor* sink = context.maybe(kSink)) a.sinks = floats.in(*sink);
+    if (context.wants(3) && qk_output_ != 0) a.scores = reinterpret_cast<float*>(scratch + s.scores);
     a.out = floats.out(context.out(0));
     attention(a, scratch + s.kernel, parallel);
     floats.finish(context.out(0), a.out);
+    if (a.scores) {
+      float* to = floats.out(context.out(3));
+      for (size_t i = 0; i < a.batch * a.heads * a.rows; ++i)
+        copy_scores(a, i, a.scores + i * a.columns, s.scored, to + i * s.scored);
+      floats.finish(context.out(3), to);
+    }
     return {};
   }
 
@@ -256,62 +343,157 @@ class GroupQueryAttention final : public Op {
   struct State {
     AttentionArgs args;
     HeadStrides q_fresh, kv_fresh;
-    size_t past_capacity, half, positions;
-    size_t kernel, numbers, q_turned, k_turned, k_rounded, present[2], views;  // in scratch
+    size_t past_capacity, half, positions, scored;
+    // in scratch
+    size_t kernel, numbers, q_turned, k_turned, k_rounded, scores, codes, present[2], dequantized[2], views;
   };
 
-  int64_t position(const RunContext& context, const State& s, const int64_t* offsets, size_t b, size_t row) const {
-    const Tensor* ids = context.maybe(kPositions);
-    return ids ? ids->ptr<int64_t>()[b * s.args.rows + row] : offsets[b] + static_cast<int64_t>(row);
+  DType cache_type(DType type) const noexcept {
+    return forms_[0].bits == 8 ? DType::i8 : forms_[0].bits == 4 ? DType::u8 : type;
+  }
+  template <class Context>
+  bool turns_heads(const Context& context) const {
+    return rotary_ || context.has(kQueryNorm);
   }
 
-  Status check_positions(const RunContext& context, const State& s, const int64_t* offsets) const {
-    for (size_t b = 0; b < s.args.batch; ++b)
-      for (size_t r = 0; r < s.args.rows; ++r) {
-        const int64_t at = position(context, s, offsets, b, r);
+  // The new rows of each item, the rows that the cache has (offsets) and those that it will have (lengths).
+  Status read_lengths(RunContext& context, const State& s, AttentionArgs& a) const {
+    auto* lengths = reinterpret_cast<int64_t*>(context.scratch() + s.numbers);
+    int64_t *offsets = lengths + a.batch, *fresh = offsets + a.batch;
+    const auto rows = static_cast<int64_t>(a.rows), capacity = static_cast<int64_t>(a.columns);
+    const Tensor* given = context.maybe(kQuerySeqlens);
+    for (size_t b = 0; b < a.batch; ++b) {
+      const int64_t last = context.in(kSeqlens).ptr<int32_t>()[b];
+      LINNET_REQUIRE(last >= 0 && last < capacity,
+                     invalid_argument("seqlens_k has ", last, " for a cache of ", capacity));
+      lengths[b] = last + 1;
+      fresh[b] = given ? given->ptr<int32_t>()[b] : std::min(rows, last + 1);
+      LINNET_REQUIRE(
+          fresh[b] >= 0 && fresh[b] <= std::min(rows, last + 1),
+          invalid_argument("query_seqlens has ", fresh[b], " for ", rows, " queries and seqlens_k of ", last));
+      offsets[b] = lengths[b] - fresh[b];
+      LINNET_REQUIRE(offsets[b] <= static_cast<int64_t>(s.past_capacity),
+                     invalid_argument("seqlens_k has ", last, ", which the past of ", s.past_capacity, " and ",
+                                      fresh[b], " new rows do not reach"));
+    }
+    a.lengths = lengths;
+    a.offsets = offsets;
+    return {};
+  }
+  static const int64_t* fresh_of(const AttentionArgs& a) noexcept { return a.offsets + a.batch; }
+
+  // Padding has no position that anyone sees.
+  int64_t position(const RunContext& context, const AttentionArgs& a, size_t b, size_t row) const {
+    if (static_cast<int64_t>(row) >= fresh_of(a)[b]) return 0;
+    const Tensor* ids = context.maybe(kPositions);
+    return ids ? ids->ptr<int64_t>()[b * a.rows + row] : a.offsets[b] + static_cast<int64_t>(row);
+  }
+
+  Status check_positions(const RunContext& context, const State& s, const AttentionArgs& a) const {
+    for (size_t b = 0; b < a.batch; ++b)
+      for (size_t r = 0; r < a.rows; ++r) {
+        const int64_t at = position(context, a, b, r);
         LINNET_REQUIRE(at >= 0 && at < static_cast<int64_t>(s.positions),
                        invalid_argument("position ", at, " is outside of the ", s.positions, " that the caches have"));
       }
     return {};
   }
 
-  // Rotates heads into [batch][row][head][size].
-  void turn(const RunContext& context, const State& s, const AttentionArgs& a, const int64_t* offsets, const float* src,
-            const HeadStrides& strides, size_t heads, const float* cos, const float* sin, float* dst) const {
+  // Of row i of all heads; what the row does not see is 0, before the softmax as well.
+  static void copy_scores(const AttentionArgs& a, size_t i, const float* from, size_t count, float* to) {
+    const size_t b = i / (a.heads * a.rows);
+    const int64_t behind = a.offsets[b] + static_cast<int64_t>(i % a.rows) + 1;
+    const int64_t high = a.causal ? std::min(behind, a.lengths[b]) : a.lengths[b];
+    const int64_t low = a.window > 0 ? behind - a.window : 0;
+    for (size_t t = 0; t < count; ++t)
+      to[t] = static_cast<int64_t>(t) >= low && static_cast<int64_t>(t) < high ? from[t] : 0.0f;
+  }
+
+  struct Heads {
+    const float* data;
+    HeadStrides strides;
+    size_t count;
+    const float* norm;  // weights, or nullptr
+    float epsilon;
+  };
+
+  // Normalises and rotates heads into [batch][row][head][size].
+  void turn(const RunContext& context, const State& s, const AttentionArgs& a, const Heads& heads, const float* cos,
+            const float* sin, float* dst) const {
     context.parallel.for_range(
-        a.batch * a.rows, grain_for(static_cast<double>(heads * a.head_size)), [&](size_t first, size_t last, size_t) {
+        a.batch * a.rows, grain_for(static_cast<double>(heads.count * a.head_size)),
+        [&](size_t first, size_t last, size_t) {
           for (size_t i = first; i < last; ++i) {
             const size_t b = i / a.rows, r = i % a.rows;
-            const size_t at = static_cast<size_t>(position(context, s, offsets, b, r)) * s.half;
-            for (size_t h = 0; h < heads; ++h)
-              rotate_head(src + b * strides.batch + h * strides.head + r * strides.row,
-                          dst + (i * heads + h) * a.head_size, cos + at, sin + at, s.half, a.head_size, interleaved_);
+            const size_t at = cos ? static_cast<size_t>(position(context, a, b, r)) * s.half : 0;
+            for (size_t h = 0; h < heads.count; ++h) {
+              const float* from = heads.data + b * heads.strides.batch + h * heads.strides.head + r * heads.strides.row;
+              float* to = dst + (i * heads.count + h) * a.head_size;
+              if (heads.norm) {
+                float squares = 0.0f;
+                for (size_t c = 0; c < a.head_size; ++c) squares += from[c] * from[c];
+                const float factor = 1.0f / std::sqrt(squares / static_cast<float>(a.head_size) + heads.epsilon);
+                for (size_t c = 0; c < a.head_size; ++c) to[c] = from[c] * factor * heads.norm[c];
+                from = to;
+              }
+              if (cos) {
+                rotate_head(from, to, cos + at, sin + at, s.half, a.head_size, interleaved_);
+              } else if (from != to) {
+                std::copy_n(from, a.head_size, to);
+              }
+            }
           }
         });
   }
 
-  // Appends new keys (part 0) or values (part 1) to the cache; gives the floats of the whole.
-  static const float* extend(RunContext& context, const State& s, const AttentionArgs& a, size_t part,
-                             const void* fresh, const HeadStrides& strides, FloatScratch& floats) {
-    const DType type = context.in(kQuery).dtype;
+  // Puts new rows of `size` elements behind those of the past keys (part 0) or values (part 1); gives the whole.
+  static Tensor extend(RunContext& context, const State& s, const AttentionArgs& a, size_t part, DType type,
+                       size_t size, const void* fresh, const HeadStrides& strides) {
     const auto n = [](size_t x) { return static_cast<int64_t>(x); };
-    Tensor whole{type, Shape{n(a.batch), n(a.kv_heads), n(a.columns), n(a.head_size)}, nullptr, nullptr};
+    Tensor whole{type, Shape{n(a.batch), n(a.kv_heads), n(a.columns), n(size)}, nullptr, nullptr};
     whole.data = context.wants(part + 1) ? context.out(part + 1).data : context.scratch() + s.present[part];
     CacheAppend append;
-    append.batch = a.batch, append.heads = a.kv_heads, append.size = a.head_size, append.width = element_size(type);
+    append.batch = a.batch, append.heads = a.kv_heads, append.size = size, append.width = element_size(type);
     if (const Tensor* past = context.maybe(kPastKey + part)) append.past = past->data;
     append.past_capacity = s.past_capacity;
     append.past_rows_of = a.offsets;
     append.fresh = fresh, append.fresh_strides = strides, append.fresh_rows = a.rows;
+    append.fresh_rows_of = fresh_of(a);
     append.present = whole.data;
     append.capacity = a.columns;
     append_to_cache(append, context.parallel);
-    return floats.in(whole);
+    return whole;
   }
 
-  int64_t heads_ = 0, kv_heads_ = 0, window_ = -1;
-  float scale_ = 0.0f, softcap_ = 0.0f;
+  // The same with a quantised cache; gives the floats that its codes stand for.
+  const float* extend_codes(RunContext& context, const State& s, const AttentionArgs& a, size_t part,
+                            const float* fresh, const HeadStrides& strides) const {
+    const CacheForm form = forms_[part];
+    const size_t stored = form.bits == 4 ? (a.head_size + 1) / 2 : a.head_size, step = form.by_channel ? 1 : 0;
+    const float* scales = context.in(kKeyScale + part).ptr<float>();
+    const auto scale_of = [&](size_t h) { return scales + (form.by_channel ? h * a.head_size : 0); };
+    auto* codes = reinterpret_cast<uint8_t*>(context.scratch() + s.codes);
+    for (size_t i = 0; i < a.batch * a.rows; ++i)
+      for (size_t h = 0; h < a.kv_heads; ++h)
+        quantize_row(fresh + i / a.rows * strides.batch + h * strides.head + i % a.rows * strides.row, a.head_size,
+                     scale_of(h), step, form.bits, codes + (i * a.kv_heads + h) * stored);
+    const Tensor whole = extend(context, s, a, part, cache_type(DType::f32), stored, codes,
+                                rows_first(a.rows, a.kv_heads * stored, stored));
+    auto* floats = reinterpret_cast<float*>(context.scratch() + s.dequantized[part]);
+    context.parallel.for_range(a.batch * a.kv_heads * a.columns, grain_for(static_cast<double>(a.head_size)),
+                               [&](size_t first, size_t last, size_t) {
+                                 for (size_t i = first; i < last; ++i)
+                                   dequantize_row(whole.ptr<uint8_t>() + i * stored, a.head_size,
+                                                  scale_of(i / a.columns % a.kv_heads), step, form.bits,
+                                                  floats + i * a.head_size);
+                               });
+    return floats;
+  }
+
+  int64_t heads_ = 0, kv_heads_ = 0, window_ = -1, qk_output_ = 0;
+  float scale_ = 0.0f, softcap_ = 0.0f, norm_epsilon_[2] = {};
   bool rotary_ = false, interleaved_ = false, smooth_ = false, causal_ = true;
+  CacheForm forms_[2];
 };
 
 constexpr OpDef kDefs[] = {

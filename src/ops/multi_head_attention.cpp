@@ -1,6 +1,8 @@
 // com.microsoft's attention on projected queries, keys and values.
 // https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#commicrosoftmultiheadattention,
 // ...decodermaskedmultiheadattention
+#include <limits>
+
 #include "ops/fused_attention.h"
 
 namespace linnet {
@@ -10,11 +12,12 @@ class MultiHeadAttention final : public FusedAttention {
  public:
   Status parse(NodeReader& reader) {
     const bool decoder = reader.op_type() == "DecoderMaskedMultiHeadAttention";
-    LINNET_TRY(parse_common(reader, decoder ? Slots{10, 3, 4, 5, 6, 1, 2} : Slots{3, 4, 5, 6, 7, 1, 2}));
+    LINNET_TRY(parse_common(
+        reader, decoder ? Slots{10, 3, 4, 5, 6, 1, 2, 7, 8, 9} : Slots{3, 4, 5, 6, 7, 1, 2, 8, kNone, kNone}));
     reader.ignore("output_qk");
-    for (const size_t i : {size_t{9}, decoder ? size_t{7} : size_t{8}})
-      LINNET_REQUIRE(!reader.has_input(i),
-                     unsupported("a past that shares its buffer with present, or beams in it, are not supported"));
+    // Beams of MultiHeadAttention, which does not know how many there are, lie where they belong already.
+    LINNET_REQUIRE(decoder || !reader.has_input(9), unsupported("cache_indirection is not supported"));
+    packed_rows_ = decoder && !reader.has_input(1);
     LINNET_REQUIRE(reader.has_input(slots_.past_key) == reader.has_input(slots_.past_value),
                    invalid_model("past_key and past_value come together"));
     return {};
@@ -31,8 +34,9 @@ class MultiHeadAttention final : public FusedAttention {
     SymbolTable& symbols = context.symbols();
     const SymShape& q = context.shape(0);
     LINNET_REQUIRE(q.size() == 3 || (q.size() == 5 && !split), unsupported("queries have ", q.size(), " axes"));
-    LINNET_REQUIRE(split || q.size() == 5, unsupported("keys are left out and the queries are not packed with them"));
-    const Dim size = q.size() == 5 ? q[4] : symbols.div(q[2], heads_);
+    LINNET_REQUIRE(split || q.size() == 5 || packed_rows_,
+                   unsupported("keys are left out and the queries are not packed with them"));
+    const Dim size = q.size() == 5 ? q[4] : symbols.div(q[2], packed_rows_ ? 3 * heads_ : heads_);
     Dim v_size = size, fresh = q[1];
     if (split) {
       const SymShape& k = context.shape(1);
@@ -45,14 +49,19 @@ class MultiHeadAttention final : public FusedAttention {
         v_size = v.size() == 3 ? symbols.div(v[2], heads_) : v[3];
       }
     }
-    Dim total = fresh;
+    Dim total = fresh, kept = fresh;  // keys, and rows of the cache
     if (has(context, slots_.past_key)) {
       const bool known = context.ranked(slots_.past_key) && context.shape(slots_.past_key).size() == 4;
-      total = known ? symbols.add(context.shape(slots_.past_key)[2], fresh) : Dim();
+      total = kept = known ? symbols.add(context.shape(slots_.past_key)[2], fresh) : Dim();
+      if (shared_) {
+        const std::optional<int64_t> past = context.known_int(slots_.past_length);
+        kept = known ? context.shape(slots_.past_key)[2] : Dim();
+        total = past && *past >= 0 ? symbols.add(fresh, *past) : Dim();
+      }
     }
     context.set(0, type, {q[0], q[1], symbols.mul(v_size, heads_)});
-    context.set(1, type, {q[0], Dim(heads_), total, size});
-    context.set(2, type, {q[0], Dim(heads_), total, v_size});
+    context.set(1, type, {q[0], Dim(heads_), kept, size});
+    context.set(2, type, {q[0], Dim(heads_), kept, v_size});
     context.set(3, type, {q[0], Dim(heads_), q[1], total});
     return {};
   }
@@ -64,13 +73,17 @@ class MultiHeadAttention final : public FusedAttention {
     const DType type = context.dtype(0);
     const auto head_of = [&](int64_t width) { return size_of(width / heads_); };
     a.batch = size_of(q[0]), a.rows = size_of(q[1]);
-    LINNET_REQUIRE(q.rank() == 5 ? q[2] == heads_ && q[3] == 3 : q[2] % heads_ == 0,
+    LINNET_REQUIRE(q.rank() == 5 ? q[2] == heads_ && q[3] == 3 : q[2] % (packed_rows_ ? 3 * heads_ : heads_) == 0,
                    invalid_argument("queries of shape ", q, " do not split into ", heads_, " heads"));
     const size_t n = size_of(heads_);
     if (q.rank() == 5) {
       a.head_size = a.v_head_size = size_of(q[4]);
       s.fresh = a.rows;
       a.q_strides = s.k_fresh = s.v_fresh = {a.rows * n * 3 * a.head_size, 3 * a.head_size, n * 3 * a.head_size};
+    } else if (packed_rows_) {
+      a.head_size = a.v_head_size = head_of(q[2] / 3);
+      s.fresh = a.rows;
+      a.q_strides = s.k_fresh = s.v_fresh = rows_first(a.rows, size_of(q[2]), a.head_size);
     } else {
       const Shape& k = context.shape(1);
       a.head_size = head_of(q[2]);
@@ -105,9 +118,9 @@ class MultiHeadAttention final : public FusedAttention {
           invalid_argument("past_key ", pk, " and past_value ", pv, " do not fit ", heads_, " heads of ", a.head_size));
       s.past = size_of(pk[2]);
     }
-    s.cached = s.past > 0 || context.wants(1) || context.wants(2);
+    s.cached = shared_ || s.past > 0 || context.wants(1) || context.wants(2);
     LINNET_ASSIGN(size_t bytes, bind_common(context, s, type));
-    a.scores_kind = AttentionScores::softmax;
+    a.scores_kind = AttentionScores::biased;
     for (const size_t i : {size_t{0}, size_t{1}, size_t{2}})
       if (context.has(i)) bytes += FloatScratch::bytes(type, context.shape(i).count());
     if (has(context, slots_.bias)) {
@@ -120,7 +133,12 @@ class MultiHeadAttention final : public FusedAttention {
       bytes += s.q_bytes + s.k_bytes + s.v_bytes + FloatScratch::bytes(type, context.shape(slots_.bias).count());
     }
     bytes += FloatScratch::bytes(type, context.out_shape(0).count());
-    if (context.wants(3)) bytes += FloatScratch::bytes(type, context.out_shape(3).count());
+    if (context.wants(3)) {
+      LINNET_REQUIRE(context.has_shape(3),
+                     unsupported("the scores are wanted where past_sequence_length is not known"));
+      s.scores = round_up(a.batch * a.heads * a.rows * a.columns * sizeof(float), 64);
+      bytes += s.scores + FloatScratch::bytes(type, context.out_shape(3).count());
+    }
     context.request_scratch(s.kernel + bytes);
     return {};
   }
@@ -129,10 +147,13 @@ class MultiHeadAttention final : public FusedAttention {
     const Bound& s = context.state<Bound>();
     AttentionArgs a = s.args;
     FloatScratch floats(context, s.kernel);
+    LINNET_ASSIGN(const size_t past, read_past(context, s, a, floats));
+    const size_t total = past + s.fresh;
     const bool split = context.has(1), packed_kv = split && !context.has(2);
+    const size_t apart = packed_rows_ ? a.heads * a.head_size : a.head_size;  // of packed queries, keys and values
     a.q = floats.in(context.in(0));
-    a.k = split ? floats.in(context.in(1)) : a.q + a.head_size;
-    a.v = !split ? a.q + 2 * a.head_size : packed_kv ? a.k + a.head_size : floats.in(context.in(2));
+    a.k = split ? floats.in(context.in(1)) : a.q + apart;
+    a.v = !split ? a.q + 2 * apart : packed_kv ? a.k + apart : floats.in(context.in(2));
     HeadStrides k_fresh = s.k_fresh, v_fresh = s.v_fresh;
     if (const Tensor* bias = context.maybe(slots_.bias)) {
       const float* b = floats.in(*bias);
@@ -147,25 +168,34 @@ class MultiHeadAttention final : public FusedAttention {
     if (s.cached) {
       const DType type = context.out(0).dtype;
       const auto present = [&](size_t o) { return context.wants(o) ? context.out(o).data : nullptr; };
-      a.k = extend(context, s, context.maybe(slots_.past_key), 0, present(1), type, a.k, k_fresh, a.head_size, floats);
-      a.v = extend(context, s, context.maybe(slots_.past_value), 0, present(2), type, a.v, v_fresh, a.v_head_size,
+      a.k = extend(context, s, past, context.maybe(slots_.past_key), 0, present(1), type, a.k, k_fresh, a.head_size,
+                   floats);
+      a.v = extend(context, s, past, context.maybe(slots_.past_value), 0, present(2), type, a.v, v_fresh, a.v_head_size,
                    floats);
     } else {
       a.k_strides = k_fresh;
       a.v_strides = v_fresh;
     }
-    apply_mask(context, a, floats);
+    apply_mask(context, a, total, floats);
     a.out = floats.out(context.out(0));
-    if (context.wants(3)) a.scores = floats.out(context.out(3));
+    if (context.wants(3)) a.scores = reinterpret_cast<float*>(floats.raw(s.scores));
     attention(a, context.scratch(), context.parallel);
     floats.finish(context.out(0), a.out);
-    if (a.scores) floats.finish(context.out(3), a.scores);
+    if (!a.scores) return {};
+    LINNET_REQUIRE(size_of(context.out(3).shape[3]) == total,
+                   invalid_argument("past_sequence_length is not the one that the scores were made for"));
+    // Before the softmax, with masks and bias; what is not seen at all is the lowest number.
+    float* scores = floats.out(context.out(3));
+    for (size_t i = 0; i < a.batch * a.heads * a.rows; ++i)
+      for (size_t t = 0; t < total; ++t)
+        scores[i * total + t] = std::max(a.scores[i * a.columns + t], std::numeric_limits<float>::lowest());
+    floats.finish(context.out(3), scores);
     return {};
   }
 
  private:
   struct Bound : State {
-    size_t q_bytes, k_bytes, v_bytes;
+    size_t q_bytes, k_bytes, v_bytes, scores;
   };
 
   // A copy [batch][row][head][size] with the bias added; `strides` become the copy's.
@@ -182,6 +212,8 @@ class MultiHeadAttention final : public FusedAttention {
     strides = rows_first(rows, a.heads * size, size);
     return dst;
   }
+
+  bool packed_rows_ = false;  // [query | key | value] in each row
 };
 
 constexpr OpDef kDefs[] = {
