@@ -20,6 +20,13 @@ class BeamScorer {
   std::span<const int32_t> tokens() const noexcept { return tokens_; }
   std::span<const size_t> parents() const noexcept { return parents_; }
 
+  // Where a returned sequence came from: its row in the scores of the last step (from 1 on) that decided about it.
+  // Step 0: there is none.
+  struct Origin {
+    size_t step = 0, row = 0;
+  };
+  const std::vector<Origin>& origins() const noexcept { return origins_; }  // [batch, returned], after finish
+
   // Adds the beams that are still open, then writes the best sequences [batch, returned, max_length], padded, and,
   // unless it is nullptr, their scores.
   void finish(std::span<const int32_t> sequences, size_t length, int32_t* best, float* best_scores);
@@ -28,8 +35,9 @@ class BeamScorer {
   struct Finished {
     float score;
     std::vector<int32_t> tokens;
+    Origin origin;
   };
-  void add(size_t batch, std::span<const int32_t> tokens, float sum);
+  void add(size_t batch, std::span<const int32_t> tokens, float sum, Origin origin);
   float normalized(float sum, size_t length) const;
 
   const GenerationLimits& limits_;
@@ -40,6 +48,8 @@ class BeamScorer {
   std::vector<float> scores_;
   std::vector<int32_t> tokens_;
   std::vector<size_t> parents_;
+  std::vector<Origin> origins_;
+  size_t steps_ = 0;
 };
 
 }  // namespace linnet

@@ -101,6 +101,52 @@ size_t GenerationGraph::input(std::string_view name) const noexcept {
   return static_cast<size_t>(std::find(inputs.begin(), inputs.end(), name) - inputs.begin());
 }
 
+Result<SharedCache> SharedCache::make(size_t extra) {
+  LINNET_REQUIRE(extra == 0 || extra == 1 || extra == 3,
+                 unsupported("a decoder with ", extra, " inputs behind its caches is not supported"));
+  SharedCache cache;
+  cache.extra_ = extra;
+  return cache;
+}
+
+Result<Value> SharedCache::lengthened(RunContext& context, const GenerationLimits& limits, const Value& cache,
+                                      size_t axis) const {
+  const Tensor& from = cache.tensor;
+  LINNET_REQUIRE(cache.is_tensor() && from.shape.rank() > axis && element_size(from.dtype) > 0 &&
+                     from.shape[axis] <= static_cast<int64_t>(limits.max_length),
+                 invalid_model("a cache of the decoder is ", from));
+  Shape shape = from.shape;
+  shape[axis] = static_cast<int64_t>(limits.max_length);
+  LINNET_ASSIGN(Tensor to, context.make(from.dtype, shape));
+  const size_t width = element_size(from.dtype);
+  const size_t row = static_cast<size_t>(from.shape.count(axis, from.shape.rank())) * width;
+  const size_t to_row = static_cast<size_t>(shape.count(axis, shape.rank())) * width;
+  std::memset(to.data, 0, static_cast<size_t>(shape.count()) * width);
+  for (size_t i = 0; row && i < static_cast<size_t>(shape.count(0, axis)); ++i)
+    std::memcpy(to.ptr<std::byte>() + i * to_row, from.ptr<std::byte>() + i * row, row);
+  return Value(std::move(to));
+}
+
+Status SharedCache::fill(RunContext& context, const GenerationLimits& limits, size_t past,
+                         std::span<Value> inputs) const {
+  if (!present()) return {};
+  const auto number = [&](size_t value) -> Result<Value> {
+    LINNET_ASSIGN(Tensor tensor, context.make(DType::i32, Shape{1}));
+    *tensor.ptr<int32_t>() = static_cast<int32_t>(value);
+    return Value(std::move(tensor));
+  };
+  LINNET_ASSIGN(inputs[0], number(past));
+  if (extra_ == 1) return {};
+  LINNET_ASSIGN(inputs[1], number(limits.beams));
+  LINNET_ASSIGN(Tensor from,
+                context.make(DType::i32, Shape{static_cast<int64_t>(limits.batch), static_cast<int64_t>(limits.beams),
+                                               static_cast<int64_t>(limits.max_length)}));
+  for (size_t r = 0; r < limits.rows(); ++r)
+    std::fill_n(from.ptr<int32_t>() + r * limits.max_length, limits.max_length, static_cast<int32_t>(r % limits.beams));
+  inputs[2] = Value(std::move(from));
+  return {};
+}
+
 Result<size_t> Decoder::logits(const GenerationLimits& limits, int64_t vocabulary, std::vector<float>& out) const {
   LINNET_REQUIRE(
       !out_.empty() && out_[0].is_tensor() && is_float(out_[0].tensor.dtype) && out_[0].tensor.shape.rank() == 3,
@@ -127,10 +173,11 @@ Result<size_t> Decoder::logits(const GenerationLimits& limits, int64_t vocabular
 
 Status GptDecoder::start(RunContext& context, std::span<const int32_t> sequences, size_t length) {
   LINNET_REQUIRE(
-      graph_.inputs.size() >= 4 && graph_.inputs.size() == graph_.outputs.size() + 2,
+      graph_.inputs.size() >= 4 && graph_.inputs.size() >= graph_.outputs.size() + 2,
       unsupported(
           "a GPT decoder must take input_ids, position_ids, attention_mask and a past for each present; this one has ",
           graph_.inputs.size(), " inputs and ", graph_.outputs.size(), " outputs"));
+  LINNET_ASSIGN(shared_, SharedCache::make(graph_.inputs.size() - graph_.outputs.size() - 2));
   const size_t rows = limits_.rows();
   LINNET_REQUIRE(!given_mask_ || (given_mask_->dtype == DType::i32 &&
                                   given_mask_->count() == static_cast<int64_t>(limits_.batch * length)),
@@ -149,13 +196,18 @@ Status GptDecoder::start(RunContext& context, std::span<const int32_t> sequences
       in_[1].tensor.ptr<int32_t>()[cell] = mask ? positions_[r]++ : 0;
     }
   }
-  for (size_t i = 3; i < in_.size(); ++i) {
+  const std::span<Value> behind = std::span(in_).last(shared_.inputs());
+  for (size_t i = 3; i < in_.size() - behind.size(); ++i) {
     const ValueInfo& info = graph_.input_infos[i];
     LINNET_TRY(require_declared(info, 5, {2, 4}, graph_.inputs[i]));
     const Shape empty{2, static_cast<int64_t>(rows), info.shape[2].value(), 0, info.shape[4].value()};
     LINNET_ASSIGN(Tensor past, context.make(info.dtype, empty));
     in_[i] = Value(std::move(past));
+    if (shared_.present()) {
+      LINNET_ASSIGN(in_[i], shared_.lengthened(context, limits_, in_[i], 3));
+    }
   }
+  LINNET_TRY(shared_.fill(context, limits_, 0, behind));
   const GenerationGraph& graph = initial_.present() ? initial_ : graph_;
   LINNET_REQUIRE(graph.inputs.size() == in_.size() && graph.outputs.size() == graph_.outputs.size(),
                  invalid_model("its init_decoder has other ports than its decoder"));
@@ -176,9 +228,11 @@ Status GptDecoder::step(RunContext& context, std::span<const int32_t> sequences,
     std::copy_n(mask.tensor.ptr<int32_t>() + r * (length - 1), length - 1, to);
     to[length - 1] = 1;
   }
-  for (size_t i = 3; i < in_.size(); ++i) {
+  const std::span<Value> behind = std::span(in_).last(shared_.inputs());
+  for (size_t i = 3; i < in_.size() - behind.size(); ++i) {
     LINNET_ASSIGN(in_[i], follow_parents(context, out_[i - 2], 1, parents));
   }
+  LINNET_TRY(shared_.fill(context, limits_, length - 1, behind));
   out_.assign(graph_.outputs.size(), Value());
   return context.subgraph(graph_.index).run(context, in_, out_);
 }
@@ -186,16 +240,22 @@ Status GptDecoder::step(RunContext& context, std::span<const int32_t> sequences,
 Status EncoderDecoder::start(RunContext& context, std::span<const int32_t> sequences, size_t length) {
   first_cache_ = 1 + (decoder_.input("encoder_attention_mask") == 1 ? 1 : 0);
   if (decoder_.input("encoder_hidden_states") == first_cache_) ++first_cache_;
-  const size_t caches = decoder_.inputs.size() - std::min(first_cache_, decoder_.inputs.size());
+  size_t caches = decoder_.inputs.size() - std::min(first_cache_, decoder_.inputs.size());
+  LINNET_ASSIGN(shared_, SharedCache::make(caches % 4));
+  caches -= shared_.inputs();
+  // Behind the caches, scores of cross attention of each layer.
   LINNET_REQUIRE(
-      caches > 0 && caches % 4 == 0 && decoder_.outputs.size() == 1 + caches / 2,
+      caches > 0 &&
+          (decoder_.outputs.size() == 1 + caches / 2 || decoder_.outputs.size() == 1 + caches / 2 + caches / 4),
       unsupported("a decoder must take input_ids, encoder_attention_mask and four caches for each layer; this one has ",
                   decoder_.inputs.size(), " inputs and ", decoder_.outputs.size(), " outputs"));
   in_.resize(decoder_.inputs.size());
   LINNET_TRY(run_encoder(context, sequences, length));
+  for (size_t i = 0; shared_.present() && i < self_caches(); ++i) {
+    LINNET_ASSIGN(in_[first_cache_ + i], shared_.lengthened(context, limits_, in_[first_cache_ + i], 2));
+  }
   if (encoder_gave_logits_) return {};
-  LINNET_ASSIGN(in_[0], decoder_tokens(context, sequences, length));
-  return run_decoder(context);
+  return run_decoder(context, sequences, length);
 }
 
 Status EncoderDecoder::run_encoder(RunContext& context, std::span<const int32_t> sequences, size_t length) {
@@ -244,11 +304,10 @@ Status EncoderDecoder::run_encoder(RunContext& context, std::span<const int32_t>
     LINNET_ASSIGN(in_[first_cache_ - 1], repeat_for_beams(context, out[next], limits_));
   }
   if (gives_hidden) ++next;
-  const size_t first = first_cache_ + (encoder_gave_logits_ ? 0 : self_caches());
-  LINNET_REQUIRE(
-      out.size() - next == in_.size() - first,
-      invalid_model("the encoder gives ", out.size() - next, " caches, but the decoder takes ", in_.size() - first));
-  for (size_t i = first; i < in_.size(); ++i, ++next) {
+  const size_t first = first_cache_ + (encoder_gave_logits_ ? 0 : self_caches()), end = in_.size() - shared_.inputs();
+  LINNET_REQUIRE(out.size() - next == end - first, invalid_model("the encoder gives ", out.size() - next,
+                                                                 " caches, but the decoder takes ", end - first));
+  for (size_t i = first; i < end; ++i, ++next) {
     LINNET_ASSIGN(in_[i], repeat_for_beams(context, out[next], limits_));
   }
   if (encoder_gave_logits_) {
@@ -272,20 +331,26 @@ Result<Value> EncoderDecoder::decoder_tokens(RunContext& context, std::span<cons
   return last_tokens(context, limits_, sequences, length, newest ? 1 : length);
 }
 
-Status EncoderDecoder::run_decoder(RunContext& context) {
+Status EncoderDecoder::run_decoder(RunContext& context, std::span<const int32_t> sequences, size_t length) {
+  LINNET_ASSIGN(in_[0], decoder_tokens(context, sequences, length));
+  const size_t fresh = static_cast<size_t>(in_[0].tensor.shape[1]);
+  LINNET_TRY(shared_.fill(context, limits_, length - fresh, std::span(in_).last(shared_.inputs())));
   out_.assign(decoder_.outputs.size(), Value());
   return context.subgraph(decoder_.index).run(context, in_, out_);
 }
 
 Status EncoderDecoder::step(RunContext& context, std::span<const int32_t> sequences, size_t length,
                             std::span<const size_t> parents) {
-  LINNET_ASSIGN(in_[0], decoder_tokens(context, sequences, length));
   for (size_t i = 0; i < self_caches(); ++i) {
     // After the encoder's own first step, the caches are where they belong, and all beams of a row are alike.
     if (out_.size() == 1) break;
     LINNET_ASSIGN(in_[first_cache_ + i], follow_parents(context, out_[1 + i], 0, parents));
   }
-  return run_decoder(context);
+  return run_decoder(context, sequences, length);
+}
+
+std::span<const Value> EncoderDecoder::cross_scores() const noexcept {
+  return std::span(out_).subspan(std::min(out_.size(), 1 + self_caches()));
 }
 
 }  // namespace linnet

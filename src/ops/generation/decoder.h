@@ -22,6 +22,22 @@ struct GenerationGraph {
   size_t input(std::string_view name) const noexcept;
 };
 
+// The inputs that follow the caches of a decoder whose caches have room for max_length tokens from the start: how many
+// are there, and for each beam in which beam's rows they lie (always its own, since caches follow their beams).
+class SharedCache {
+ public:
+  // `extra` inputs: none, past_sequence_length alone, or beam_width and cache_indirection with it.
+  static Result<SharedCache> make(size_t extra);
+  bool present() const noexcept { return extra_ > 0; }
+  size_t inputs() const noexcept { return extra_; }
+  // A tensor with its `axis` lengthened to max_length.
+  Result<Value> lengthened(RunContext& context, const GenerationLimits& limits, const Value& cache, size_t axis) const;
+  Status fill(RunContext& context, const GenerationLimits& limits, size_t past, std::span<Value> inputs) const;
+
+ private:
+  size_t extra_ = 0;
+};
+
 // One generation under way.
 class Decoder {
  public:
@@ -55,6 +71,7 @@ class GptDecoder final : public Decoder {
   int32_t pad_token_;
   const Tensor* given_mask_;
   std::vector<int32_t> positions_;  // of each row's next token
+  SharedCache shared_;
 };
 
 class EncoderDecoder final : public Decoder {
@@ -70,12 +87,14 @@ class EncoderDecoder final : public Decoder {
   Status start(RunContext& context, std::span<const int32_t> sequences, size_t length) override;
   Status step(RunContext& context, std::span<const int32_t> sequences, size_t length,
               std::span<const size_t> parents) override;
+  // What the last step gave besides logits and caches: the scores of cross attention of each layer.
+  std::span<const Value> cross_scores() const noexcept;
 
  private:
   Status run_encoder(RunContext& context, std::span<const int32_t> sequences, size_t length);
   Result<Value> decoder_tokens(RunContext& context, std::span<const int32_t> sequences, size_t length) const;
-  Status run_decoder(RunContext& context);
-  size_t self_caches() const noexcept { return (decoder_.inputs.size() - first_cache_) / 2; }
+  Status run_decoder(RunContext& context, std::span<const int32_t> sequences, size_t length);
+  size_t self_caches() const noexcept { return (decoder_.inputs.size() - shared_.inputs() - first_cache_) / 2; }
 
   const GenerationGraph& encoder_;
   const GenerationGraph& decoder_;
@@ -85,6 +104,7 @@ class EncoderDecoder final : public Decoder {
   const Tensor* given_mask_;
   size_t first_cache_ = 0;
   bool encoder_gave_logits_ = false;
+  SharedCache shared_;
 };
 
 }  // namespace linnet

@@ -1,6 +1,7 @@
 #include "ops/generation/options.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 namespace linnet {
@@ -37,10 +38,53 @@ void penalize_repetition(std::span<const int32_t> sequence, float penalty, std::
   }
 }
 
+// Timestamps come in pairs and do not go back; `scores` are those of the next token.
+// https://github.com/openai/whisper/blob/main/whisper/decoding.py (ApplyTimestampRules)
+void apply_timestamp_rules(const GenerationAttributes& attributes, std::span<const int32_t> sequence,
+                           std::span<float> scores) {
+  constexpr size_t kLatestStart = 50;
+  const WhisperTokens& tokens = attributes.whisper;
+  const auto forbid = [&](size_t from, size_t to) {
+    for (size_t v = from; v < std::min(to, scores.size()); ++v) scores[v] = kNever;
+  };
+  const auto forbid_one = [&](int32_t token) {
+    if (token >= 0) forbid(static_cast<size_t>(token), static_cast<size_t>(token) + 1);
+  };
+  const auto first = static_cast<size_t>(tokens.first_timestamp);
+  const auto is_timestamp = [&](int32_t token) { return token >= tokens.first_timestamp; };
+  const size_t length = sequence.size();
+  const auto start = std::find_if(sequence.begin(), sequence.end(), is_timestamp);
+  const size_t begin = std::min(length, static_cast<size_t>(start - sequence.begin()) + 1);
+  forbid_one(tokens.no_timestamps);
+  forbid_one(tokens.start_of_lm);
+  if (length > begin) {
+    forbid_one(attributes.decoder_start_token);
+    forbid_one(tokens.translate);
+    forbid_one(tokens.transcribe);
+  }
+  const bool last = length > 0 && is_timestamp(sequence[length - 1]);
+  const bool before = length <= begin || is_timestamp(sequence[length - 2]);
+  if (last && before) forbid(first, scores.size());
+  if (last && !before) forbid(0, static_cast<size_t>(attributes.eos_token));
+  const auto latest = std::find_if(sequence.rbegin(), sequence.rend(), is_timestamp);
+  if (latest != sequence.rend()) forbid(first, static_cast<size_t>(*latest) + (last && !before ? 0 : 1));
+  if (length == begin) forbid(first + kLatestStart + 1, scores.size());
+
+  // A timestamp, if all of them together are likelier than any text.
+  float greatest = kNever, greatest_text = kNever, sum = 0;
+  for (size_t v = 0; v < scores.size(); ++v)
+    (v < first ? greatest_text : greatest) = std::max(v < first ? greatest_text : greatest, scores[v]);
+  for (size_t v = first; v < scores.size(); ++v)
+    if (scores[v] > kNever) sum += std::exp(scores[v] - greatest);
+  if (sum > 0 && std::log(sum) + greatest > greatest_text) forbid(0, first);
+}
+
 }  // namespace
 
 Status GenerationAttributes::parse(NodeReader& reader) {
-  const int64_t type = reader.integer("model_type", 0);
+  const bool is_whisper = reader.op_type() == "WhisperBeamSearch";
+  const int64_t type = reader.integer("model_type", is_whisper ? 2 : 0);
+  LINNET_REQUIRE(!is_whisper || type == 2, invalid_model("model_type of Whisper must be 2"));
   LINNET_REQUIRE(type >= 0 && type <= 2, invalid_model("model_type ", type, " is not known"));
   model = static_cast<GenerationModel>(type);
   LINNET_ASSIGN(eos_token, token(reader, "eos_token_id"));
@@ -50,6 +94,14 @@ Status GenerationAttributes::parse(NodeReader& reader) {
   no_repeat_ngram = reader.integer("no_repeat_ngram_size", 0);
   LINNET_REQUIRE(no_repeat_ngram >= 0, invalid_model("no_repeat_ngram_size is ", no_repeat_ngram));
   vocabulary = std::max<int64_t>(reader.integer("vocab_size", 0), 0);
+  if (!is_whisper) return {};
+  for (const auto& [name, id] :
+       {std::pair("no_speech_token_id", &whisper.no_speech), std::pair("translate_token_id", &whisper.translate),
+        std::pair("transcribe_token_id", &whisper.transcribe), std::pair("start_of_lm_token_id", &whisper.start_of_lm),
+        std::pair("no_timestamps_token_id", &whisper.no_timestamps),
+        std::pair("beginning_timestamp_token_id", &whisper.first_timestamp)}) {
+    LINNET_ASSIGN(*id, token(reader, name));
+  }
   return {};
 }
 
@@ -108,6 +160,11 @@ Status process_scores(const GenerationAttributes& attributes, const GenerationLi
     if (attributes.presence_penalty != 0 && !limits.presence_mask.empty()) {
       for (size_t v = 0; v < vocabulary; ++v)
         line[v] -= static_cast<float>(limits.presence_mask[batch_offset + v]) * attributes.presence_penalty;
+    }
+    if (limits.timestamps) {
+      LINNET_REQUIRE(static_cast<size_t>(attributes.whisper.first_timestamp) < vocabulary,
+                     invalid_model("beginning_timestamp_token_id is outside of the vocabulary"));
+      apply_timestamp_rules(attributes, sequence, line);
     }
   }
   return {};

@@ -11,6 +11,11 @@ namespace linnet {
 
 enum class GenerationModel : uint8_t { gpt = 0, encoder_decoder = 1, whisper = 2 };
 
+// The tokens of Whisper that mean something; -1 where there is none.
+struct WhisperTokens {
+  int32_t no_speech = -1, translate = -1, transcribe = -1, start_of_lm = -1, no_timestamps = -1, first_timestamp = -1;
+};
+
 struct GenerationAttributes {
   GenerationModel model = GenerationModel::gpt;
   int32_t eos_token = -1, pad_token = -1, decoder_start_token = -1;
@@ -18,6 +23,7 @@ struct GenerationAttributes {
   int64_t vocabulary = 0;  // 0: as many as the logits have
   float temperature = 1;
   float presence_penalty = 0;
+  WhisperTokens whisper;
 
   Status parse(NodeReader& reader);
 };
@@ -30,6 +36,7 @@ struct GenerationLimits {
   std::span<const int32_t> vocabulary_mask;         // [V] or empty
   std::span<const int32_t> prefix_vocabulary_mask;  // [batch, V] or empty
   std::span<const int32_t> presence_mask;           // [batch, V] or empty
+  bool timestamps = false;                          // only sequences that Whisper's timestamps allow
 
   size_t rows() const noexcept { return batch * beams; }
 };
@@ -40,8 +47,8 @@ Result<float> float_input(const RunContext& context, size_t i, float fallback);
 Result<std::span<const int32_t>> mask_input(const RunContext& context, size_t i);
 
 // Bends the scores [rows, vocabulary] of the next token, in this order: repetition, repeated n-grams, masks, least
-// length, temperature, presence. `sequences` has max_length tokens a row, of which `length` are there. Step 1 is the
-// first.
+// length, temperature, presence, timestamps. `sequences` has max_length tokens a row, of which `length` are there. Step
+// 1 is the first.
 Status process_scores(const GenerationAttributes& attributes, const GenerationLimits& limits,
                       std::span<const int32_t> sequences, size_t length, size_t step, size_t vocabulary,
                       std::span<float> scores);
