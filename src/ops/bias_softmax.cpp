@@ -1,8 +1,5 @@
-// Softmax of scores with a bias, and scores without repeated n-grams.
-// https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.BiasSoftmax,
-// ...NGramRepeatBlock
-#include <limits>
-
+// Softmax of scores with a bias.
+// https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.BiasSoftmax
 #include "kernels/softmax/softmax.h"
 #include "ops/float_scratch.h"
 #include "ops/infer_shapes.h"
@@ -68,59 +65,8 @@ class BiasSoftmax final : public Op {
   bool inner_ = false;
 };
 
-// Tokens that would complete an n-gram that the sequence has already get the score -infinity.
-class NGramRepeatBlock final : public Op {
- public:
-  Status parse(NodeReader& reader) {
-    size_ = reader.integer("ngram_size", 0);
-    LINNET_REQUIRE(size_ > 0, invalid_model("ngram_size is ", size_, "; it must be positive"));
-    return {};
-  }
-  Status infer(InferContext& context) const override {
-    LINNET_REQUIRE(
-        context.dtype(0) == DType::i64 && context.dtype(1) == DType::f32,
-        unsupported("n-grams of ", dtype_name(context.dtype(0)), " with scores of ", dtype_name(context.dtype(1))));
-    for (const size_t i : {size_t{0}, size_t{1}})
-      LINNET_REQUIRE(!context.ranked(i) || context.shape(i).size() == 2,
-                     invalid_argument("input ", i, " must have two axes"));
-    if (context.ranked(0) && context.ranked(1)) {
-      const Dim a = context.shape(0)[0], b = context.shape(1)[0];
-      LINNET_REQUIRE(!a.known() || !b.known() || a == b,
-                     invalid_argument("there are ", a.value(), " sequences and ", b.value(), " rows of scores"));
-    }
-    if (context.ranked(1)) {
-      context.set(0, DType::f32, context.shape(1));
-    } else {
-      context.set_unranked(0, DType::f32);
-    }
-    return {};
-  }
-  Status run(RunContext& context) const override {
-    const Tensor& ids = context.in(0);
-    Tensor& out = context.out(0);
-    copy_elements(context.in(1), out);
-    const int64_t length = ids.shape[1], vocabulary = out.shape[1];
-    for (int64_t b = 0; b < ids.shape[0]; ++b) {
-      const int64_t* sequence = ids.ptr<int64_t>() + b * length;
-      for (int64_t i = 0; i + size_ <= length; ++i) {
-        if (!std::equal(sequence + i, sequence + i + size_ - 1, sequence + length + 1 - size_)) continue;
-        const int64_t token = sequence[i + size_ - 1];
-        LINNET_REQUIRE(token >= 0 && token < vocabulary,
-                       invalid_argument("token ", token, " is outside of the ", vocabulary, " scores"));
-        out.ptr<float>()[b * vocabulary + token] = -std::numeric_limits<float>::infinity();
-      }
-    }
-    return {};
-  }
-  bool can_overwrite(size_t input, size_t) const override { return input == 1; }
-
- private:
-  int64_t size_ = 1;
-};
-
 constexpr OpDef kDefs[] = {
     {"com.microsoft", "BiasSoftmax", 1, 2, 2, 1, 1, create<BiasSoftmax>},
-    {"com.microsoft", "NGramRepeatBlock", 1, 2, 2, 1, 1, create<NGramRepeatBlock>},
 };
 
 }  // namespace

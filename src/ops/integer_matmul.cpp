@@ -32,6 +32,8 @@ bool is_int8(DType t) noexcept { return t == DType::u8 || t == DType::i8; }
 // C = A B over a batch of matrices. `batch` is 1 when all rows of A meet the same B.
 struct Product {
   size_t m = 1, n = 1, k = 1, batch = 1;
+  size_t bias_rows = 1;      // QGemm's C may have a row for each of the product's,
+  bool bias_spread = false;  // and one number for a whole row
 };
 
 class IntegerMatMul final : public Op {
@@ -110,6 +112,15 @@ class IntegerMatMul final : public Op {
     for (const int slot : {slots_->b_scale, slots_->b_zero, slots_->bias})
       if (slot >= 0 && context.has(static_cast<size_t>(slot))) {
         const Shape& shape = context.shape(static_cast<size_t>(slot));
+        if (slot == slots_->bias && slots_->name == "QGemm") {
+          const int64_t columns = shape.rank() > 0 ? shape.back() : 1, lines = shape.rank() == 2 ? shape[0] : 1;
+          LINNET_REQUIRE(shape.rank() <= 2 && (columns == 1 || columns == static_cast<int64_t>(p.n)) &&
+                             (lines == 1 || lines == static_cast<int64_t>(p.m)),
+                         invalid_argument("C of shape ", shape, " does not fit ", p.m, " x ", p.n, " sums"));
+          p.bias_rows = static_cast<size_t>(lines);
+          p.bias_spread = columns == 1 && p.n != 1;
+          continue;
+        }
         LINNET_REQUIRE((slot != slots_->bias && shape.count() == 1) || shape.count() == static_cast<int64_t>(p.n),
                        unsupported("input ", slot, " of shape ", shape, " does not fit ", p.n, " columns"));
       }
@@ -203,6 +214,10 @@ class IntegerMatMul final : public Op {
         g.b = scratch + at.b;
       }
       g.c = static_cast<std::byte*>(y.data) + i * p.m * p.n * element_size(y.dtype);
+      if (p.bias_rows > 1 || p.bias_spread) {
+        add_by_rows(p, g, input(slots_->bias)->ptr<int32_t>(), scratch, at, element_size(y.dtype), context.parallel);
+        continue;
+      }
       int_gemm(g, scratch + at.gemm, context.parallel);
     }
     return {};
@@ -280,8 +295,26 @@ class IntegerMatMul final : public Op {
 
   // Offsets of a run's parts in scratch memory.
   struct Layout {
-    size_t gemm = 0, a = 0, ranges = 0, zeros = 0, scales = 0, b = 0, bytes = 0;
+    size_t gemm = 0, a = 0, ranges = 0, zeros = 0, scales = 0, b = 0, bias = 0, bytes = 0;
   };
+  // A product whose rows have biases of their own, or one number each.
+  static void add_by_rows(const Product& p, IntGemm g, const int32_t* bias, std::byte* scratch, const Layout& at,
+                          size_t width, const Parallel& parallel) {
+    auto* spread = reinterpret_cast<int32_t*>(scratch + at.bias);
+    g.m = p.bias_rows > 1 ? 1 : p.m;
+    for (size_t row = 0; row < p.m; row += g.m) {
+      g.bias = bias;
+      if (p.bias_spread) {
+        std::fill_n(spread, p.n, *bias);
+        g.bias = spread;
+      }
+      int_gemm(g, scratch + at.gemm, parallel);
+      bias += p.bias_spread ? 1 : p.n;
+      g.a = static_cast<const uint8_t*>(g.a) + g.m * p.k;
+      g.c = static_cast<std::byte*>(g.c) + g.m * p.n * width;
+    }
+  }
+
   Layout layout(const Product& p, const Shape& a, size_t threads) const {
     Layout at;
     const auto take = [&](size_t bytes) {
@@ -292,6 +325,7 @@ class IntegerMatMul final : public Op {
     at.gemm = take(int_gemm_scratch(p.m, p.n));
     at.zeros = take(p.n * sizeof(int32_t) + 64);
     at.scales = take(p.n * sizeof(float) + 64);
+    if (p.bias_spread) at.bias = take(p.n * sizeof(int32_t));
     if (dynamic()) at.ranges = take(threads * sizeof(FloatRange));
     if (dynamic() || trans_a_) at.a = take(static_cast<size_t>(a.count()));
     if (!packed_) at.b = take(int_gemm_packed_size_limit(p.k, p.n));

@@ -75,7 +75,7 @@ class WeightProduct : public Op {
     FloatScratch floats(context, s.product);
     const float* a = floats.in(context.in(0));
     float* c = floats.out(context.out(0));
-    product(s.rows, a, c, context.scratch(), context.parallel);
+    LINNET_TRY(product(context, s.rows, a, c));
     floats.finish(context.out(0), c);
     return {};
   }
@@ -85,7 +85,7 @@ class WeightProduct : public Op {
   virtual int64_t outer() const = 0;
   virtual Status check_inputs(InferContext& context) const = 0;
   virtual size_t product_scratch(size_t rows, size_t threads) const = 0;
-  virtual void product(size_t rows, const float* a, float* c, std::byte* scratch, const Parallel& parallel) const = 0;
+  virtual Status product(RunContext& context, size_t rows, const float* a, float* c) const = 0;
 
  private:
   struct Sizes {
@@ -103,8 +103,6 @@ class MatMulNBits final : public WeightProduct {
     LINNET_REQUIRE(bits == 2 || bits == 4 || bits == 8, unsupported("weights of ", bits, " bits are not supported"));
     LINNET_REQUIRE(reader.integer("weight_prepacked", 0) == 0,
                    unsupported("weights packed for another device are not supported"));
-    LINNET_REQUIRE(!reader.has_input(4),
-                   unsupported("g_idx is not supported: export the model without reordered groups"));
     a_int8_ = reader.integer("accuracy_level", 0) == 4;
     format_ = {static_cast<size_t>(n), static_cast<size_t>(k), static_cast<size_t>(block), static_cast<int>(bits),
                reader.has_input(3)};
@@ -115,12 +113,17 @@ class MatMulNBits final : public WeightProduct {
     const Tensor* codes = packing(context).stored(1);
     const Tensor* scales = constant(context, 2);
     const Tensor* zeros = constant(context, 3);
+    const Tensor* groups = constant(context, 4);
     const Tensor* bias = context.has(5) ? context.constant(5) : nullptr;
-    LINNET_REQUIRE(codes && scales && (zeros || !context.has(3)) && (bias || !context.has(5)),
-                   unsupported("the weights, their scales and zero points and the bias must be constants"));
+    omitted_ = codes && codes->count() == 0;
+    if (!codes || !scales || (!zeros && context.has(3)) || (!groups && context.has(4)) || (!bias && context.has(5))) {
+      LINNET_REQUIRE(!omitted_, unsupported("weights are left out, but not all that belongs to them is a constant"));
+      form_ = Form::expanded_by_run;
+      return {};
+    }
     if (bias) bias_ = as_floats(*bias);
-    omitted_ = codes->count() == 0;
     if (omitted_) return {};
+    if (groups) return expand_once(context, {codes, scales, zeros, groups});
     const size_t blocks = format_.blocks(), bits = static_cast<size_t>(format_.bits);
     LINNET_ASSIGN(packed_, packing(context).packed_with(
                                kScaling, 1, concat("blocks of codes, ", format_.block, " by ", format_.bits),
@@ -161,6 +164,13 @@ class MatMulNBits final : public WeightProduct {
     };
     const size_t blocks = format_.blocks(), bits = static_cast<size_t>(format_.bits);
     LINNET_REQUIRE(context.dtype(1) == DType::u8, invalid_model("B is of type ", dtype_name(context.dtype(1))));
+    if (context.has(4)) {
+      LINNET_REQUIRE(context.dtype(4) == DType::i32, invalid_model("g_idx is of type ", dtype_name(context.dtype(4))));
+      LINNET_TRY(count_is(4, format_.k));
+    }
+    for (const size_t i : {size_t{2}, size_t{3}, size_t{5}})
+      LINNET_REQUIRE(!context.has(i) || is_float_or_half(context.dtype(i)) || (i == 3 && context.dtype(3) == DType::u8),
+                     invalid_model("input ", i, " is of type ", dtype_name(context.dtype(i))));
     if (context.has(5)) LINNET_TRY(count_is(5, format_.n));
     if (context.ranked(1) && context.shape(1).known() && context.shape(1).values().count() == 0) return {};
     LINNET_TRY(count_is(1, format_.n * blocks * (format_.block * bits / 8)));
@@ -172,21 +182,115 @@ class MatMulNBits final : public WeightProduct {
   }
 
   size_t product_scratch(size_t rows, size_t threads) const override {
-    return omitted_ ? 0 : nbits_scratch_size(gemm(rows), threads);
+    if (form_ == Form::blocks) return omitted_ ? 0 : nbits_scratch_size(gemm(rows), threads);
+    const size_t weights = form_ == Form::expanded ? 0 : round_up(format_.n * format_.k * sizeof(float), 64);
+    return weights + round_up(format_.n * sizeof(float), 64) + gemm_scratch_size(float_gemm(rows), threads);
   }
 
-  void product(size_t rows, const float* a, float* c, std::byte* scratch, const Parallel& parallel) const override {
+  Status product(RunContext& context, size_t rows, const float* a, float* c) const override {
     if (omitted_) {
       for (size_t i = 0; i < rows * format_.n; ++i) c[i] = bias_.empty() ? 0.0f : bias_[i % format_.n];
-      return;
+      return {};
     }
+    if (form_ != Form::blocks) return float_product(context, rows, a, c);
     NBitsGemm g = gemm(rows);
     g.a = a;
     g.c = c;
-    nbits_gemm(g, scratch, parallel);
+    nbits_gemm(g, context.scratch(), context.parallel);
+    return {};
   }
 
  private:
+  // Columns of B may belong to groups of any order (g_idx), and all of B may come as an input: such weights are
+  // expanded to floats, once or by each run.
+  enum class Form : uint8_t { blocks, expanded, expanded_by_run };
+  struct Parts {
+    const Tensor *codes, *scales, *zeros, *groups;
+  };
+
+  // [N][K] floats.
+  void expand(const Parts& parts, float* to) const {
+    const size_t blocks = format_.blocks(), bits = static_cast<size_t>(format_.bits), per_byte = 8 / bits;
+    const size_t row_bytes = blocks * (format_.block * bits / 8), zero_bytes = ceil_div<size_t>(blocks * bits, 8);
+    const auto code = [&](const uint8_t* row, size_t i) {
+      return static_cast<float>((row[i / per_byte] >> (i % per_byte * bits)) & ((1u << bits) - 1u));
+    };
+    for (size_t n = 0; n < format_.n; ++n)
+      for (size_t k = 0; k < format_.k; ++k) {
+        const size_t block = parts.groups ? static_cast<size_t>(parts.groups->ptr<int32_t>()[k]) : k / format_.block;
+        const auto at = static_cast<int64_t>(n * blocks + block);
+        float zero = static_cast<float>(1u << (bits - 1));
+        if (parts.zeros)
+          zero = parts.zeros->dtype == DType::u8 ? code(parts.zeros->ptr<uint8_t>() + n * zero_bytes, block)
+                                                 : static_cast<float>(number_at(*parts.zeros, at));
+        to[n * format_.k + k] = (code(parts.codes->ptr<uint8_t>() + n * row_bytes, k) - zero) *
+                                static_cast<float>(number_at(*parts.scales, at));
+      }
+  }
+
+  Status check_groups(const Tensor* groups) const {
+    for (size_t k = 0; groups && k < format_.k; ++k) {
+      const int32_t group = groups->ptr<int32_t>()[k];
+      LINNET_REQUIRE(group >= 0 && static_cast<size_t>(group) < format_.blocks(),
+                     invalid_argument("g_idx has ", group, " for ", format_.blocks(), " groups"));
+    }
+    return {};
+  }
+
+  Status expand_once(PrepareContext& context, const Parts& parts) {
+    constexpr size_t kAlso[] = {2, 3, 4};
+    if (parts.groups->data) LINNET_TRY(check_groups(parts.groups));
+    const std::string form = concat("groups of codes as floats, ", format_.block, " by ", format_.bits);
+    const size_t bytes = packed_b_size(format_.k, format_.n);
+    LINNET_ASSIGN(packed_, packing(context).packed_with(kAlso, 1, form, bytes, [&](std::byte* to) {
+      std::vector<float> weights(format_.n * format_.k);
+      expand(parts, weights.data());
+      pack_b(weights.data(), format_.k, format_.n, format_.k, true, reinterpret_cast<float*>(to), context.parallel());
+    }));
+    form_ = Form::expanded;
+    for (const size_t i : {size_t{1}, size_t{2}, size_t{3}, size_t{4}})
+      if (context.has(i)) context.release(i);
+    return {};
+  }
+
+  GemmArgs float_gemm(size_t rows) const {
+    GemmArgs g;
+    g.m = rows;
+    g.k = g.lda = g.ldb = format_.k;
+    g.n = g.ldc = format_.n;
+    g.b_form = form_ == Form::expanded ? BForm::packed : BForm::columns;
+    return g;
+  }
+
+  Status float_product(RunContext& context, size_t rows, const float* a, float* c) const {
+    std::byte* next = context.scratch();
+    const auto take = [&](size_t bytes) {
+      auto* floats = reinterpret_cast<float*>(next);
+      next += round_up(bytes, 64);
+      return floats;
+    };
+    GemmArgs g = float_gemm(rows);
+    g.a = a;
+    g.c = c;
+    g.b = packed_;
+    g.bias = bias_.empty() ? nullptr : bias_.data();
+    float* bias = take(format_.n * sizeof(float));
+    if (form_ == Form::expanded_by_run) {
+      LINNET_REQUIRE(context.in(1).count() != 0, unsupported("weights are left out, but are no constant"));
+      float* weights = take(format_.n * format_.k * sizeof(float));
+      LINNET_TRY(check_groups(context.maybe(4)));
+      expand({&context.in(1), &context.in(2), context.maybe(3), context.maybe(4)}, weights);
+      g.b = weights;
+      if (const Tensor* given = context.maybe(5)) {
+        for (size_t n = 0; n < format_.n; ++n) bias[n] = static_cast<float>(number_at(*given, static_cast<int64_t>(n)));
+        g.bias = bias;
+      }
+    }
+    g.scratch = reinterpret_cast<float*>(next);
+    linnet::gemm(g, context.parallel);
+    return {};
+  }
+
   NBitsGemm gemm(size_t rows) const {
     NBitsGemm g;
     g.format = format_;
@@ -200,6 +304,7 @@ class MatMulNBits final : public WeightProduct {
   NBitsFormat format_;
   bool a_int8_ = false;
   bool omitted_ = false;
+  Form form_ = Form::blocks;
   const std::byte* packed_ = nullptr;
   std::vector<float> bias_;
 };
@@ -286,12 +391,13 @@ class MatMulBnb4 final : public WeightProduct {
     return gemm_scratch_size(gemm_of(rows), threads);
   }
 
-  void product(size_t rows, const float* a, float* c, std::byte* scratch, const Parallel& parallel) const override {
+  Status product(RunContext& context, size_t rows, const float* a, float* c) const override {
     GemmArgs g = gemm_of(rows);
     g.a = a;
     g.c = c;
-    g.scratch = reinterpret_cast<float*>(scratch);
-    gemm(g, parallel);
+    g.scratch = reinterpret_cast<float*>(context.scratch());
+    gemm(g, context.parallel);
+    return {};
   }
 
  private:
