@@ -50,6 +50,7 @@ class Case:
     steps: int = 0
     compare: object = None
     features: set = dataclasses.field(default_factory=set)
+    shared: dict | None = None  # outputs that ONNX Runtime has to write into the memory of inputs
 
 
 class Refused(Exception):

@@ -46,7 +46,7 @@ def content(value):
     return linnet_c.unpack(raw, number, shape) if number in BITS else np.frombuffer(raw, DTYPES[number]).reshape(shape)
 
 
-def run_ort(data, inputs):
+def run_ort(data, inputs, shared=None):
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1
@@ -55,11 +55,28 @@ def run_ort(data, inputs):
         session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         ports = [port.type for port in session.get_inputs()] + [port.type for port in session.get_outputs()]
         if all(port.startswith("tensor(") for port in ports) and "tensor(string)" not in ports[: len(inputs)]:
+            if shared:  # it writes into some of them
+                inputs = {name: array.copy() for name, array in inputs.items()}
             given = {name: ort_value(array) for name, array in inputs.items()}
+            if shared:
+                return run_bound(session, given, shared)
             return [content(value) for value in session.run_with_ort_values(None, given)]
         return [tidy(value) for value in session.run(None, inputs)]
     except Exception as error:  # its exceptions have no common base
         raise NoKernel(str(error)) from None
+
+
+def run_bound(session, given, shared):
+    binding = session.io_binding()
+    for name, value in given.items():
+        binding.bind_ortvalue_input(name, value)
+    for port in session.get_outputs():
+        if port.name in shared:
+            binding.bind_ortvalue_output(port.name, given[shared[port.name]])
+        else:
+            binding.bind_output(port.name)
+    session.run_with_iobinding(binding)
+    return [content(value) for value in binding.get_outputs()]
 
 
 def tidy(value):

@@ -61,7 +61,7 @@ def examine(linnet, name, seed):
     features = tuple(sorted(case.features))
     data = case.model.SerializeToString()
     try:
-        theirs = engines.run_ort(data, case.inputs)
+        theirs = engines.run_ort(data, case.inputs, case.shared)
     except engines.NoKernel as none:
         return Outcome(name, seed, "not compared", (str(none).splitlines() or [""])[0], features)
     ours = None
@@ -192,7 +192,7 @@ def tell(linnet_path, name, seed):
     results = {}
     linnet = engines.Linnet(linnet_path)
     for who, call in {
-        "ONNX Runtime": lambda: engines.run_ort(data, case.inputs),
+        "ONNX Runtime": lambda: engines.run_ort(data, case.inputs, case.shared),
         "onnx's reference": lambda: engines.run_reference(case),
         "Linnet": lambda: linnet.run(data, case.inputs),
         "Linnet unoptimised": lambda: linnet.run(data, case.inputs, level=0),

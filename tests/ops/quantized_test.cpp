@@ -5,44 +5,12 @@
 
 #include <gtest/gtest.h>
 
+#include "contrib_node.h"
 #include "kernels/each_isa.h"
 #include "kernels/split_parallel.h"
-#include "run_node.h"
 
 namespace linnet {
 namespace {
-
-Attribute attribute(const char* name, Attribute::Data data) { return {name, std::move(data)}; }
-
-Tensor number(float value) { return floats({}, {value}); }
-Tensor bytes(const Shape& shape, std::vector<uint8_t> elements) {
-  elements.resize(static_cast<size_t>(shape.count()));
-  return tensor_of<uint8_t>(shape, elements);
-}
-Tensor int32s(const Shape& shape, std::vector<int32_t> elements) {
-  elements.resize(static_cast<size_t>(shape.count()));
-  return tensor_of<int32_t>(shape, elements);
-}
-std::optional<Tensor> none() { return std::nullopt; }
-
-NodeRun contrib(const char* op, std::vector<std::optional<Tensor>> inputs, std::vector<Attribute> attributes,
-                size_t outputs = 1, size_t first_constant = SIZE_MAX) {
-  NodeRun run{op, std::move(inputs), std::move(attributes), outputs, 1, first_constant};
-  run.domain = "com.microsoft";
-  return run;
-}
-
-// Refused with a sentence that contains `words`, whether sizes are known when the model loads or not.
-void expect_refused(NodeRun run, std::string_view words) {
-  for (const bool symbolic : {false, true}) {
-    run.symbolic = symbolic;
-    const auto result = run_node(run);
-    ASSERT_FALSE(result.ok()) << run.op_type;
-    EXPECT_NE(result.status().code(), Code::internal);
-    EXPECT_NE(std::string(result.status().message()).find(words), std::string::npos)
-        << run.op_type << ": " << result.status().message();
-  }
-}
 
 template <class T>
 void expect_elements(const NodeRun& run, const std::vector<T>& expected, size_t output = 0) {
@@ -113,7 +81,16 @@ TEST(MatMulNBits, RefusesSizesThatDoNotFit) {
   expect_refused(contrib("MatMulNBits", {a, codes, counting({3})}, sizes(2, 32, 32, 4), 1, 1),
                  "does not have the 2 elements");
   expect_refused(contrib("MatMulNBits", {counting({1, 31}), codes, scales}, sizes(2, 32, 32, 4), 1, 1), "not 32");
-  expect_refused(contrib("MatMulNBits", {a, codes, scales}, sizes(2, 32, 32, 4)), "must be constants");
+  for (const size_t first_constant : {size_t{1}, SIZE_MAX}) {
+    const auto grouped = [&](int32_t group) {
+      return contrib("MatMulNBits", {a, codes, scales, none(), int32s({32}, std::vector<int32_t>(32, group))},
+                     sizes(2, 32, 32, 4), 1, first_constant);
+    };
+    expect_elements<float>(grouped(0), {-3968, -3968});  // codes of 0 are -8; 0 + ... + 31 is 496
+    expect_refused(grouped(1), "g_idx has 1 for 1 groups");
+    expect_refused(grouped(-1), "g_idx has -1");
+  }
+  expect_refused(contrib("MatMulNBits", {a, bytes({0, 1, 16}, {}), scales}, sizes(2, 32, 32, 4)), "left out");
   // Omitted weights give zeros.
   expect_elements<float>(contrib("MatMulNBits", {a, bytes({0, 1, 16}, {}), scales}, sizes(2, 32, 32, 4), 1, 1), {0, 0});
 }
