@@ -61,7 +61,7 @@ class Writer {
   static std::string operand(const Graph& graph, ValueId v) {
     const Tensor* constant = graph.constant(v);
     if (!constant) return name_of(graph, v);
-    if (constant->count() <= kInline) return elements(*constant);
+    if (constant->data && constant->count() <= kInline) return elements(*constant);
     return concat(name_of(graph, v), ": ", *constant);
   }
 

@@ -29,8 +29,9 @@ void add_load_options(CLI::App& command, ModelOptions& options) {
 }
 
 void add_model_options(CLI::App& command, ModelOptions& options) {
-  command.add_option("MODEL", options.path, "an .onnx file")->required();
+  command.add_option("MODEL", options.path, "an .onnx file, or what `linnet compile` made of one")->required();
   add_load_options(command, options);
+  command.add_option("--cache", options.cache, "folder to keep the compiled model in, for faster starts");
 }
 
 LoadOptions load_options(const ModelOptions& options) {
@@ -38,6 +39,7 @@ LoadOptions load_options(const ModelOptions& options) {
   if (options.no_optimize) load.optimize.level = OptimizationLevel::none;
   load.optimize.disabled.insert(options.disabled.begin(), options.disabled.end());
   load.seed = options.seed;
+  load.cache_folder = options.cache;
   return load;
 }
 

@@ -16,6 +16,7 @@ struct ModelOptions {
   uint64_t seed = 0;
   bool no_optimize = false;
   std::vector<std::string> disabled;
+  std::string cache;  // folder
 };
 
 void add_threads(CLI::App& command, const std::string& name, size_t& threads);

@@ -1,5 +1,8 @@
 #include "load.h"
 
+#include <algorithm>
+
+#include "base/hash.h"
 #include "graph/builder.h"
 #include "onnx/reader.h"
 #include "ops/registry.h"
@@ -121,6 +124,160 @@ void describe_model(const onnx::Model& proto, Model& model) {
   for (const auto& o : proto.opset_import) model.opsets.emplace_back(o.domain, static_cast<int>(o.version));
 }
 
+// The description as a message, so that it can be written again; a view of `model`.
+onnx::Model description_of(const Model& model) {
+  onnx::Model proto;
+  proto.ir_version = model.ir_version;
+  proto.model_version = model.model_version;
+  proto.producer_name = model.producer_name;
+  proto.producer_version = model.producer_version;
+  proto.domain = model.domain;
+  proto.doc_string = model.description;
+  for (const auto& [key, value] : model.metadata) proto.metadata_props.push_back({key, value});
+  return proto;
+}
+
+// Kept by its owner and aligned as kernels want it, else copied.
+Result<std::span<const std::byte>> aligned_bytes(std::span<const std::byte> bytes, std::shared_ptr<const void>& owner) {
+  if (owner && reinterpret_cast<uintptr_t>(bytes.data()) % AlignedBuffer::kAlignment == 0) return bytes;
+  const auto copy = std::make_shared<AlignedBuffer>(bytes.size());
+  LINNET_REQUIRE(copy->data(), error(Code::out_of_memory, "cannot allocate ", bytes.size(), " bytes"));
+  std::copy(bytes.begin(), bytes.end(), copy->data());
+  owner = copy;
+  return std::span<const std::byte>(copy->data(), bytes.size());
+}
+
+std::string line_of(const std::filesystem::path& path, const FileIdentity& identity) {
+  return concat(identity.size, ' ', identity.modified_ns, ' ', identity.inode, ' ', path.string(), '\n');
+}
+
+// What decides the result of loading, beside the files.
+std::string text_of(const LoadOptions& options) {
+  std::string text = concat("level ", static_cast<int>(options.optimize.level), " fold ", options.optimize.fold_bytes);
+  for (const std::string& pass : options.optimize.disabled) text += concat("\nwithout ", pass);
+  for (const auto& [name, size] : options.fixed_sizes) text += concat("\nsize ", name, " ", size);
+  for (const std::string& name : options.extra_outputs) text += concat("\noutput ", name);
+  return text;
+}
+
+compiled::Origin origin_of(const Model& model, const LoadOptions& options) {
+  compiled::Origin origin;
+  for (const auto& file : model.files) {
+    origin.files += line_of(file->path(), file->identity());
+    origin.content = hash_bytes(file->bytes(), origin.content);
+    file->discard(file->bytes());
+  }
+  origin.options = text_of(options);
+  return origin;
+}
+
+// Whether the files of a compiled model are what they were.
+bool is_current(const compiled::Origin& origin, bool verify) {
+  uint64_t content = 0;
+  for (size_t at = 0; at < origin.files.size();) {
+    const size_t end = origin.files.find('\n', at);
+    if (end == std::string::npos) return false;
+    const std::string line = origin.files.substr(at, end + 1 - at);
+    size_t path = 0;
+    for (int field = 0; field < 3 && path != std::string::npos; ++field) path = line.find(' ', path + (field != 0));
+    if (path == std::string::npos) return false;
+    const std::filesystem::path file(line.substr(path + 1, line.size() - path - 2));
+    const auto identity = file_identity(file);
+    if (!identity.ok() || line_of(file, *identity) != line) return false;
+    at = end + 1;
+    if (!verify) continue;
+    const auto mapped = MappedFile::open(file);
+    if (!mapped.ok()) return false;
+    content = hash_bytes((*mapped)->bytes(), content);
+    (*mapped)->discard((*mapped)->bytes());
+  }
+  return !origin.files.empty() && (!verify || content == origin.content);
+}
+
+// The rest of loading; `store`, when set, gets the compiled form.
+Result<std::shared_ptr<const Model>> finish(Engine& engine, LoadedGraph loaded, const LoadOptions& options,
+                                            const std::filesystem::path* store, Status* stored) {
+  Graph& graph = *loaded.graph;
+  Model& model = *loaded.model;
+  LINNET_TRY(refuse_unknown(graph));
+  model.inputs = ports_of(graph, graph.inputs);
+  if (loaded.packed) {
+    LINNET_TRY(infer_graph(graph, *loaded.symbols).status());
+  } else {
+    LINNET_ASSIGN(const auto reports, optimize(graph, *loaded.symbols, options.optimize));
+    if (options.log)
+      for (const PassReport& r : reports)
+        if (r.changes)
+          options.log(Severity::verbose,
+                      concat("pass ", r.pass, ": ", r.changes, " changes in ", r.milliseconds, " ms"));
+    graph.remove_unused();
+  }
+  LINNET_TRY(graph.sort());
+  model.outputs = ports_of(graph, graph.outputs);
+  const RunParallel parallel(engine.pool(), engine.executor(), nullptr);
+  Program::Options plan;
+  plan.parallel = &parallel;
+  plan.discard = [&](const Tensor& tensor) {
+    for (const auto& file : model.files) file->discard({tensor.ptr<std::byte>(), tensor.bytes()});
+  };
+  if (loaded.packed) plan.supplied = &*loaded.packed;
+  std::optional<compiled::Writer> writer;
+  if (store) {
+    writer.emplace(graph, *loaded.symbols);
+    plan.made = &writer->record;
+  }
+  LINNET_ASSIGN(model.program, Program::build(graph, loaded.symbols, plan));
+  if (writer) *stored = writer->write(*store, description_of(model), origin_of(model, options));
+  return std::shared_ptr<const Model>(std::move(loaded.model));
+}
+
+std::string hex(uint64_t number) {
+  std::string text(16, '0');
+  for (size_t i = 16; i-- > 0; number >>= 4) text[i] = "0123456789abcdef"[number & 15];
+  return text;
+}
+
+std::filesystem::path cached_path(const ModelSource& source, const LoadOptions& options) {
+  std::error_code failed;
+  std::filesystem::path whole = std::filesystem::weakly_canonical(source.path, failed);
+  if (failed) whole = source.path;
+  const std::string text = concat(whole.string(), '\n', text_of(options));
+  return options.cache_folder / (hex(hash_bytes(std::as_bytes(std::span(text)))) + ".linnet");
+}
+
+// From the cache, or into it. What is wrong with the cache is no error: the model is loaded without it.
+Result<std::shared_ptr<const Model>> load_cached(Engine& engine, const ModelSource& source,
+                                                 const LoadOptions& options) {
+  const auto log = [&](const Status& status) {
+    if (options.log) options.log(Severity::info, concat("cache: ", status.message()));
+  };
+  const std::filesystem::path path = cached_path(source, options);
+  LoadOptions plain = options;
+  plain.cache_folder.clear();
+  if (std::error_code failed; std::filesystem::exists(path, failed)) {
+    LoadOptions of_compiled = plain;
+    of_compiled.fixed_sizes.clear();
+    of_compiled.extra_outputs.clear();
+    Result<LoadedGraph> loaded = load_graph({path, {}, nullptr}, of_compiled);
+    if (!loaded.ok()) {
+      log(loaded.status());
+    } else if (loaded->packed && loaded->origin.options == text_of(options) &&
+               is_current(loaded->origin, options.verify_cache)) {
+      Result<std::shared_ptr<const Model>> model = finish(engine, std::move(*loaded), of_compiled, nullptr, nullptr);
+      if (model.ok()) return model;
+      log(model.status());
+    }
+  }
+  LINNET_ASSIGN(LoadedGraph loaded, load_graph(source, plain));
+  const bool is_compiled = loaded.packed.has_value();
+  std::error_code failed;
+  std::filesystem::create_directories(options.cache_folder, failed);
+  Status stored;
+  LINNET_ASSIGN(auto model, finish(engine, std::move(loaded), plain, is_compiled ? nullptr : &path, &stored));
+  if (!stored.ok()) log(stored);
+  return model;
+}
+
 }  // namespace
 
 Result<LoadedGraph> load_graph(const ModelSource& source, const LoadOptions& options) {
@@ -139,7 +296,18 @@ Result<LoadedGraph> load_graph(const ModelSource& source, const LoadOptions& opt
     loaded.model->files.push_back(file);
   }
   for (const auto& [location, content] : options.external_data) external.supply(location, content);
-  LINNET_ASSIGN(const onnx::Model proto, onnx::read_model(bytes));
+  const bool is_compiled = compiled::is_container(bytes);
+  compiled::Container container;
+  if (is_compiled) {
+    LINNET_REQUIRE(options.initializers.empty(),
+                   invalid_argument("a compiled model's initializers cannot be replaced"));
+    LINNET_ASSIGN(bytes, aligned_bytes(bytes, owner));
+    LINNET_ASSIGN(container, compiled::open_container(bytes));
+    external = onnx::ExternalData();
+    external.supply(std::string(compiled::kPayload), {container.payload, owner});
+  }
+  LINNET_ASSIGN(onnx::Model proto, onnx::read_model(is_compiled ? container.description : bytes));
+  if (is_compiled) loaded.origin = compiled::take_origin(proto);
   describe_model(proto, *loaded.model);
   loaded.model->seed = options.seed;
   std::vector<std::shared_ptr<const MappedFile>>& files = loaded.model->files;
@@ -147,14 +315,19 @@ Result<LoadedGraph> load_graph(const ModelSource& source, const LoadOptions& opt
     for (const auto& file : files) file->discard(part);
     for (const auto& file : external.files()) file->discard(part);
   };
-  LINNET_ASSIGN(loaded.graph, build_graph(proto, onnx::DataSource{owner, &external, discard}, *loaded.symbols));
+  LINNET_ASSIGN(loaded.graph,
+                build_graph(proto, onnx::DataSource{owner, &external, discard, is_compiled}, *loaded.symbols));
   files.insert(files.end(), external.files().begin(), external.files().end());
   loaded.model->bytes = owner;
   Graph& graph = *loaded.graph;
   LINNET_TRY(fix_sizes(graph, *loaded.symbols, options));
   LINNET_TRY(replace_initializers(graph, options));
   if (!options.operators.empty()) use_custom_operators(graph, options);
-  LINNET_TRY(upgrade_graph(graph));
+  if (is_compiled) {
+    LINNET_ASSIGN(loaded.packed, compiled::packed_forms(proto, graph, container.payload));
+  } else {
+    LINNET_TRY(upgrade_graph(graph));
+  }
   LINNET_TRY(add_outputs(graph, options));
   return loaded;
 }
@@ -166,27 +339,24 @@ std::map<std::string, std::vector<std::string>> unknown_operators(const Graph& g
 }
 
 Result<std::shared_ptr<const Model>> load_model(Engine& engine, const ModelSource& source, const LoadOptions& options) {
+  if (!options.cache_folder.empty() && !source.path.empty() && options.initializers.empty() &&
+      options.external_data.empty() && options.operators.empty())
+    return load_cached(engine, source, options);
   LINNET_ASSIGN(LoadedGraph loaded, load_graph(source, options));
-  Graph& graph = *loaded.graph;
-  Model& model = *loaded.model;
-  LINNET_TRY(refuse_unknown(graph));
-  model.inputs = ports_of(graph, graph.inputs);
-  LINNET_ASSIGN(const auto reports, optimize(graph, *loaded.symbols, options.optimize));
-  if (options.log)
-    for (const PassReport& r : reports)
-      if (r.changes)
-        options.log(Severity::verbose, concat("pass ", r.pass, ": ", r.changes, " changes in ", r.milliseconds, " ms"));
-  graph.remove_unused();
-  LINNET_TRY(graph.sort());
-  model.outputs = ports_of(graph, graph.outputs);
-  const RunParallel parallel(engine.pool(), engine.executor(), nullptr);
-  Program::Options plan;
-  plan.parallel = &parallel;
-  plan.discard = [&](const Tensor& tensor) {
-    for (const auto& file : model.files) file->discard({tensor.ptr<std::byte>(), tensor.bytes()});
-  };
-  LINNET_ASSIGN(model.program, Program::build(graph, loaded.symbols, plan));
-  return std::shared_ptr<const Model>(std::move(loaded.model));
+  return finish(engine, std::move(loaded), options, nullptr, nullptr);
+}
+
+Status compile_model(Engine& engine, const ModelSource& source, const LoadOptions& options,
+                     const std::filesystem::path& path) {
+  LINNET_ASSIGN(LoadedGraph loaded, load_graph(source, options));
+  LINNET_REQUIRE(!loaded.packed, invalid_argument("the model is compiled already"));
+  LINNET_REQUIRE(options.operators.empty(), unsupported("models with operators of the caller cannot be compiled"));
+  std::error_code failed;
+  LINNET_REQUIRE(source.path.empty() || !std::filesystem::equivalent(source.path, path, failed),
+                 invalid_argument("the model cannot be compiled into its own file"));
+  Status stored;
+  LINNET_TRY(finish(engine, std::move(loaded), options, &path, &stored).status());
+  return stored;
 }
 
 }  // namespace linnet

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "compiled/compiled_model.h"
 #include "onnx/external_data.h"
 #include "optimize/optimizer.h"
 #include "run/session.h"
@@ -25,6 +26,11 @@ struct LoadOptions {
   std::vector<std::shared_ptr<const OpDef>> operators;  // beyond the registry's; before them only with OpDef::kReplaces
   bool copy_file = false;                               // read the file instead of mapping it
   uint64_t seed = 0;                                    // of random operators without a seed of their own
+  // A folder for compiled models. The first load from a path writes one there, later loads map it while the model's
+  // files are the same by size, time and inode; with `verify_cache`, by content. Not with what comes from memory, or
+  // operators.
+  std::filesystem::path cache_folder;
+  bool verify_cache = false;
   std::function<void(Severity, std::string_view)> log;
 };
 
@@ -40,12 +46,20 @@ struct LoadedGraph {
   std::shared_ptr<Graph> graph;
   std::shared_ptr<SymbolTable> symbols;
   std::shared_ptr<Model> model;  // description only
+  // Of a compiled model, whose graph is optimised already and whose constants may have no elements.
+  std::optional<PackedForms> packed;
+  compiled::Origin origin;
 };
 Result<LoadedGraph> load_graph(const ModelSource& source, const LoadOptions& options);
 
 // Operators that this build does not know, subgraphs' included: the paths of their nodes by "domain.name".
 std::map<std::string, std::vector<std::string>> unknown_operators(const Graph& graph);
 
+// Compiled models too: what optimisation they got was decided when they were compiled.
 Result<std::shared_ptr<const Model>> load_model(Engine& engine, const ModelSource& source, const LoadOptions& options);
+
+// Loads the model and writes it as it then is to `path`, whole or not at all (docs/compiled-models.md).
+Status compile_model(Engine& engine, const ModelSource& source, const LoadOptions& options,
+                     const std::filesystem::path& path);
 
 }  // namespace linnet

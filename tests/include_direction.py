@@ -16,7 +16,8 @@ KNOWS = {
     "optimize": ["base", "tensor", "kernels", "graph", "ops", "infer"],
     "plan": ["base", "tensor", "kernels", "graph", "ops", "infer"],
     "run": ["base", "tensor", "kernels", "graph", "ops", "infer", "plan"],
-    "load": ["base", "tensor", "kernels", "onnx", "graph", "ops", "infer", "optimize", "plan", "run"],
+    "compiled": ["base", "tensor", "onnx", "graph", "plan"],
+    "load": ["base", "tensor", "kernels", "onnx", "graph", "ops", "infer", "optimize", "plan", "run", "compiled"],
     "c_api": ["base", "tensor", "kernels", "onnx", "graph", "ops", "infer", "optimize", "plan", "run", "load", "linnet"],
 }
 # In these folders only the named files may include onnx/: the graph does not know the format it came from.

@@ -13,6 +13,7 @@ inline constexpr int kError = 2;   // the work could not be done; one sentence o
 // Each adds its subcommand to `app` and stores the exit code of its run in `exit_code`.
 void add_check(CLI::App& app, int& exit_code);
 void add_bench(CLI::App& app, int& exit_code);
+void add_compile(CLI::App& app, int& exit_code);
 void add_diff(CLI::App& app, int& exit_code);
 void add_dump(CLI::App& app, int& exit_code);
 void add_inspect(CLI::App& app, int& exit_code);

@@ -18,7 +18,9 @@ struct Options {
 Result<std::string> optimized_graph(const Options& options) {
   const LoadOptions load = load_options(options.model);
   LINNET_ASSIGN(const LoadedGraph loaded, load_graph(model_source(options.model), load));
-  LINNET_ASSIGN(const auto reports, optimize(*loaded.graph, *loaded.symbols, load.optimize));
+  // What has been compiled is optimized already.
+  LINNET_TRY(loaded.packed ? infer_graph(*loaded.graph, *loaded.symbols).status()
+                           : optimize(*loaded.graph, *loaded.symbols, load.optimize).status());
   return graph_text(*loaded.graph, *loaded.symbols);
 }
 

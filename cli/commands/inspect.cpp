@@ -125,7 +125,12 @@ Status load_fully(const Options& options, const std::vector<Model::Port>& declar
 // Fills `report`; an error of code unsupported means that the model is fine but cannot run here.
 Status inspect(const Options& options, Json& report) {
   LINNET_ASSIGN(const auto file, MappedFile::open(options.model.path));
-  LINNET_ASSIGN(const onnx::Model proto, onnx::read_model(file->bytes()));
+  onnx::Bytes message = file->bytes();
+  if (compiled::is_container(message)) {
+    LINNET_ASSIGN(const compiled::Container container, compiled::open_container(message));
+    message = container.description;
+  }
+  LINNET_ASSIGN(const onnx::Model proto, onnx::read_model(message));
   LINNET_ASSIGN(const LoadedGraph loaded, load_graph(model_source(options.model), load_options(options.model)));
   const Graph& graph = *loaded.graph;
   const auto ports = [&](const std::vector<GraphPort>& from) {

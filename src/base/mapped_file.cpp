@@ -1,6 +1,7 @@
 #include "base/mapped_file.h"
 
 #include <cerrno>
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
@@ -44,15 +45,19 @@ class Descriptor {
   }
   bool ok() const noexcept { return number_ >= 0; }
 
-  // The size of a regular file.
-  Result<size_t> size(const std::filesystem::path& path) const {
+  // Of a regular file.
+  Result<FileIdentity> identity(const std::filesystem::path& path) const {
     struct stat info {};
     if (::fstat(number_, &info) != 0) return cannot("inspect", path, errno);
     if (!S_ISREG(info.st_mode)) return not_regular(path);
-    const std::optional<size_t> size = narrow<size_t>(info.st_size);
-    if (!size || *size > static_cast<size_t>(PTRDIFF_MAX))
-      return unsupported("'", path.string(), "' is too large for this machine");
-    return *size;
+#ifdef __APPLE__
+    const timespec modified = info.st_mtimespec;
+#else
+    const timespec modified = info.st_mtim;
+#endif
+    return FileIdentity{static_cast<uint64_t>(info.st_size),
+                        int64_t{modified.tv_sec} * 1'000'000'000 + int64_t{modified.tv_nsec},
+                        static_cast<uint64_t>(info.st_ino)};
   }
 
   const std::byte* map(size_t size) const noexcept {
@@ -87,12 +92,14 @@ class Descriptor {
   }
   bool ok() const noexcept { return stream_ != nullptr; }
 
-  Result<size_t> size(const std::filesystem::path& path) const {
+  Result<FileIdentity> identity(const std::filesystem::path& path) const {
     std::error_code failed;
     if (!std::filesystem::is_regular_file(path, failed)) return not_regular(path);
-    const std::optional<size_t> size = narrow<size_t>(std::filesystem::file_size(path, failed));
-    if (failed || !size) return cannot("inspect", path, failed.value());
-    return *size;
+    const uintmax_t size = std::filesystem::file_size(path, failed);
+    if (failed) return cannot("inspect", path, failed.value());
+    const auto modified = std::filesystem::last_write_time(path, failed).time_since_epoch();
+    if (failed) return cannot("inspect", path, failed.value());
+    return FileIdentity{size, std::chrono::duration_cast<std::chrono::nanoseconds>(modified).count(), 0};
   }
   const std::byte* map(size_t) const noexcept { return nullptr; }
   bool read(std::byte* to, size_t size) const noexcept { return std::fread(to, 1, size, stream_) == size; }
@@ -105,12 +112,22 @@ class Descriptor {
 
 }  // namespace
 
+Result<FileIdentity> file_identity(const std::filesystem::path& path) {
+  const Descriptor file(path);
+  if (!file.ok()) return cannot("open", path, errno);
+  return file.identity(path);
+}
+
 Result<std::shared_ptr<const MappedFile>> MappedFile::open(const std::filesystem::path& path, Mode mode) {
   const Descriptor file(path);
   if (!file.ok()) return cannot("open", path, errno);
-  LINNET_ASSIGN(const size_t size, file.size(path));
-  const auto make = [](const std::byte* data, size_t length, bool mapped) {
-    return std::shared_ptr<const MappedFile>(new MappedFile(data, length, mapped));
+  LINNET_ASSIGN(const FileIdentity identity, file.identity(path));
+  const std::optional<size_t> whole = narrow<size_t>(identity.size);
+  if (!whole || *whole > static_cast<size_t>(PTRDIFF_MAX))
+    return unsupported("'", path.string(), "' is too large for this machine");
+  const size_t size = *whole;
+  const auto make = [&](const std::byte* data, size_t length, bool mapped) {
+    return std::shared_ptr<const MappedFile>(new MappedFile(path, identity, data, length, mapped));
   };
   if (size == 0) return make(nullptr, 0, false);
   if (mode == Mode::map) {
@@ -130,6 +147,18 @@ void MappedFile::discard(std::span<const std::byte> part) const noexcept {
   const size_t begin = round_up(static_cast<size_t>(part.data() - data_), page);
   const size_t end = static_cast<size_t>(part.data() - data_ + static_cast<ptrdiff_t>(part.size())) / page * page;
   if (begin < end) static_cast<void>(::madvise(const_cast<std::byte*>(data_) + begin, end - begin, MADV_DONTNEED));
+#else
+  static_cast<void>(part);
+#endif
+}
+
+void MappedFile::populate(std::span<const std::byte> part) const noexcept {
+#if defined(LINNET_HAVE_POSIX_FILES) && defined(MADV_POPULATE_READ)
+  if (!mapped_ || part.empty() || part.data() < data_ || part.data() + part.size() > data_ + size_) return;
+  static const size_t page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+  const size_t begin = static_cast<size_t>(part.data() - data_) / page * page;
+  const size_t end = static_cast<size_t>(part.data() - data_) + part.size();
+  static_cast<void>(::madvise(const_cast<std::byte*>(data_) + begin, end - begin, MADV_POPULATE_READ));
 #else
   static_cast<void>(part);
 #endif

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <span>
@@ -9,6 +10,16 @@
 #include "base/result.h"
 
 namespace linnet {
+
+// What tells a file from another, or from itself at another time, without reading it.
+struct FileIdentity {
+  uint64_t size = 0;
+  int64_t modified_ns = 0;
+  uint64_t inode = 0;  // 0 where there are none
+
+  friend bool operator==(const FileIdentity&, const FileIdentity&) = default;
+};
+Result<FileIdentity> file_identity(const std::filesystem::path& path);
 
 class MappedFile {
  public:
@@ -28,15 +39,25 @@ class MappedFile {
   // Does nothing for bytes that are not of this file or not mapped.
   void discard(std::span<const std::byte> part) const noexcept;
 
+  // Asks for the pages of a part that will be read soon.
+  void populate(std::span<const std::byte> part) const noexcept;
+
+  const std::filesystem::path& path() const noexcept { return path_; }
+  // Of the file that was opened.
+  const FileIdentity& identity() const noexcept { return identity_; }
+
   // At least 64-byte aligned.
   std::span<const std::byte> bytes() const noexcept { return {data_, size_}; }
 
  private:
-  MappedFile(const std::byte* data, size_t size, bool mapped) noexcept : data_(data), size_(size), mapped_(mapped) {}
+  MappedFile(std::filesystem::path path, const FileIdentity& identity, const std::byte* data, size_t size, bool mapped)
+      : data_(data), size_(size), mapped_(mapped), path_(std::move(path)), identity_(identity) {}
 
   const std::byte* data_;
   size_t size_;
   bool mapped_;
+  std::filesystem::path path_;
+  FileIdentity identity_;
 };
 
 }  // namespace linnet

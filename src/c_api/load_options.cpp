@@ -112,10 +112,11 @@ linnet_status* linnet_load_options_set_seed(linnet_load_options* options, uint64
 }
 
 linnet_status* linnet_load_options_set_cache_folder(linnet_load_options* options, const char* folder) {
-  return set(options, [&](LoadOptions&) -> Status {
+  return set(options, [&](LoadOptions& o) -> Status {
+    o.cache_folder.clear();
     if (!folder) return {};
-    LINNET_TRY(c_api::path_of(folder, "cache folder").status());
-    return unsupported("this version has no cache of loaded models");
+    LINNET_ASSIGN(o.cache_folder, c_api::path_of(folder, "cache folder"));
+    return {};
   });
 }
 

@@ -1,6 +1,7 @@
 #include "graph/builder.h"
 
 #include <algorithm>
+#include <charconv>
 #include <exception>
 #include <set>
 #include <tuple>
@@ -130,7 +131,8 @@ class Builder {
       scope.names[name] = value;  // of several initializers of one name, the last counts
       return {};
     };
-    for (const onnx::Tensor& tensor : from.initializer) LINNET_TRY(add(tensor.name, onnx::to_tensor(tensor, source_)));
+    for (const onnx::Tensor& tensor : from.initializer)
+      LINNET_TRY(add(tensor.name, onnx::to_initializer(tensor, source_)));
     for (const onnx::SparseTensor& tensor : from.sparse_initializer)
       LINNET_TRY(add(tensor.values.name, onnx::to_tensor(tensor, source_)));
     return {};
@@ -233,6 +235,8 @@ class Builder {
     LINNET_REQUIRE(opset != scope.opsets->end() || !node.domain.empty(),
                    invalid_model("the model does not say which version of the ONNX operators it uses"));
     node.version = opset != scope.opsets->end() ? opset->second : 1;
+    if (source_.compiled)
+      std::from_chars(from.doc_string.data(), from.doc_string.data() + from.doc_string.size(), node.version);
     scope.graph->add_node(std::move(node));
     return {};
   }

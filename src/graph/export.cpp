@@ -15,7 +15,7 @@ constexpr int64_t kIrVersion = 10;
 
 class Exporter {
  public:
-  explicit Exporter(const SymbolTable& symbols) : symbols_(symbols) {}
+  Exporter(const SymbolTable& symbols, const ExportOptions& options) : symbols_(symbols), options_(options) {}
 
   onnx::Model run(const Graph& graph) {
     model_.ir_version = kIrVersion;
@@ -114,6 +114,7 @@ class Exporter {
       const std::string_view name = name_of(scope, value);
       scope.constants.emplace(constant, name);
       out.initializer.push_back(onnx::from_tensor(*constant, name));
+      if (options_.constant) options_.constant(*constant, out.initializer.back());
     }
   }
 
@@ -130,6 +131,7 @@ class Exporter {
     out.name = keep(node.name);
     out.op_type = keep(node.op_type);
     if (!node.domain.empty()) out.domain = keep(node.domain);
+    if (options_.node_versions) out.doc_string = keep(std::to_string(node.version));
     for (const ValueId value : node.inputs) out.input.push_back(name_of(scope, value));
     for (const ValueId value : node.outputs) out.output.push_back(name_of(scope, value));
     for (const Attribute& attribute : node.attributes) {
@@ -235,6 +237,7 @@ class Exporter {
   }
 
   const SymbolTable& symbols_;
+  const ExportOptions& options_;
   onnx::Model model_;
   std::set<std::string, std::less<>> used_;
   std::map<std::string, int64_t> opsets_;
@@ -242,6 +245,8 @@ class Exporter {
 
 }  // namespace
 
-onnx::Model export_model(const Graph& graph, const SymbolTable& symbols) { return Exporter(symbols).run(graph); }
+onnx::Model export_model(const Graph& graph, const SymbolTable& symbols, const ExportOptions& options) {
+  return Exporter(symbols, options).run(graph);
+}
 
 }  // namespace linnet

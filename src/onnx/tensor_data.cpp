@@ -176,6 +176,21 @@ Result<Dense> to_tensor(const Tensor& tensor, const DataSource& source) {
   return named(tensor.name, [&] { return convert(tensor, source); });
 }
 
+Result<Dense> to_initializer(const Tensor& tensor, const DataSource& source) {
+  const bool packed_only = source.compiled && tensor.data_location == DataLocation::external &&
+                           !tensor.external_data.empty() && tensor.external_data.front().value == kPackedOnly;
+  if (!packed_only) return to_tensor(tensor, source);
+  return named(tensor.name, [&]() -> Result<Dense> {
+    LINNET_REQUIRE(is_dtype(tensor.data_type), unsupported("the element type ", tensor.data_type, " is unknown"));
+    const auto dtype = static_cast<DType>(tensor.data_type);
+    const Shape shape{std::span<const int64_t>(tensor.dims)};
+    const std::optional<int64_t> count = shape.checked_count();
+    LINNET_REQUIRE(count && storage_size(dtype, *count),
+                   invalid_model("its shape ", shape, " is negative or too large"));
+    return Dense{dtype, shape, nullptr, nullptr};
+  });
+}
+
 Result<Dense> to_tensor(const SparseTensor& tensor, const DataSource& source, size_t max_bytes) {
   return named(tensor.values.name, [&] { return densify(tensor, source, max_bytes); });
 }

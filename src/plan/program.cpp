@@ -9,9 +9,9 @@
 namespace linnet {
 
 // Copies of constants that lie in the file where they cannot be read in place: one for a program and those within it.
-class AlignedCopies {
+class Program::AlignedCopies {
  public:
-  explicit AlignedCopies(const Program::Options& options) : options_(options) {}
+  explicit AlignedCopies(const Options& options) : options_(options) {}
 
   Status replace(std::shared_ptr<const Tensor>& constant) {
     if (!constant || !constant->data || is_aligned(*constant)) return {};
@@ -23,21 +23,35 @@ class AlignedCopies {
       copy = std::make_shared<const Tensor>(std::move(made));
       known = copy;
     }
+    originals_[copy.get()] = constant.get();
+    if (options_.made) replaced_.push_back(copy);
     replaced_.push_back(std::move(constant));
     constant = std::move(copy);
     return {};
   }
 
+  void record(const std::vector<Slot>& slots) const {
+    if (!options_.made) return;
+    for (const Slot& slot : slots)
+      if (slot.constant && slot.constant->data) options_.made->in_place.insert(original(slot.constant.get()));
+  }
+
+  const Tensor* original(const Tensor* constant) const {
+    const auto found = originals_.find(constant);
+    return found == originals_.end() ? constant : found->second;
+  }
+
  private:
-  const Program::Options& options_;
+  const Options& options_;
   std::map<const void*, std::weak_ptr<const Tensor>> copies_;
+  std::map<const Tensor*, const Tensor*> originals_;
   std::vector<std::shared_ptr<const Tensor>> replaced_;  // operators may still hold them while they prepare
 };
 
 // Prepares one step. Packed buffers are shared by the tensor they come from and the form.
 class Preparation final : public PackingContext {
  public:
-  Preparation(Program& program, const Step& step, const Program::Options& options, AlignedCopies& copies,
+  Preparation(Program& program, const Step& step, const Program::Options& options, Program::AlignedCopies& copies,
               std::vector<uint32_t>& readers)
       : program_(program), step_(step), options_(options), copies_(copies), readers_(readers) {}
 
@@ -62,19 +76,32 @@ class Preparation final : public PackingContext {
                                        FunctionRef<void(std::byte*)> fill) override {
     const Tensor* source = stored(input);
     LINNET_CHECK(source);
-    LINNET_CHECK(source->data);
-    std::string key = concat(form, ':', source->shape, ':', bytes);
-    for (const size_t i : also)
-      if (has(i) && stored(i)) key += concat(':', reinterpret_cast<uintptr_t>(stored(i)->data));
-    auto& buffer = program_.packed_[{source->data, std::move(key)}];
-    if (!buffer) {
-      buffer = std::make_shared<AlignedBuffer>(bytes ? bytes : 1);
-      if (!buffer->data()) return error(Code::out_of_memory, "cannot allocate ", bytes, " bytes for packed weights");
-      fill(buffer->data());
+    if (const std::span<const std::byte> found = find_supplied(input, form, also); found.data()) {
+      LINNET_REQUIRE(found.size() == bytes, invalid_model("the compiled model holds ", found.size(),
+                                                          " bytes of packed weights where ", bytes, " are needed"));
+      return found.data();
     }
-    return static_cast<const std::byte*>(buffer->data());
+    LINNET_REQUIRE(has_data(input, also), invalid_model("the compiled model lacks packed weights"));
+    PackedForm key = form_of(input, concat(form, ':', source->shape, ':', bytes), also,
+                             [](const Tensor& t) -> const void* { return t.data; });
+    const std::byte*& packed = program_.packed_[std::move(key)];
+    if (!packed) {
+      std::byte* buffer = program_.packed_memory_.allocate(bytes);
+      if (!buffer) return error(Code::out_of_memory, "cannot allocate ", bytes, " bytes for packed weights");
+      fill(buffer);
+      packed = buffer;
+    }
+    if (options_.made) {
+      PackedForm made =
+          form_of(input, std::string(form), also, [&](const Tensor& t) -> const void* { return copies_.original(&t); });
+      options_.made->forms.emplace(std::move(made), std::span(packed, bytes));
+    }
+    return packed;
   }
-  std::span<const std::byte> supplied(size_t, std::string_view) const override { return {}; }
+
+  std::span<const std::byte> supplied(size_t input, std::string_view form) const override {
+    return find_supplied(input, form, {});
+  }
 
   void release(size_t input) override {
     Slot& s = program_.slots[step_.in[input]];
@@ -87,10 +114,31 @@ class Preparation final : public PackingContext {
  private:
   const Slot& slot(size_t i) const { return program_.slots[step_.in[i]]; }
 
+  template <class Identify>
+  PackedForm form_of(size_t input, std::string form, std::span<const size_t> also, Identify identify) const {
+    PackedForm key{identify(*stored(input)), std::move(form)};
+    LINNET_CHECK(also.size() <= std::size(key.also));
+    for (size_t i = 0; i < also.size(); ++i)
+      if (has(also[i]) && stored(also[i])) key.also[i] = identify(*stored(also[i]));
+    return key;
+  }
+
+  std::span<const std::byte> find_supplied(size_t input, std::string_view form, std::span<const size_t> also) const {
+    if (!options_.supplied || !stored(input)) return {};
+    const auto found =
+        options_.supplied->find(form_of(input, std::string(form), also, [](const Tensor& t) { return &t; }));
+    return found == options_.supplied->end() ? std::span<const std::byte>() : found->second;
+  }
+
+  bool has_data(size_t input, std::span<const size_t> also) const {
+    return stored(input)->data &&
+           std::all_of(also.begin(), also.end(), [&](size_t i) { return !has(i) || !stored(i) || stored(i)->data; });
+  }
+
   Program& program_;
   const Step& step_;
   const Program::Options& options_;
-  AlignedCopies& copies_;
+  Program::AlignedCopies& copies_;
   mutable Status failure_;
   std::vector<uint32_t>& readers_;
   Parallel serial_;
@@ -117,9 +165,7 @@ size_t Program::constant_bytes() const {
 
 size_t Program::packed_bytes() const {
   size_t bytes = 0;
-  for_each_program(*this, [&](const Program& p) {
-    for (const auto& [key, buffer] : p.packed_) bytes += buffer->size();
-  });
+  for_each_program(*this, [&](const Program& p) { bytes += p.packed_memory_.used(); });
   return bytes;
 }
 
@@ -128,23 +174,32 @@ namespace {
 // Whether the operator takes the input as bytes, so that a constant may lie at any address.
 bool reads_bytes(const OpDef& def, size_t input) { return def.name == "Gather" && def.domain.empty() && input == 0; }
 
+}  // namespace
+
 // What runs read. Bodies have been through this on their own.
-Status align_constants(Program& program, AlignedCopies& copies) {
-  std::vector<bool> wanted(program.slots.size(), false);
-  for (const Step& step : program.steps) {
+Status Program::align_constants(AlignedCopies& copies) {
+  std::vector<bool> wanted(slots.size(), false);
+  for (const Step& step : steps) {
     for (size_t i = 0; i < step.in.size(); ++i)
       if (step.in[i] != kNoSlot && !reads_bytes(*step.def, i)) wanted[step.in[i]] = true;
     for (const SlotId s : step.captures)
       if (s != kNoSlot) wanted[s] = true;
   }
-  for (const ProgramPort& port : program.outputs) wanted[port.slot] = true;
-  for (SlotId s = 0; s < program.slots.size(); ++s)
-    if (wanted[s]) LINNET_TRY(copies.replace(program.slots[s].constant));
+  for (const ProgramPort& port : outputs) wanted[port.slot] = true;
+  for (SlotId s = 0; s < slots.size(); ++s)
+    if (wanted[s] && slots[s].constant && slots[s].constant->data) LINNET_TRY(copies.replace(slots[s].constant));
+  copies.record(slots);
   return {};
 }
 
-Result<std::unique_ptr<Program>> build_program(Graph& graph, const std::shared_ptr<SymbolTable>& symbols,
-                                               const Program::Options& options, AlignedCopies& copies) {
+Result<std::unique_ptr<Program>> Program::build(Graph& graph, std::shared_ptr<SymbolTable> symbols,
+                                                const Options& options) {
+  AlignedCopies copies(options);
+  return build(graph, std::move(symbols), options, copies);
+}
+
+Result<std::unique_ptr<Program>> Program::build(Graph& graph, std::shared_ptr<SymbolTable> symbols,
+                                                const Options& options, AlignedCopies& copies) {
   auto program = std::make_unique<Program>();
   program->name = graph.name;
   program->symbols = symbols;
@@ -173,7 +228,7 @@ Result<std::unique_ptr<Program>> build_program(Graph& graph, const std::shared_p
     for (const ValueId v : node.outputs) step.out.push_back(slot(v));
     for (const ValueId v : node.captures) step.captures.push_back(slot(v));
     for (const std::shared_ptr<Graph>& body : subgraphs_of(node)) {
-      LINNET_ASSIGN(std::unique_ptr<Program> built, build_program(*body, symbols, options, copies));
+      LINNET_ASSIGN(std::unique_ptr<Program> built, build(*body, symbols, options, copies));
       step.bodies.push_back(std::move(built));
     }
     program->steps.push_back(std::move(step));
@@ -198,16 +253,11 @@ Result<std::unique_ptr<Program>> build_program(Graph& graph, const std::shared_p
     if (Status failure = preparation.take_failure(); !failure.ok()) status = std::move(failure);
     if (!status.ok()) return std::move(status).at_node(step.path);
   }
-  LINNET_TRY(align_constants(*program, copies));
+  for (SlotId s = 0; s < program->slots.size(); ++s)
+    LINNET_REQUIRE(readers[s] == 0 || !program->slots[s].constant || program->slots[s].constant->data,
+                   invalid_model("the compiled model lacks the constant '", program->slots[s].name, "'"));
+  LINNET_TRY(program->align_constants(copies));
   return program;
-}
-
-}  // namespace
-
-Result<std::unique_ptr<Program>> Program::build(Graph& graph, std::shared_ptr<SymbolTable> symbols,
-                                                const Options& options) {
-  AlignedCopies copies(options);
-  return build_program(graph, symbols, options, copies);
 }
 
 }  // namespace linnet

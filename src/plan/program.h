@@ -8,10 +8,11 @@
 #include <string>
 #include <vector>
 
-#include "base/aligned_buffer.h"
 #include "graph/graph.h"
 #include "infer/infer.h"
 #include "ops/op.h"
+#include "plan/packed_forms.h"
+#include "plan/packed_memory.h"
 
 namespace linnet {
 
@@ -58,13 +59,23 @@ class Program {
   struct Options {
     const Parallel* parallel = nullptr;
     std::function<void(const Tensor&)> discard;
+    // Where packed forms come from instead, and who is told of those that are made; see plan/packed_forms.h.
+    const PackedForms* supplied = nullptr;
+    PackingRecord* made = nullptr;
   };
   static Result<std::unique_ptr<Program>> build(Graph& graph, std::shared_ptr<SymbolTable> symbols,
                                                 const Options& options);
 
  private:
   friend class Preparation;
-  std::map<std::pair<const void*, std::string>, std::shared_ptr<AlignedBuffer>> packed_;
+  class AlignedCopies;
+
+  static Result<std::unique_ptr<Program>> build(Graph& graph, std::shared_ptr<SymbolTable> symbols,
+                                                const Options& options, AlignedCopies& copies);
+  Status align_constants(AlignedCopies& copies);
+
+  PackedMemory packed_memory_;
+  std::map<PackedForm, const std::byte*> packed_;  // by where the source's elements lie
 };
 
 }  // namespace linnet

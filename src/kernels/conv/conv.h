@@ -42,8 +42,8 @@ struct ConvEpilogue {
 // Floats of the packed weights.
 size_t conv_packed_size(const ConvGeometry& geometry) noexcept;
 // `weights` as ONNX has them: [filters][channels / groups][kernel...], of a transposed convolution
-// [channels][filters / groups][kernel...]. Only channels, filters, groups, kernel, stride, dilation and the
-// two flags are read.
+// [channels][filters / groups][kernel...], at any address. Only channels, filters, groups, kernel, stride, dilation and
+// the two flags are read.
 void conv_pack(const ConvGeometry& geometry, const float* weights, float* packed, const Parallel& parallel) noexcept;
 
 // Bytes of scratch for each of the parallel's threads.

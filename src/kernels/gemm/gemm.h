@@ -35,13 +35,13 @@ constexpr size_t b_element(BForm form) noexcept {
   return form == BForm::packed_f16 || form == BForm::packed_bf16 ? 2 : 4;
 }
 
-// The form that keeps all of these numbers exactly in the fewest bits.
+// The form that keeps all of these numbers exactly in the fewest bits. They may lie at any address.
 BForm narrowest_form(const float* values, size_t count) noexcept;
 
 // Bytes of a packed B, and where it starts: 64-byte aligned. The greatest size_t when they are too many.
 size_t packed_b_size(size_t k, size_t n, BForm form = BForm::packed) noexcept;
 
-// Packs src: [k][n] with rows `stride` apart, or [n][k] when transposed.
+// Packs src: [k][n] with rows `stride` apart, or [n][k] when transposed. It may lie at any address.
 void pack_b(const float* src, size_t k, size_t n, size_t stride, bool transposed, float* dst,
             const Parallel& parallel) noexcept;
 

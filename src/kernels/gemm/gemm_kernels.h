@@ -45,7 +45,7 @@ struct GemmKernels {
   void (*block)(const GemmBlock& block);
   // out[i] = x . rows[i]
   void (*dots)(const float* x, const float* rows, size_t row_stride, size_t count, size_t k, float* out);
-  // dst[i * dst_stride + j] = src[j * src_stride + i] for i < rows, j < columns
+  // dst[i * dst_stride + j] = src[j * src_stride + i] for i < rows, j < columns; src may lie at any address
   void (*transpose)(const float* src, size_t src_stride, size_t rows, size_t columns, float* dst, size_t dst_stride);
 };
 
