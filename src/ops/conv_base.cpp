@@ -1,7 +1,9 @@
 #include "ops/conv_base.h"
 
 #include "kernels/elementwise/half_convert.h"
+#include "kernels/many_axes.h"
 #include "kernels/spatial_layout.h"
+#include "ops/float_scratch.h"
 #include "ops/packing.h"
 
 namespace linnet {
@@ -75,7 +77,7 @@ Result<std::optional<SpatialLayout>> ConvBase::infer_common(InferContext& contex
     context.set_unranked(0, type);
     return std::optional<SpatialLayout>();
   }
-  LINNET_ASSIGN(const SpatialLayout layout, spatial_layout(context.shape(known_from).size(), channels_last_));
+  LINNET_ASSIGN(const SpatialLayout layout, spatial_layout(context.shape(known_from).size(), channels_last_, true));
   LINNET_TRY(window_.check(layout.axes()));
   if (context.ranked(1)) {
     const SymShape& w = context.shape(1);
@@ -158,7 +160,7 @@ ConvGeometry ConvBase::geometry(const Shape& x, const Shape& weights, const Shap
 Status ConvBase::prepare(PrepareContext& context) {
   const Tensor* weights = packing(context).stored(1);
   if (weights && weights->data && is_half(weights->dtype)) weights = context.constant(1);
-  if (!weights || weights->dtype == DType::f64) return {};
+  if (!weights || weights->dtype == DType::f64 || has_many_axes(weights->shape.rank())) return {};
   const ConvGeometry g = weight_geometry(weights->shape);
   Tensor floats = *weights;
   if (is_half(weights->dtype) && weights->data) {
@@ -183,6 +185,10 @@ Status ConvBase::bind(BindContext& context) const {
   if (context.has(3))
     LINNET_REQUIRE(context.shape(3) == y,
                    invalid_argument("the residual's shape ", context.shape(3), " is not the output's, ", y));
+  if (has_many_axes(y.rank())) {
+    if (context.dtype(0) != DType::f64) request_float_scratch(context);
+    return {};
+  }
   State& s = context.state<State>();
   s.geometry = geometry(context.shape(0), context.shape(1), y);
   const ConvGeometry& g = s.geometry;
@@ -211,10 +217,11 @@ Status ConvBase::bind(BindContext& context) const {
 }
 
 Status ConvBase::run(RunContext& context) const {
-  const State& s = context.state<State>();
-  const ConvGeometry& g = s.geometry;
   Tensor& y = context.out(0);
   if (y.count() == 0) return {};
+  if (has_many_axes(y.shape.rank())) return run_many_axes(context);
+  const State& s = context.state<State>();
+  const ConvGeometry& g = s.geometry;
   if (y.dtype == DType::f64) return run_double(context, s);
 
   const Parallel& parallel = context.parallel;
@@ -246,6 +253,42 @@ Status ConvBase::run(RunContext& context) const {
   conv(g, x, packed, epilogue, to, context.scratch() + s.kernel, parallel);
   if (s.transposes_y) to_channels_first(sizeof(float), to, y_floats, g.batch, g.filters, positions_of(g.dst), parallel);
   if (y.dtype != DType::f32) from_floats(y_floats, y, parallel);
+  return {};
+}
+
+Status ConvBase::run_many_axes(RunContext& context) const {
+  const Tensor &x = context.in(0), &weights = context.in(1);
+  Tensor& y = context.out(0);
+  const Tensor &wide = transposed_ ? y : x, &narrow = transposed_ ? x : y;
+  InlineVector<WindowedAxis, 8> axes(x.shape.rank() - 2);
+  for (size_t a = 0; a < axes.size(); ++a) {
+    WindowAxis axis = window_.axis(a, weights.shape[a + 2]);
+    resolve_pads(axis, a, x.shape[a + 2], y.shape[a + 2]);
+    axes[a] = {wide.shape[a + 2], narrow.shape[a + 2], axis.kernel, axis.stride, axis.dilation, axis.pad_begin, 0};
+  }
+  LINNET_REQUIRE(window_steps({axes.data(), axes.size()}) <= kMostWindowSteps,
+                 unsupported("windows that take too many steps"));
+  ConvManyAxes c{Windows({axes.data(), axes.size()}), transposed_};
+  c.batch = static_cast<size_t>(x.shape[0]), c.groups = static_cast<size_t>(groups_);
+  c.channels = static_cast<size_t>(x.shape[1]) / c.groups, c.filters = static_cast<size_t>(y.shape[1]) / c.groups;
+  const auto finish = [&](auto* out, const auto* residual) {
+    for (int64_t i = 0; i < y.count(); ++i) {
+      if (residual) out[i] += residual[i];
+      if (activation_.kind != Activation::none) out[i] = activate_reference(activation_, static_cast<float>(out[i]));
+    }
+  };
+  if (y.dtype == DType::f64) {
+    conv_many_axes(c, x.ptr<double>(), weights.ptr<double>(), context.has(2) ? context.in(2).ptr<double>() : nullptr,
+                   y.ptr<double>(), context.parallel);
+    finish(y.ptr<double>(), context.has(3) ? context.in(3).ptr<double>() : nullptr);
+    return {};
+  }
+  FloatScratch floats(context);
+  const float *src = floats.in(x), *matrix = floats.in(weights), *bias = floats.in(context.maybe(2));
+  float* out = floats.out(y);
+  conv_many_axes(c, src, matrix, bias, out, context.parallel);
+  finish(out, floats.in(context.maybe(3)));
+  floats.finish(y, out);
   return {};
 }
 

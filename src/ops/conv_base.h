@@ -45,6 +45,7 @@ class ConvBase : public Op {
   ConvGeometry weight_geometry(const Shape& weights) const;
   ConvGeometry geometry(const Shape& x, const Shape& weights, const Shape& y) const;
   Status run_double(RunContext& context, const State& state) const;
+  Status run_many_axes(RunContext& context) const;
 
   bool transposed_;
   bool channels_last_ = false, src_channels_first_ = false;

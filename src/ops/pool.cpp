@@ -4,7 +4,9 @@
 
 #include <algorithm>
 
+#include "kernels/many_axes.h"
 #include "kernels/spatial_layout.h"
+#include "ops/float_scratch.h"
 #include "ops/infer_shapes.h"
 #include "ops/sliding_window.h"
 
@@ -31,6 +33,10 @@ Status with_pool_type(DType type, F&& f) {
 class PoolBase : public Op {
  public:
   Status bind(BindContext& context) const override {
+    if (has_many_axes(context.shape(0).rank())) {
+      if (context.dtype(0) != DType::f64) request_float_scratch(context);
+      return {};
+    }
     State& s = context.state<State>();
     PoolGeometry& g = s.geometry;
     g = geometry(context.shape(0), context.out_shape(0));
@@ -49,11 +55,12 @@ class PoolBase : public Op {
   }
 
   Status run(RunContext& context) const override {
-    const State& s = context.state<State>();
-    const PoolGeometry& g = s.geometry;
     const Tensor& x = context.in(0);
     Tensor& y = context.out(0);
     if (y.count() == 0) return {};
+    if (has_many_axes(x.shape.rank())) return run_many_axes(context);
+    const State& s = context.state<State>();
+    const PoolGeometry& g = s.geometry;
     if (s.last) {
       const float* src = x.ptr<float>();
       float* dst = y.ptr<float>();
@@ -89,7 +96,7 @@ class PoolBase : public Op {
     LINNET_REQUIRE(!integer || settings_.kind == PoolKind::max,
                    unsupported("no average of ", dtype_name(context.dtype(0))));
     if (context.ranked(0)) {
-      LINNET_ASSIGN(const SpatialLayout layout, spatial_layout(context.shape(0).size(), channels_last_));
+      LINNET_ASSIGN(const SpatialLayout layout, spatial_layout(context.shape(0).size(), channels_last_, true));
       return std::optional<SpatialLayout>(layout);
     }
     context.set_unranked(0, context.dtype(0));
@@ -100,7 +107,8 @@ class PoolBase : public Op {
     context.set(0, context.dtype(0), shape);
     context.set(1, DType::i64, shape);
   }
-  virtual void fill_windows(PoolGeometry& g, const SpatialLayout& layout, const Shape& x, const Shape& y) const = 0;
+  // Of axis a, for sizes that infer has accepted.
+  virtual WindowAxis window(size_t a, int64_t in, int64_t out) const = 0;
 
   bool channels_last_ = false, column_major_ = false;
   PoolGeometry settings_;  // kind, count_include_pad, p
@@ -119,8 +127,42 @@ class PoolBase : public Op {
     g.channels = static_cast<size_t>(x[layout.channel_axis()]);
     g.src = layout.sizes(x);
     g.dst = layout.sizes(y);
-    fill_windows(g, layout, x, y);
+    for (size_t a = 0; a < layout.axes(); ++a) {
+      const WindowAxis axis = window(a, x[layout.spatial_axis(a)], y[layout.spatial_axis(a)]);
+      const size_t to = kSpatialAxes - layout.axes() + a;
+      g.kernel[to] = static_cast<size_t>(axis.kernel);
+      g.stride[to] = static_cast<size_t>(axis.stride);
+      g.dilation[to] = static_cast<size_t>(axis.dilation);
+      g.pad_begin[to] = static_cast<ptrdiff_t>(axis.pad_begin);
+      g.pad_end[to] = static_cast<ptrdiff_t>(axis.pad_end);
+    }
     return g;
+  }
+
+  Status run_many_axes(RunContext& context) const {
+    const Tensor& x = context.in(0);
+    Tensor& y = context.out(0);
+    InlineVector<WindowedAxis, 8> axes(x.shape.rank() - 2);
+    for (size_t a = 0; a < axes.size(); ++a) {
+      const int64_t in = x.shape[a + 2], out = y.shape[a + 2];
+      const WindowAxis axis = window(a, in, out);
+      axes[a] = {in, out, axis.kernel, axis.stride, axis.dilation, axis.pad_begin, axis.pad_end};
+    }
+    LINNET_REQUIRE(window_steps({axes.data(), axes.size()}) <= kMostWindowSteps,
+                   unsupported("windows that take too many steps"));
+    const Windows windows({axes.data(), axes.size()});
+    const size_t planes = static_cast<size_t>(x.shape[0] * x.shape[1]);
+    const PoolIndices indices{context.wants(1) ? context.out(1).ptr<int64_t>() : nullptr, column_major_};
+    if (x.dtype == DType::f64) {
+      pool_many_axes(windows, settings_, planes, x.ptr<double>(), y.ptr<double>(), indices, context.parallel);
+      return {};
+    }
+    FloatScratch floats(context);
+    const float* src = floats.in(x);
+    float* dst = floats.out(y);
+    pool_many_axes(windows, settings_, planes, src, dst, indices, context.parallel);
+    floats.finish(y, dst);
+    return {};
   }
 };
 
@@ -148,17 +190,10 @@ class WindowPool : public PoolBase {
     channels_last_ = reader.flag("channels_last", false);
     return window_.parse(reader);
   }
-  void fill_windows(PoolGeometry& g, const SpatialLayout& layout, const Shape& x, const Shape& y) const override {
-    for (size_t a = 0; a < layout.axes(); ++a) {
-      WindowAxis axis = window_.axis(a, 1);
-      window_.resolve_pads(axis, x[layout.spatial_axis(a)], y[layout.spatial_axis(a)]);
-      const size_t to = kSpatialAxes - layout.axes() + a;
-      g.kernel[to] = static_cast<size_t>(axis.kernel);
-      g.stride[to] = static_cast<size_t>(axis.stride);
-      g.dilation[to] = static_cast<size_t>(axis.dilation);
-      g.pad_begin[to] = static_cast<ptrdiff_t>(axis.pad_begin);
-      g.pad_end[to] = static_cast<ptrdiff_t>(axis.pad_end);
-    }
+  WindowAxis window(size_t a, int64_t in, int64_t out) const override {
+    WindowAxis axis = window_.axis(a, 1);
+    window_.resolve_pads(axis, in, out);
+    return axis;
   }
 
  private:
@@ -215,8 +250,10 @@ class GlobalPool final : public PoolBase {
   }
 
  protected:
-  void fill_windows(PoolGeometry& g, const SpatialLayout&, const Shape&, const Shape&) const override {
-    g.kernel = g.src;
+  WindowAxis window(size_t, int64_t in, int64_t) const override {
+    WindowAxis axis;
+    axis.kernel = in;
+    return axis;
   }
 };
 

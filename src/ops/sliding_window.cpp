@@ -76,10 +76,10 @@ void Window::resolve_pads(WindowAxis& axis, int64_t in, int64_t out) const noexc
   axis.pad_end = total - axis.pad_begin;
 }
 
-Result<SpatialLayout> spatial_layout(size_t rank, bool channels_last) {
+Result<SpatialLayout> spatial_layout(size_t rank, bool channels_last, bool any_number) {
   LINNET_REQUIRE(rank >= 3,
                  invalid_argument("the input has rank ", rank, "; batch, channels and a spatial axis are wanted"));
-  LINNET_REQUIRE(rank - 2 <= kSpatialAxes, unsupported("more than three spatial axes"));
+  LINNET_REQUIRE(!has_many_axes(rank) || (any_number && !channels_last), unsupported("more than three spatial axes"));
   return SpatialLayout{rank, channels_last};
 }
 

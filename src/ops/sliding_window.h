@@ -55,7 +55,8 @@ struct SpatialLayout {
   }
 };
 
-// Rank at least 3 and at most three spatial axes.
-Result<SpatialLayout> spatial_layout(size_t rank, bool channels_last);
+// Rank at least 3 and at most three spatial axes, unless any number will do.
+Result<SpatialLayout> spatial_layout(size_t rank, bool channels_last, bool any_number = false);
+inline bool has_many_axes(size_t rank) noexcept { return rank > kSpatialAxes + 2; }
 
 }  // namespace linnet
