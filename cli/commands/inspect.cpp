@@ -9,6 +9,7 @@
 #include "model_options.h"
 #include "model_summary.h"
 #include "onnx/reader.h"
+#include "operator_table.h"
 #include "ops/registry.h"
 #include "print_value.h"
 #include "run/binding.h"
@@ -22,7 +23,7 @@ using Json = nlohmann::ordered_json;
 struct Options {
   ModelOptions model;
   InputOptions inputs;
-  bool json = false, passes = false;
+  bool json = false, passes = false, operators = false;
 };
 
 constexpr const char* kLevels[] = {"none", "basic", "extended", "all"};
@@ -215,8 +216,12 @@ void print_text(const Json& report) {
 
 int run(const Options& options) {
   if (options.passes) return list_passes(options.json);
+  if (options.operators) {
+    std::printf("%s\n", options.json ? operators_json().dump(1).c_str() : operators_text().c_str());
+    return kSuccess;
+  }
   if (options.model.path.empty()) {
-    std::fprintf(stderr, "linnet inspect: give a model, or --passes\n");
+    std::fprintf(stderr, "linnet inspect: give a model, --passes or --operators\n");
     return kError;
   }
   Json report;
@@ -246,8 +251,9 @@ void add_inspect(CLI::App& app, int& exit_code) {
   add_repeatable(*command, "--random-shape", options->inputs.random_shapes,
                  "name=1x3x224x224: an input's shape that memory is planned for");
   command->add_flag("--passes", options->passes, "list the rewrites that --disable-pass knows");
+  command->add_flag("--operators", options->operators, "list the operators, their types and what computes them");
   command->add_flag("--json", options->json, "print one JSON object");
-  command->footer("Examples:\n  linnet inspect model.onnx --size batch=8\n  linnet inspect --passes");
+  command->footer("Examples:\n  linnet inspect model.onnx --size batch=8\n  linnet inspect --operators");
   command->callback([options, &exit_code] { exit_code = run(*options); });
 }
 

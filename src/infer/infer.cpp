@@ -2,6 +2,7 @@
 
 #include <unordered_map>
 
+#include "ops/operator_types.h"
 #include "ops/registry.h"
 #include "tensor/alignment.h"
 
@@ -63,7 +64,10 @@ class Inference {
       if (k >= 0 && static_cast<size_t>(k) < visited.size()) visited[static_cast<size_t>(k)] = true;
       return subgraph(node, k, formal);
     };
+    const OperatorTypes* types = types_of(node.domain, node.op_type);
+    if (types) LINNET_TRY(check_inputs(*types, in));
     LINNET_TRY(context.infer(*op));
+    if (types) LINNET_TRY(check_outputs(*types, out));
     for (size_t k = 0; k < bodies.size(); ++k) {  // bodies that the operator feeds as they declare
       if (visited[k]) continue;
       std::vector<ValueInfo> declared;

@@ -1,5 +1,5 @@
 """Every type and every version that an operator's definition allows: cases made of ONNX's own, see typed_cases.py, and nodes
-of every operator set, see old_forms.py. left_out.txt has the cases that cannot be, each with a reason."""
+of every operator set, see old_forms.py, and docs/operators.md, which lists them. left_out.txt has the cases that cannot be, each with a reason."""
 
 import fnmatch
 import hashlib
@@ -11,6 +11,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent / "onnx_nodes")]
 import conformance  # noqa: E402
 import old_forms  # noqa: E402
+import operators_doc  # noqa: E402
 import typed_cases  # noqa: E402
 from materialise import materialise  # noqa: E402
 
@@ -62,6 +63,11 @@ def main():
         if len(cases["typed"]) < LEAST:
             failed += 1
             print(f"only {len(cases['typed'])} typed cases were made, not {LEAST}")
+        if operators_doc.PAGE.read_text() == operators_doc.page(arguments.linnet):
+            passed += 1
+        else:
+            failed += 1
+            print("docs/operators.md is stale: python tests/operators/operators_doc.py writes it")
     for pattern, reason in reasons.items():
         print(f"left out: {pattern}: {reason}")
     print(f"{passed} passed, {failed} failed, {skipped} skipped")

@@ -27,6 +27,15 @@ const Upgrade* next_upgrade(const Node& node) noexcept {
 
 }  // namespace
 
+std::vector<const Upgrade*> all_upgrades() {
+  std::vector<const Upgrade*> all;
+#define LINNET_UPGRADES(family) \
+  for (const Upgrade& upgrade : family) all.push_back(&upgrade);
+#include "ops/upgrade/upgrade_list.inc"
+#undef LINNET_UPGRADES
+  return all;
+}
+
 Status upgrade_graph(Graph& graph) {
   // By index: rewrites append nodes, which are then visited too.
   for (NodeId id = 0; id < graph.node_count(); ++id) {

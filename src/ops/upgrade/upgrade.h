@@ -3,6 +3,7 @@
 
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "graph/graph.h"
@@ -19,6 +20,7 @@ struct Upgrade {
   Status (*rewrite)(Graph& graph, NodeId node);
 };
 
+std::vector<const Upgrade*> all_upgrades();
 // Rewrites all nodes of the graph and of its subgraphs until none is old.
 Status upgrade_graph(Graph& graph);
 
