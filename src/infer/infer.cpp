@@ -64,7 +64,7 @@ class Inference {
       if (k >= 0 && static_cast<size_t>(k) < visited.size()) visited[static_cast<size_t>(k)] = true;
       return subgraph(node, k, formal);
     };
-    const OperatorTypes* types = types_of(node.domain, node.op_type);
+    const OperatorTypes* types = node.custom ? nullptr : types_of(node.domain, node.op_type);
     if (types) LINNET_TRY(check_inputs(*types, in));
     LINNET_TRY(context.infer(*op));
     if (types) LINNET_TRY(check_outputs(*types, out));
