@@ -33,7 +33,7 @@ class Linnet:
     def __init__(self, library, engine, case):
         self.model = linnet_c.Model(library, engine, case.data)
         self.binding = library.make("linnet_binding_create", self.model.session.pointer)
-        self.arrays = {name: np.ascontiguousarray(array) for name, array in case.inputs.items()}
+        self.arrays = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in case.inputs.items()}
         self.values = []
         for name, array in self.arrays.items():
             value = library.value(array) if array.dtype == object else library.borrow(array)

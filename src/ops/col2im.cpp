@@ -105,29 +105,43 @@ class Col2Im final : public Op {
       steps *= axis.steps();
     }
     context.parallel.for_range(
-        images, grain_for(static_cast<double>(area * steps) * 5.0), [&](size_t begin, size_t end, size_t) {
+        images, grain_for(static_cast<double>(area * steps)), [&](size_t begin, size_t end, size_t) {
           for (size_t i = begin; i < end; ++i) {
             T* image = y.ptr<T>() + i * size;
             std::fill_n(image, size, T(0));
-            const T* column = src + i * static_cast<size_t>(area * steps);
+            const T* columns = src + i * static_cast<size_t>(area * steps);
             for (int64_t element = 0; element < area; ++element)
-              for (int64_t step = 0; step < steps; ++step, ++column) {
-                int64_t at = 0, scale = 1, e = element, s = step;
-                bool inside = true;
-                for (size_t a = axes.size(); a-- > 0;) {
-                  const BlockAxis& axis = axes[a];
-                  const int64_t index =
-                      s % axis.steps() * axis.stride - axis.pad_begin + e % axis.block * axis.dilation;
-                  inside &= index >= 0 && index < axis.image;
-                  at += index * scale;
-                  scale *= axis.image;
-                  e /= axis.block;
-                  s /= axis.steps();
-                }
-                if (inside) image[at] = static_cast<T>(image[at] + *column);
-              }
+              add_steps(axes, 0, {element, area}, columns + element * steps, steps, image, static_cast<int64_t>(size));
           }
         });
+  }
+
+  // An element of a block as its number among `count`.
+  struct Element {
+    int64_t number, count;
+  };
+
+  // Adds what one element of the blocks holds at all steps of the axes from `a` on: `steps` of them in `column`,
+  // falling into `size` elements of the image.
+  template <class T>
+  static void add_steps(const BlockAxes& axes, size_t a, Element element, const T* column, int64_t steps, T* image,
+                        int64_t size) {
+    const BlockAxis& axis = axes[a];
+    const int64_t inner = element.count / axis.block, own = axis.steps();
+    const int64_t shift = element.number / inner * axis.dilation - axis.pad_begin;
+    const int64_t first = shift >= 0 ? 0 : (-shift + axis.stride - 1) / axis.stride;
+    const int64_t last = shift >= axis.image ? 0 : std::min(own, (axis.image - 1 - shift) / axis.stride + 1);
+    if (a + 1 == axes.size()) {
+      for (int64_t s = first; s < last; ++s) {
+        T& to = image[shift + s * axis.stride];
+        to = static_cast<T>(to + column[s]);
+      }
+      return;
+    }
+    const int64_t inner_steps = own ? steps / own : 0, inner_size = axis.image ? size / axis.image : 0;
+    for (int64_t s = first; s < last; ++s)
+      add_steps(axes, a + 1, {element.number % inner, inner}, column + s * inner_steps, inner_steps,
+                image + (shift + s * axis.stride) * inner_size, inner_size);
   }
 
   std::vector<int64_t> dilations_, pads_, strides_;

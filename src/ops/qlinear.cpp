@@ -3,6 +3,7 @@
 // https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.QLinearAdd
 #include <array>
 #include <cmath>
+#include <cstring>
 
 #include "kernels/pool/pool.h"
 #include "kernels/quant/quantize.h"
@@ -80,8 +81,16 @@ Table table_of(const Quantized& x, const Quantized& y, F&& f) {
 }
 
 void map_bytes(const Table& table, const uint8_t* src, uint8_t* dst, size_t n, const Parallel& parallel) {
+  constexpr size_t kPiece = 16;  // read whole before any of it is written: src and dst may be the same memory
   parallel.for_range(n, 1 << 14, [&](size_t begin, size_t end, size_t) {
-    for (size_t i = begin; i < end; ++i) dst[i] = table[src[i]];
+    const Table own = table;
+    size_t i = begin;
+    for (; i + kPiece <= end; i += kPiece) {
+      uint8_t piece[kPiece];
+      for (size_t j = 0; j < kPiece; ++j) piece[j] = own[src[i + j]];
+      std::memcpy(dst + i, piece, kPiece);
+    }
+    for (; i < end; ++i) dst[i] = own[src[i]];
   });
 }
 

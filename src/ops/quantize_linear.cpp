@@ -258,7 +258,8 @@ class QuantizeLinear final : public Quantization {
   }
 
   template <class T>
-  void quantize_run(const T* x, Tensor& y, int64_t begin, int64_t end, float scale, int32_t zero, DType precision) const {
+  void quantize_run(const T* x, Tensor& y, int64_t begin, int64_t end, float scale, int32_t zero,
+                    DType precision) const {
     const bool in_half = precision == DType::f16 || precision == DType::bf16;
     const auto quotient = [&](int64_t i) {
       const float q = static_cast<float>(x[i]) / scale;
@@ -271,8 +272,7 @@ class QuantizeLinear final : public Quantization {
     }
     if (is_float8(y.dtype)) {
       const auto kind = static_cast<Float8Kind>(static_cast<int>(y.dtype) - static_cast<int>(DType::f8e4m3fn));
-      for (int64_t i = begin; i < end; ++i)
-        y.ptr<uint8_t>()[i] = float_to_float8(quotient(i), kind, saturate_);
+      for (int64_t i = begin; i < end; ++i) y.ptr<uint8_t>()[i] = float_to_float8(quotient(i), kind, saturate_);
       return;
     }
     const int bits = dtype_bits(y.dtype);

@@ -29,7 +29,7 @@ sys.path.insert(0, str(HERE))
 import case as case_module  # noqa: E402
 import cases  # noqa: E402
 
-TIMEOUT_S = 120  # one case
+TIMEOUT_S = 300  # one case
 MOST_DEATHS = 100  # of workers, before it is not worth going on
 QUICK = 16  # seeds of each generator
 
