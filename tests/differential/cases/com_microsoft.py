@@ -339,17 +339,6 @@ def QuickGelu(rng):
     return activation_case(rng, "QuickGelu", alpha=pick(rng, None, 1.0, 0.5))
 
 
-def BiasSoftmax(rng):
-    shape = tuple(int(v) for v in rng.integers(1, 6, 4))
-    axis = pick(rng, 3, -1, 2)
-    start = axis % 4
-    inner = chance(rng)
-    rows = shape[:start]
-    drop = int(rng.integers(0, len(rows) + 1))
-    bias = rows[:len(rows) - drop] + (1,) * drop if inner else (1,) * drop + rows[drop:]
-    return one_node(rng, "BiasSoftmax", [floats(rng, *shape), floats(rng, *bias, *shape[start:])], [np.float32], (1e-5, 1e-6), axis=axis, is_inner_broadcast=int(inner))
-
-
 # --- attention
 
 
@@ -482,27 +471,6 @@ def DecoderMaskedMultiHeadAttention(rng):
               floats(rng, 3 * hidden) if chance(rng, 0.4) else None]
     return one_node(rng, "DecoderMaskedMultiHeadAttention", inputs, outputs, (1e-3, 1e-4), valid=valid, num_heads=heads, past_present_share_buffer=int(share and not cross),
                     scale=pick(rng, None, 0.3), mask_filter_value=pick(rng, None, -1e9), output_qk=1 if len(outputs) > 3 else None)
-
-
-def DecoderMaskedSelfAttention(rng):
-    batch, beams, heads, size, width = int(rng.integers(1, 4)), int(rng.integers(1, 4)), int(rng.integers(1, 5)), int(rng.integers(1, 5)) * 4, int(rng.integers(1, 20))
-    rows, hidden = batch * beams, heads * size
-    past = int(rng.integers(1, 6))
-    share = chance(rng, 0.7)
-    capacity = past + int(rng.integers(1, 5)) if share else past
-    total = past + 1
-    mask = None
-    if chance(rng, 0.4):
-        mask = ints(rng, 0, 2, rows, total)
-        mask[:, 0] = 1
-    indirection = ints(rng, 0, beams, batch, beams, capacity) if share and chance(rng) else None
-    there = np.zeros((2, rows, heads, capacity if share else total, size), bool)
-    there[:, :, :, :total] = True
-    inputs = [floats(rng, rows, 1, width), Constant(floats(rng, width, 3 * hidden)), Constant(floats(rng, 3 * hidden)), mask,
-              floats(rng, 2, rows, heads, capacity, size), floats(rng, pick(rng, 1, rows), pick(rng, 1, heads), 1, total) if chance(rng, 0.3) else None,
-              np.array([past], np.int32), np.array([beams], np.int32) if indirection is not None else None, indirection]
-    return one_node(rng, "DecoderMaskedSelfAttention", inputs, [np.float32, np.float32], (1e-3, 1e-4), valid={1: there}, num_heads=heads,
-                    past_present_share_buffer=int(share), scale=pick(rng, None, 0.3))
 
 
 def rotary_cache(rng, positions, half, dtype):
@@ -932,14 +900,6 @@ def FusedConv(rng):
     inputs = [floats(rng, int(rng.integers(1, 3)), channels, *spatial), maybe_constant(rng, floats(rng, filters, channels // group, *kernel)),
               maybe_constant(rng, floats(rng, filters)) if chance(rng) else None]
     return one_node(rng, "FusedConv", inputs, [np.float32], (1e-4, 1e-4), group=group, activation=activation, activation_params=parameters, **attributes)
-
-
-def NhwcFusedConv(rng):
-    kernel, attributes = window(rng, 2, None)
-    group = pick(rng, 1, 1, 2)
-    channels, filters = group * int(rng.integers(1, 5)), group * int(rng.integers(1, 5))
-    inputs = [floats(rng, int(rng.integers(1, 3)), 6, 7, channels), Constant(floats(rng, filters, channels // group, *kernel)), Constant(floats(rng, filters)) if chance(rng) else None]
-    return one_node(rng, "NhwcFusedConv", inputs, [np.float32], (1e-4, 1e-4), group=group, activation=pick(rng, "Relu", None), **attributes)
 
 
 @case
