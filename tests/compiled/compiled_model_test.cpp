@@ -11,6 +11,7 @@
 #include "graph/export.h"
 #include "load.h"
 #include "onnx/reader.h"
+#include "onnx/tensor_data.h"
 #include "onnx/test_models.h"
 #include "onnx/writer.h"
 #include "run/graph_model.h"
@@ -277,9 +278,10 @@ TEST(Compiled, CacheFollowsTheModel) {
   // The same size and time, but not the same content: only a look at it tells.
   const auto time = fs::last_write_time(path);
   Bytes bytes = contents(path);
-  std::fstream(path, std::ios::in | std::ios::out | std::ios::binary)
-      .seekp(static_cast<std::streamoff>(bytes.size() / 2))
-      .put('\x3e');
+  const size_t middle = bytes.size() / 2;
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekp(static_cast<std::streamoff>(middle)).put(static_cast<char>(bytes[middle] ^ std::byte{1}));
+  file.close();
   fs::last_write_time(path, time);
   EXPECT_TRUE(is_mapped());
   options.verify_cache = true;
