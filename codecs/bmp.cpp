@@ -50,7 +50,8 @@ Result<Image> decode_bmp(std::string_view bytes) {
     red.mask = number(54, 4), green.mask = number(58, 4), blue.mask = number(62, 4);
   }
   const size_t palette_at = 14 + header, entry = old ? 3 : 4;
-  const size_t colors = bits <= 8 ? std::min((pixels_at - std::min(pixels_at, palette_at)) / entry, size_t{1} << bits) : 0;
+  const size_t colors =
+      bits <= 8 ? std::min((pixels_at - std::min(pixels_at, palette_at)) / entry, size_t{1} << bits) : 0;
   for (int64_t y = 0; y < image.height; ++y) {
     const size_t row = pixels_at + static_cast<size_t>(upwards ? image.height - 1 - y : y) * stride;
     for (int64_t x = 0; x < width; ++x) {

@@ -42,9 +42,7 @@ struct JpegReader {
     jpeg_mem_src(&jpeg, data, size);
     jpeg_read_header(&jpeg, TRUE);
     const bool inks = jpeg.jpeg_color_space == JCS_CMYK || jpeg.jpeg_color_space == JCS_YCCK;
-    jpeg.out_color_space = inks                                      ? JCS_CMYK
-                           : jpeg.jpeg_color_space == JCS_GRAYSCALE ? JCS_GRAYSCALE
-                                                                     : JCS_RGB;
+    jpeg.out_color_space = inks ? JCS_CMYK : jpeg.jpeg_color_space == JCS_GRAYSCALE ? JCS_GRAYSCALE : JCS_RGB;
     return true;
   }
   bool read(uint8_t* pixels, size_t row_bytes) {

@@ -80,15 +80,16 @@ Result<Image> decode_jpeg2000(std::string_view bytes) {
   LINNET_REQUIRE(opj_decode(codec.get(), stream.get(), stored.get()), failed());
   for (int c = 0; c < channels; ++c) {
     const opj_image_comp_t& comp = stored->comps[c];
-    LINNET_REQUIRE(comp.data && comp.w > 0 && comp.h > 0 && comp.dx > 0 && comp.dy > 0 && comp.prec > 0 && comp.prec <= 32, failed());
+    LINNET_REQUIRE(
+        comp.data && comp.w > 0 && comp.h > 0 && comp.dx > 0 && comp.dy > 0 && comp.prec > 0 && comp.prec <= 32,
+        failed());
   }
-  const bool ycc = channels >= 3 && (stored->color_space == OPJ_CLRSPC_SYCC ||
-                                     (stored->comps[0].dx == 1 && stored->comps[1].dx > 1));
+  const bool ycc = channels >= 3 &&
+                   (stored->color_space == OPJ_CLRSPC_SYCC || (stored->comps[0].dx == 1 && stored->comps[1].dx > 1));
   for (int64_t y = 0, at = 0; y < image.height; ++y)
     for (int64_t x = 0; x < image.width; ++x, at += channels) {
       uint8_t* pixel = &image.pixels[static_cast<size_t>(at)];
-      for (int c = 0; c < channels; ++c)
-        pixel[c] = static_cast<uint8_t>(sample(*stored, stored->comps[c], x, y));
+      for (int c = 0; c < channels; ++c) pixel[c] = static_cast<uint8_t>(sample(*stored, stored->comps[c], x, y));
       if (ycc) from_ycc(pixel);
     }
   return image;

@@ -9,8 +9,7 @@ namespace {
 // https://netpbm.sourceforge.net/doc/ppm.html
 class PnmReader {
  public:
-  explicit PnmReader(std::string_view bytes)
-      : rest_(bytes.substr(2)), kind_(bytes[1]), plain_(kind_ < '4') {}
+  explicit PnmReader(std::string_view bytes) : rest_(bytes.substr(2)), kind_(bytes[1]), plain_(kind_ < '4') {}
 
   Result<Image> read() {
     const bool bitmap = kind_ == '1' || kind_ == '4';
@@ -24,7 +23,7 @@ class PnmReader {
     LINNET_ASSIGN(Image image, blank_image(*width, *height, kind_ % 3 == 0 ? 3 : 1));
     size_t column = 0;
     for (uint8_t& sample : image.pixels) {
-      const std::optional<int64_t> value = plain_ ? (bitmap ? digit() : number())
+      const std::optional<int64_t> value = plain_   ? (bitmap ? digit() : number())
                                            : bitmap ? bit(column)
                                                     : raw(*greatest > 255 ? 2 : 1);
       if (++column == static_cast<size_t>(*width)) column = 0;

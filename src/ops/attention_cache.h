@@ -22,7 +22,7 @@ struct CacheAppend {
   HeadStrides fresh_strides;
   size_t fresh_rows = 0;
   const int64_t* fresh_rows_of = nullptr;  // for each batch item, at most fresh_rows; or all of them
-  void* present = nullptr;  // may be `past` when the capacities are the same
+  void* present = nullptr;                 // may be `past` when the capacities are the same
   size_t capacity = 0;
   // Rows that the past has: for each batch item, or for all.
   const int64_t* past_rows_of = nullptr;

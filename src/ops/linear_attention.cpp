@@ -75,7 +75,9 @@ class LinearAttention final : public Op {
       if (context.has(i)) bytes += FloatScratch::bytes(context.dtype(i), context.shape(i));
     for (size_t o = 0; o < context.outputs(); ++o)
       if (context.wants(o)) bytes += FloatScratch::bytes(context.out_dtype(o), context.out_shape(o));
-    if (!context.wants(1)) bytes += round_up(scratch_size(state_count(context.shape(kQ), context.shape(kK), context.shape(kV)), sizeof(float)), 64);
+    if (!context.wants(1))
+      bytes += round_up(
+          scratch_size(state_count(context.shape(kQ), context.shape(kK), context.shape(kV)), sizeof(float)), 64);
     context.request_scratch(bytes);
     return {};
   }

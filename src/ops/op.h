@@ -2,10 +2,10 @@
 // docs/adding-an-operator.md walks through one from start to end.
 //
 //   create   once, from the node: reads and validates the attributes
-//   infer    types and shapes of the outputs; called with symbolic sizes at load and with numbers for each new input
-//   shape prepare  once, after inference: choose the algorithm, pack constants bind     for each new input shape:
-//   strides, tiles, scratch size, aliases run      writes the outputs; for shapes that bind saw; no allocation, no
-//   validation of shapes again
+//   infer    types and shapes of the outputs: with symbolic sizes at load, with numbers for each new input shape
+//   prepare  once, after inference: choose the algorithm, pack constants
+//   bind     for each new input shape: strides, tiles, scratch size, aliases
+//   run      writes the outputs for shapes that bind saw: no allocation, no validation of shapes again
 //
 // An Op is immutable after prepare and shared by all threads: what differs by shape lives in the bound state.
 #pragma once

@@ -50,7 +50,8 @@ inline void request_packed_scratch(BindContext& context) {
   for (size_t i = 0; i < context.inputs(); ++i)
     if (context.has(i)) bytes += PackedScratch::bytes(context.dtype(i), context.shape(i));
   for (size_t o = 0; o < context.outputs(); ++o)
-    if (context.wants(o) && context.has_shape(o)) bytes += PackedScratch::bytes(context.out_dtype(o), context.out_shape(o));
+    if (context.wants(o) && context.has_shape(o))
+      bytes += PackedScratch::bytes(context.out_dtype(o), context.out_shape(o));
   if (bytes != 0) context.request_scratch(bytes);
 }
 

@@ -238,17 +238,18 @@ class TensorScatter final : public Op {
     copy_elements(packed.in(context.in(0)), out);
     const int64_t rows = out.shape.count(0, axis), rows_per_sample = out.shape.count(1, axis);
     const int64_t run = out.shape.count(axis + 1, out.shape.rank());
-    if (update.count() != 0) visit_width(out.dtype, [&]<class T>(TypeTag<T>) {
-      for (int64_t r = 0; r < rows; ++r) {
-        int64_t start = starts ? starts->ptr<int64_t>()[r / rows_per_sample] % length : 0;
-        if (start < 0) start += length;
-        const T* from = update.ptr<T>() + r * added * run;
-        T* to = out.ptr<T>() + r * length * run;
-        const int64_t before_wrap = std::min(added, length - start);
-        std::copy_n(from, before_wrap * run, to + start * run);
-        std::copy_n(from + before_wrap * run, (added - before_wrap) * run, to);
-      }
-    });
+    if (update.count() != 0)
+      visit_width(out.dtype, [&]<class T>(TypeTag<T>) {
+        for (int64_t r = 0; r < rows; ++r) {
+          int64_t start = starts ? starts->ptr<int64_t>()[r / rows_per_sample] % length : 0;
+          if (start < 0) start += length;
+          const T* from = update.ptr<T>() + r * added * run;
+          T* to = out.ptr<T>() + r * length * run;
+          const int64_t before_wrap = std::min(added, length - start);
+          std::copy_n(from, before_wrap * run, to + start * run);
+          std::copy_n(from + before_wrap * run, (added - before_wrap) * run, to);
+        }
+      });
     packed.finish(context.out(0), out);
     return {};
   }

@@ -31,7 +31,8 @@ class Transpose final : public Op {
     const Shape& in = context.shape(0);
     const DType type = context.dtype(0);
     LINNET_ASSIGN(const auto order, order_for(in.rank()));
-    const std::optional<TransposePlan> plan = plan_transpose(in.sizes(), {order.data(), order.size()}, transposed_width(type));
+    const std::optional<TransposePlan> plan =
+        plan_transpose(in.sizes(), {order.data(), order.size()}, transposed_width(type));
     LINNET_REQUIRE(plan, unsupported("the permutation of ", in, " leaves more than 16 axes"));
     context.state<TransposePlan>() = *plan;
     request_transpose_scratch(context);

@@ -47,9 +47,12 @@ TEST(Image, DecodesOtherFormatsAsPillowDoes) {
   struct {
     const char *file, *expected;
     double tolerance;
-  } const cases[] = {{"ramp.jp2", "ramp.npy", 0},  {"ramp.webp", "ramp.npy", 0},
-                     {"ramp.tif", "ramp.npy", 0},  {"ramp.bmp", "ramp.npy", 0},
-                     {"ramp16.bmp", "ramp16_decoded.npy", 0}, {"ramp_cmyk.jpg", "ramp_cmyk_decoded.npy", 2}};
+  } const cases[] = {{"ramp.jp2", "ramp.npy", 0},
+                     {"ramp.webp", "ramp.npy", 0},
+                     {"ramp.tif", "ramp.npy", 0},
+                     {"ramp.bmp", "ramp.npy", 0},
+                     {"ramp16.bmp", "ramp16_decoded.npy", 0},
+                     {"ramp_cmyk.jpg", "ramp_cmyk_decoded.npy", 2}};
   for (const auto& c : cases) {
     const Result<Tensor> decoded = image_tensor(fixture(c.file), spec(DType::u8, {8, 12, 3}));
     ASSERT_TRUE(decoded.ok()) << c.file << ": " << decoded.status().message();

@@ -127,13 +127,14 @@ nb::dict metadata_of(const Model& model) {
 
 void bind_loading(nb::module_& module) {
   nb::class_<Engine>(module, "Engine", "Threads and a memory limit, which models may share.")
-      .def("__init__",
-           [](Engine* self, size_t threads, size_t memory_limit, size_t runners) {
-             new (self) Engine(make_engine(threads, memory_limit, runners));
-           },
-           nb::arg("threads") = 0, nb::arg("memory_limit") = 0, nb::arg("runners") = 0,
-           "threads: that compute, 0 for one a core. memory_limit: bytes for what runs allocate, 0 for none. runners: "
-           "most threads for asynchronous runs, 0 for one a core.")
+      .def(
+          "__init__",
+          [](Engine* self, size_t threads, size_t memory_limit, size_t runners) {
+            new (self) Engine(make_engine(threads, memory_limit, runners));
+          },
+          nb::arg("threads") = 0, nb::arg("memory_limit") = 0, nb::arg("runners") = 0,
+          "threads: that compute, 0 for one a core. memory_limit: bytes for what runs allocate, 0 for none. runners: "
+          "most threads for asynchronous runs, 0 for one a core.")
       .def_prop_rw(
           "threads", [](const Engine& e) { return linnet_engine_threads(e.handle.get()); },
           [](Engine& e, size_t threads) {
@@ -144,9 +145,10 @@ void bind_loading(nb::module_& module) {
             }
             check(failed);
           })
-      .def("set_memory_limit",
-           [](Engine& e, size_t bytes) { check(linnet_engine_set_memory_limit(e.handle.get(), bytes)); },
-           nb::arg("bytes"))
+      .def(
+          "set_memory_limit",
+          [](Engine& e, size_t bytes) { check(linnet_engine_set_memory_limit(e.handle.get(), bytes)); },
+          nb::arg("bytes"))
       .def_prop_ro("memory_used", [](const Engine& e) { return linnet_engine_memory_used(e.handle.get()); });
 
   nb::class_<LoadOptions>(module, "LoadOptions")
@@ -159,10 +161,8 @@ void bind_loading(nb::module_& module) {
            [](LoadOptions& o, const std::string& pass) {
              check(linnet_load_options_disable_pass(o.handle.get(), pass.c_str()));
            })
-      .def("fix_size",
-           [](LoadOptions& o, const std::string& name, int64_t size) {
-             check(linnet_load_options_fix_size(o.handle.get(), name.c_str(), size));
-           })
+      .def("fix_size", [](LoadOptions& o, const std::string& name,
+                          int64_t size) { check(linnet_load_options_fix_size(o.handle.get(), name.c_str(), size)); })
       .def("replace_initializer",
            [](LoadOptions& o, const std::string& name, const Value& tensor) {
              check(linnet_load_options_replace_initializer(o.handle.get(), name.c_str(), tensor.get()));

@@ -41,8 +41,7 @@ NB_MODULE(_native, module) {
   module.def("abi_version", &linnet_abi_version);
   module.def("has_feature", [](const std::string& name) { return linnet_has_feature(name.c_str()) != 0; });
   module.def("open_handles", &linnet_open_handles);
-  module.def("code_name",
-             [](int code) { return std::string(linnet_code_name(static_cast<linnet_code>(code))); });
+  module.def("code_name", [](int code) { return std::string(linnet_code_name(static_cast<linnet_code>(code))); });
   linnet_python::bind_values(module);
   linnet_python::bind_loading(module);
   linnet_python::bind_sessions(module);

@@ -1,4 +1,5 @@
-// What the parts of linnet._native share: handles that close themselves, statuses as exceptions, values as Python objects.
+// What the parts of linnet._native share: handles that close themselves, statuses as exceptions, values as Python
+// objects.
 #pragma once
 
 #include <nanobind/nanobind.h>

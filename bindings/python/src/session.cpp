@@ -310,12 +310,14 @@ void bind_sessions(nb::module_& module) {
       .def_prop_rw(
           "timeout", [](const RunOptions& o) { return static_cast<double>(o.timeout_ms) / 1000; },
           [](RunOptions& o, double seconds) {
-            if (!(seconds >= 0 && seconds < 1e12)) throw nb::value_error("the timeout must be 0 or a number of seconds");
+            if (!(seconds >= 0 && seconds < 1e12))
+              throw nb::value_error("the timeout must be 0 or a number of seconds");
             o.timeout_ms = seconds > 0 && seconds < 0.001 ? 1 : static_cast<int64_t>(seconds * 1000);
           },
           "Seconds from the call on; 0: none.");
   nb::class_<Task>(module, "Task", "A run under way.")
-      .def("cancel", [](Task& t) { linnet_task_cancel(t.handle->get()); }, "The run stops at its next step.")
+      .def(
+          "cancel", [](Task& t) { linnet_task_cancel(t.handle->get()); }, "The run stops at its next step.")
       .def(
           "wait",
           [](Task& t, double seconds) {
@@ -323,7 +325,8 @@ void bind_sessions(nb::module_& module) {
             linnet_status* failed = nullptr;
             {
               const nb::gil_scoped_release unlocked;
-              failed = linnet_task_wait(t.handle->get(), seconds < 0 ? -1 : static_cast<int64_t>(seconds * 1000), &ended);
+              failed =
+                  linnet_task_wait(t.handle->get(), seconds < 0 ? -1 : static_cast<int64_t>(seconds * 1000), &ended);
             }
             check(failed);
             return ended != 0;
@@ -331,7 +334,8 @@ void bind_sessions(nb::module_& module) {
           nb::arg("timeout") = -1.0, "Whether it has ended within so many seconds; below 0: waits.");
   nb::class_<Session>(module, "Session")
       .def(nb::init<const Model&>(), nb::arg("model"))
-      .def("run", &Session::run, nb::arg("output_names").none(), nb::arg("feed"), nb::arg("options").none() = nb::none())
+      .def("run", &Session::run, nb::arg("output_names").none(), nb::arg("feed"),
+           nb::arg("options").none() = nb::none())
       .def(
           "start",
           [](Session& s, nb::handle names, const nb::dict& feed, const RunOptions* options, const nb::callable& done) {

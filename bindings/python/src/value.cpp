@@ -1,5 +1,5 @@
-// Python objects as native values and back. Memory is lent in both directions: a buffer stays locked while Linnet has it,
-// and an array keeps the value that it looks into.
+// Python objects as native values and back. Memory is lent in both directions: a buffer stays locked while Linnet has
+// it, and an array keeps the value that it looks into.
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
@@ -66,11 +66,7 @@ linnet_dtype dtype_of_format(const char* format, size_t bytes) {
   const char* const kinds = complex ? "fd" : "?bBhHiIlLqQefd";
   if (!std::strchr(kinds, *format)) return LINNET_UNDEFINED;
   const bool is_float = std::strchr("efd", *format) != nullptr;
-  const uint8_t kind = complex          ? kComplex
-                       : *format == '?' ? kBool
-                       : is_float       ? kFloat
-                       : *format < 'a'  ? kUint
-                                        : kInt;
+  const uint8_t kind = complex ? kComplex : *format == '?' ? kBool : is_float ? kFloat : *format < 'a' ? kUint : kInt;
   return dtype_of(kind, bytes * 8);
 }
 
@@ -299,8 +295,9 @@ void bind_values(nb::module_& module) {
   nb::class_<Value>(module, "OrtValue",
                     "A tensor, a sequence, a map or nothing in native memory. The names are onnxruntime's.")
       .def_prop_ro("kind", [](const Value& v) { return static_cast<int>(v.view().kind); })
-      .def_prop_ro("dtype", [](const Value& v) { return static_cast<int>(v.view().dtype); },
-                   "The number of the element type in onnx.TensorProto.DataType.")
+      .def_prop_ro(
+          "dtype", [](const Value& v) { return static_cast<int>(v.view().dtype); },
+          "The number of the element type in onnx.TensorProto.DataType.")
       .def("shape", [](const Value& v) { return nb::list(shape_of(v)); })
       .def("element_type", [](const Value& v) { return static_cast<int>(v.view().dtype); })
       .def("data_type",
@@ -320,16 +317,18 @@ void bind_values(nb::module_& module) {
       .def("__dlpack__", [](nb::handle self, nb::kwargs) { return dlpack(self); })
       .def("__dlpack_device__", [](const Value&) { return std::pair<int, int>(1, 0); })
       .def_static("from_dlpack", &from_dlpack, nb::arg("array"), "Shares the array's memory.")
-      .def_static("ortvalue_from_numpy",
-                  [](nb::handle array, const std::string&, int) { return convert("to_value")(array, 1, 0, 0); },
-                  nb::arg("array"), nb::arg("device_type") = "cpu", nb::arg("device_id") = 0,
-                  "Shares the array's memory where it is contiguous.")
-      .def_static("ortvalue_from_shape_and_type",
-                  [](const std::vector<int64_t>& shape, nb::handle type, const std::string&, int) {
-                    return make_tensor(nb::cast<int>(convert("dtype_number")(type)), shape);
-                  },
-                  nb::arg("shape"), nb::arg("element_type"), nb::arg("device_type") = "cpu", nb::arg("device_id") = 0,
-                  "A tensor of zeros with memory of its own.")
+      .def_static(
+          "ortvalue_from_numpy",
+          [](nb::handle array, const std::string&, int) { return convert("to_value")(array, 1, 0, 0); },
+          nb::arg("array"), nb::arg("device_type") = "cpu", nb::arg("device_id") = 0,
+          "Shares the array's memory where it is contiguous.")
+      .def_static(
+          "ortvalue_from_shape_and_type",
+          [](const std::vector<int64_t>& shape, nb::handle type, const std::string&, int) {
+            return make_tensor(nb::cast<int>(convert("dtype_number")(type)), shape);
+          },
+          nb::arg("shape"), nb::arg("element_type"), nb::arg("device_type") = "cpu", nb::arg("device_id") = 0,
+          "A tensor of zeros with memory of its own.")
       .def("_strings", &strings_of)
       .def("_bits", &bits_of)
       .def("_at", &value_at, nb::arg("i"));

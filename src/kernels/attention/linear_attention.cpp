@@ -123,23 +123,22 @@ void linear_attention_reference(const Block& block) {
 void linear_attention(const LinearAttentionArgs& args, const Parallel& parallel) noexcept {
   const size_t blocks = (args.v_size + kColumns - 1) / kColumns;
   const double cost = static_cast<double>(args.steps * args.k_size) * 20.0;
-  parallel.for_range(
-      args.batch * args.kv_heads * blocks, grain_for(cost), [&](size_t begin, size_t end, size_t) {
-        for (size_t item = begin; item < end && !parallel.stopped(); ++item) {
-          Block block{&args, item / blocks / args.kv_heads, item / blocks % args.kv_heads, item % blocks * kColumns, 0};
-          block.count = std::min(kColumns, args.v_size - block.first);
-          const size_t at = (block.b * args.kv_heads + block.head) * args.k_size * args.v_size + block.first;
-          for (size_t i = 0; i < args.k_size; ++i) {
-            float* row = args.state + at + i * args.v_size;
-            if (args.past) {
-              std::copy_n(args.past + at + i * args.v_size, block.count, row);
-            } else {
-              std::fill_n(row, block.count, 0.0f);
-            }
-          }
-          LINNET_DISPATCH(linear_attention_simd, linear_attention_reference)(block);
+  parallel.for_range(args.batch * args.kv_heads * blocks, grain_for(cost), [&](size_t begin, size_t end, size_t) {
+    for (size_t item = begin; item < end && !parallel.stopped(); ++item) {
+      Block block{&args, item / blocks / args.kv_heads, item / blocks % args.kv_heads, item % blocks * kColumns, 0};
+      block.count = std::min(kColumns, args.v_size - block.first);
+      const size_t at = (block.b * args.kv_heads + block.head) * args.k_size * args.v_size + block.first;
+      for (size_t i = 0; i < args.k_size; ++i) {
+        float* row = args.state + at + i * args.v_size;
+        if (args.past) {
+          std::copy_n(args.past + at + i * args.v_size, block.count, row);
+        } else {
+          std::fill_n(row, block.count, 0.0f);
         }
-      });
+      }
+      LINNET_DISPATCH(linear_attention_simd, linear_attention_reference)(block);
+    }
+  });
 }
 
 }  // namespace linnet

@@ -9,7 +9,12 @@ namespace {
 class Layer {
  public:
   Layer(const RecurrentArgs& args, const DoubleTensors& t)
-      : a_(args), t_(t), gates_(gates_of(args.cell)), h_(t.scratch), c_(h_ + args.hidden), sums_(c_ + args.hidden),
+      : a_(args),
+        t_(t),
+        gates_(gates_of(args.cell)),
+        h_(t.scratch),
+        c_(h_ + args.hidden),
+        sums_(c_ + args.hidden),
         r_sums_(sums_ + gates_ * args.hidden) {}
 
   // Sample b moves on by its x of step `at`.
@@ -19,7 +24,8 @@ class Layer {
     for (size_t g = 0; g < gates_ * hidden; ++g) {
       sums_[g] = bias(g) + dot(t_.w + g * a_.input, x, a_.input);
       // A GRU's candidate waits for its reset gate.
-      if (a_.cell != CellKind::gru || g < 2 * hidden) sums_[g] += bias(gates_ * hidden + g) + dot(t_.r + g * hidden, h_, hidden);
+      if (a_.cell != CellKind::gru || g < 2 * hidden)
+        sums_[g] += bias(gates_ * hidden + g) + dot(t_.r + g * hidden, h_, hidden);
     }
     switch (a_.cell) {
       case CellKind::rnn:
@@ -40,7 +46,9 @@ class Layer {
     return sum;
   }
   double bias(size_t i) const noexcept { return t_.bias ? t_.bias[i] : 0.0; }
-  double peephole(size_t gate, size_t i) const noexcept { return t_.peepholes ? t_.peepholes[gate * a_.hidden + i] : 0.0; }
+  double peephole(size_t gate, size_t i) const noexcept {
+    return t_.peepholes ? t_.peepholes[gate * a_.hidden + i] : 0.0;
+  }
 
   double activated(size_t which, double value, bool clipped = true) const noexcept {
     const GateActivation& f = a_.activations[which];
@@ -66,8 +74,7 @@ class Layer {
     for (size_t i = 0; i < 2 * n; ++i) sums_[i] = activated(0, sums_[i]);
     const double *update = sums_, *reset = sums_ + n;
     if (a_.linear_before_reset) {
-      for (size_t i = 0; i < n; ++i)
-        r_sums_[i] = reset[i] * (dot(t_.r + (2 * n + i) * n, h_, n) + bias(5 * n + i));
+      for (size_t i = 0; i < n; ++i) r_sums_[i] = reset[i] * (dot(t_.r + (2 * n + i) * n, h_, n) + bias(5 * n + i));
     } else {
       for (size_t i = 0; i < n; ++i) c_[i] = reset[i] * h_[i];  // a GRU has no cell state
       for (size_t i = 0; i < n; ++i) r_sums_[i] = dot(t_.r + (2 * n + i) * n, c_, n) + bias(5 * n + i);
