@@ -58,12 +58,15 @@ class Slice final : public Op {
       context.set(0, context.dtype(0), SymShape(rank));  // any axis may be cut
       return {};
     }
+    const bool has_steps = !context.has(4) || context.list(4, steps);
     if (!context.has(3)) {
-      const size_t count = has_starts ? starts.size() : has_ends ? ends.size() : rank;
+      const size_t count = has_starts                    ? starts.size()
+                           : has_ends                    ? ends.size()
+                           : context.has(4) && has_steps ? steps.size()
+                                                         : rank;
       for (size_t a = 0; a < count; ++a) axes.push_back(static_cast<int64_t>(a));
     }
     LINNET_ASSIGN(const auto checked, checked_axes(axes.values().sizes(), rank));
-    const bool has_steps = !context.has(4) || context.list(4, steps);
     if (!context.has(4)) steps.resize(axes.size(), 1);
     LINNET_REQUIRE((!has_starts || starts.size() == axes.size()) && (!has_ends || ends.size() == axes.size()) &&
                        (!has_steps || steps.size() == axes.size()),

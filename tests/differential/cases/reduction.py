@@ -21,9 +21,10 @@ def reduce(draw, op):
             limits = (0, 9)
     if op == "ReduceMean" and "int" in kind:
         limits = (0, 9)  # where truncating and flooring agree
-    x = draw.array(kind, shape, *limits)
+    special = None if op in ("ReduceMax", "ReduceMin") else False  # sums of what overflows depend on their order
+    x = draw.array(kind, shape, *limits, special=special)
     if 0 in shape and opset < 20 and op in ("ReduceMax", "ReduceMin", "ReduceMean", "ReduceLogSumExp"):
-        x = draw.array(kind, [max(1, size) for size in shape], *limits)
+        x = draw.array(kind, [max(1, size) for size in shape], *limits, special=special)
     attributes = {"keepdims": draw.integer(0, 1)} if draw.chance(0.7) else {}
     axes = draw.axes(x.ndim, 1) if x.ndim and draw.chance(0.8) else None
     if opset < 11 and axes:
