@@ -1,0 +1,169 @@
+'use strict';
+const native = require('./native.js');
+const { LinnetError } = require('./errors.js');
+const { Tensor, fromForm, toForm, typeOf } = require('./tensor.js');
+
+const LEVELS = { disabled: 0, basic: 1, extended: 2, layout: 3, all: 3 };
+
+function invalid(message) {
+  return new LinnetError('INVALID_ARGUMENT', message);
+}
+
+function integer(value, name) {
+  if (value === undefined) return 0;
+  if (!Number.isSafeInteger(value) || value < 0) throw invalid(`${name} must be an integer that is not negative`);
+  return value;
+}
+
+function milliseconds(timeout) {
+  if (timeout === undefined) return 0;
+  if (typeof timeout !== 'number' || !(timeout >= 0)) throw invalid('timeout must be a number of milliseconds');
+  return Number.isFinite(timeout) ? Math.ceil(timeout) : 0;
+}
+
+function bytesOf(source) {
+  if (source instanceof ArrayBuffer || source instanceof SharedArrayBuffer) return new Uint8Array(source);
+  if (ArrayBuffer.isView(source)) return new Uint8Array(source.buffer, source.byteOffset, source.byteLength);
+  throw invalid('a model must be a path or the bytes of one');
+}
+
+function pathOf(source) {
+  const text = source instanceof URL ? require('node:url').fileURLToPath(source) : source;
+  if (text.includes('\0')) throw invalid('the path has a NUL character');
+  return text;
+}
+
+function loadOptions(options) {
+  const level = options.graphOptimizationLevel ?? 'all';
+  if (!Object.hasOwn(LEVELS, level)) throw invalid(`graphOptimizationLevel must be one of ${Object.keys(LEVELS).join(', ')}`);
+  return {
+    threads: integer(options.intraOpNumThreads, 'intraOpNumThreads'),
+    memoryLimit: integer(options.memoryLimit, 'memoryLimit'),
+    level: LEVELS[level],
+    cacheFolder: options.cacheFolder,
+    sizes: options.freeDimensionOverrides,
+    externalData: options.externalData?.map(({ path, data }) => ({ path: String(path), data: bytesOf(data) })),
+  };
+}
+
+function abortReason(signal) {
+  return signal.reason ?? new LinnetError('CANCELLED', 'the run was cancelled');
+}
+
+/** A model that is ready to run; runs may be under way at once. */
+class InferenceSession {
+  #native;
+  #inputs;
+  #outputs;
+
+  /** From a path, a file: URL or bytes. Loads on another thread. */
+  static async create(source, options = {}) {
+    const from = typeof source === 'string' || source instanceof URL ? pathOf(source) : bytesOf(source);
+    return new InferenceSession(await native.load(from, loadOptions(options)));
+  }
+
+  /** Not to be called: InferenceSession.create makes sessions. */
+  constructor(loaded) {
+    if (!loaded?.session) throw invalid('InferenceSession.create makes sessions');
+    this.#native = loaded.session;
+    this.#inputs = new Map(loaded.inputs.map((port) => [port.name, port]));
+    this.#outputs = new Map(loaded.outputs.map((port) => [port.name, port]));
+    const describe = (port) => ({ name: port.name, type: typeOf(port), shape: port.shape, isTensor: port.kind === 1 });
+    this.inputNames = loaded.inputs.map((port) => port.name);
+    this.outputNames = loaded.outputs.map((port) => port.name);
+    this.inputMetadata = loaded.inputs.map(describe);
+    this.outputMetadata = loaded.outputs.map(describe);
+    this.modelMetadata = loaded.metadata;
+  }
+
+  /** run(feeds, fetches?, options?): a promise of the outputs by name. The event loop goes on meanwhile. */
+  async run(feeds, ...rest) {
+    const call = this.#arguments(feeds, rest);
+    const { signal } = call.options;
+    if (signal?.aborted) throw abortReason(signal);
+    const forms = await new Promise((resolve, reject) => {
+      const abort = () => this.#native.cancel(id);
+      const id = this.#native.run(call.names, call.inputs, call.wanted, call.targets, call.timeout, (error, results) => {
+        signal?.removeEventListener('abort', abort);
+        if (!error) resolve(results);
+        else reject(signal?.aborted && error.code === 'CANCELLED' ? abortReason(signal) : error);
+      });
+      signal?.addEventListener('abort', abort, { once: true });
+    });
+    return this.#results(call, forms);
+  }
+
+  /** As run, but the thread waits for the outputs. */
+  runSync(feeds, ...rest) {
+    const call = this.#arguments(feeds, rest);
+    if (call.options.signal?.aborted) throw abortReason(call.options.signal);
+    const forms = this.#native.runSync(call.names, call.inputs, call.wanted, call.targets, call.timeout);
+    return this.#results(call, forms);
+  }
+
+  /** Closes the session; runs that are under way finish. */
+  async release() {
+    this.#native.close();
+  }
+
+  /** Gives memory that no run uses back to the system. */
+  trim() {
+    this.#native.trim();
+  }
+
+  #arguments(feeds, rest) {
+    if (typeof feeds !== 'object' || feeds === null || feeds instanceof Tensor) throw invalid('feeds must be an object of values by input name');
+    const [fetches, options] = this.#isFetches(rest[0]) ? rest : [undefined, rest[1] ?? rest[0]];
+    const names = Object.keys(feeds);
+    const call = {
+      names,
+      inputs: names.map((name) => toForm(feeds[name], this.#inputs.get(name) ?? { name, dtype: 0 })),
+      wanted: null,
+      targets: null,
+      given: {},
+      options: options ?? {},
+      timeout: milliseconds(options?.timeout),
+    };
+    const { signal } = call.options;
+    if (signal !== undefined && !(signal instanceof AbortSignal)) throw invalid('signal must be an AbortSignal');
+    if (Array.isArray(fetches)) {
+      call.wanted = fetches.map(String);
+    } else if (fetches) {
+      call.wanted = Object.keys(fetches);
+      call.given = fetches;
+      call.targets = call.wanted.map((name) => toForm(fetches[name], this.#outputs.get(name)));
+    }
+    return call;
+  }
+
+  #isFetches(value) {
+    if (Array.isArray(value)) return true;
+    return typeof value === 'object' && value !== null && Object.keys(value).some((name) => this.#outputs.has(name));
+  }
+
+  // A tensor that was given for an output is that output; what could not be written to its memory is copied there.
+  #results(call, forms) {
+    const names = call.wanted?.length ? call.wanted : this.outputNames;
+    const results = {};
+    names.forEach((name, i) => {
+      const given = call.given[name];
+      if (!(given instanceof Tensor)) {
+        results[name] = fromForm(forms[i]);
+        return;
+      }
+      if (forms[i] !== null) copyInto(given, fromForm(forms[i]), name);
+      results[name] = given;
+    });
+    return results;
+  }
+}
+
+function copyInto(target, result, name) {
+  if (!(result instanceof Tensor) || result === target) return;
+  const same = result.type === target.type && result.dims.length === target.dims.length && result.dims.every((size, i) => size === target.dims[i]);
+  if (!same) throw invalid(`output '${name}' is ${result.type}[${result.dims}]; the tensor given for it is ${target.type}[${target.dims}]`);
+  if (result.type === 'string') target.data.splice(0, Infinity, ...result.data);
+  else target.data.set(result.data);
+}
+
+module.exports = { InferenceSession };
