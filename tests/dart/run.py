@@ -93,7 +93,7 @@ def main():
     parser.add_argument("--only", default="", help="tests whose name has this")
     arguments = parser.parse_args()
     if not arguments.library.exists():
-        print(f"{arguments.library} is not there; ./dev build i386 --target linnet builds it")
+        print(f"{arguments.library} is not there; ./dev build i386 --target liblinnet.so builds it")
         print("0 passed, 1 failed, 0 skipped")
         return 1
     cache = Path(os.environ.get("LINNET_CACHE", Path.home() / ".cache/linnet"))
