@@ -99,9 +99,10 @@ class Binding::StepBinder final : public BindContext {
   void request_scratch(size_t bytes) override { scratch_bytes = std::max(scratch_bytes, bytes); }
   Status bind() {
     LINNET_TRY(step_.op->bind(*this));
-    for (const Alias& alias : aliases) {
+    for (Alias& alias : aliases) {
       if (!has_shape(alias.output)) continue;
       const size_t from = value(alias.input).bytes(), to = binding_.values[step_.out[alias.output]].tensor.bytes();
+      if (to == 0) alias.offset = 0;  // nothing lies anywhere, also where the input is as empty
       LINNET_REQUIRE(alias.offset <= from && to <= from - alias.offset,
                      invalid_argument("output ", alias.output, " does not lie within input ", alias.input));
     }

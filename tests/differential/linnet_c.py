@@ -60,30 +60,37 @@ class EngineOptions(ctypes.Structure):
         ("struct_size", c_size_t),
         ("threads", c_size_t),
         ("memory_limit", c_size_t),
+        ("runners", c_size_t),
+        ("device", c_char_p),
         ("executor", c_void_p),
         ("executor_user", c_void_p),
+        ("executor_release", c_void_p),
+    ]
+
+
+class View(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("kind", c_int),
+        ("dtype", c_int),
+        ("rank", c_size_t),
+        ("shape", POINTER(c_int64)),
+        ("count", c_int64),
+        ("data", c_void_p),
+        ("bytes", c_size_t),
     ]
 
 
 class Library:
     def __init__(self, path):
         self.dll = ctypes.CDLL(str(path))
-        results = {
-            c_int: ["linnet_status_code", "linnet_value_kind", "linnet_value_dtype"],
-            c_char_p: ["linnet_status_message", "linnet_version"],
-            c_size_t: ["linnet_value_rank", "linnet_value_size", "linnet_value_length", "linnet_model_input_count", "linnet_model_output_count"],
-            POINTER(c_int64): ["linnet_value_shape"],
-            c_int64: ["linnet_value_element_count"],
-        }
-        for result, names in results.items():
-            for name in names:
-                getattr(self.dll, name).restype = result
-        for name in ["status", "engine", "value", "load_options", "model", "session", "binding"]:
-            release = getattr(self.dll, f"linnet_{name}_release")
-            release.restype, release.argtypes = None, [c_void_p]
-        self.dll.linnet_load_options_create.restype = c_void_p
-        self.dll.linnet_value_data.restype = c_void_p
+        self.dll.linnet_status_code.restype = c_int
+        for name in ["linnet_status_message", "linnet_version"]:
+            getattr(self.dll, name).restype = c_char_p
+        for name in ["linnet_model_input_count", "linnet_model_output_count"]:
+            getattr(self.dll, name).restype = c_size_t
         self.dll.linnet_value_string.restype = c_void_p
+        self.dll.linnet_release.restype, self.dll.linnet_release.argtypes = None, [c_void_p]
 
     def call(self, name, *arguments):
         function = getattr(self.dll, name)
@@ -92,17 +99,17 @@ class Library:
         if status:
             held = c_void_p(status)
             error = LinnetError(self.dll.linnet_status_code(held), self.dll.linnet_status_message(held).decode())
-            self.dll.linnet_status_release(held)
+            self.dll.linnet_release(held)
             raise error
 
     def make(self, name, *arguments):
         """Calls a function whose last parameter is the object that it makes."""
         out = c_void_p()
         self.call(name, *arguments, byref(out))
-        return Handle(self, out, name.split("_")[1])
+        return Handle(self, out)
 
     def engine(self, threads):
-        options = EngineOptions(ctypes.sizeof(EngineOptions), threads, 0, None, None)
+        options = EngineOptions(struct_size=ctypes.sizeof(EngineOptions), threads=threads)
         return self.make("linnet_engine_create", byref(options))
 
     def value(self, content):
@@ -118,49 +125,51 @@ class Library:
         number = number_of(array)
         if number == 8:
             texts = [text if isinstance(text, bytes) else str(text).encode() for text in array.ravel().tolist()]
-            return self.make("linnet_value_create_strings", (c_char_p * len(texts))(*texts), shape, rank)
+            return self.make("linnet_value_create_strings", (c_char_p * len(texts))(*texts), None, shape, rank)
         made = self.make("linnet_value_create_tensor", number, shape, rank)
         raw = pack(array, BITS[number]).tobytes() if number in BITS else array.tobytes()
         if raw:
-            assert len(raw) <= self.dll.linnet_value_size(made.pointer)
-            ctypes.memmove(self.dll.linnet_value_data(made.pointer), raw, len(raw))
+            view = self.view(made)
+            assert len(raw) <= view.bytes
+            ctypes.memmove(view.data, raw, len(raw))
         return made
 
     def borrow(self, array):
         """A tensor over the memory of a contiguous array, which must outlive it."""
         shape = (c_int64 * array.ndim)(*array.shape)
-        return self.make("linnet_value_borrow_tensor", number_of(array), shape, c_size_t(array.ndim), c_void_p(array.ctypes.data), c_size_t(array.nbytes))
+        return self.make("linnet_value_borrow_tensor", number_of(array), shape, c_size_t(array.ndim), c_void_p(array.ctypes.data), c_size_t(array.nbytes), None, None)
+
+    def view(self, value):
+        view = View(struct_size=ctypes.sizeof(View))
+        self.call("linnet_value_view", value.pointer, byref(view))
+        return view
 
     def content(self, value):
-        dll, pointer = self.dll, value.pointer
-        kind = dll.linnet_value_kind(pointer)
-        if kind == KIND_NONE:
+        view = self.view(value)
+        if view.kind == KIND_NONE:
             return None
-        if kind != KIND_TENSOR:
-            elements = []
-            for i in range(dll.linnet_value_length(pointer) if kind == KIND_SEQUENCE else 2):
-                elements.append(self.content(self.make("linnet_value_at", pointer, c_size_t(i))))
-            return dict(zip(*(element.tolist() for element in elements))) if kind == KIND_MAP else elements
-        shape = tuple(dll.linnet_value_shape(pointer)[: dll.linnet_value_rank(pointer)])
-        number = dll.linnet_value_dtype(pointer)
-        if number == 8:
-            texts = np.empty(int(np.prod(shape)), object)
+        if view.kind != KIND_TENSOR:
+            count = view.count if view.kind == KIND_SEQUENCE else 2
+            elements = [self.content(self.make("linnet_value_at", value.pointer, c_size_t(i))) for i in range(count)]
+            return dict(zip(*(element.tolist() for element in elements))) if view.kind == KIND_MAP else elements
+        shape = tuple(view.shape[: view.rank])
+        if view.dtype == 8:
+            texts = np.empty(view.count, object)
             length = c_size_t()
             for i in range(texts.size):
-                start = dll.linnet_value_string(pointer, c_size_t(i), byref(length))
+                start = self.dll.linnet_value_string(value.pointer, c_size_t(i), byref(length))
                 texts[i] = ctypes.string_at(start, length.value).decode()
             return texts.reshape(shape)
-        size = dll.linnet_value_size(pointer)
-        raw = ctypes.string_at(dll.linnet_value_data(pointer), size) if size else b""
-        return unpack(raw, number, shape) if number in BITS else np.frombuffer(raw, DTYPES[number]).reshape(shape)
+        raw = ctypes.string_at(view.data, view.bytes) if view.bytes else b""
+        return unpack(raw, view.dtype, shape) if view.dtype in BITS else np.frombuffer(raw, DTYPES[view.dtype]).reshape(shape)
 
 
 class Handle:
-    def __init__(self, library, pointer, kind):
-        self.library, self.pointer, self.kind = library, pointer, kind
+    def __init__(self, library, pointer):
+        self.library, self.pointer = library, pointer
 
     def __del__(self):
-        getattr(self.library.dll, f"linnet_{self.kind}_release")(self.pointer)
+        self.library.dll.linnet_release(self.pointer)
 
 
 class Model:
@@ -168,13 +177,10 @@ class Model:
 
     def __init__(self, library, engine, data, level=3):
         self.library, self.engine = library, engine
-        options = c_void_p(library.dll.linnet_load_options_create())
-        library.dll.linnet_load_options_set_level(options, level)
-        library.dll.linnet_load_options_set_seed(options, ctypes.c_uint64(1))
-        try:
-            self.model = library.make("linnet_model_load_bytes", engine.pointer, data, c_size_t(len(data)), 0, options)
-        finally:
-            library.dll.linnet_load_options_release(options)
+        options = library.make("linnet_load_options_create")
+        library.call("linnet_load_options_set_level", options.pointer, level)
+        library.call("linnet_load_options_set_seed", options.pointer, ctypes.c_uint64(1))
+        self.model = library.make("linnet_model_load_bytes", engine.pointer, data, c_size_t(len(data)), options.pointer)
         self.session = library.make("linnet_session_create", engine.pointer, self.model.pointer)
 
     def run(self, inputs):
@@ -184,5 +190,6 @@ class Model:
         given = (c_void_p * len(held))(*[value.pointer for value in held])
         count = library.dll.linnet_model_output_count(self.model.pointer)
         outputs = (c_void_p * count)()
-        library.call("linnet_session_run", self.session.pointer, None, given, c_size_t(len(held)), outputs, c_size_t(count))
-        return [library.content(Handle(library, c_void_p(pointer), "value")) for pointer in outputs]
+        counts = c_size_t(len(held)), c_size_t(count)
+        library.call("linnet_session_run", self.session.pointer, None, None, given, counts[0], None, outputs, counts[1])
+        return [library.content(Handle(library, c_void_p(pointer))) for pointer in outputs]

@@ -59,6 +59,11 @@ TEST(Movement, RefusesShapesAndAxesThatAreNoListsOfIntegers) {
   REFUSED({"ConstantOfShape", {counting({2})}});
 }
 
+TEST(Movement, SplitsWhatIsEmpty) {
+  const Tensor empty = counting({0, 4, 3});
+  expect_elements<float>({"Split", {empty, ints({1, 3})}, {axis(1)}, 2}, {0, 3, 3}, {}, 1);
+}
+
 TEST(Movement, RefusesIndicesOutOfRange) {
   REFUSED({"Gather", {counting({3, 2}), ints({3})}});
   REFUSED({"Gather", {counting({3, 2}), ints({-4})}});
