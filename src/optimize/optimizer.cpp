@@ -19,9 +19,7 @@ constexpr Pass kPasses[] = {
 
 Result<size_t> run_pass(const Pass& pass, Graph& graph, SymbolTable& symbols, const OptimizeOptions& options,
                         const GraphFacts& facts, bool top_level) {
-  PassContext context{symbols, options, facts, top_level, [&](std::string_view text) {
-                        if (options.trace) options.trace(pass.name, text);
-                      }};
+  PassContext context{symbols, options, facts, top_level};
   LINNET_ASSIGN(size_t changes, pass.run(graph, context));
   LINNET_TRY(graph.sort());
   const GraphFacts none;

@@ -1,7 +1,6 @@
 // The ordered list of rewrites that turn a graph into one that runs faster and gives the same results.
 #pragma once
 
-#include <functional>
 #include <set>
 #include <span>
 #include <string>
@@ -23,9 +22,6 @@ struct OptimizeOptions {
   OptimizationLevel level = OptimizationLevel::all;
   std::set<std::string, std::less<>> disabled;  // passes, by name
   size_t fold_bytes = size_t{64} << 20;         // constant folding makes no value larger than this
-  bool verify = false;                          // check the graph after each pass
-  // Told of what a pass did, or why a pattern was refused.
-  std::function<void(std::string_view pass, std::string_view text)> trace;
 };
 
 // What a pass works with. Infos of existing values are set; new values may lack them until the next inference.
@@ -34,7 +30,6 @@ struct PassContext {
   const OptimizeOptions& options;
   const GraphFacts& facts;
   bool top_level = true;  // of the model, not a subgraph
-  std::function<void(std::string_view)> trace;
 };
 
 // A pass edits a sorted, inferred graph and returns how often it changed something. Subgraphs are visited by the

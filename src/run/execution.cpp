@@ -4,6 +4,8 @@
 #include <cinttypes>
 #include <cstdio>
 
+#include "kernels/isa.h"
+#include "ops/operator_types.h"
 #include "run/binding.h"
 #include "run/profiler.h"
 
@@ -314,7 +316,9 @@ std::string Execution::describe() const {
   std::string out;
   for (const uint32_t index : binding.active) {
     const BoundStep& bound = binding.steps[index];
-    out += concat(index, "  ", bound.step->path, bound.dynamic ? "  dynamic" : "", "\n");
+    const OperatorTypes* types = types_of(bound.step->def->domain, bound.step->def->name);
+    out += concat(index, "  ", bound.step->path, "  ", types && types->simd ? isa_name(current_isa()) : "plain",
+                  bound.dynamic ? "  dynamic" : "", "\n");
     const auto line = [&](const char* what, std::span<const SlotId> slots) {
       for (const SlotId slot : slots) {
         if (slot == kNoSlot) continue;
