@@ -43,7 +43,9 @@ class RecordReader {
     if (is(field)) value = one_payload();
   }
   void texts(uint32_t field, std::vector<std::string_view>& values) {
-    if (is(field)) values.push_back(one_text());
+    if (!is(field)) return;
+    do values.push_back(one_text());
+    while (in_.next_alike());
   }
   void opaque(uint32_t field, std::vector<Bytes>& values) {
     if (is(field)) values.push_back(one_payload());
@@ -52,7 +54,8 @@ class RecordReader {
   void numbers(uint32_t field, std::vector<T>& values) {
     if (!is(field)) return;
     if (in_.type() != WireType::bytes) {
-      values.push_back(one<T>());
+      do values.push_back(one<T>());
+      while (in_.next_alike());
       return;
     }
     WireReader pack(in_.bytes(), in_.failure());

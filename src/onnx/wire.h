@@ -54,6 +54,14 @@ class WireReader {
     return true;
   }
 
+  // Moves on to the next record when it is of the same field and type, as those of an unpacked list are.
+  bool next_alike() noexcept {
+    const uint32_t key = field_ << 3 | static_cast<uint32_t>(type_);
+    if (at_ == end_ || key >= 0x80 || std::to_integer<uint32_t>(*at_) != key) return false;
+    ++at_;
+    return true;
+  }
+
   uint64_t varint() noexcept {
     uint64_t value = 0;
     for (unsigned shift = 0; shift < 64; shift += 7) {
