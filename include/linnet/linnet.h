@@ -53,6 +53,13 @@
 extern "C" {
 #endif
 
+/* Enumerations have 32 bits, and any number may be passed where one is asked for: unknown ones are refused. */
+#ifdef __cplusplus
+#define LINNET_ENUM_BASE_ : int32_t
+#else
+#define LINNET_ENUM_BASE_
+#endif
+
 #define LINNET_ABI_VERSION 1
 
 typedef struct linnet_status linnet_status;
@@ -74,7 +81,7 @@ LINNET_API size_t linnet_open_handles(void);
 
 /* --- status */
 
-typedef enum linnet_code {
+typedef enum linnet_code LINNET_ENUM_BASE_ {
   LINNET_OK = 0,
   LINNET_INVALID_ARGUMENT = 1, /* the caller's inputs, names, shapes or options */
   LINNET_INVALID_MODEL = 2,    /* the model contradicts the ONNX standard or itself */
@@ -137,7 +144,7 @@ LINNET_API size_t linnet_engine_memory_used(const linnet_engine* engine);
  * What a value is never changes, only the elements of its memory do. */
 
 /* The numbers of onnx.TensorProto.DataType. */
-typedef enum linnet_dtype {
+typedef enum linnet_dtype LINNET_ENUM_BASE_ {
   LINNET_UNDEFINED = 0,
   LINNET_FLOAT = 1,
   LINNET_UINT8 = 2,
@@ -168,7 +175,7 @@ typedef enum linnet_dtype {
   LINNET_DTYPE_32_BITS_ = 0x7fffffff
 } linnet_dtype;
 
-typedef enum linnet_kind {
+typedef enum linnet_kind LINNET_ENUM_BASE_ {
   LINNET_NONE = 0,
   LINNET_TENSOR = 1,
   LINNET_SEQUENCE = 2,
@@ -216,7 +223,7 @@ LINNET_API linnet_status* linnet_value_at(const linnet_value* value, size_t i, l
 
 /* --- loading */
 
-typedef enum linnet_level {
+typedef enum linnet_level LINNET_ENUM_BASE_ {
   LINNET_LEVEL_NONE = 0,     /* the graph as the model has it */
   LINNET_LEVEL_BASIC = 1,    /* rewrites that leave standard operators */
   LINNET_LEVEL_EXTENDED = 2, /* and fusions */
@@ -224,7 +231,7 @@ typedef enum linnet_level {
   LINNET_LEVEL_32_BITS_ = 0x7fffffff
 } linnet_level;
 
-typedef enum linnet_severity {
+typedef enum linnet_severity LINNET_ENUM_BASE_ {
   LINNET_VERBOSE = 0,
   LINNET_INFO = 1,
   LINNET_WARNING = 2,
@@ -403,7 +410,7 @@ LINNET_API linnet_status* linnet_task_model(const linnet_task* task, linnet_mode
  * Callbacks may be called on any thread that loads or runs the model, several at once for one node. A node whose inputs
  * are all constant may be computed while the model loads. They return NULL, or a status, which Linnet releases. */
 
-typedef enum linnet_op_flags {
+typedef enum linnet_op_flags LINNET_ENUM_BASE_ {
   LINNET_OP_RANDOM = 1, /* equal inputs may give different outputs: never computed ahead or merged with an equal node */
   LINNET_OP_TAKES_VALUES = 2, /* inputs may be sequences, maps or nothing */
   LINNET_OP_REPLACES = 4,     /* goes before a built-in operator of the same name; without it a built-in one stays */

@@ -300,7 +300,8 @@ TEST(DeformConvOp, WithoutOffsetsIsConv) {
               run_one({"Conv", {x, w}, attributes}), 1e-5);
   offset.ptr<float>()[0] = kNaN;
   offset.ptr<float>()[1] = 1e30f;
-  for (const float v : run_one({"DeformConv", {x, w, offset}, attributes}).as<float>()) EXPECT_TRUE(std::isfinite(v));
+  const Tensor result = run_one({"DeformConv", {x, w, offset}, attributes});
+  for (const float v : result.as<float>()) EXPECT_TRUE(std::isfinite(v));
   expect_error({"DeformConv", {x, w, noise({2, 16, 3, 6}, 3)}, attributes}, "18 channels");
 }
 

@@ -54,7 +54,8 @@ Result<size_t> fuse_conv_activation(Graph& graph, PassContext&) {
     if (chain.size() == 1) continue;
     fused.outputs = graph.node(chain.back()).outputs;
     for (const NodeId part : chain) graph.remove_node(part);
-    graph.add_node(std::move(fused));
+    const NodeId made = graph.add_node(std::move(fused));
+    position.resize(made + 1, position[id]);
     ++changes;
   }
   return changes;
