@@ -37,7 +37,7 @@ def lines(header, bits):
         body.append(f'printf("struct {struct} %zu\\n", sizeof({struct}));')
         for field in _fields(content):
             body.append(f'printf("field {struct}.{field} %zu %zu\\n", offsetof({struct}, {field}), sizeof((({struct}*)0)->{field}));')
-    for enum, content in re.findall(r"typedef enum (\w+) \{(.*?)\} \w+;", text):
+    for enum, content in re.findall(r"typedef enum (\w+) LINNET_ENUM_BASE_ \{(.*?)\} \w+;", text):
         body.append(f'printf("enum {enum} %zu\\n", sizeof({enum}));')
         for name in re.findall(r"(LINNET_\w+) =", content):
             body.append(f'printf("number {name} %d\\n", {name});')
