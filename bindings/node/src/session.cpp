@@ -22,7 +22,6 @@ linnet_status* default_engine(SharedEngine& engine) {
   return nullptr;
 }
 
-
 class Session : public Napi::ObjectWrap<Session> {
  public:
   explicit Session(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Session>(info) {}
@@ -262,7 +261,8 @@ class Load : public Napi::AsyncWorker {
     threads_ = or_default<size_t>(options, "threads", 0);
     memory_limit_ = or_default<size_t>(options, "memoryLimit", 0);
     check(env, linnet_load_options_create(options_.out()));
-    check(env, linnet_load_options_set_level(options_.get(), static_cast<linnet_level>(or_default(options, "level", 3))));
+    check(env,
+          linnet_load_options_set_level(options_.get(), static_cast<linnet_level>(or_default(options, "level", 3))));
     if (const Napi::Value folder = options.Get("cacheFolder"); folder.IsString())
       check(env, linnet_load_options_set_cache_folder(options_.get(), folder.As<Napi::String>().Utf8Value().c_str()));
     if (const Napi::Value sizes = options.Get("sizes"); sizes.IsObject()) {
@@ -270,7 +270,8 @@ class Load : public Napi::AsyncWorker {
       const Napi::Array names = entries.GetPropertyNames();
       for (uint32_t i = 0; i < names.Length(); ++i) {
         const std::string name = names.Get(i).ToString().Utf8Value();
-        check(env, linnet_load_options_fix_size(options_.get(), name.c_str(), entries.Get(name).ToNumber().Int64Value()));
+        check(env,
+              linnet_load_options_fix_size(options_.get(), name.c_str(), entries.Get(name).ToNumber().Int64Value()));
       }
     }
     if (const Napi::Value data = options.Get("externalData"); data.IsArray()) {
@@ -371,8 +372,8 @@ Napi::Value load(const Napi::CallbackInfo& info) {
 }
 
 void open_reports(Napi::Env env, Addon& addon) {
-  napi_create_threadsafe_function(env, nullptr, nullptr, Napi::String::New(env, "linnet"), 0, 1, nullptr, nullptr, nullptr,
-                                  deliver, &addon.reports->wake);
+  napi_create_threadsafe_function(env, nullptr, nullptr, Napi::String::New(env, "linnet"), 0, 1, nullptr, nullptr,
+                                  nullptr, deliver, &addon.reports->wake);
   napi_unref_threadsafe_function(env, addon.reports->wake);
   // After the function's own hook, hence before it: hooks run last first.
   napi_add_env_cleanup_hook(env, close_reports, &addon);
