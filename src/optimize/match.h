@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <optional>
+#include <vector>
 
 #include "graph/graph.h"
 
@@ -44,6 +45,23 @@ ValueId other_input(const Node& node, Predicate&& is_wanted) {
   if (is_wanted(node.inputs[0])) return node.inputs[1];
   return kNoValue;
 }
+
+// Where nodes stand in a sorted graph that a pass is changing: a fusion may only take a value that is there before it.
+class NodePlaces {
+ public:
+  explicit NodePlaces(const Graph& graph) : places_(graph.node_count(), 0) {
+    for (size_t i = 0; i < graph.order().size(); ++i) places_[graph.order()[i]] = i;
+  }
+  // A node added by the pass, which takes the place of another.
+  void take(NodeId made, NodeId replaced) { places_.resize(made + 1, places_[replaced]); }
+  bool is_before(const Graph& graph, ValueId value, NodeId node) const {
+    const NodeId producer = graph.value(value).producer;
+    return producer == kNoNode || places_[producer] < places_[node];
+  }
+
+ private:
+  std::vector<size_t> places_;
+};
 
 inline NodeId node_id(const Graph& graph, ValueId output) { return graph.value(output).producer; }
 

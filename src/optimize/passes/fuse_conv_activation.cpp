@@ -11,19 +11,12 @@ bool same_known_shape(const ValueInfo& a, const ValueInfo& b) {
   return a.ranked && b.ranked && a.dtype == b.dtype && a.shape.size() == b.shape.size() && a.shape == b.shape;
 }
 
-// Conv a + conv b: the later one takes the sum, so that its addend is there.
-bool is_later(const std::vector<size_t>& position, const Graph& graph, NodeId id, ValueId other) {
-  const NodeId producer = graph.value(other).producer;
-  return producer == kNoNode || position[producer] < position[id];
-}
-
 }  // namespace
 
 Result<size_t> fuse_conv_activation(Graph& graph, PassContext&) {
   size_t changes = 0;
   const std::vector<NodeId> order = graph.order();
-  std::vector<size_t> position(graph.node_count(), 0);
-  for (size_t i = 0; i < order.size(); ++i) position[order[i]] = i;
+  NodePlaces places(graph);
   for (const NodeId id : order) {
     if (!graph.alive(id) || !graph.node(id).is("Conv")) continue;
     const Tensor* weights = graph.constant(graph.node(id).input(1));
@@ -37,7 +30,8 @@ Result<size_t> fuse_conv_activation(Graph& graph, PassContext&) {
     if (user != kNoNode && graph.node(user).is("Add")) {
       const ValueId out = graph.node(id).outputs[0];
       const ValueId other = other_input(graph.node(user), [&](ValueId v) { return v == out; });
-      if (other != kNoValue && other != out && !graph.constant(other) && is_later(position, graph, id, other) &&
+      // Conv a + conv b: the later one takes the sum, so that its addend is there.
+      if (other != kNoValue && other != out && !graph.constant(other) && places.is_before(graph, other, id) &&
           same_known_shape(graph.value(out).info, graph.value(other).info)) {
         fused.inputs.resize(4, kNoValue);
         fused.inputs[3] = other;
@@ -54,8 +48,7 @@ Result<size_t> fuse_conv_activation(Graph& graph, PassContext&) {
     if (chain.size() == 1) continue;
     fused.outputs = graph.node(chain.back()).outputs;
     for (const NodeId part : chain) graph.remove_node(part);
-    const NodeId made = graph.add_node(std::move(fused));
-    position.resize(made + 1, position[id]);
+    places.take(graph.add_node(std::move(fused)), id);
     ++changes;
   }
   return changes;

@@ -51,8 +51,7 @@ ValueId flat_bias(Graph& graph, ValueId value) {
 Result<size_t> fuse_matmul(Graph& graph, PassContext&) {
   size_t changes = 0;
   const std::vector<NodeId> order = graph.order();
-  std::vector<size_t> position(graph.node_count(), 0);
-  for (size_t i = 0; i < order.size(); ++i) position[order[i]] = i;
+  NodePlaces places(graph);
   for (const NodeId id : order) {
     if (!graph.alive(id)) continue;
     std::optional<Node> fused = as_fused(graph, graph.node(id));
@@ -85,10 +84,8 @@ Result<size_t> fuse_matmul(Graph& graph, PassContext&) {
       chain.push_back(user);
     } else if (const ValueId residual = addend(user); residual != kNoValue && !graph.constant(residual)) {
       const ValueInfo& info = graph.value(residual).info;
-      const NodeId producer = graph.value(residual).producer;
-      const bool ready = producer == kNoNode || position[producer] < position[id];
-      if (ready && info.ranked && info.dtype == DType::f32 && info.shape.size() == product.shape.size() &&
-          info.shape == product.shape) {
+      if (places.is_before(graph, residual, id) && info.ranked && info.dtype == DType::f32 &&
+          info.shape.size() == product.shape.size() && info.shape == product.shape) {
         fused->inputs.resize(4, kNoValue);
         fused->inputs[3] = residual;
         chain.push_back(user);
@@ -97,8 +94,7 @@ Result<size_t> fuse_matmul(Graph& graph, PassContext&) {
     if (chain.size() == 1) continue;
     fused->outputs = graph.node(chain.back()).outputs;
     for (const NodeId part : chain) graph.remove_node(part);
-    const NodeId made = graph.add_node(std::move(*fused));
-    position.resize(made + 1, position[id]);
+    places.take(graph.add_node(std::move(*fused)), id);
     ++changes;
   }
   return changes;
