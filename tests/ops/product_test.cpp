@@ -2,7 +2,6 @@
 // sums over all indices, one at a time in double precision.
 #include <array>
 #include <cmath>
-#include <random>
 
 #include "gtest/gtest.h"
 #include "kernels/split_parallel.h"
@@ -10,21 +9,6 @@
 
 namespace linnet {
 namespace {
-
-Tensor noise(const Shape& shape, unsigned seed) {
-  std::mt19937 random(seed);
-  std::uniform_real_distribution<float> uniform(-1.0f, 1.0f);
-  Tensor tensor = make_tensor(DType::f32, shape).value();
-  for (float& v : tensor.as<float>()) v = uniform(random);
-  return tensor;
-}
-
-template <class T>
-Tensor converted(const Tensor& from) {
-  Tensor to = make_tensor(dtype_of<T>, from.shape).value();
-  for (int64_t i = 0; i < from.count(); ++i) to.ptr<T>()[i] = static_cast<T>(from.ptr<float>()[i]);
-  return to;
-}
 
 void expect_near(const Tensor& actual, const Shape& shape, const std::vector<double>& wanted, double tolerance) {
   ASSERT_EQ(actual.shape, shape) << actual.shape.to_string();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <random>
 #include <string>
 #include <utility>
 #include <vector>
@@ -31,6 +32,22 @@ inline Tensor counting(const Shape& shape) {
   Tensor tensor = make_tensor(DType::f32, shape).value();
   for (int64_t i = 0; i < tensor.count(); ++i) tensor.ptr<float>()[i] = static_cast<float>(i);
   return tensor;
+}
+
+// From -1 to 1.
+inline Tensor noise(const Shape& shape, unsigned seed) {
+  std::mt19937 random(seed);
+  std::uniform_real_distribution<float> uniform(-1.0f, 1.0f);
+  Tensor tensor = make_tensor(DType::f32, shape).value();
+  for (float& v : tensor.as<float>()) v = uniform(random);
+  return tensor;
+}
+
+template <class T>
+Tensor converted(const Tensor& from) {
+  Tensor to = make_tensor(dtype_of<T>, from.shape).value();
+  for (int64_t i = 0; i < from.count(); ++i) to.ptr<T>()[i] = static_cast<T>(from.ptr<float>()[i]);
+  return to;
 }
 
 struct NodeRun {

@@ -2,7 +2,6 @@
 // standard's node tests leave out.
 #include <cmath>
 #include <limits>
-#include <random>
 
 #include "gtest/gtest.h"
 #include "kernels/conv/conv.h"
@@ -18,21 +17,6 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 using Ints = std::vector<int64_t>;
 
 Attribute attribute(const char* name, Attribute::Data data) { return {name, std::move(data)}; }
-
-Tensor noise(const Shape& shape, unsigned seed) {
-  std::mt19937 random(seed);
-  std::uniform_real_distribution<float> uniform(-1.0f, 1.0f);
-  Tensor tensor = make_tensor(DType::f32, shape).value();
-  for (float& v : tensor.as<float>()) v = uniform(random);
-  return tensor;
-}
-
-template <class T>
-Tensor converted(const Tensor& from) {
-  Tensor to = make_tensor(dtype_of<T>, from.shape).value();
-  for (int64_t i = 0; i < from.count(); ++i) to.ptr<T>()[i] = static_cast<T>(from.ptr<float>()[i]);
-  return to;
-}
 
 // [n, c, h, w] -> [n, h, w, c]
 Tensor channels_last(const Tensor& x) {
