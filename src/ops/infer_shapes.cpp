@@ -19,7 +19,9 @@ Result<SymShape> broadcast_shapes(const SymShape& a, const SymShape& b, SymbolTa
       return invalid_argument("shapes ", symbols.to_string(a), " and ", symbols.to_string(b), " do not broadcast");
     } else if (y.known()) {
       size = y;  // the other can only be this size or 1
-    } else if (!x.known()) {
+    } else if (!x.known() && symbols.max(x, y) == y) {
+      size = y;  // x is what a limit left of y (of a table of positions, say): as large, or the shapes do not fit
+    } else if (!x.known() && symbols.max(x, y) != x) {
       size = symbols.fresh();
     }
   }

@@ -68,7 +68,8 @@ class Comparison final : public Predicate {
     if (!context.ints(0, a) || !context.ints(1, b) || a.empty() || b.empty()) return {};
     if (a.size() != b.size() && a.size() != 1 && b.size() != 1) return {};
     DimVector out(std::max(a.size(), b.size()));
-    for (size_t i = 0; i < out.size(); ++i) out[i] = compare_dims(a[a.size() == 1 ? 0 : i], b[b.size() == 1 ? 0 : i]);
+    for (size_t i = 0; i < out.size(); ++i)
+      out[i] = compare_dims(a[a.size() == 1 ? 0 : i], b[b.size() == 1 ? 0 : i], context.symbols());
     context.set_ints(0, out);
     return {};
   }
@@ -95,8 +96,11 @@ class Comparison final : public Predicate {
 
  private:
   // 0 or 1 where that is certain.
-  Dim compare_dims(Dim a, Dim b) const {
+  Dim compare_dims(Dim a, Dim b, SymbolTable& symbols) const {
     if (a == b) return Dim(fn_ != CompareFn::less && fn_ != CompareFn::greater ? 1 : 0);
+    // What a size is not below differs from what is negative.
+    if (a.known() && a.value() < 0 && !b.known() && symbols.max(b, 0) == b) b = 0;
+    if (b.known() && b.value() < 0 && !a.known() && symbols.max(a, 0) == a) a = 0;
     if (!a.known() || !b.known()) return {};
     switch (fn_) {
       case CompareFn::equal: return Dim(0);

@@ -141,6 +141,8 @@ class Slice final : public Op {
       } else {
         stop = end.value() >= INT32_MAX ? size : symbols.min(size, end);  // exporters write INT_MAX for "to the end"
       }
+    } else if (symbols.max(end, 0) == end) {
+      stop = symbols.min(size, end);
     } else {
       return symbols.fresh();
     }

@@ -106,12 +106,31 @@ Dim SymbolTable::div(Dim a, Dim b) {
 Dim SymbolTable::min(Dim a, Dim b) {
   if (a.known() && b.known()) return std::min(a.value(), b.value());
   if (a == b) return a;
+  if (a.known()) std::swap(a, b);
+  if (b.is(0) && max(a, 0) == a) return 0;
   return intern('m', a, b);
 }
 
 Dim SymbolTable::max(Dim a, Dim b) {
   if (a.known() && b.known()) return std::max(a.value(), b.value());
   if (a == b) return a;
+  if (a.known()) std::swap(a, b);
+  if (a.unknown() || b.unknown()) return {};
+  // Sizes, and what is made of them without subtraction, are not negative.
+  const auto not_negative = [this](const auto& self, Dim d, int depth) -> bool {
+    if (d.known() || d.unknown()) return d.known() && d.value() >= 0;
+    const Expression& e = expressions_[d.symbol()];
+    if (e.operation == 'n' || e.operation == 'f') return true;
+    if (depth == 0 || e.operation == '-') return false;
+    if (e.operation == 'M') return self(self, e.a, depth - 1) || self(self, e.b, depth - 1);
+    return self(self, e.a, depth - 1) && self(self, e.b, depth - 1);
+  };
+  if (b.known() && b.value() <= 0 && not_negative(not_negative, a, 6)) return a;
+  for (const auto& [most, least] : {std::pair(a, b), std::pair(b, a)}) {  // max(x, min(x, 3))
+    if (least.known()) continue;
+    const Expression& e = expressions_[least.symbol()];
+    if (e.operation == 'm' && ((e.a == most && e.b.known()) || (e.b == most && e.a.known()))) return most;
+  }
   return intern('M', a, b);
 }
 

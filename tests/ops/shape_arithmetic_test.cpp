@@ -43,6 +43,33 @@ TEST_F(ShapeArithmetic, HeadsAreSplitByGatherUnsqueezeAndConcat) {
   EXPECT_EQ(shape_of(node("Reshape", {x, target})), "[batch, seq, 4, 16]");
 }
 
+TEST_F(ShapeArithmetic, SizesAreNotMinusOne) {
+  const ValueId shape = node("Concat", {node("Shape", {x}), list({-1})}, {{"axis", int64_t{0}}});
+  const ValueId is_any = node("Equal", {shape, list({-1, -1, -1, -1})});
+  const ValueId target = node("Where", {is_any, list({1, 1, 1, 1}), shape});
+  const ValueId y = graph.add_value("y", ValueInfo::tensor(DType::f32, {symbols.named("batch"), 1, 64, 7}));
+  graph.inputs.push_back({"y", y});
+  EXPECT_EQ(shape_of(node("Expand", {y, target})), "[batch, seq, 64, 7]");
+  // A difference may be: nothing is known of it.
+  const ValueId less = node("Sub", {node("Shape", {x}), list({9, 9, 9})});
+  const ValueId same = node("Equal", {less, list({-1, -1, -1})});
+  EXPECT_EQ(shape_of(node("ConstantOfShape", {node("Where", {same, list({1, 1, 1}), list({2, 2, 2})})})).find("[2, 2"),
+            std::string::npos);
+}
+
+TEST_F(ShapeArithmetic, ATableOfPositionsIsAsLongAsWhatItIsAddedTo) {
+  const ValueId table = graph.add_constant("table", make_tensor(DType::f32, {512, 64}).value());
+  const ValueId seq = node("Slice", {node("Shape", {x}), list({1}), list({2})});
+  const ValueId rows = node("Slice", {table, list({0}), seq, list({0})});
+  EXPECT_EQ(shape_of(rows), "[min(seq, 512), 64]");
+  EXPECT_EQ(shape_of(node("Add", {x, rows})), "[batch, seq, 64]");
+  EXPECT_EQ(shape_of(node("Add", {rows, x})), "[batch, seq, 64]");
+  // What is only sometimes the smaller one, may be either.
+  const ValueId other = graph.add_value("other", ValueInfo::tensor(DType::f32, {symbols.named("length"), 64}));
+  graph.inputs.push_back({"other", other});
+  EXPECT_NE(shape_of(node("Add", {x, node("Slice", {other, list({0}), seq, list({0})})})), "[batch, seq, 64]");
+}
+
 TEST_F(ShapeArithmetic, NamesOfSizesStayShort) {
   Dim size = symbols.named("n");
   for (int i = 0; i < 1000; ++i) size = symbols.mul(symbols.add(size, 1), size);
