@@ -175,33 +175,60 @@ class Converter {
         {"Transpose", &Converter::transposition},
         {"QuantizeLinear", &Converter::quantization},
         {"DequantizeLinear", &Converter::quantization},
+        {"QLinearConv", &Converter::integer_convolution},
+        {"QLinearAveragePool", &Converter::follower},
+        {"QLinearGlobalAveragePool", &Converter::follower},
+        {"QLinearAdd", &Converter::integer_pair},
+        {"QLinearMul", &Converter::integer_pair},
+        {"QLinearConcat", &Converter::integer_concatenation},
     };
     // One data input, and whatever else is a scalar.
-    static constexpr std::string_view kUnary[] = {"Abs",       "BiasGelu",
-                                                  "Cast",      "Ceil",
-                                                  "Celu",      "Clip",
-                                                  "Cos",       "Elu",
-                                                  "Erf",       "Exp",
-                                                  "Floor",     "FastGelu",
-                                                  "Gelu",      "HardSigmoid",
-                                                  "HardSwish", "Identity",
-                                                  "LeakyRelu", "Log",
-                                                  "Mish",      "Neg",
-                                                  "QuickGelu", "Reciprocal",
-                                                  "Relu",      "Round",
-                                                  "Selu",      "Sigmoid",
-                                                  "Sign",      "Sin",
-                                                  "Softplus",  "Softsign",
-                                                  "Sqrt",      "Swish",
-                                                  "Tanh",      "ThresholdedRelu"};
+    static constexpr std::string_view kUnary[] = {"Abs",
+                                                  "BiasGelu",
+                                                  "Cast",
+                                                  "Ceil",
+                                                  "Celu",
+                                                  "Clip",
+                                                  "Cos",
+                                                  "Elu",
+                                                  "Erf",
+                                                  "Exp",
+                                                  "Floor",
+                                                  "FastGelu",
+                                                  "Gelu",
+                                                  "HardSigmoid",
+                                                  "HardSwish",
+                                                  "Identity",
+                                                  "LeakyRelu",
+                                                  "Log",
+                                                  "Mish",
+                                                  "Neg",
+                                                  "QuickGelu",
+                                                  "QLinearLeakyRelu",
+                                                  "QLinearSigmoid",
+                                                  "Reciprocal",
+                                                  "Relu",
+                                                  "Round",
+                                                  "Selu",
+                                                  "Sigmoid",
+                                                  "Sign",
+                                                  "Sin",
+                                                  "Softplus",
+                                                  "Softsign",
+                                                  "Sqrt",
+                                                  "Swish",
+                                                  "Tanh",
+                                                  "ThresholdedRelu"};
     const Node& node = graph_.node(id);
     if (node.inputs.empty() || node.outputs.empty() || !(node.domain.empty() || node.domain == "com.microsoft"))
       return {};
     for (const Rule& rule : kRules)
       if (rule.name == node.op_type) return (this->*rule.convert)(id);
     if (std::find(std::begin(kUnary), std::end(kUnary), node.op_type) == std::end(kUnary)) return {};
-    for (size_t i = 1; i < node.inputs.size(); ++i)
-      if (node.inputs[i] != kNoValue && rank(node.inputs[i]) != 0) return {};
+    for (size_t i = 1; i < node.inputs.size(); ++i) {
+      const Tensor* constant = graph_.constant(node.inputs[i]);
+      if (node.inputs[i] != kNoValue && rank(node.inputs[i]) != 0 && !(constant && constant->count() == 1)) return {};
+    }
     return unary(id);
   }
 
@@ -234,6 +261,47 @@ class Converter {
     LINNET_TRY(convert_input(id, 3));
     graph_.node(id).set("channels_last", int64_t{1});
     if (stem) graph_.node(id).set("src_channels_first", int64_t{1});
+    convert_outputs(id);
+    return {};
+  }
+
+  Status integer_convolution(NodeId id) {
+    const Node& node = graph_.node(id);
+    const size_t r = rank(node.inputs[0]);
+    if (!is_spatial_rank(r) || rank(node.outputs[0]) != r || node.int_or("channels_last", 0) != 0) return {};
+    LINNET_TRY(convert_input(id, 0));
+    graph_.node(id).domain = "com.microsoft";
+    graph_.node(id).version = 1;
+    graph_.node(id).set("channels_last", int64_t{1});
+    convert_outputs(id);
+    return {};
+  }
+
+  // Inputs 0 and 3 are the operands.
+  Status integer_pair(NodeId id) {
+    const Node& node = graph_.node(id);
+    const size_t r = rank(node.outputs[0]);
+    const ValueId a = node.inputs[0], b = node.input(3);
+    if (!is_spatial_rank(r) || rank(a) != r || rank(b) != r || !(has_last(a) || has_last(b))) return {};
+    LINNET_TRY(convert_input(id, 0));
+    LINNET_TRY(convert_input(id, 3));
+    convert_outputs(id);
+    return {};
+  }
+
+  // Inputs 2, 5, 8 and so on are joined.
+  Status integer_concatenation(NodeId id) {
+    const Node& node = graph_.node(id);
+    const size_t r = rank(node.outputs[0]);
+    if (!is_spatial_rank(r)) return {};
+    size_t ready = 0;
+    for (size_t i = 2; i < node.inputs.size(); i += 3) {
+      if (rank(node.inputs[i]) != r) return {};
+      ready += has_last(node.inputs[i]);
+    }
+    if (6 * ready < node.inputs.size() - 2 || ready == 0) return {};
+    for (size_t i = 2; i < graph_.node(id).inputs.size(); i += 3) LINNET_TRY(convert_input(id, i));
+    graph_.node(id).set("axis", axis_in_last(graph_.node(id).int_or("axis", 0), r));
     convert_outputs(id);
     return {};
   }

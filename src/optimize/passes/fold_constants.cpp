@@ -5,12 +5,8 @@
 namespace linnet {
 namespace {
 
-// Integer-only quantised weights stay as they are: an integer kernel wants them, and they are a quarter of the size.
-bool keeps(const Graph& graph, const Node& node) {
-  if (node.op_type != "DequantizeLinear") return false;
-  const Tensor* weights = graph.constant(node.input(0));
-  return weights && weights->count() > 1024;
-}
+// Quantised constants stay as they are: integer operators want them, and they are a quarter of the size.
+bool keeps(const Node& node) { return node.op_type == "DequantizeLinear"; }
 
 Result<Tensor> tensor_of(DType dtype, bool scalar, const DimVector& elements) {
   LINNET_ASSIGN(Tensor tensor, make_tensor(dtype, scalar ? Shape() : Shape{static_cast<int64_t>(elements.size())}));
@@ -41,7 +37,7 @@ Result<size_t> fold_constants(Graph& graph, PassContext& context) {
   const std::vector<NodeId> order = graph.order();
   for (const NodeId id : order) {
     const Node& node = graph.node(id);
-    if (keeps(graph, node)) continue;
+    if (keeps(node)) continue;
     std::optional<std::vector<Tensor>> outputs;
     if (node.outputs.size() == 1 && node.outputs[0] != kNoValue) {
       if (std::optional<Tensor> tensor = inferred(graph, context, node.outputs[0]))

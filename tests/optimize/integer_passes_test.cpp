@@ -1,0 +1,324 @@
+// Quantised groups become integer operators where they fit, stay where they almost do, and give the numbers that the
+// float arithmetic between QuantizeLinear and DequantizeLinear gives.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <functional>
+#include <map>
+
+#include "load.h"
+#include "optimize/optimizer.h"
+#include "run/graph_model.h"
+
+namespace linnet {
+namespace {
+
+class Builder {
+ public:
+  Graph graph;
+
+  ValueId floats(const Shape& shape, float scale, float shift = 0) {
+    Tensor t = make_tensor(DType::f32, shape).value();
+    for (int64_t i = 0; i < t.count(); ++i) t.ptr<float>()[i] = shift + scale * std::sin(static_cast<float>(i) * 0.7f);
+    return graph.add_constant("floats", std::move(t));
+  }
+  ValueId codes(DType type, const Shape& shape, int low, int high) {
+    Tensor t = make_tensor(type, shape).value();
+    for (int64_t i = 0; i < t.count(); ++i) {
+      const int64_t value = low + i * 7919 % (high - low + 1);
+      if (type == DType::i32) {
+        t.ptr<int32_t>()[i] = static_cast<int32_t>(value);
+      } else {
+        t.ptr<uint8_t>()[i] = static_cast<uint8_t>(value);
+      }
+    }
+    return graph.add_constant("codes", std::move(t));
+  }
+  ValueId number(float value) { return graph.add_constant("scale", tensor_of<float>({}, {value})); }
+  ValueId zero(DType type, int value) { return codes(type, {}, value, value); }
+
+  ValueId quantize(ValueId x, float scale, int zero_point, DType type = DType::u8) {
+    return add(graph, "QuantizeLinear", {x, number(scale), zero(type, zero_point)});
+  }
+  ValueId dequantize(ValueId x, float scale, int zero_point, DType type = DType::u8) {
+    return add(graph, "DequantizeLinear", {x, number(scale), zero(type, zero_point)});
+  }
+  ValueId pair(ValueId x, float scale, int zero_point, DType type = DType::u8) {
+    return dequantize(quantize(x, scale, zero_point, type), scale, zero_point, type);
+  }
+  ValueId weights(const Shape& shape, float scale, DType type = DType::i8) {
+    return dequantize(codes(type, shape, type == DType::i8 ? -60 : 20, type == DType::i8 ? 60 : 230), scale,
+                      type == DType::i8 ? 0 : 128, type);
+  }
+};
+
+using Build = std::function<void(Builder&, ValueId x)>;
+
+std::map<std::string, int> operators(const Graph& graph) {
+  std::map<std::string, int> counts;
+  for (const NodeId id : graph.order()) ++counts[graph.node(id).op_type];
+  return counts;
+}
+
+std::vector<float> run(Graph& graph, const Tensor& x) {
+  Result<std::shared_ptr<const Model>> model = model_of(graph);
+  EXPECT_TRUE(model.ok()) << model.status().message();
+  if (!model.ok()) return {};
+  Session session(std::make_shared<Engine>(1), *model);
+  std::vector<Value> out(graph.outputs.size());
+  const Status status = session.run(std::vector<Value>{Value(x)}, out);
+  EXPECT_TRUE(status.ok()) << status.message();
+  std::vector<float> all;
+  for (const Value& v : out)
+    for (int64_t i = 0; i < v.tensor.count(); ++i) all.push_back(static_cast<float>(number_at(v.tensor, i)));
+  return all;
+}
+
+// The operators that are left, after checking that the results differ by at most one step of `step`, and that seldom.
+std::map<std::string, int> optimized(const Shape& shape, float step, const Build& build,
+                                     OptimizationLevel level = OptimizationLevel::extended) {
+  Builder plain, fused;
+  for (Builder* b : {&plain, &fused}) {
+    SymShape symbolic;
+    for (size_t a = 0; a < shape.rank(); ++a) symbolic.push_back(Dim(shape[a]));
+    build(*b, add_input(b->graph, "x", DType::f32, std::move(symbolic)));
+  }
+  SymbolTable symbols(true);
+  OptimizeOptions options;
+  options.level = level;
+  const auto reports = optimize(fused.graph, symbols, options);
+  EXPECT_TRUE(reports.ok()) << reports.status().message();
+  if (!reports.ok()) return {};
+  const auto counts = operators(fused.graph);
+  Tensor x = make_tensor(DType::f32, shape).value();
+  for (int64_t i = 0; i < x.count(); ++i) x.ptr<float>()[i] = 2 * std::sin(static_cast<float>(i * i) * 0.37f);
+  const std::vector<float> a = run(plain.graph, x), b = run(fused.graph, x);
+  EXPECT_EQ(a.size(), b.size());
+  size_t off = 0;
+  for (size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
+    EXPECT_NEAR(a[i], b[i], step * 1.001f) << i;
+    off += std::fabs(a[i] - b[i]) > step * 0.01f + 1e-6f * std::fabs(a[i]);
+  }
+  EXPECT_LE(off * 50, a.size() + 49);
+  return counts;
+}
+
+using Counts = std::map<std::string, int>;
+
+TEST(FuseQdq, ConvWithBiasByFilterAndRelu) {
+  for (const auto level : {OptimizationLevel::extended, OptimizationLevel::all}) {
+    const Counts counts = optimized(
+        {1, 8, 6, 5}, 0.05f,
+        [](Builder& b, ValueId x) {
+          const ValueId scales = b.floats({16}, 0.002f, 0.01f);
+          const ValueId w = add(b.graph, "DequantizeLinear", {b.codes(DType::i8, {16, 8, 3, 3}, -80, 80), scales},
+                                {{"axis", int64_t{0}}});
+          Tensor bias_scale = *b.graph.constant(scales);
+          Tensor products = make_tensor(DType::f32, {16}).value();
+          for (int i = 0; i < 16; ++i) products.ptr<float>()[i] = 0.02f * bias_scale.ptr<float>()[i];
+          const ValueId bias =
+              add(b.graph, "DequantizeLinear",
+                  {b.codes(DType::i32, {16}, -900, 900), b.graph.add_constant("s", std::move(products))},
+                  {{"axis", int64_t{0}}});
+          const ValueId y =
+              add(b.graph, "Conv", {b.pair(x, 0.02f, 120), w, bias}, {{"pads", std::vector<int64_t>(4, 1)}});
+          add_output(b.graph, "y", b.pair(add(b.graph, "Relu", {y}), 0.05f, 0));
+        },
+        level);
+    Counts expected{{"QuantizeLinear", 1}, {"QLinearConv", 1}, {"DequantizeLinear", 1}};
+    if (level == OptimizationLevel::all) expected["Transpose"] = 2;
+    EXPECT_EQ(counts, expected);
+  }
+}
+
+TEST(FuseQdq, AFloatBiasIsCountedInSums) {
+  const Counts counts = optimized({2, 4, 7}, 0.05f, [](Builder& b, ValueId x) {
+    const ValueId y =
+        add(b.graph, "Conv", {b.pair(x, 0.02f, 0, DType::i8), b.weights({6, 4, 3}, 0.01f), b.floats({6}, 0.7f)});
+    add_output(b.graph, "y", b.pair(y, 0.05f, -3, DType::i8));
+  });
+  EXPECT_EQ(counts, (Counts{{"QuantizeLinear", 1}, {"QLinearConv", 1}, {"DequantizeLinear", 1}}));
+}
+
+TEST(FuseQdq, ABoundWithinTheRangeStaysAsClipOfCodes) {
+  const Counts counts = optimized({1, 4, 5, 5}, 0.05f, [](Builder& b, ValueId x) {
+    const ValueId y = add(b.graph, "Conv", {b.pair(x, 0.02f, 100), b.weights({4, 4, 1, 1}, 0.01f)});
+    const ValueId clip = add(b.graph, "Clip", {y, b.number(0), b.number(1)});
+    add_output(b.graph, "y", b.pair(clip, 0.05f, 128));
+  });
+  EXPECT_EQ(counts, (Counts{{"QuantizeLinear", 1}, {"QLinearConv", 1}, {"Clip", 1}, {"DequantizeLinear", 1}}));
+}
+
+TEST(FuseQdq, NearMissesOfConvStay) {
+  const auto conv = [](Builder& b, ValueId x, ValueId w) { return add(b.graph, "Conv", {x, w}); };
+  const std::vector<Build> builds = {
+      // the float result is wanted as well
+      [&](Builder& b, ValueId x) {
+        const ValueId y = conv(b, b.pair(x, 0.02f, 100), b.weights({4, 4, 1, 1}, 0.01f));
+        add_output(b.graph, "y", b.pair(y, 0.05f, 128));
+        add_output(b.graph, "float", y);
+      },
+      // no QuantizeLinear behind it
+      [&](Builder& b, ValueId x) {
+        add_output(b.graph, "y", conv(b, b.pair(x, 0.02f, 100), b.weights({4, 4, 1, 1}, 0.01f)));
+      },
+      // one scale for each input channel
+      [&](Builder& b, ValueId x) {
+        const ValueId w =
+            add(b.graph, "DequantizeLinear", {b.codes(DType::i8, {4, 4, 1, 1}, -60, 60), b.floats({4}, 0.002f, 0.01f)},
+                {{"axis", int64_t{1}}});
+        add_output(b.graph, "y", b.pair(conv(b, b.pair(x, 0.02f, 100), w), 0.05f, 128));
+      },
+      // float weights
+      [&](Builder& b, ValueId x) {
+        add_output(b.graph, "y", b.pair(conv(b, b.pair(x, 0.02f, 100), b.floats({4, 4, 1, 1}, 0.5f)), 0.05f, 128));
+      },
+      // float input
+      [&](Builder& b, ValueId x) {
+        add_output(b.graph, "y", b.pair(conv(b, x, b.weights({4, 4, 1, 1}, 0.01f)), 0.05f, 128));
+      },
+      // another type behind it than before it
+      [&](Builder& b, ValueId x) {
+        const ValueId y = conv(b, b.pair(x, 0.02f, 100), b.weights({4, 4, 1, 1}, 0.01f));
+        add_output(b.graph, "y", b.pair(y, 0.05f, 0, DType::i8));
+      },
+      // the activation is none that keeps the order
+      [&](Builder& b, ValueId x) {
+        const ValueId y = conv(b, b.pair(x, 0.02f, 100), b.weights({4, 4, 1, 1}, 0.01f));
+        add_output(b.graph, "y", b.pair(add(b.graph, "Abs", {y}), 0.05f, 0));
+      },
+  };
+  for (size_t i = 0; i < builds.size(); ++i) {
+    const Counts counts = optimized({1, 4, 5, 5}, 0.05f, builds[i]);
+    EXPECT_EQ(counts.count("QLinearConv"), 0u) << i;
+    EXPECT_EQ(counts.count("Conv") + counts.count("FusedConv"), 1u) << i;
+  }
+}
+
+TEST(FuseQdq, ProductsWithAndWithoutAQuantisedResult) {
+  const Counts counts = optimized({3, 5, 24}, 0.1f, [](Builder& b, ValueId x) {
+    const ValueId scales = b.floats({12}, 0.002f, 0.01f);
+    const ValueId w =
+        add(b.graph, "DequantizeLinear", {b.codes(DType::i8, {24, 12}, -80, 80), scales}, {{"axis", int64_t{1}}});
+    const ValueId h = b.pair(add(b.graph, "MatMul", {b.pair(x, 0.02f, 130), w}), 0.1f, 120);
+    add_output(b.graph, "y", add(b.graph, "MatMul", {h, b.weights({12, 7}, 0.01f, DType::u8)}));
+  });
+  EXPECT_EQ(counts, (Counts{{"QuantizeLinear", 1}, {"QLinearMatMul", 1}, {"MatMulIntegerToFloat", 1}}));
+}
+
+TEST(FuseQdq, Gemm) {
+  for (const bool quantised : {true, false}) {
+    const Counts counts = optimized({3, 24}, 0.1f, [&](Builder& b, ValueId x) {
+      const ValueId w = b.weights({12, 24}, 0.01f);
+      const ValueId bias = b.dequantize(b.codes(DType::i32, {12}, -3000, 3000), 0.02f * 0.01f, 0, DType::i32);
+      const ValueId y = add(b.graph, "Gemm", {b.pair(x, 0.02f, 130), w, bias}, {{"transB", int64_t{1}}});
+      add_output(b.graph, "y", quantised ? b.pair(y, 0.1f, 120) : y);
+    });
+    EXPECT_EQ(counts.at("QGemm"), 1);
+    EXPECT_EQ(counts.count("Gemm"), 0u);
+    EXPECT_EQ(counts.count("DequantizeLinear"), quantised ? 1u : 0u);
+  }
+}
+
+TEST(FuseQdq, OperatorsOfMicrosoft) {
+  struct Case {
+    const char* type;
+    const char* expected;
+    std::vector<Attribute> attributes;
+  };
+  const Case cases[] = {
+      {"Add", "QLinearAdd", {}},
+      {"Mul", "QLinearMul", {}},
+      {"Sigmoid", "QLinearSigmoid", {}},
+      {"LeakyRelu", "QLinearLeakyRelu", {{"alpha", 0.2f}}},
+      {"Softmax", "QLinearSoftmax", {{"axis", int64_t{1}}}},
+      {"GlobalAveragePool", "QLinearGlobalAveragePool", {}},
+      {"AveragePool", "QLinearAveragePool", {{"kernel_shape", std::vector<int64_t>{3, 2}}}},
+      {"Concat", "QLinearConcat", {{"axis", int64_t{1}}}},
+  };
+  for (const Case& c : cases) {
+    const std::string type = c.type;
+    const bool two = type == "Add" || type == "Mul" || type == "Concat";
+    const Counts counts = optimized({2, 5, 6, 4}, 0.02f, [&](Builder& b, ValueId x) {
+      std::vector<ValueId> in = {b.pair(x, 0.02f, 100)};
+      if (two) in.push_back(b.pair(add(b.graph, "Neg", {x}), 0.03f, 90));
+      add_output(b.graph, "y", b.pair(add(b.graph, type, in, c.attributes), 0.02f, 110));
+    });
+    EXPECT_EQ(counts.count(c.expected), 1u) << type;
+    EXPECT_EQ(counts.count(type), 0u) << type;
+  }
+}
+
+TEST(SinkDequantize, WhatMovesNumbersMovesCodes) {
+  const Counts counts = optimized({2, 6, 4, 4}, 0.02f, [](Builder& b, ValueId x) {
+    ValueId v = b.pair(x, 0.02f, 100);
+    v = b.pair(add(b.graph, "MaxPool", {v}, {{"kernel_shape", std::vector<int64_t>{2, 2}}}), 0.02f, 100);
+    v = add(b.graph, "Transpose", {v}, {{"perm", std::vector<int64_t>{0, 2, 3, 1}}});
+    v = b.pair(add(b.graph, "Reshape", {v, b.graph.add_ints("shape", {2, -1})}), 0.02f, 100);
+    add_output(b.graph, "y", add(b.graph, "Gather", {v, b.graph.add_ints("i", {5, 1, 3})}, {{"axis", int64_t{1}}}));
+  });
+  EXPECT_EQ(counts, (Counts{{"QuantizeLinear", 1},
+                            {"MaxPool", 1},
+                            {"Transpose", 1},
+                            {"Reshape", 1},
+                            {"Gather", 1},
+                            {"DequantizeLinear", 1}}));
+}
+
+TEST(SinkDequantize, StaysAboveWhatOthersReadAsFloats) {
+  const Counts counts = optimized({2, 6, 4}, 0.02f, [](Builder& b, ValueId x) {
+    const ValueId v = b.pair(x, 0.02f, 100);
+    add_output(b.graph, "a", add(b.graph, "Transpose", {v}, {{"perm", std::vector<int64_t>{0, 2, 1}}}));
+    add_output(b.graph, "b", add(b.graph, "Exp", {v}));
+  });
+  EXPECT_EQ(counts.at("DequantizeLinear"), 1);
+}
+
+TEST(SinkDequantize, AnotherScaleIsNotTheSame) {
+  const Counts counts = optimized({2, 6, 4}, 0.03f, [](Builder& b, ValueId x) {
+    const ValueId v = add(b.graph, "Transpose", {b.pair(x, 0.02f, 100)}, {{"perm", std::vector<int64_t>{0, 2, 1}}});
+    add_output(b.graph, "y", b.pair(v, 0.03f, 100));
+  });
+  EXPECT_EQ(counts.at("QuantizeLinear"), 2);
+}
+
+TEST(FoldDequantized, WeightsOfAFloatConvolution) {
+  const Counts counts = optimized({1, 16, 5, 5}, 0.0f, [](Builder& b, ValueId x) {
+    add_output(b.graph, "y", add(b.graph, "Conv", {x, b.weights({16, 16, 3, 3}, 0.01f)}));
+  });
+  EXPECT_EQ(counts.count("DequantizeLinear"), 0u);
+}
+
+// Models as onnxruntime's quantiser writes them.
+TEST(FuseQdq, RealExports) {
+  const char* shared = std::getenv("LINNET_SHARED");
+  const std::filesystem::path root = std::filesystem::path(shared ? shared : "../shared") / "models";
+  if (!std::filesystem::exists(root)) GTEST_SKIP() << "no models in " << root << "; set LINNET_SHARED";
+  struct Case {
+    const char* model;
+    Counts expected;  // of the operators named
+  };
+  const Case cases[] = {
+      {"qdq_s8s8_channels_resnet",
+       {{"QLinearConv", 12}, {"QLinearAdd", 3}, {"QGemm", 1}, {"Conv", 0}, {"Transpose", 2}}},
+      {"qdq_u8s8_resnet", {{"QLinearConv", 9}, {"QLinearAdd", 3}, {"QGemm", 1}, {"Conv", 0}, {"Transpose", 2}}},
+      {"qdq_u8u8_vit",
+       {{"QLinearMatMul", 16}, {"MatMul", 0}, {"QLinearAdd", 19}, {"QLinearSoftmax", 2}, {"Softmax", 0}}},
+      {"qoperator_u8s8_squeeze", {{"QLinearConv", 19}, {"Transpose", 2}}},
+  };
+  for (const Case& c : cases) {
+    ModelSource source;
+    source.path = root / c.model / "model.onnx";
+    const Result<LoadedGraph> loaded = load_graph(source, {});
+    ASSERT_TRUE(loaded.ok()) << loaded.status().message();
+    ASSERT_TRUE(optimize(*loaded->graph, *loaded->symbols, {}).ok());
+    Counts counts = operators(*loaded->graph);
+    for (const auto& [type, count] : c.expected) EXPECT_EQ(counts[type], count) << c.model << ' ' << type;
+  }
+}
+
+}  // namespace
+}  // namespace linnet
