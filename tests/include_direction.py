@@ -18,7 +18,8 @@ KNOWS = {
     "run": ["base", "tensor", "kernels", "graph", "ops", "infer", "plan"],
     "compiled": ["base", "tensor", "onnx", "graph", "plan"],
     "load": ["base", "tensor", "kernels", "onnx", "graph", "ops", "infer", "optimize", "plan", "run", "compiled"],
-    "c_api": ["base", "tensor", "kernels", "onnx", "graph", "ops", "infer", "optimize", "plan", "run", "load", "linnet"],
+    "quantize": ["base", "tensor", "onnx", "graph", "ops", "infer", "optimize", "plan", "run", "load"],
+    "c_api": ["base", "tensor", "kernels", "onnx", "graph", "ops", "infer", "optimize", "plan", "run", "load", "quantize", "linnet"],
 }
 # In these folders only the named files may include onnx/: the graph does not know the format it came from.
 ONNX_ONLY_IN = {"graph": re.compile(r"builder|export|onnx")}

@@ -1,0 +1,31 @@
+// What the schemes of `linnet quantize` have in common: their options and how their reports are told.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include "quantize/quantize.h"
+
+namespace linnet::cli {
+
+struct QuantizeArguments {
+  std::string model, output, report;
+  std::vector<std::string> include, exclude, sizes;
+  std::string weight_type = "int8";
+  bool symmetric = false, asymmetric = false, per_channel = false, reduce_range = false, json = false;
+  size_t threads = 0;
+};
+
+// MODEL, --output, the nodes to take, --report, --json, --threads.
+void add_quantize_options(CLI::App& command, QuantizeArguments& arguments);
+// The weights' type and how they are scaled.
+void add_weight_options(CLI::App& command, QuantizeArguments& arguments);
+
+// Fills in what `arguments` says; the progress goes to the terminal.
+Status read_arguments(const QuantizeArguments& arguments, QuantizeOptions& options);
+// Tells the report, or the error. Returns the exit code.
+int tell(const QuantizeArguments& arguments, const Result<QuantizeReport>& report);
+
+// The schemes.
+void add_quantize_dynamic(CLI::App& app, int& exit_code);
+
+}  // namespace linnet::cli

@@ -1,0 +1,224 @@
+#include "quantize/job.h"
+
+#include <algorithm>
+
+#include "graph/export.h"
+#include "onnx/writer.h"
+#include "optimize/evaluate.h"
+#include "optimize/optimizer.h"
+
+namespace linnet {
+namespace {
+
+constexpr size_t kFoldBytes = size_t{4} << 20;  // in total: shape arithmetic and small tables, not weights
+constexpr size_t kMostInFile = size_t{2000} << 20;
+constexpr size_t kExternalFrom = 1024;
+
+// What the model's nodes may be quantised to needs this operator set.
+constexpr int kLeastOpset = 13;
+
+void raise_opset(Graph& graph) {
+  int& version = graph.opsets[""];
+  version = std::max(version, kLeastOpset);
+  for (const NodeId id : graph.order())
+    for (const auto& body : subgraphs_of(graph.node(id))) raise_opset(*body);
+}
+
+size_t count_known(const Graph& graph, QuantizeJob::Knows knows) {
+  size_t count = 0;
+  for (const NodeId id : graph.order()) {
+    count += knows(graph, graph.node(id));
+    for (const auto& body : subgraphs_of(graph.node(id))) count += count_known(*body, knows);
+  }
+  return count;
+}
+
+// The value as a constant, computed where nothing but constants stand behind it. Quantised ones are not computed.
+bool fold_behind(Graph& graph, ValueId value) {
+  if (graph.constant(value)) return true;
+  const NodeId id = value == kNoValue ? kNoNode : graph.value(value).producer;
+  if (id == kNoNode || graph.node(id).op_type == "DequantizeLinear") return false;
+  const std::vector<ValueId> inputs = graph.node(id).inputs;
+  for (const ValueId input : inputs)
+    if (input != kNoValue && !fold_behind(graph, input)) return false;
+  std::optional<std::vector<Tensor>> outputs = evaluate(graph, id, SIZE_MAX);
+  if (!outputs || outputs->size() != 1) return false;
+  graph.remove_node(id);
+  graph.set_constant(value, std::move(outputs->front()));
+  return true;
+}
+
+ValueId add_shared(Graph& graph, std::string name, const std::shared_ptr<const Tensor>& tensor) {
+  if (!tensor) return kNoValue;
+  SymShape shape;
+  for (const int64_t size : tensor->shape) shape.push_back(size);
+  const ValueId value = graph.add_value(std::move(name), ValueInfo::tensor(tensor->dtype, shape));
+  graph.value(value).constant = tensor;
+  return value;
+}
+
+std::shared_ptr<const Tensor> share(Tensor&& tensor) {
+  if (tensor.dtype == DType::undefined) return nullptr;
+  return std::make_shared<const Tensor>(std::move(tensor));
+}
+
+}  // namespace
+
+size_t QuantizeReport::quantized() const noexcept {
+  return static_cast<size_t>(
+      std::count_if(nodes.begin(), nodes.end(), [](const auto& n) { return !n.result.empty(); }));
+}
+
+bool QuantizeJob::Key::operator<(const Key& other) const noexcept {
+  const std::owner_less<> less;
+  if (less(weight, other.weight)) return true;
+  return !less(other.weight, weight) && form < other.form;
+}
+
+Result<std::unique_ptr<QuantizeJob>> QuantizeJob::open(const ModelSource& source, const QuantizeOptions& options,
+                                                       const std::filesystem::path& path) {
+  std::unique_ptr<QuantizeJob> job(new QuantizeJob(options, path));
+  LINNET_REQUIRE(options.weight_type == DType::i8 || options.weight_type == DType::u8,
+                 invalid_argument("weights become int8 or uint8, not ", dtype_name(options.weight_type)));
+  LINNET_ASSIGN(job->loaded_, load_graph(source, options.load));
+  LINNET_REQUIRE(!job->loaded_.packed, invalid_argument("a compiled model cannot be quantised: quantise its source"));
+  const auto& files = job->loaded_.model->files;
+  for (const auto& file : files) {
+    std::error_code failed;
+    LINNET_REQUIRE(!std::filesystem::equivalent(file->path(), path, failed),
+                   invalid_argument("the result would replace '", file->path().string(), "', which is read for it"));
+    job->report_.bytes_before += file->identity().size;
+  }
+  if (source.path.empty()) job->report_.bytes_before += source.bytes.size();
+  Graph& graph = *job->loaded_.graph;
+  if (const auto unknown = unknown_operators(graph); !unknown.empty())
+    return unsupported("the model uses an operator that is not supported: ", unknown.begin()->first, " at ",
+                       unknown.begin()->second.front());
+  LINNET_ASSIGN(job->selection_, NodeSelection::make(graph, options.include, options.exclude));
+  OptimizeOptions basic = options.load.optimize;
+  basic.level = std::min(basic.level, OptimizationLevel::basic);
+  basic.fold_bytes = kFoldBytes;
+  LINNET_TRY(optimize(graph, *job->loaded_.symbols, basic).status());
+  raise_opset(graph);
+  return job;
+}
+
+Status QuantizeJob::for_each_node(Knows knows, Rewrite rewrite) {
+  size_t done = 0;
+  return visit(graph(), knows, rewrite, count_known(graph(), knows), done);
+}
+
+Status QuantizeJob::visit(Graph& graph, Knows knows, Rewrite rewrite, size_t total, size_t& done) {
+  const std::vector<NodeId> order = graph.order();
+  for (const NodeId id : order) {
+    if (!graph.alive(id)) continue;  // a rewrite before this one may have folded it
+    for (const auto& body : subgraphs_of(graph.node(id))) LINNET_TRY(visit(*body, knows, rewrite, total, done));
+    if (!knows(graph, graph.node(id))) continue;
+    LINNET_REQUIRE(!options_.stop || !options_.stop->stopped(), error(Code::cancelled, "quantising was cancelled"));
+    NodeReport row;
+    row.node = graph.node_path(id);
+    if (options_.progress) options_.progress(done, total, row.node);
+    ++done;
+    row.reason = selection_.refusal(graph.node(id));
+    if (row.reason.empty()) {
+      const std::vector<ValueId>& inputs = graph.node(id).inputs;
+      const std::set<ValueId> before(inputs.begin(), inputs.end());
+      if (Status status = rewrite(graph, id, row); !status.ok()) return std::move(status).at_node(row.node);
+      LINNET_CHECK(row.result.empty() != row.reason.empty());
+      release(graph, before);
+    }
+    report_.nodes.push_back(std::move(row));
+  }
+  return graph.sort();
+}
+
+// Constants that nothing uses any more go at once: with those of all nodes a whole float model would be in memory.
+void QuantizeJob::release(Graph& graph, const std::set<ValueId>& values) {
+  for (const ValueId v : values) {
+    const Tensor* constant = graph.constant(v);
+    if (!constant) continue;
+    for (const auto& file : loaded_.model->files) file->discard({constant->ptr<std::byte>(), constant->bytes()});
+    if (graph.use_count(v) == 0) graph.value(v).constant.reset();
+  }
+}
+
+std::shared_ptr<const Tensor> QuantizeJob::float_constant(Graph& graph, ValueId value, NodeReport& report) {
+  if (const Node* producer = value == kNoValue ? nullptr : graph.producer(value);
+      producer && producer->op_type == "DequantizeLinear" && graph.constant(producer->input(0))) {
+    report.reason = "its weight is quantised already";
+  } else if (value == kNoValue || !fold_behind(graph, value)) {
+    report.reason = "none of its inputs is a constant weight";
+  } else if (!is_float(graph.constant(value)->dtype)) {
+    report.reason = concat("its weight is of type ", dtype_name(graph.constant(value)->dtype));
+  } else {
+    return graph.value(value).constant;
+  }
+  return nullptr;
+}
+
+WeightScheme QuantizeJob::scheme(std::optional<size_t> axis) const noexcept {
+  return {options_.weight_type, options_.weight_symmetric.value_or(options_.weight_type == DType::i8),
+          options_.reduce_range, axis};
+}
+
+Result<std::optional<QuantizedValues>> QuantizeJob::quantize(Graph& graph, ValueId weight, const WeightScheme& scheme,
+                                                             NodeReport& report) {
+  const std::string form = concat(dtype_name(scheme.type), scheme.symmetric ? " symmetric" : "",
+                                  scheme.reduced ? " reduced" : "", scheme.axis ? concat(" axis ", *scheme.axis) : "");
+  return quantize(graph, weight, form, report, [&](const Tensor& tensor) { return quantize_weight(tensor, scheme); });
+}
+
+Result<std::optional<QuantizedValues>> QuantizeJob::quantize(Graph& graph, ValueId weight, std::string_view form,
+                                                             NodeReport& report, Make make) {
+  const std::shared_ptr<const Tensor> tensor = float_constant(graph, weight, report);
+  if (!tensor) return std::optional<QuantizedValues>();
+  auto found = made_.find({tensor, std::string(form)});
+  if (found == made_.end()) {
+    Result<QuantizedWeight> result = make(*tensor);
+    if (!result.ok() && result.status().code() == Code::invalid_argument) {
+      report.reason = result.status().message();
+      return std::optional<QuantizedValues>();
+    }
+    LINNET_TRY(result.status());
+    Made made{share(std::move(result->codes)),
+              share(std::move(result->scale)),
+              share(std::move(result->zero_point)),
+              result->snr_db,
+              {}};
+    report.bytes_before += tensor->bytes();
+    for (const auto& part : {made.codes, made.scale, made.zero_point}) report.bytes_after += part ? part->bytes() : 0;
+    found = made_.emplace(Key{tensor, std::string(form)}, std::move(made)).first;
+  }
+  Made& made = found->second;
+  report.weight_snr_db = std::min(report.weight_snr_db.value_or(made.snr_db), made.snr_db);
+  const auto [values, is_new] = made.values.try_emplace(&graph);
+  const std::string name = graph.value(weight).name;
+  if (is_new)
+    values->second = {add_shared(graph, name + "_quantized", made.codes),
+                      add_shared(graph, name + "_scale", made.scale),
+                      add_shared(graph, name + "_zero_point", made.zero_point)};
+  return std::optional(values->second);
+}
+
+bool QuantizeJob::has(const Graph& graph, ValueId weight, std::string_view form) const {
+  return graph.constant(weight) && made_.contains({graph.value(weight).constant, std::string(form)});
+}
+
+Result<QuantizeReport> QuantizeJob::write() {
+  Graph& whole = graph();
+  whole.remove_unused();
+  LINNET_TRY(whole.sort());
+  if (Result<GraphFacts> facts = infer_graph(whole, symbols()); !facts.ok())
+    return std::move(facts).status().within("after quantising");
+  const onnx::Model proto = export_model(whole, symbols());
+  size_t bytes = 0;
+  for (const onnx::Tensor& t : proto.graph->initializer) bytes += t.raw_data ? t.raw_data->size() : 0;
+  onnx::WriteOptions how;
+  if (bytes > kMostInFile) how.external_threshold = kExternalFrom;
+  LINNET_TRY(onnx::write_model(path_, export_model(whole, symbols()), how));
+  std::error_code failed;
+  report_.bytes_after = std::filesystem::file_size(path_, failed);
+  return std::move(report_);
+}
+
+}  // namespace linnet

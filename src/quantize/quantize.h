@@ -1,0 +1,52 @@
+// Writes models in lower precision: weights as integers and, depending on the scheme, the arithmetic too. What is
+// written is a standard model, where needed with operators of com.microsoft, that other runtimes load.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "load.h"
+
+namespace linnet {
+
+struct QuantizeOptions {
+  // Nodes by name, by operator type, or by pattern ("*" any characters, "?" one); without `include`, all that the
+  // scheme knows. A name that is neither a node's nor an operator's is an error.
+  std::vector<std::string> include, exclude;
+  DType weight_type = DType::i8;         // or u8
+  std::optional<bool> weight_symmetric;  // without it: int8 is, uint8 is not
+  bool per_channel = false;              // a scale for each output channel, not one for a whole weight
+  bool reduce_range = false;             // weights of 7 bits, for runtimes whose sums saturate
+  LoadOptions load;                      // fixed sizes, external data, disabled passes
+  std::function<void(size_t done, size_t total, std::string_view node)> progress;  // called before each node
+  const StopToken* stop = nullptr;
+};
+
+// What became of a node that the scheme knows.
+struct NodeReport {
+  std::string node;    // its path
+  std::string result;  // the operator that it became; empty: it stays as it was
+  std::string reason;  // why it stays
+  // Of its weights: 10 log10(sum of squares / sum of squared errors), infinite when exact; bytes with scales.
+  std::optional<double> weight_snr_db;
+  uint64_t bytes_before = 0, bytes_after = 0;  // 0 where a node before it had the same weights
+};
+
+struct QuantizeReport {
+  std::vector<NodeReport> nodes;
+  uint64_t bytes_before = 0, bytes_after = 0;  // of the models, external data included
+
+  size_t quantized() const noexcept;
+};
+
+// Each reads the model, quantises it and writes the result to `path`, whole or not at all.
+
+// Weights are integers, activations become them as they are computed: MatMul, Gemm, Conv, Attention, LSTM, GRU, and
+// tables that Gather reads.
+Result<QuantizeReport> quantize_dynamic(const ModelSource& source, const QuantizeOptions& options,
+                                        const std::filesystem::path& path);
+
+}  // namespace linnet

@@ -1,0 +1,47 @@
+#include "quantize/replace.h"
+
+#include <algorithm>
+
+namespace linnet {
+
+Replacement::Replacement(Graph& graph, NodeId id)
+    : graph_(graph), id_(id), node_(graph.node(id)), type_(graph.value(node_.outputs[0]).info.dtype) {}
+
+ValueId Replacement::add(std::string_view op_type, std::vector<ValueId> inputs, std::vector<Attribute> attributes,
+                         std::string_view domain) {
+  const std::string own = node_.name.empty() ? graph_.value(node_.outputs[0]).name : node_.name;
+  Node node;
+  node.op_type = op_type;
+  node.domain = domain;
+  // Other runtimes refuse two nodes of one name.
+  node.name = concat(own, "_", op_type, made_ ? concat("_", made_) : std::string());
+  ++made_;
+  node.version = domain.empty() ? std::max(node_.domain.empty() ? node_.version : 0, 13) : 1;
+  node.inputs = std::move(inputs);
+  while (!node.inputs.empty() && node.inputs.back() == kNoValue) node.inputs.pop_back();
+  node.attributes = std::move(attributes);
+  return graph_.add_node(std::move(node), concat(own, "_", op_type, "_output"));
+}
+
+ValueId Replacement::number(float value) {
+  auto owner = std::make_shared<float>(value);
+  return graph_.add_constant(node_.name + "_number", Tensor{DType::f32, {}, owner.get(), owner});
+}
+
+ValueId Replacement::cast(ValueId value, DType type) {
+  ValueInfo& info = graph_.value(value).info;
+  if (info.dtype == type) return value;
+  const ValueId to = add("Cast", {value}, {{"to", static_cast<int64_t>(type)}});
+  graph_.value(to).info.dtype = type;
+  return to;
+}
+
+void Replacement::finish(ValueId value) {
+  // The output keeps its name: what made the new value makes the old one instead.
+  const ValueId out = node_.outputs[0];
+  const NodeId maker = graph_.value(value).producer;
+  graph_.remove_node(id_);
+  graph_.set_outputs(maker, {out});
+}
+
+}  // namespace linnet

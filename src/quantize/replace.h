@@ -1,0 +1,36 @@
+// Puts several nodes in the place of one.
+#pragma once
+
+#include <string>
+
+#include "graph/graph.h"
+
+namespace linnet {
+
+class Replacement {
+ public:
+  // Of a node that has one output. Names of new nodes and values start with its name.
+  Replacement(Graph& graph, NodeId id);
+
+  const Node& node() const noexcept { return node_; }  // as it was
+  Graph& graph() const noexcept { return graph_; }
+  DType type() const noexcept { return type_; }  // of its output
+
+  ValueId add(std::string_view op_type, std::vector<ValueId> inputs, std::vector<Attribute> attributes = {},
+              std::string_view domain = "");
+  // A new constant of the numbers as floats.
+  ValueId number(float value);
+  // As float, or as another type of floats; the value itself where it is of that type.
+  ValueId cast(ValueId value, DType type);
+  // The value that everybody uses instead of the node's output.
+  void finish(ValueId value);
+
+ private:
+  Graph& graph_;
+  NodeId id_;
+  Node node_;
+  DType type_;
+  size_t made_ = 0;
+};
+
+}  // namespace linnet
