@@ -12,7 +12,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace linnet::HWY_NAMESPACE {
 
-// The first `count` (< Lanes(d)) lanes of 4-byte elements; the others are zero.
+// The first `count` (< Lanes(d)) lanes of 4- or 8-byte elements; the others are zero.
 template <class D>
 HWY_INLINE hwy::HWY_NAMESPACE::Vec<D> load_partial(D d, const hwy::HWY_NAMESPACE::TFromD<D>* src, size_t count) {
   namespace hn = hwy::HWY_NAMESPACE;
@@ -28,7 +28,7 @@ HWY_INLINE hwy::HWY_NAMESPACE::Vec<D> load_partial(D d, const hwy::HWY_NAMESPACE
 template <class D>
 HWY_INLINE void store_partial(hwy::HWY_NAMESPACE::Vec<D> v, D d, hwy::HWY_NAMESPACE::TFromD<D>* dst, size_t count) {
   namespace hn = hwy::HWY_NAMESPACE;
-  static_assert(sizeof(hn::TFromD<D>) == 4);
+  static_assert(sizeof(hn::TFromD<D>) >= 4);
   if constexpr (HWY_TARGET < HWY_AVX2) {
     hn::BlendedStore(v, hn::FirstN(d, count), d, dst);
   } else if constexpr (hn::MaxLanes(d) > 2) {

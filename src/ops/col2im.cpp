@@ -104,44 +104,58 @@ class Col2Im final : public Op {
       area *= axis.block;
       steps *= axis.steps();
     }
-    context.parallel.for_range(
-        images, grain_for(static_cast<double>(area * steps)), [&](size_t begin, size_t end, size_t) {
-          for (size_t i = begin; i < end; ++i) {
-            T* image = y.ptr<T>() + i * size;
-            std::fill_n(image, size, T(0));
-            const T* columns = src + i * static_cast<size_t>(area * steps);
-            for (int64_t element = 0; element < area; ++element)
-              add_steps(axes, 0, {element, area}, columns + element * steps, steps, image, static_cast<int64_t>(size));
-          }
-        });
+    context.parallel.for_range(images, grain_for(static_cast<double>(area * steps)),
+                               [&](size_t begin, size_t end, size_t) {
+                                 for (size_t i = begin; i < end; ++i) {
+                                   T* image = y.ptr<T>() + i * size;
+                                   std::fill_n(image, size, T(0));
+                                   const T* columns = src + i * static_cast<size_t>(area * steps);
+                                   for (int64_t element = 0; element < area; ++element)
+                                     add_steps(steps_of(axes, element), 0, columns + element * steps, image);
+                                 }
+                               });
   }
 
-  // An element of a block as its number among `count`.
-  struct Element {
-    int64_t number, count;
+  // Where one element of the blocks meets an axis of the image: the steps [first, last) fall at `shift` + step *
+  // stride.
+  struct Steps {
+    int64_t shift = 0, first = 0, last = 0, stride = 1;
+    int64_t step_size = 1, place_size = 1;  // elements of a column behind a step, of an image behind a place
   };
+  static InlineVector<Steps, 4> steps_of(const BlockAxes& axes, int64_t element) {
+    InlineVector<Steps, 4> all(axes.size());
+    int64_t step_size = 1, place_size = 1;
+    for (size_t a = axes.size(); a-- > 0; element /= axes[a].block) {
+      const BlockAxis& axis = axes[a];
+      const int64_t shift = element % axis.block * axis.dilation - axis.pad_begin, stride = axis.stride;
+      all[a] = {shift,
+                shift >= 0 ? 0 : (-shift + stride - 1) / stride,
+                shift >= axis.image ? 0 : std::min(axis.steps(), (axis.image - 1 - shift) / stride + 1),
+                stride,
+                step_size,
+                place_size};
+      step_size *= axis.steps();
+      place_size *= axis.image;
+    }
+    return all;
+  }
 
-  // Adds what one element of the blocks holds at all steps of the axes from `a` on: `steps` of them in `column`,
-  // falling into `size` elements of the image.
+  // Adds what one element of the blocks holds at all steps of the axes from `a` on.
   template <class T>
-  static void add_steps(const BlockAxes& axes, size_t a, Element element, const T* column, int64_t steps, T* image,
-                        int64_t size) {
-    const BlockAxis& axis = axes[a];
-    const int64_t inner = element.count / axis.block, own = axis.steps();
-    const int64_t shift = element.number / inner * axis.dilation - axis.pad_begin;
-    const int64_t first = shift >= 0 ? 0 : (-shift + axis.stride - 1) / axis.stride;
-    const int64_t last = shift >= axis.image ? 0 : std::min(own, (axis.image - 1 - shift) / axis.stride + 1);
-    if (a + 1 == axes.size()) {
-      for (int64_t s = first; s < last; ++s) {
-        T& to = image[shift + s * axis.stride];
+  static void add_steps(const InlineVector<Steps, 4>& axes, size_t a, const T* column, T* image) {
+    const Steps& axis = axes[a];
+    if (a + 1 < axes.size()) {
+      for (int64_t s = axis.first; s < axis.last; ++s)
+        add_steps(axes, a + 1, column + s * axis.step_size, image + (axis.shift + s * axis.stride) * axis.place_size);
+    } else if (axis.stride == 1) {
+      T* to = image + axis.shift;
+      for (int64_t s = axis.first; s < axis.last; ++s) to[s] = static_cast<T>(to[s] + column[s]);
+    } else {
+      for (int64_t s = axis.first; s < axis.last; ++s) {
+        T& to = image[axis.shift + s * axis.stride];
         to = static_cast<T>(to + column[s]);
       }
-      return;
     }
-    const int64_t inner_steps = own ? steps / own : 0, inner_size = axis.image ? size / axis.image : 0;
-    for (int64_t s = first; s < last; ++s)
-      add_steps(axes, a + 1, {element.number % inner, inner}, column + s * inner_steps, inner_steps,
-                image + (shift + s * axis.stride) * inner_size, inner_size);
   }
 
   std::vector<int64_t> dilations_, pads_, strides_;

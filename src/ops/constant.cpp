@@ -16,7 +16,7 @@ void fill(Tensor& out, const void* value, const Parallel& parallel) {
   visit_width(out.dtype, [&]<class T>(TypeTag<T>) {
     const T element = *static_cast<const T*>(value);
     T* dst = out.ptr<T>();
-    parallel.for_range(static_cast<size_t>(out.count()), size_t{1} << 15,
+    parallel.for_range(static_cast<size_t>(out.count()), size_t{1} << 17,
                        [&](size_t begin, size_t end, size_t) { fill_elements(dst + begin, element, end - begin); });
   });
 }

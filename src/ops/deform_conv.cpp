@@ -142,16 +142,35 @@ class DeformConv final : public Op {
     return {};
   }
 
-  // Bilinear, zero outside of the plane.
-  static float at(const float* plane, int64_t height, int64_t width, float y, float x) noexcept {
-    if (!(y > -1.0f && y < static_cast<float>(height) && x > -1.0f && x < static_cast<float>(width))) return 0.0f;
+  // Four elements of a plane and their weights.
+  struct Corners {
+    size_t at[4] = {};
+    float weight[4] = {};
+    bool inside[4] = {};
+
+    float of(const float* plane) const noexcept {
+      const auto part = [&](int c) { return inside[c] ? weight[c] * plane[at[c]] : 0.0f; };
+      return (part(0) + part(1)) + (part(2) + part(3));
+    }
+    float of_inner(const float* plane) const noexcept {  // all four are inside
+      return (weight[0] * plane[at[0]] + weight[1] * plane[at[1]]) +
+             (weight[2] * plane[at[2]] + weight[3] * plane[at[3]]);
+    }
+  };
+  // Bilinear; what lies outside of the plane counts as zero.
+  static Corners corners(int64_t height, int64_t width, float y, float x) noexcept {
+    Corners c;
+    if (!(y > -1.0f && y < static_cast<float>(height) && x > -1.0f && x < static_cast<float>(width))) return c;
     const int64_t y0 = static_cast<int64_t>(std::floor(y)), x0 = static_cast<int64_t>(std::floor(x));
     const float ly = y - static_cast<float>(y0), lx = x - static_cast<float>(x0);
-    const auto pixel = [&](int64_t i, int64_t j) {
-      return i >= 0 && i < height && j >= 0 && j < width ? plane[i * width + j] : 0.0f;
-    };
-    return (1.0f - ly) * ((1.0f - lx) * pixel(y0, x0) + lx * pixel(y0, x0 + 1)) +
-           ly * ((1.0f - lx) * pixel(y0 + 1, x0) + lx * pixel(y0 + 1, x0 + 1));
+    for (int corner = 0; corner < 4; ++corner) {
+      const int64_t i = y0 + corner / 2, j = x0 + corner % 2;
+      if (i < 0 || i >= height || j < 0 || j >= width) continue;
+      c.inside[corner] = true;
+      c.at[corner] = static_cast<size_t>(i * width + j);
+      c.weight[corner] = (corner / 2 ? ly : 1.0f - ly) * (corner % 2 ? lx : 1.0f - lx);
+    }
+    return c;
   }
 
   void sample(const State& s, const Shape& x, const float* src, const float* offset, const float* mask, float* columns,
@@ -176,8 +195,14 @@ class DeformConv final : public Op {
                 const float dy = static_cast<float>(top) + offset[2 * tap * positions + p];
                 const float dx = static_cast<float>(left) + offset[(2 * tap + 1) * positions + p];
                 const float weight = mask ? mask[tap * positions + p] : 1.0f;
-                for (size_t c = group * per_group; c < (group + 1) * per_group; ++c)
-                  columns[(p * channels + c) * taps + t] = weight * at(src + c * plane, x[2], x[3], dy, dx);
+                const Corners from = corners(x[2], x[3], dy, dx);
+                const float* first = src + group * per_group * plane;
+                float* to = columns + (p * channels + group * per_group) * taps + t;
+                if (from.inside[0] && from.inside[1] && from.inside[2] && from.inside[3]) {
+                  for (size_t c = 0; c < per_group; ++c) to[c * taps] = weight * from.of_inner(first + c * plane);
+                } else {
+                  for (size_t c = 0; c < per_group; ++c) to[c * taps] = weight * from.of(first + c * plane);
+                }
               }
         });
   }

@@ -271,31 +271,42 @@ class AffineGrid final : public Op {
     float* dst = scratch.out(y);
     const size_t axes = y.shape.rank() - 2;
     const size_t positions = static_cast<size_t>(y.shape.count(1, axes + 1));
-    const size_t count = static_cast<size_t>(y.shape[0]) * positions;
-    context.parallel.for_range(count, grain_for(20.0), [&](size_t begin, size_t end, size_t) {
-      for (size_t item = begin; item < end; ++item) {
-        float at[kSpatialAxes + 1];
-        at[axes] = 1.0f;
-        for (size_t a = 0, rest = item % positions; a < axes; ++a) {
-          const size_t size = static_cast<size_t>(y.shape[axes - a]);
-          const float i = static_cast<float>(rest % size), length = static_cast<float>(size);
-          at[a] = align_corners_ ? (size > 1 ? 2.0f * i / (length - 1.0f) - 1.0f : -1.0f)
-                                 : (2.0f * i + 1.0f) / length - 1.0f;
-          rest /= size;
-        }
-        const float* matrix = theta + item / positions * axes * (axes + 1);
-        for (size_t row = 0; row < axes; ++row) {
-          float sum = 0.0f;
-          for (size_t k = 0; k <= axes; ++k) sum += matrix[row * (axes + 1) + k] * at[k];
-          dst[item * axes + row] = sum;
-        }
-      }
-    });
+    const size_t width = static_cast<size_t>(y.shape[axes]), lines = positions / width;
+    const size_t count = static_cast<size_t>(y.shape[0]) * lines;
+    context.parallel.for_range(count, grain_for(2.0 * static_cast<double>(width)),
+                               [&](size_t begin, size_t end, size_t) {
+                                 for (size_t line = begin; line < end; ++line) {
+                                   const float* matrix = theta + line / lines * axes * (axes + 1);
+                                   float along[kSpatialAxes], start[kSpatialAxes];  // a line is start + along x
+                                   for (size_t row = 0; row < axes; ++row) {
+                                     const float* m = matrix + row * (axes + 1);
+                                     along[row] = m[0];
+                                     start[row] = m[axes];
+                                     for (size_t a = 1, rest = line % lines; a < axes; ++a) {
+                                       const size_t size = static_cast<size_t>(y.shape[axes - a]);
+                                       start[row] += m[a] * coordinate(rest % size, size);
+                                       rest /= size;
+                                     }
+                                   }
+                                   float* to = dst + line * width * axes;
+                                   for (size_t i = 0; i < width; ++i, to += axes) {
+                                     const float x = coordinate(i, width);
+                                     for (size_t row = 0; row < axes; ++row) to[row] = start[row] + along[row] * x;
+                                   }
+                                 }
+                               });
     scratch.finish(y, dst);
     return {};
   }
 
  private:
+  // Of place i among `size`, from -1 to 1.
+  float coordinate(size_t i, size_t size) const noexcept {
+    const float twice = 2.0f * static_cast<float>(i), length = static_cast<float>(size);
+    if (!align_corners_) return (twice + 1.0f) / length - 1.0f;
+    return size > 1 ? twice / (length - 1.0f) - 1.0f : -1.0f;
+  }
+
   bool align_corners_ = false;
 };
 

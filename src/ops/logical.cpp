@@ -1,5 +1,6 @@
 // Comparisons and truth values: https://onnx.ai/onnx/operators/onnx__Equal.html, ...Less, LessOrEqual, Greater,
 // GreaterOrEqual, And, Or, Xor, Not, IsNaN, IsInf; and BitwiseNot
+#include <cmath>
 #include <limits>
 
 #include "kernels/elementwise/binary.h"
@@ -210,11 +211,19 @@ class Classification final : public Op {
         src.dtype, [&]<class T>(std::type_identity<T>) {
           using Number = std::conditional_t<std::is_same_v<T, double>, double, float>;
           constexpr Number kInfinity = std::numeric_limits<Number>::infinity();
-          map(src.ptr<T>(), context.out(0).ptr<bool>(), src.count(), context.parallel,
-              [nan = nan_, negative = !nan_ && negative_, positive = !nan_ && positive_](T element) {
-                const Number x = static_cast<Number>(element);
-                return (nan & (x != x)) | (negative & (x == -kInfinity)) | (positive & (x == kInfinity));
-              });
+          const auto tell = [&](auto is) {
+            map(src.ptr<T>(), context.out(0).ptr<bool>(), src.count(), context.parallel,
+                [is](T element) { return is(static_cast<Number>(element)); });
+          };
+          if (nan_) {
+            tell([](Number x) { return x != x; });
+          } else if (negative_ && positive_) {
+            tell([](Number x) { return std::fabs(x) == kInfinity; });
+          } else {
+            const Number wanted = negative_ ? -kInfinity : kInfinity;
+            const bool any = negative_ || positive_;
+            tell([wanted, any](Number x) { return any & (x == wanted); });
+          }
         });
     return {};
   }

@@ -294,10 +294,17 @@ class Product final : public Op {
       product.b_row = p.b.row, product.b_column = p.b.column;
       product.c = context.out(0).ptr<T>() + at_c;
       product.ldc = p.n;
-      context.parallel.for_range(p.m, grain_for(work), [&](size_t begin, size_t end, size_t) {
-        for (size_t i = begin; i < end && !context.parallel.stopped(); ++i) {
-          plain_product(product, i, i + 1);
-          finish_row(product.c + i * p.n, c ? c->ptr<T>() + i * bound.c_row : nullptr, bound.c_column, p.n);
+      constexpr size_t kRows = 16;  // between looks at whether to stop
+      context.parallel.for_range(ceil_div(p.m, kRows), grain_for(work * kRows), [&](size_t begin, size_t end, size_t) {
+        for (size_t block = begin; block < end && !context.parallel.stopped(); ++block) {
+          const size_t first = block * kRows, last = std::min(p.m, first + kRows);
+          if constexpr (std::is_same_v<T, double>) {
+            double_product(product, first, last);
+          } else {
+            plain_product(product, first, last);
+          }
+          for (size_t i = first; i < last; ++i)
+            finish_row(product.c + i * p.n, c ? c->ptr<T>() + i * bound.c_row : nullptr, bound.c_column, p.n);
         }
       });
     });

@@ -6,6 +6,7 @@
 
 #include "kernels/many_axes.h"
 #include "kernels/spatial_layout.h"
+#include "ops/element_types.h"
 #include "ops/float_scratch.h"
 #include "ops/infer_shapes.h"
 #include "ops/sliding_window.h"
@@ -298,24 +299,31 @@ class MaxUnpool final : public Op {
     const Shape pooled = symbolic.values();
     LINNET_REQUIRE(pooled.checked_count(), invalid_argument("the unpooled tensor is too large"));
     const int64_t count = pooled.count();
-    const size_t width = element_size(x.dtype);
     const std::span<const int64_t> indices = context.in(1).as<int64_t>();
+    for (const int64_t index : indices)
+      LINNET_REQUIRE(index >= 0 && index < count,
+                     invalid_argument("index ", index, " lies outside the unpooled tensor ", pooled));
     std::memset(y.data, 0, y.bytes());
-    for (size_t i = 0; i < indices.size(); ++i) {
-      LINNET_REQUIRE(indices[i] >= 0 && indices[i] < count,
-                     invalid_argument("index ", indices[i], " lies outside the unpooled tensor ", pooled));
-      // Indices count within the pooled shape, which stands at the origin of a larger output.
-      int64_t at = 0, step = 1;
-      for (size_t a = pooled.rank(), rest = static_cast<size_t>(indices[i]); a-- > 0; step *= y.shape[a]) {
-        at += static_cast<int64_t>(rest % static_cast<size_t>(pooled[a])) * step;
-        rest /= static_cast<size_t>(pooled[a]);
+    visit_width(x.dtype, [&]<class T>(TypeTag<T>) {
+      const T* src = x.ptr<T>();
+      T* dst = y.ptr<T>();
+      if (pooled == y.shape) {
+        for (size_t i = 0; i < indices.size(); ++i) dst[indices[i]] = src[i];
+      } else {
+        for (size_t i = 0; i < indices.size(); ++i) dst[place_in(y.shape, pooled, indices[i])] = src[i];
       }
-      std::memcpy(y.ptr<std::byte>() + static_cast<size_t>(at) * width, x.ptr<std::byte>() + i * width, width);
-    }
+    });
     return {};
   }
 
  private:
+  // Indices count within the pooled shape, which stands at the origin of a larger output.
+  static int64_t place_in(const Shape& larger, const Shape& pooled, int64_t index) noexcept {
+    int64_t at = 0, step = 1;
+    for (size_t a = pooled.rank(); a-- > 0; step *= larger[a], index /= pooled[a]) at += index % pooled[a] * step;
+    return at;
+  }
+
   Result<SymShape> pooled_shape(const SymShape& x, SymbolTable& symbols) const {
     LINNET_REQUIRE(x.size() >= 3, invalid_argument("the input has rank ", x.size()));
     LINNET_TRY(window_.check(x.size() - 2));

@@ -11,10 +11,14 @@ namespace {
 // Samples along one axis of a bin; more would be a mistake in the region or an attack.
 constexpr float kMostSamples = 4096.0f;
 
-struct Plane {
+// Some channels of an image, at most kMostPlanes.
+struct Planes {
   const float* data;
+  size_t count;
   int64_t height, width;
+  size_t size() const noexcept { return static_cast<size_t>(height * width); }
 };
+constexpr size_t kMostPlanes = 32;
 
 class RoiPooling : public Op {
  public:
@@ -44,7 +48,7 @@ class RoiPooling : public Op {
     return {};
   }
 
-  // Calls pool(plane, region, dst) for each region and channel.
+  // Calls pool(planes, region, dst) for each region and some of its channels at a time.
   template <class Batch, class Pool>
   Status for_each_region(RunContext& context, size_t columns, Batch batch_of, Pool pool) const {
     const Tensor& x = context.in(0);
@@ -68,15 +72,17 @@ class RoiPooling : public Op {
         LINNET_REQUIRE(std::fabs(regions[r * columns + i]) < 1e6f,
                        invalid_argument("region ", r, " has a coordinate of ", regions[r * columns + i]));
     }
-    context.parallel.for_range(
-        count * channels, grain_for(static_cast<double>(out_plane) * 30.0), [&](size_t begin, size_t end, size_t) {
-          for (size_t item = begin; item < end; ++item) {
-            const size_t r = item / channels;
-            const float* region = regions + r * columns;
-            const size_t image = static_cast<size_t>(batch_of(region, r)) * channels + item % channels;
-            pool(Plane{src + image * plane, x.shape[2], x.shape[3]}, region, dst + item * out_plane);
-          }
-        });
+    const size_t parts = ceil_div(channels, kMostPlanes);
+    const double part_ns = static_cast<double>(out_plane * kMostPlanes) * 10.0;
+    context.parallel.for_range(count * parts, grain_for(part_ns), [&](size_t begin, size_t end, size_t) {
+      for (size_t item = begin; item < end; ++item) {
+        const size_t r = item / parts, first = item % parts * kMostPlanes;
+        const float* region = regions + r * columns;
+        const size_t image = static_cast<size_t>(batch_of(region, r)) * channels + first;
+        pool(Planes{src + image * plane, std::min(kMostPlanes, channels - first), x.shape[2], x.shape[3]}, region,
+             dst + (r * channels + first) * out_plane);
+      }
+    });
     scratch.finish(y, dst);
     return {};
   }
@@ -116,7 +122,7 @@ class RoiAlign final : public RoiPooling {
     const int64_t* batches = context.in(2).ptr<int64_t>();
     return for_each_region(
         context, 4, [&](const float*, size_t r) { return batches[r]; },
-        [&](const Plane& plane, const float* region, float* dst) { align(plane, region, dst); });
+        [&](const Planes& planes, const float* region, float* dst) { align(planes, region, dst); });
   }
 
  private:
@@ -126,7 +132,7 @@ class RoiAlign final : public RoiPooling {
   };
 
   // The four elements around a point; false when it lies outside.
-  static bool sample(const Plane& plane, float y, float x, Sample& s) noexcept {
+  static bool sample(const Planes& plane, float y, float x, Sample& s) noexcept {
     const float height = static_cast<float>(plane.height), width = static_cast<float>(plane.width);
     if (!(y >= -1.0f && y <= height && x >= -1.0f && x <= width)) return false;
     y = std::clamp(y, 0.0f, height - 1.0f);
@@ -146,7 +152,7 @@ class RoiAlign final : public RoiPooling {
     return std::clamp(std::ceil(size / static_cast<float>(bins)), 0.0f, kMostSamples);
   }
 
-  void align(const Plane& plane, const float* region, float* dst) const noexcept {
+  void align(const Planes& planes, const float* region, float* dst) const noexcept {
     const float offset = half_pixel_ ? 0.5f : 0.0f;
     const float x0 = region[0] * scale_ - offset, y0 = region[1] * scale_ - offset;
     float width = region[2] * scale_ - offset - x0, height = region[3] * scale_ - offset - y0;
@@ -158,24 +164,41 @@ class RoiAlign final : public RoiPooling {
     const float rows = samples(height, height_), columns = samples(width, width_);
     for (int64_t ph = 0; ph < height_; ++ph)
       for (int64_t pw = 0; pw < width_; ++pw) {
-        float sum = 0.0f;
+        float sums[kMostPlanes] = {};
         bool first = true;
         for (float iy = 0.0f; iy < rows; ++iy)
           for (float ix = 0.0f; ix < columns; ++ix) {
             Sample s{};
-            const bool found = sample(plane, y0 + static_cast<float>(ph) * bin_height + (iy + 0.5f) * bin_height / rows,
-                                      x0 + static_cast<float>(pw) * bin_width + (ix + 0.5f) * bin_width / columns, s);
-            float value = 0.0f;
+            const bool found =
+                sample(planes, y0 + static_cast<float>(ph) * bin_height + (iy + 0.5f) * bin_height / rows,
+                       x0 + static_cast<float>(pw) * bin_width + (ix + 0.5f) * bin_width / columns, s);
             if (found) {
-              const float v[4] = {s.weight[0] * plane.data[s.at[0]], s.weight[1] * plane.data[s.at[1]],
-                                  s.weight[2] * plane.data[s.at[2]], s.weight[3] * plane.data[s.at[3]]};
-              value = max_ ? std::max({v[0], v[1], v[2], v[3]}) : v[0] + v[1] + v[2] + v[3];
+              add(s, planes, first, sums);
+            } else if (max_) {
+              for (float& sum : sums) sum = first ? 0.0f : std::max(sum, 0.0f);
             }
-            sum = !max_ ? sum + value : first ? value : std::max(sum, value);
             first = false;
           }
-        *dst++ = max_ ? sum : sum / std::max(rows * columns, 1.0f);
+        const float samples_taken = max_ ? 1.0f : std::max(rows * columns, 1.0f);
+        float* to = dst + ph * width_ + pw;
+        for (size_t c = 0; c < planes.count; ++c)
+          to[c * static_cast<size_t>(height_ * width_)] = sums[c] / samples_taken;
       }
+  }
+
+  // A sample of each plane, into its sum or greatest.
+  void add(const Sample& s, const Planes& planes, bool first, float* sums) const noexcept {
+    const float* data = planes.data;
+    for (size_t c = 0; c < planes.count; ++c, data += planes.size()) {
+      const float v[4] = {s.weight[0] * data[s.at[0]], s.weight[1] * data[s.at[1]], s.weight[2] * data[s.at[2]],
+                          s.weight[3] * data[s.at[3]]};
+      if (!max_) {
+        sums[c] += v[0] + v[1] + v[2] + v[3];
+      } else {
+        const float value = std::max(std::max(v[0], v[1]), std::max(v[2], v[3]));
+        sums[c] = first ? value : std::max(sums[c], value);
+      }
+    }
   }
 
   bool half_pixel_ = true, max_ = false;
@@ -199,11 +222,15 @@ class MaxRoiPool final : public RoiPooling {
     return for_each_region(
         context, 5,
         [](const float* region, size_t) { return std::fabs(region[0]) < 1e9f ? static_cast<int64_t>(region[0]) : -1; },
-        [&](const Plane& plane, const float* region, float* dst) { pool(plane, region, dst); });
+        [&](Planes planes, const float* region, float* dst) {
+          for (; planes.count > 0; --planes.count, planes.data += planes.size(), dst += pooled_[0] * pooled_[1])
+            pool(planes, region, dst);
+        });
   }
 
  private:
-  void pool(const Plane& plane, const float* region, float* dst) const noexcept {
+  // The first of the planes.
+  void pool(const Planes& plane, const float* region, float* dst) const noexcept {
     const float x0 = std::round(region[1] * scale_), y0 = std::round(region[2] * scale_);
     const float width = std::max(std::round(region[3] * scale_) - x0 + 1.0f, 1.0f);
     const float height = std::max(std::round(region[4] * scale_) - y0 + 1.0f, 1.0f);

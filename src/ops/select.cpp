@@ -92,8 +92,10 @@ class Compress final : public Op {
     LINNET_ASSIGN(const size_t axis, checked_axis(flat_ ? 0 : axis_, shape.rank()));
     auto* kept = reinterpret_cast<int64_t*>(context.scratch());
     int64_t count = 0;
-    for (int64_t i = 0; i < std::min(shape[axis], condition.count()); ++i)
-      if (condition.ptr<uint8_t>()[i]) kept[count++] = i;
+    for (int64_t i = 0; i < std::min(shape[axis], condition.count()); ++i) {
+      kept[count] = i;  // without a branch, which would be guessed wrong half the time
+      count += condition.ptr<uint8_t>()[i] != 0;
+    }
     Shape out_shape = shape;
     out_shape[axis] = count;
     LINNET_TRY(context.allocate(0, in.dtype, out_shape));

@@ -7,15 +7,16 @@ namespace linnet {
 namespace {
 
 template <class T>
-int compare_numbers(const T& x, const T& y) {
+int compare_elements(const T& x, const T& y) {
   const auto p = order_key(x), q = order_key(y);
   return p == q ? 0 : p < q ? -1 : 1;
 }
 template <class T>
-int compare_numbers(const std::complex<T>& x, const std::complex<T>& y) {  // as numpy orders them
-  const int order = compare_numbers(x.real(), y.real());
-  return order ? order : compare_numbers(x.imag(), y.imag());
+int compare_elements(const std::complex<T>& x, const std::complex<T>& y) {  // as numpy orders them
+  const int order = compare_elements(x.real(), y.real());
+  return order ? order : compare_elements(x.imag(), y.imag());
 }
+int compare_elements(const std::string& x, const std::string& y) { return x.compare(y); }
 
 // The slices of a tensor along one axis, compared element by element.
 template <class T>
@@ -27,12 +28,8 @@ struct Slices {
   int compare(int64_t a, int64_t b) const {
     for (int64_t o = 0; o < outer; ++o)
       for (int64_t i = 0; i < inner; ++i) {
-        const T &x = data[(o * count + a) * inner + i], &y = data[(o * count + b) * inner + i];
-        if constexpr (std::is_same_v<T, std::string>) {
-          if (const int order = x.compare(y)) return order;
-        } else {
-          if (const int order = compare_numbers(x, y)) return order;
-        }
+        const int order = compare_elements(data[(o * count + a) * inner + i], data[(o * count + b) * inner + i]);
+        if (order != 0) return order;
       }
     return 0;
   }
@@ -112,10 +109,17 @@ class Unique final : public Op {
     auto* order = reinterpret_cast<int64_t*>(context.scratch());
     int64_t *group = order + count, *first = group + count;
     for (int64_t i = 0; i < count; ++i) order[i] = i;
-    std::sort(order, order + count, [&](int64_t a, int64_t b) {
-      const int c = slices.compare(a, b);
-      return c ? c < 0 : a < b;
-    });
+    const auto sort = [&](auto compare) {
+      std::sort(order, order + count, [&](int64_t a, int64_t b) {
+        const int c = compare(a, b);
+        return c ? c < 0 : a < b;
+      });
+    };
+    if (slices.outer == 1 && slices.inner == 1) {
+      sort([data = slices.data](int64_t a, int64_t b) { return compare_elements(data[a], data[b]); });
+    } else {
+      sort([&](int64_t a, int64_t b) { return slices.compare(a, b); });
+    }
     int64_t values = 0;
     for (int64_t i = 0; i < count; ++i) {
       if (i == 0 || slices.compare(order[i - 1], order[i]) != 0) first[values++] = order[i];

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "each_isa.h"
+#include "split_parallel.h"
 
 namespace linnet {
 namespace {
@@ -178,6 +179,23 @@ TEST(Resize, NearestMovesElementsOfAnyWidth) {
               const size_t from = (((n * 3 + sy) * 2 + k) * 4 + sx) * 3 + c;
               ASSERT_EQ(std::memcmp(&dst[o * width], &src[from * width], width), 0) << o;
             }
+  }
+}
+
+TEST(Resize, NearestRepeatsRowsAndColumns) {
+  ResizeSpec spec;
+  spec.transform = ResizeTransform::asymmetric;
+  spec.nearest = ResizeNearest::floor;
+  for (const size_t times : {2u, 3u}) {
+    Axes axes;
+    axes.keep(3).resize(spec, 4, 4 * times).resize(spec, 5, 5 * times);
+    std::vector<uint32_t> src(axes.src_count()), dst(axes.dst_count());
+    for (size_t i = 0; i < src.size(); ++i) src[i] = static_cast<uint32_t>(1000 + i);
+    resize_nearest(axes.axes, sizeof(uint32_t), reinterpret_cast<const std::byte*>(src.data()),
+                   reinterpret_cast<std::byte*>(dst.data()), nullptr, SplitParallel(3));
+    for (size_t c = 0, o = 0; c < 3; ++c)
+      for (size_t y = 0; y < 4 * times; ++y)
+        for (size_t x = 0; x < 5 * times; ++x, ++o) ASSERT_EQ(dst[o], 1000 + (c * 4 + y / times) * 5 + x / times) << o;
   }
 }
 

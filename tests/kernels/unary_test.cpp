@@ -41,6 +41,8 @@ const Case kCases[] = {
     {UnaryFn::sin, -1e6f, 1e6f, 1e-5, 3e-7},
     {UnaryFn::tan, -9, 9, 3e-7, 0},
     {UnaryFn::asin, -1, 1, 3e-7, 0},
+    {UnaryFn::acos, -1, 1, 3e-7, 1e-7},
+    {UnaryFn::atan, -90, 90, 3e-7, 0},
     {UnaryFn::acosh, 1, 90, 3e-7, 0},
     {UnaryFn::atanh, -1, 1, 3e-7, 0},
     {UnaryFn::tanh, -12, 12, 5e-7, 0},

@@ -114,9 +114,9 @@ void unary_simd(UnaryFn fn, UnaryParams params, const float* src, float* dst, si
     LINNET_CASE(cos, vec_trigonometric(
                          x, [](V v) HWY_ATTR { return hn::Cos(D(), v); }, [](float v) { return std::cos(v); }));
     LINNET_LIBRARY(tan);
-    LINNET_LIBRARY(asin);
-    LINNET_LIBRARY(acos);
-    LINNET_LIBRARY(atan);
+    LINNET_CASE(asin, hn::Asin(d, x));
+    LINNET_CASE(acos, hn::Acos(d, x));
+    LINNET_CASE(atan, hn::Atan(d, x));
     LINNET_LIBRARY(sinh);
     LINNET_LIBRARY(cosh);
     LINNET_LIBRARY(asinh);

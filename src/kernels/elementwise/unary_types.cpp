@@ -44,7 +44,7 @@ void run_range(UnaryFn fn, UnaryParams params, const T* src, T* dst, size_t coun
 
 double unary_ns(UnaryFn fn) noexcept {
   if (fn <= UnaryFn::round) return 0.1;
-  if (fn >= UnaryFn::tan && fn <= UnaryFn::atanh) return 8.0;
+  if (fn == UnaryFn::tan || (fn >= UnaryFn::sinh && fn <= UnaryFn::atanh)) return 8.0;
   return 0.5;
 }
 

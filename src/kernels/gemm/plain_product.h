@@ -1,5 +1,5 @@
 // Products of matrices of any element type that C++ can add and multiply, with any strides: what is not fp32.
-// Integers wrap, as the standard's reference does.
+// Integers wrap, as the standard's reference does. double_product is the SIMD form for double.
 #pragma once
 
 #include <cstddef>
@@ -33,5 +33,9 @@ void plain_product(const PlainProduct<T>& p, size_t begin, size_t end) noexcept 
     }
   }
 }
+
+// Rows [begin, end) of c; how the rows are split does not change a bit. Without SIMD where b's elements stand together
+// along neither axis.
+void double_product(const PlainProduct<double>& p, size_t begin, size_t end) noexcept;
 
 }  // namespace linnet

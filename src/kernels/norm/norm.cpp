@@ -264,14 +264,20 @@ void lp_normalize(int p, size_t outer, size_t n, size_t inner, const T* src, T* 
       for (size_t k = 0; k < inner; ++k) {
         const T* from = src + o * n * inner + k;
         T* to = dst + o * n * inner + k;
-        double sum = 0.0;
+        double sums[4] = {};  // not one chain of additions
         for (size_t i = 0; i < n; ++i) {
           const double x = static_cast<double>(from[i * inner]);
-          sum += p == 1 ? std::fabs(x) : x * x;
+          sums[i % 4] += p == 1 ? std::fabs(x) : x * x;
         }
-        const double norm = p == 1 ? sum : std::sqrt(sum);
-        for (size_t i = 0; i < n; ++i)
-          to[i * inner] = norm == 0.0 ? T{0} : static_cast<T>(static_cast<double>(from[i * inner]) / norm);
+        const double sum = (sums[0] + sums[2]) + (sums[1] + sums[3]), norm = p == 1 ? sum : std::sqrt(sum);
+        if (norm == 0.0) {
+          for (size_t i = 0; i < n; ++i) to[i * inner] = T{0};
+        } else if constexpr (std::is_same_v<T, double>) {
+          for (size_t i = 0; i < n; ++i) to[i * inner] = from[i * inner] / norm;
+        } else {
+          const double inverse = 1.0 / norm;  // rounds once more, far below a float's last bit
+          for (size_t i = 0; i < n; ++i) to[i * inner] = static_cast<T>(static_cast<double>(from[i * inner]) * inverse);
+        }
       }
     }
   });

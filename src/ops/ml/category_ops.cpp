@@ -2,6 +2,7 @@
 // https://onnx.ai/onnx/operators/onnx_aionnxml_LabelEncoder.html, ...CategoryMapper, ...OneHotEncoder
 #include <algorithm>
 
+#include "ops/element_types.h"
 #include "ops/infer_shapes.h"
 #include "ops/ml/features.h"
 #include "ops/ml/label_table.h"
@@ -28,18 +29,13 @@ struct Translation {
   }
 
   void run(const Tensor& in, Tensor& out, const Parallel& parallel) const {
-    parallel.for_range(static_cast<size_t>(in.count()), grain_for(30), [&](size_t begin, size_t end, size_t) {
-      const size_t size = element_size(out.dtype);
-      for (size_t i = begin; i < end; ++i) {
-        const size_t found = keys.find(in, static_cast<int64_t>(i));
-        const Tensor& source = found == KeyIndex::kAbsent ? fallback : values;
-        const size_t from = found == KeyIndex::kAbsent ? 0 : found;
-        if (out.dtype == DType::string) {
-          out.ptr<std::string>()[i] = source.ptr<std::string>()[from];
-        } else {
-          std::memcpy(out.ptr<std::byte>() + i * size, source.ptr<std::byte>() + from * size, size);
+    visit_width(out.dtype, [&]<class T>(TypeTag<T>) {
+      parallel.for_range(static_cast<size_t>(in.count()), grain_for(30), [&](size_t begin, size_t end, size_t) {
+        for (size_t i = begin; i < end; ++i) {
+          const size_t found = keys.find(in, static_cast<int64_t>(i));
+          out.ptr<T>()[i] = found == KeyIndex::kAbsent ? *fallback.ptr<T>() : values.ptr<T>()[found];
         }
-      }
+      });
     });
   }
 };

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "ops/element_types.h"
 #include "ops/infer_shapes.h"
 #include "ops/ml/features.h"
 
@@ -35,18 +36,12 @@ class ArrayFeatureExtractor final : public Op {
     for (const int64_t i : indices)
       LINNET_REQUIRE(i >= 0 && i < features, invalid_argument("index ", i, " is outside of ", features, " features"));
     const size_t rows = features == 0 ? 0 : static_cast<size_t>(in.count() / features);
-    const size_t size = element_size(in.dtype);
-    size_t to = 0;
-    for (size_t row = 0; row < rows; ++row) {
-      for (const int64_t i : indices) {
-        const size_t from = row * static_cast<size_t>(features) + static_cast<size_t>(i);
-        if (in.dtype == DType::string) {
-          context.out(0).ptr<std::string>()[to++] = in.ptr<std::string>()[from];
-        } else {
-          std::memcpy(context.out(0).ptr<std::byte>() + to++ * size, in.ptr<std::byte>() + from * size, size);
-        }
-      }
-    }
+    visit_width(in.dtype, [&]<class T>(TypeTag<T>) {
+      const T* src = in.ptr<T>();
+      T* dst = context.out(0).ptr<T>();
+      for (size_t row = 0; row < rows; ++row, src += features)
+        for (const int64_t i : indices) *dst++ = src[i];
+    });
     return {};
   }
 };

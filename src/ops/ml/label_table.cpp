@@ -33,7 +33,20 @@ Status KeyIndex::build(Tensor keys) {
       nan_ = position;
     }
   }
+  index_densely();
   return {};
+}
+
+void KeyIndex::index_densely() {
+  if (integers_.empty()) return;
+  const auto less = [](const auto& a, const auto& b) { return a.first < b.first; };
+  const auto [least, greatest] = std::minmax_element(integers_.begin(), integers_.end(), less);
+  const uint64_t span = static_cast<uint64_t>(greatest->first) - static_cast<uint64_t>(least->first);
+  if (span >= 8 * integers_.size()) return;
+  least_ = least->first;
+  dense_.assign(static_cast<size_t>(span) + 1, kAbsent);
+  for (const auto& [key, position] : integers_) dense_[static_cast<size_t>(key - least_)] = position;
+  integers_.clear();
 }
 
 bool KeyIndex::accepts(DType dtype) const noexcept {
@@ -47,7 +60,12 @@ size_t KeyIndex::find(const Tensor& tensor, int64_t i) const noexcept {
     return found == map.end() ? kAbsent : found->second;
   };
   if (tensor.dtype == DType::string) return in(strings_, std::string_view(tensor.ptr<std::string>()[i]));
-  if (is_integral(tensor.dtype)) return in(integers_, integer_at(tensor, i));
+  if (is_integral(tensor.dtype)) {
+    const int64_t key = tensor.dtype == DType::i64 ? tensor.ptr<int64_t>()[i] : integer_at(tensor, i);
+    if (dense_.empty()) return in(integers_, key);
+    const uint64_t at = static_cast<uint64_t>(key) - static_cast<uint64_t>(least_);
+    return at < dense_.size() ? dense_[static_cast<size_t>(at)] : kAbsent;
+  }
   const double key = number_at(tensor, i);
   return key == key ? in(floats_, key) : nan_;
 }

@@ -4,6 +4,7 @@
 #include <limits>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
 #include "base/result.h"
 #include "tensor/tensor.h"
@@ -24,9 +25,13 @@ class KeyIndex {
   bool accepts(DType dtype) const noexcept;
 
  private:
+  void index_densely();
+
   Tensor keys_;  // owns the strings that the index views
   std::unordered_map<std::string_view, size_t> strings_;
   std::unordered_map<int64_t, size_t> integers_;
+  std::vector<size_t> dense_;  // positions of the keys from least_ on instead, where they lie close together
+  int64_t least_ = 0;
   std::unordered_map<double, size_t> floats_;
   size_t nan_ = kAbsent;
 };

@@ -16,17 +16,13 @@ class LinearOp : public Op {
   }
 
  protected:
-  // The attribute has the coefficients of each target together; here, those of each feature are.
   Status parse_model(NodeReader& reader, size_t targets) {
     LINNET_ASSIGN(transform_, parse_post_transform(reader));
-    const std::vector<float> coefficients = reader.numbers("coefficients");
-    LINNET_REQUIRE(targets > 0 && !coefficients.empty() && coefficients.size() % targets == 0,
-                   invalid_model("has ", coefficients.size(), " coefficients for ", targets, " targets or classes"));
+    coefficients_ = reader.numbers("coefficients");
+    LINNET_REQUIRE(targets > 0 && !coefficients_.empty() && coefficients_.size() % targets == 0,
+                   invalid_model("has ", coefficients_.size(), " coefficients for ", targets, " targets or classes"));
     targets_ = targets;
-    features_ = coefficients.size() / targets;
-    coefficients_.resize(coefficients.size());
-    for (size_t t = 0; t < targets; ++t)
-      for (size_t f = 0; f < features_; ++f) coefficients_[f * targets + t] = coefficients[t * features_ + f];
+    features_ = coefficients_.size() / targets;
     if (intercepts_.empty()) intercepts_.assign(targets, 0.0f);
     LINNET_REQUIRE(intercepts_.size() == targets,
                    invalid_model("has ", intercepts_.size(), " intercepts for ", targets, " targets or classes"));
@@ -47,23 +43,29 @@ class LinearOp : public Op {
   void evaluate(RunContext& context, float* out, size_t stride, const Finish& finish) const {
     const float* rows = float_features(context, 0, context.scratch());
     const double row_ns = 0.5 * static_cast<double>(features_ * targets_) + 20;
-    context.parallel.for_range(row_count(context.in(0).shape), grain_for(row_ns),
-                               [&](size_t begin, size_t end, size_t) {
-                                 for (size_t row = begin; row < end; ++row) {
-                                   float* scores = out + row * stride;
-                                   std::copy(intercepts_.begin(), intercepts_.end(), scores);
-                                   const float* x = rows + row * features_;
-                                   for (size_t f = 0; f < features_; ++f) {
-                                     const float* w = coefficients_.data() + f * targets_;
-                                     for (size_t t = 0; t < targets_; ++t) scores[t] += x[f] * w[t];
-                                   }
-                                   finish(row, scores);
-                                 }
-                               });
+    context.parallel.for_range(
+        row_count(context.in(0).shape), grain_for(row_ns), [&](size_t begin, size_t end, size_t) {
+          for (size_t row = begin; row < end; ++row) {
+            float* scores = out + row * stride;
+            for (size_t t = 0; t < targets_; ++t)
+              scores[t] = intercepts_[t] + dot(rows + row * features_, coefficients_.data() + t * features_, features_);
+            finish(row, scores);
+          }
+        });
+  }
+
+  // In eight sums, so that they are not one chain of additions.
+  static float dot(const float* a, const float* b, size_t count) noexcept {
+    float sums[8] = {};
+    size_t i = 0;
+    for (; i + 8 <= count; i += 8)
+      for (size_t lane = 0; lane < 8; ++lane) sums[lane] += a[i + lane] * b[i + lane];
+    for (size_t lane = 0; i < count; ++i, ++lane) sums[lane] += a[i] * b[i];
+    return ((sums[0] + sums[4]) + (sums[1] + sums[5])) + ((sums[2] + sums[6]) + (sums[3] + sums[7]));
   }
 
   size_t targets_ = 1, features_ = 0;
-  std::vector<float> coefficients_, intercepts_;
+  std::vector<float> coefficients_, intercepts_;  // those of a target stand together
   PostTransform transform_ = PostTransform::none;
 };
 
