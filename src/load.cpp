@@ -343,6 +343,10 @@ Result<std::shared_ptr<const Model>> load_model(Engine& engine, const ModelSourc
       options.external_data.empty() && options.operators.empty())
     return load_cached(engine, source, options);
   LINNET_ASSIGN(LoadedGraph loaded, load_graph(source, options));
+  return load_model(engine, std::move(loaded), options);
+}
+
+Result<std::shared_ptr<const Model>> load_model(Engine& engine, LoadedGraph loaded, const LoadOptions& options) {
   return finish(engine, std::move(loaded), options, nullptr, nullptr);
 }
 

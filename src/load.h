@@ -57,6 +57,8 @@ std::map<std::string, std::vector<std::string>> unknown_operators(const Graph& g
 
 // Compiled models too: what optimisation they got was decided when they were compiled.
 Result<std::shared_ptr<const Model>> load_model(Engine& engine, const ModelSource& source, const LoadOptions& options);
+// The rest of loading, for a graph that was edited in between.
+Result<std::shared_ptr<const Model>> load_model(Engine& engine, LoadedGraph loaded, const LoadOptions& options);
 
 // Loads the model and writes it as it then is to `path`, whole or not at all (docs/compiled-models.md).
 Status compile_model(Engine& engine, const ModelSource& source, const LoadOptions& options,

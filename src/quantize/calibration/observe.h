@@ -1,0 +1,34 @@
+// Runs a model over samples and looks at values inside it.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "load.h"
+#include "quantize/calibration/observer.h"
+
+namespace linnet {
+
+// Read one at a time, so that memory does not depend on their number.
+struct Samples {
+  size_t count = 0;
+  // The model's inputs by position. Errors name the file.
+  std::function<Result<std::vector<Value>>(size_t index, const Model& model)> read;
+};
+
+struct ObserveOptions {
+  bool histograms = false;
+  const StopToken* stop = nullptr;
+  std::function<void(size_t done, size_t total)> progress;
+};
+
+using Observations = std::map<ValueId, Observer>;
+
+// Observers of float values of the main graph, which may be inputs and outputs. The graph runs without any rewrite.
+Result<Observations> observe(const std::shared_ptr<Engine>& engine, LoadedGraph loaded, std::span<const ValueId> values,
+                             const Samples& samples, const ObserveOptions& options);
+
+}  // namespace linnet

@@ -1,0 +1,40 @@
+// What calibration learns of one tensor.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <span>
+
+#include "quantize/calibration/histogram.h"
+
+namespace linnet {
+
+class Observer {
+ public:
+  // Without a histogram only the least and greatest elements are known.
+  explicit Observer(bool with_histogram) : with_histogram_(with_histogram) {}
+
+  // The tensor of one sample; its shape may differ from sample to sample.
+  void add(std::span<const float> elements);
+
+  // Over finite elements.
+  uint64_t count() const noexcept { return count_; }
+  float least() const noexcept { return least_; }
+  float greatest() const noexcept { return greatest_; }
+  // Of the samples' least and greatest elements.
+  double mean_least() const noexcept { return samples_ ? sum_least_ / static_cast<double>(samples_) : 0; }
+  double mean_greatest() const noexcept { return samples_ ? sum_greatest_ / static_cast<double>(samples_) : 0; }
+  const Histogram& histogram() const noexcept { return histogram_; }
+
+  uint64_t not_numbers() const noexcept { return not_numbers_; }
+  uint64_t infinities() const noexcept { return infinities_; }
+
+ private:
+  bool with_histogram_;
+  uint64_t count_ = 0, samples_ = 0, not_numbers_ = 0, infinities_ = 0;
+  float least_ = std::numeric_limits<float>::infinity(), greatest_ = -std::numeric_limits<float>::infinity();
+  double sum_least_ = 0, sum_greatest_ = 0;
+  Histogram histogram_;
+};
+
+}  // namespace linnet
