@@ -24,6 +24,7 @@ void add_quantize(CLI::App& app, int& exit_code) {
   CLI::App* command = app.add_subcommand("quantize", "Write a model in lower precision");
   command->require_subcommand(1);
   add_quantize_dynamic(*command, exit_code);
+  add_quantize_static(*command, exit_code);
 }
 
 }  // namespace linnet::cli

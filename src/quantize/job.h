@@ -26,6 +26,10 @@ class QuantizeJob {
   const LoadedGraph& loaded() const noexcept { return loaded_; }
   SymbolTable& symbols() noexcept { return *loaded_.symbols; }
   const QuantizeOptions& options() const noexcept { return options_; }
+  // Whether the caller wants the node.
+  bool selects(const Node& node) const { return selection_.refusal(node).empty(); }
+  // The model itself; the job is over then.
+  LoadedGraph take() { return std::move(loaded_); }
 
   // Hands each node that `knows` and the caller wants to `rewrite`, subgraphs' nodes before the node that has them.
   // It fills in the report: a result, or the reason why the node stays.

@@ -1,0 +1,65 @@
+// linnet quantize static: weights and activations as integers, by ranges that samples of inputs tell.
+#include "commands/command.h"
+#include "quantize/static_quantize.h"
+#include "quantize_options.h"
+#include "samples.h"
+#include "terminal.h"
+
+namespace linnet::cli {
+namespace {
+
+struct Arguments : QuantizeArguments {
+  std::string samples, format = "qdq", activation_type = "int8", method = "minmax";
+  StaticOptions how;
+};
+
+Result<QuantizeReport> quantize(Arguments& arguments) {
+  QuantizeOptions options;
+  LINNET_TRY(read_arguments(arguments, options));
+  StaticOptions& how = arguments.how;
+  how.format = arguments.format == "qdq" ? StaticFormat::qdq : StaticFormat::q_operator;
+  how.activation_type = *parse_dtype(arguments.activation_type);
+  how.range.method = *parse_calibration(arguments.method);
+  how.sample_progress = [](size_t done, size_t total) {
+    show_progress(concat("calibrating, sample ", done + 1, " of ", total));
+  };
+  LINNET_ASSIGN(const Samples samples, find_samples(arguments.samples));
+  return quantize_static(std::make_shared<Engine>(arguments.threads), {arguments.model, {}, nullptr}, options, how,
+                         samples, arguments.output);
+}
+
+}  // namespace
+
+void add_quantize_static(CLI::App& app, int& exit_code) {
+  auto arguments = std::make_shared<Arguments>();
+  CLI::App* command = app.add_subcommand("static", "8-bit weights and activations, by ranges measured on samples");
+  add_quantize_options(*command, *arguments);
+  add_weight_options(*command, *arguments);
+  command
+      ->add_option("--calibrate", arguments->samples,
+                   "folder of samples: an .npz archive or a subfolder of tensor files each, or a tensor file each "
+                   "where the model has one input")
+      ->required();
+  command->add_option("--format", arguments->format, "qdq or qoperator")
+      ->check(CLI::IsMember({"qdq", "qoperator"}))
+      ->capture_default_str();
+  command->add_option("--activation-type", arguments->activation_type, "int8, uint8, int16 or uint16")
+      ->check(CLI::IsMember({"int8", "uint8", "int16", "uint16"}))
+      ->capture_default_str();
+  command->add_flag("--activation-symmetric", arguments->how.activation_symmetric, "zero points in the middle");
+  command
+      ->add_option("--calibrate-method", arguments->method, "how ranges are chosen: minmax, entropy, percentile or mse")
+      ->check(CLI::IsMember({"minmax", "entropy", "percentile", "mse"}))
+      ->capture_default_str();
+  command->add_option("--percentile", arguments->how.range.percentile, "of elements that a range covers")
+      ->capture_default_str();
+  command->add_flag("--moving-average", arguments->how.range.moving_average,
+                    "minmax: the mean of the samples' ranges, not their union");
+  command->add_flag("--symmetric-range", arguments->how.range.symmetric, "ranges equally far to both sides of zero");
+  command->footer(
+      "Example:\n  linnet quantize static model.onnx -o model.int8.onnx --calibrate samples/ --calibrate-method "
+      "percentile --per-channel");
+  command->callback([arguments, &exit_code] { exit_code = tell(*arguments, quantize(*arguments)); });
+}
+
+}  // namespace linnet::cli

@@ -1,0 +1,88 @@
+#include "quantize/static_quantize.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "quantize/job.h"
+#include "quantize/static_writer.h"
+
+namespace linnet {
+namespace {
+
+// Why a value cannot be quantised by what was seen of it; empty when it can.
+std::string complaint(const Observer& observer) {
+  if (observer.not_numbers() != 0) return "is not a number somewhere in the calibration data";
+  if (observer.infinities() != 0) return "is infinite somewhere in the calibration data";
+  if (observer.count() == 0) return "had no elements in the calibration data";
+  return {};
+}
+
+uint32_t levels_of(DType type) { return dtype_bits(type) == 16 ? 65536 : 256; }
+
+Status check(const StaticOptions& how) {
+  const DType type = how.activation_type;
+  const bool wide = type == DType::u16 || type == DType::i16;
+  LINNET_REQUIRE(wide || type == DType::u8 || type == DType::i8,
+                 invalid_argument("activations become 8- or 16-bit integers, not ", dtype_name(type)));
+  LINNET_REQUIRE(!wide || how.format == StaticFormat::qdq,
+                 unsupported("there are no operators on ", dtype_name(type), " activations: use the format qdq"));
+  LINNET_REQUIRE(how.range.percentile > 0 && how.range.percentile <= 100,
+                 invalid_argument("the percentile has to be above 0 and at most 100"));
+  return {};
+}
+
+// Ranges by value, for those that decide a quantisation.
+Result<std::map<ValueId, std::string>> measure(const std::shared_ptr<Engine>& engine, LoadedGraph loaded,
+                                               const Marks& marks, const StaticOptions& how,
+                                               const QuantizeOptions& options, const Samples& samples,
+                                               ActivationCodes& codes, const Graph& graph) {
+  std::set<ValueId> wanted;
+  for (const auto& [id, node] : marks.nodes) {
+    for (size_t i = 0; i < node.inputs.size(); ++i)
+      if (node.inputs[i].kind == InputKind::activation) wanted.insert(marks.root(node.values[i]));
+    for (const ValueId v : node.outputs) wanted.insert(marks.root(v));
+  }
+  for (const ValueId v : wanted) LINNET_CHECK(loaded.graph->value(v).name == graph.value(v).name);
+  ObserveOptions observing;
+  observing.histograms = needs_histogram(how.range.method);
+  observing.stop = options.stop;
+  observing.progress = how.sample_progress;
+  LINNET_ASSIGN(const Observations observations,
+                observe(engine, std::move(loaded), std::vector(wanted.begin(), wanted.end()), samples, observing));
+  std::map<ValueId, std::string> complaints;
+  for (const auto& [v, observer] : observations) {
+    if (std::string words = complaint(observer); !words.empty()) {
+      complaints.emplace(v, concat("the value '", graph.value(v).name, "' ", words));
+      continue;
+    }
+    ValueRange range = choose_range(observer, how.range, levels_of(how.activation_type));
+    if (const Node* producer = graph.producer(v); producer && producer->is("Softmax")) range = {0, 1};
+    codes.set_range(v, range.least, range.greatest, how.activation_symmetric);
+  }
+  return complaints;
+}
+
+}  // namespace
+
+Result<QuantizeReport> quantize_static(const std::shared_ptr<Engine>& engine, const ModelSource& source,
+                                       const QuantizeOptions& options, const StaticOptions& how, const Samples& samples,
+                                       const std::filesystem::path& path) {
+  LINNET_TRY(check(how));
+  LINNET_ASSIGN(const auto job, QuantizeJob::open(source, options, path));
+  Graph& graph = job->graph();
+  const Marks marks = mark_graph(graph, how.format, [&](const Node& node) { return job->selects(node); });
+
+  // The same graph once more: running it takes it apart.
+  LINNET_ASSIGN(const auto twin, QuantizeJob::open(source, options, path));
+  const bool wide = dtype_bits(how.activation_type) == 16;
+  ActivationCodes codes(graph, how.activation_type, std::max(graph.opsets[""], wide ? 21 : 13));
+  LINNET_ASSIGN(const auto complaints, measure(engine, twin->take(), marks, how, options, samples, codes, graph));
+
+  StaticWriter writer(*job, marks, complaints, codes, how.format);
+  LINNET_TRY(
+      job->for_each_node([](const Graph&, const Node& node) { return is_static_operator(node); },
+                         [&](Graph& g, NodeId id, NodeReport& report) { return writer.rewrite(g, id, report); }));
+  return job->write();
+}
+
+}  // namespace linnet

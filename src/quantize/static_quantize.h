@@ -1,0 +1,29 @@
+// Quantisation with ranges of activations that were measured beforehand.
+#pragma once
+
+#include "quantize/calibration/observe.h"
+#include "quantize/calibration/range.h"
+#include "quantize/quantize.h"
+
+namespace linnet {
+
+enum class StaticFormat : uint8_t {
+  qdq,         // every operator stays, between QuantizeLinear and DequantizeLinear
+  q_operator,  // operators on integers: QLinearConv, QLinearMatMul and those of com.microsoft
+};
+
+struct StaticOptions {
+  StaticFormat format = StaticFormat::qdq;
+  DType activation_type = DType::i8;  // or u8; with qdq also u16 and i16
+  bool activation_symmetric = false;
+  RangeOptions range;
+  std::function<void(size_t done, size_t total)> sample_progress;  // called before each sample
+};
+
+// Runs the model on the samples, and quantises weights and activations of Conv, ConvTranspose, Gemm, MatMul, Add, Mul,
+// Concat, pools, activation functions and what merely moves elements. Memory does not depend on the number of samples.
+Result<QuantizeReport> quantize_static(const std::shared_ptr<Engine>& engine, const ModelSource& source,
+                                       const QuantizeOptions& options, const StaticOptions& how, const Samples& samples,
+                                       const std::filesystem::path& path);
+
+}  // namespace linnet
