@@ -29,9 +29,9 @@ inline void add_output(Graph& graph, std::string name, ValueId value) {
   graph.outputs.push_back({std::move(name), value});
 }
 
-// Infers and plans the graph as it is, without passes.
-inline Result<std::shared_ptr<const Model>> model_of(Graph& graph) {
-  auto symbols = std::make_shared<SymbolTable>(true);
+// Infers and plans the graph as it is, without passes. `symbols`: those of its inputs' shapes.
+inline Result<std::shared_ptr<const Model>> model_of(
+    Graph& graph, std::shared_ptr<SymbolTable> symbols = std::make_shared<SymbolTable>(true)) {
   LINNET_ASSIGN(const GraphFacts facts, infer_graph(graph, *symbols));
   auto model = std::make_shared<Model>();
   for (const GraphPort& p : graph.inputs) model->inputs.push_back({p.name, graph.value(p.value).info});

@@ -1,0 +1,73 @@
+// What passes find in models that exporters made: node counts of the shared test models, which are of real
+// architectures in small.
+#include <cstdlib>
+#include <filesystem>
+
+#include <gtest/gtest.h>
+
+#include "load.h"
+#include "optimize/rewritten.h"
+
+namespace linnet {
+namespace {
+
+struct Expected {
+  const char* model;
+  const char* op;
+  size_t count;
+};
+
+class RealExports : public testing::TestWithParam<Expected> {};
+
+TEST_P(RealExports, HaveTheirPatternsFused) {
+  const char* shared = std::getenv("LINNET_SHARED");
+  const Expected& expected = GetParam();
+  const std::filesystem::path path =
+      std::filesystem::path(shared ? shared : "") / "models" / expected.model / "model.onnx";
+  if (!shared || !std::filesystem::exists(path)) GTEST_SKIP() << "no model " << path << ": LINNET_SHARED names none";
+  ModelSource source;
+  source.path = path;
+  const LoadOptions options;
+  Result<LoadedGraph> loaded = load_graph(source, options);
+  ASSERT_TRUE(loaded.ok()) << loaded.status().message();
+  const auto reports = optimize(*loaded->graph, *loaded->symbols, options.optimize);
+  ASSERT_TRUE(reports.ok()) << reports.status().message();
+  EXPECT_EQ(count_of(*loaded->graph, expected.op), expected.count);
+}
+
+constexpr Expected kExpected[] = {{"albert_script13", "Attention", 2},
+                                  {"bart_encoder_script17", "Attention", 2},
+                                  {"bert_dynamo18", "Attention", 2},
+                                  {"bert_script11", "Attention", 2},
+                                  {"clip_script17", "Attention", 4},
+                                  {"distilbert_script13", "Attention", 2},
+                                  {"fp16_bert_classifier_script17", "Attention", 2},
+                                  {"gemma_past_dynamo18", "Attention", 2},
+                                  {"gpt2_past_dynamo18", "Attention", 2},
+                                  {"gpt2_past_script13", "Attention", 2},
+
+                                  {"gpt_neox_script17", "Attention", 2},
+                                  {"llama_gqa_past_dynamo18", "Attention", 2},
+                                  {"llama_gqa_past_script17", "Attention", 2},
+                                  {"llama_gqa_past_script17", "Expand", 0},
+                                  {"mistral_window_dynamo18", "Attention", 2},
+                                  {"modernbert_dynamo18", "Attention", 2},
+                                  {"mpnet_script17", "Attention", 2},
+                                  {"opt_script17", "Attention", 2},
+                                  {"phi_script17", "Attention", 2},
+                                  {"qwen2_past_dynamo18", "Attention", 2},
+                                  {"qwen3_past_dynamo20", "Attention", 2},
+                                  {"roberta_script17", "Attention", 2},
+                                  {"swin_script17", "Attention", 4},
+                                  {"t5_decoder_past_script17", "Attention", 4},
+                                  {"t5_decoder_script17", "Attention", 4},
+                                  {"t5_encoder_script13", "Attention", 2},
+                                  {"vit_script17", "Attention", 2},
+                                  {"wav2vec2_ctc_script17", "Attention", 2},
+                                  {"whisper_encoder_script17", "Attention", 2}};
+
+INSTANTIATE_TEST_SUITE_P(Shared, RealExports, testing::ValuesIn(kExpected),
+                         [](const auto& one) { return std::string(one.param.model) + "_" + one.param.op; });
+
+}  // namespace
+}  // namespace linnet

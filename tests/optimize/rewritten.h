@@ -1,0 +1,74 @@
+// Builds a graph twice, optimises one, and compares what both compute.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+
+#include <gtest/gtest.h>
+
+#include "optimize/optimizer.h"
+#include "run/graph_model.h"
+
+namespace linnet {
+
+inline ValueId number(Graph& graph, float value) { return graph.add_constant("c", tensor_of<float>({}, {value})); }
+
+// Numbers in [-scale, scale] without a pattern; `start` tells tensors apart.
+inline Tensor wave(const Shape& shape, float scale, int start = 0) {
+  Tensor t = make_tensor(DType::f32, shape).value();
+  for (int64_t i = 0; i < t.count(); ++i)
+    t.ptr<float>()[i] = scale * std::sin(static_cast<float>(i % 9973) * 0.7f + static_cast<float>(start) * 1.3f);
+  return t;
+}
+
+inline size_t count_of(const Graph& graph, std::string_view type) {
+  return static_cast<size_t>(std::count_if(graph.order().begin(), graph.order().end(),
+                                           [&](NodeId id) { return graph.node(id).op_type == type; }));
+}
+// The only node of that type.
+inline const Node* node_of(const Graph& graph, std::string_view type) {
+  for (const NodeId id : graph.order())
+    if (graph.node(id).op_type == type) return &graph.node(id);
+  return nullptr;
+}
+
+inline std::vector<std::vector<float>> outputs_of(const std::shared_ptr<const Model>& model,
+                                                  const std::vector<Tensor>& inputs) {
+  Session session(std::make_shared<Engine>(1), model);
+  std::vector<Value> out(model->outputs.size()), in(inputs.begin(), inputs.end());
+  const Status status = session.run(std::move(in), out);
+  EXPECT_TRUE(status.ok()) << status.message();
+  std::vector<std::vector<float>> all;
+  if (!status.ok()) return all;
+  for (const Value& v : out) all.emplace_back(v.tensor.as<float>().begin(), v.tensor.as<float>().end());
+  return all;
+}
+
+// Checks that both graphs give the same for each set of inputs, then hands the optimised one to `look`.
+inline void expect_rewritten(const std::function<void(Graph&, SymbolTable&)>& build,
+                             const std::vector<std::vector<Tensor>>& inputs,
+                             const std::function<void(const Graph&)>& look, const OptimizeOptions& options = {},
+                             float tolerance = 2e-5f) {
+  Graph plain, optimized;
+  const auto plain_symbols = std::make_shared<SymbolTable>(true), symbols = std::make_shared<SymbolTable>(true);
+  build(plain, *plain_symbols);
+  build(optimized, *symbols);
+  const auto reports = optimize(optimized, *symbols, options);
+  ASSERT_TRUE(reports.ok()) << reports.status().message();
+  look(optimized);
+  const Result<std::shared_ptr<const Model>> before = model_of(plain, plain_symbols),
+                                             after = model_of(optimized, symbols);
+  ASSERT_TRUE(before.ok() && after.ok()) << before.status().message() << after.status().message();
+  for (const std::vector<Tensor>& set : inputs) {
+    const auto a = outputs_of(*before, set), b = outputs_of(*after, set);
+    ASSERT_EQ(a.size(), b.size());
+    for (size_t o = 0; o < a.size(); ++o) {
+      ASSERT_EQ(a[o].size(), b[o].size()) << "output " << o;
+      for (size_t i = 0; i < a[o].size(); ++i)
+        ASSERT_NEAR(a[o][i], b[o][i], tolerance * (1 + std::fabs(a[o][i]))) << "output " << o << " at " << i;
+    }
+  }
+}
+
+}  // namespace linnet
