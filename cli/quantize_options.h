@@ -28,5 +28,6 @@ int tell(const QuantizeArguments& arguments, const Result<QuantizeReport>& repor
 // The schemes.
 void add_quantize_dynamic(CLI::App& app, int& exit_code);
 void add_quantize_static(CLI::App& app, int& exit_code);
+void add_quantize_weights(CLI::App& app, int& exit_code);
 
 }  // namespace linnet::cli

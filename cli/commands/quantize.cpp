@@ -20,11 +20,47 @@ void add_quantize_dynamic(CLI::App& app, int& exit_code) {
   });
 }
 
+void add_quantize_weights(CLI::App& app, int& exit_code) {
+  struct Arguments : QuantizeArguments {
+    WeightOptions options;
+    std::string method = "nearest";
+  };
+  auto arguments = std::make_shared<Arguments>();
+  CLI::App* command = app.add_subcommand("weights", "weights in blocks of few bits; activations stay floats");
+  add_quantize_options(*command, *arguments);
+  BlockScheme& blocks = arguments->options.blocks;
+  command->add_option("--bits", blocks.bits, "of a weight")->check(CLI::IsMember({4, 8}))->capture_default_str();
+  command->add_option("--block", blocks.block, "weights that share a scale")
+      ->check(CLI::IsMember({16, 32, 64, 128, 256}))
+      ->capture_default_str();
+  command->add_flag("--asymmetric", arguments->asymmetric, "a zero point for each block");
+  command->add_option("--method", arguments->method, "nearest, or hqq: zero points that suit most weights of a block")
+      ->check(CLI::IsMember({"nearest", "hqq"}))
+      ->capture_default_str();
+  command->add_flag("--embeddings", arguments->options.embeddings, "tables of embeddings too");
+  command->add_option("--accuracy-level", arguments->options.accuracy_level, "4: activations may be rounded to 8 bits")
+      ->check(CLI::Range(0, 4))
+      ->capture_default_str();
+  command->footer(
+      "Example:\n  linnet quantize weights model.onnx -o model.q4.onnx --block 64 --method hqq --embeddings");
+  command->callback([arguments, &exit_code] {
+    WeightOptions& options = arguments->options;
+    const Status status = read_arguments(*arguments, options);
+    options.blocks.symmetric = !arguments->asymmetric;
+    if (arguments->method == "hqq") options.blocks.method = BlockMethod::half_quadratic;
+    Engine engine(arguments->threads);
+    exit_code = tell(*arguments,
+                     status.ok() ? quantize_weights(engine, {arguments->model, {}, nullptr}, options, arguments->output)
+                                 : Result<QuantizeReport>(status.copy()));
+  });
+}
+
 void add_quantize(CLI::App& app, int& exit_code) {
   CLI::App* command = app.add_subcommand("quantize", "Write a model in lower precision");
   command->require_subcommand(1);
   add_quantize_dynamic(*command, exit_code);
   add_quantize_static(*command, exit_code);
+  add_quantize_weights(*command, exit_code);
 }
 
 }  // namespace linnet::cli

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "quantize/job.h"
+#include "quantize/recurrent.h"
 #include "quantize/replace.h"
 
 namespace linnet {
@@ -18,15 +19,18 @@ class DynamicQuantizer {
   explicit DynamicQuantizer(QuantizeJob& job) : job_(job) {}
 
   static bool knows(const Graph& graph, const Node& node) {
-    for (const std::string_view type : {"MatMul", "Gemm", "Conv"})
+    for (const std::string_view type : {"MatMul", "Gemm", "Conv", "LSTM", "GRU", "RNN"})
       if (node.is(type)) return true;
-    return node.is("Gather") && is_table(graph, node);
+    return node.is("Attention", "com.microsoft") || (node.is("Gather") && is_table(graph, node));
   }
 
   Status rewrite(Graph& graph, NodeId id, NodeReport& report) {
     const Node& node = graph.node(id);
     if (node.op_type == "Gather") return gather(graph, id, report);
     if (node.op_type == "Conv") return conv(graph, id, report);
+    if (node.op_type == "Attention") return attention(graph, id, report);
+    if (node.op_type == "LSTM") return quantize_lstm(job_, graph, id, report);
+    if (node.op_type == "GRU" || node.op_type == "RNN") return dequantize_recurrent(job_, graph, id, report);
     return product(graph, id, report);
   }
 
@@ -136,7 +140,7 @@ class DynamicQuantizer {
     return job_.quantize(graph, b, by_column ? "transposed by column" : "transposed", report,
                          [&](const Tensor& tensor) -> Result<QuantizedWeight> {
                            LINNET_ASSIGN(QuantizedWeight weight, quantize_weight(tensor, scheme));
-                           LINNET_ASSIGN(weight.codes, transpose_codes(weight.codes));
+                           LINNET_ASSIGN(weight.codes, transposed_codes(weight.codes));
                            return weight;
                          });
   }
@@ -221,16 +225,25 @@ class DynamicQuantizer {
     return {};
   }
 
-  static Result<Tensor> transpose_codes(const Tensor& from) {
-    const int64_t rows = from.shape[0], columns = from.shape[1];
-    LINNET_ASSIGN(Tensor to, make_tensor_uninitialized(from.dtype, Shape{columns, rows}));
-    constexpr int64_t kTile = 32;
-    for (int64_t r0 = 0; r0 < rows; r0 += kTile)
-      for (int64_t c0 = 0; c0 < columns; c0 += kTile)
-        for (int64_t r = r0; r < std::min(rows, r0 + kTile); ++r)
-          for (int64_t c = c0; c < std::min(columns, c0 + kTile); ++c)
-            to.ptr<uint8_t>()[c * rows + r] = from.ptr<uint8_t>()[r * columns + c];
-    return to;
+  // QAttention, which has neither an attention bias nor widths of its own for queries, keys and values.
+  Status attention(Graph& graph, NodeId id, NodeReport& report) {
+    const Node& node = graph.node(id);
+    if (node.find("qkv_hidden_sizes") || node.input(5) != kNoValue || node.input(6) != kNoValue ||
+        node.input(2) == kNoValue || graph.value(node.input(0)).info.dtype != DType::f32) {
+      report.reason = "QAttention has no such inputs or attributes";
+      return {};
+    }
+    WeightScheme scheme = job_.scheme(std::nullopt);
+    if (job_.options().per_channel) scheme.axis = 1;
+    LINNET_ASSIGN(const auto weight, job_.quantize(graph, node.input(1), scheme, report));
+    if (!weight) return {};
+    Replacement to(graph, id);
+    const Activation x = quantize(to, node.input(0));
+    graph.set_inputs(id, {x.codes, weight->codes, node.input(2), x.scale, weight->scale, node.input(3), x.zero_point,
+                          weight->zero_point, node.input(4)});
+    graph.node(id).op_type = "QAttention";
+    report.result = "QAttention";
+    return {};
   }
 
   QuantizeJob& job_;

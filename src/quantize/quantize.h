@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "load.h"
+#include "quantize/blocks.h"
 
 namespace linnet {
 
@@ -47,6 +48,16 @@ struct QuantizeReport {
 // Weights are integers, activations become them as they are computed: MatMul, Gemm, Conv, Attention, LSTM, GRU, and
 // tables that Gather reads.
 Result<QuantizeReport> quantize_dynamic(const ModelSource& source, const QuantizeOptions& options,
+                                        const std::filesystem::path& path);
+
+struct WeightOptions : QuantizeOptions {
+  BlockScheme blocks;
+  bool embeddings = false;  // tables of embeddings too
+  int accuracy_level = 0;   // of MatMulNBits: 4 lets a runtime round activations to 8 bits
+};
+
+// Weights in blocks of few bits, all arithmetic in floats: MatMul, Gemm and, where asked for, tables that Gather reads.
+Result<QuantizeReport> quantize_weights(Engine& engine, const ModelSource& source, const WeightOptions& options,
                                         const std::filesystem::path& path);
 
 }  // namespace linnet

@@ -4,28 +4,31 @@
 
 namespace linnet {
 
-Replacement::Replacement(Graph& graph, NodeId id)
-    : graph_(graph), id_(id), node_(graph.node(id)), type_(graph.value(node_.outputs[0]).info.dtype) {}
+Replacement::Replacement(Graph& graph, NodeId id) : graph_(graph), id_(id), node_(graph.node(id)) {
+  const auto first = std::find_if(node_.outputs.begin(), node_.outputs.end(), [](ValueId v) { return v != kNoValue; });
+  LINNET_CHECK(first != node_.outputs.end());
+  name_ = node_.name.empty() ? graph.value(*first).name : node_.name;
+  type_ = graph.value(*first).info.dtype;
+}
 
 ValueId Replacement::add(std::string_view op_type, std::vector<ValueId> inputs, std::vector<Attribute> attributes,
                          std::string_view domain) {
-  const std::string own = node_.name.empty() ? graph_.value(node_.outputs[0]).name : node_.name;
   Node node;
   node.op_type = op_type;
   node.domain = domain;
   // Other runtimes refuse two nodes of one name.
-  node.name = concat(own, "_", op_type, made_ ? concat("_", made_) : std::string());
+  node.name = concat(name_, "_", op_type, made_ ? concat("_", made_) : std::string());
   ++made_;
   node.version = domain.empty() ? std::max(node_.domain.empty() ? node_.version : 0, 13) : 1;
   node.inputs = std::move(inputs);
   while (!node.inputs.empty() && node.inputs.back() == kNoValue) node.inputs.pop_back();
   node.attributes = std::move(attributes);
-  return graph_.add_node(std::move(node), concat(own, "_", op_type, "_output"));
+  return graph_.add_node(std::move(node), concat(name_, "_", op_type, "_output"));
 }
 
 ValueId Replacement::number(float value) {
   auto owner = std::make_shared<float>(value);
-  return graph_.add_constant(node_.name + "_number", Tensor{DType::f32, {}, owner.get(), owner});
+  return graph_.add_constant(name_ + "_number", Tensor{DType::f32, {}, owner.get(), owner});
 }
 
 ValueId Replacement::cast(ValueId value, DType type) {

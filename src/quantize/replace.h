@@ -9,12 +9,12 @@ namespace linnet {
 
 class Replacement {
  public:
-  // Of a node that has one output. Names of new nodes and values start with its name.
+  // Names of new nodes and values start with the node's.
   Replacement(Graph& graph, NodeId id);
 
   const Node& node() const noexcept { return node_; }  // as it was
   Graph& graph() const noexcept { return graph_; }
-  DType type() const noexcept { return type_; }  // of its output
+  DType type() const noexcept { return type_; }  // of its first output
 
   ValueId add(std::string_view op_type, std::vector<ValueId> inputs, std::vector<Attribute> attributes = {},
               std::string_view domain = "");
@@ -22,13 +22,14 @@ class Replacement {
   ValueId number(float value);
   // As float, or as another type of floats; the value itself where it is of that type.
   ValueId cast(ValueId value, DType type);
-  // The value that everybody uses instead of the node's output.
+  // The node goes, and everybody uses the value, which a new node made, instead of its only output.
   void finish(ValueId value);
 
  private:
   Graph& graph_;
   NodeId id_;
   Node node_;
+  std::string name_;
   DType type_;
   size_t made_ = 0;
 };

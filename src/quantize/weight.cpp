@@ -117,6 +117,23 @@ Result<QuantizedWeight> quantize_weight(const Tensor& weight, const WeightScheme
   return out;
 }
 
+Result<Tensor> transposed_codes(const Tensor& from) {
+  constexpr int64_t kTile = 32;
+  Shape shape = from.shape;
+  const size_t rank = shape.rank();
+  const int64_t rows = shape[rank - 2], columns = shape[rank - 1], matrix = rows * columns;
+  std::swap(shape[rank - 2], shape[rank - 1]);
+  LINNET_ASSIGN(Tensor to, make_tensor_uninitialized(from.dtype, shape));
+  const uint8_t* src = from.ptr<uint8_t>();
+  uint8_t* dst = to.ptr<uint8_t>();
+  for (int64_t stack = 0; stack < from.shape.count(0, rank - 2); ++stack, src += matrix, dst += matrix)
+    for (int64_t r0 = 0; r0 < rows; r0 += kTile)
+      for (int64_t c0 = 0; c0 < columns; c0 += kTile)
+        for (int64_t r = r0; r < std::min(rows, r0 + kTile); ++r)
+          for (int64_t c = c0; c < std::min(columns, c0 + kTile); ++c) dst[c * rows + r] = src[r * columns + c];
+  return to;
+}
+
 Result<Tensor> as_float(const Tensor& tensor) {
   if (tensor.dtype == DType::f32) return aligned(tensor);
   LINNET_ASSIGN(const Tensor from, aligned(tensor));

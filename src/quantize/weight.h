@@ -40,6 +40,9 @@ struct QuantizedWeight {
 // Of floats of any width. Fails where an element is not finite.
 Result<QuantizedWeight> quantize_weight(const Tensor& weight, const WeightScheme& scheme);
 
+// Matrices of codes, [.., m, n], each transposed.
+Result<Tensor> transposed_codes(const Tensor& from);
+
 // The elements as aligned float32; the tensor itself where it is that.
 Result<Tensor> as_float(const Tensor& tensor);
 
