@@ -108,9 +108,9 @@ class ProjectedAttention final : public FusedAttention {
       for (const size_t i : {size_t{4}, size_t{7}})
         LINNET_REQUIRE(!has(context, i) || context.shape(i).count() == 1 || context.shape(i).count() == w[1],
                        invalid_argument("input ", i, " does not fit ", w[1], " columns"));
-      s.product =
-          round_up(int_gemm_scratch(a.batch * a.rows, s.width), 64) + 3 * round_up(s.width * sizeof(float) + 64, 64);
-      if (!packed_) s.product += round_up(int_gemm_packed_size_limit(s.inner, s.width), 64);
+      s.product = round_up(int_gemm_scratch(a.batch * a.rows, s.inner, context.dtype(0) == DType::i8), 64) +
+                  3 * round_up(s.width * sizeof(float) + 64, 64);
+      if (!packed_) s.product += round_up(int_gemm_packed_size(s.inner, s.width), 64);
     } else {
       bytes +=
           FloatScratch::bytes(type, x.count()) + FloatScratch::bytes(type, w.count()) + FloatScratch::bytes(type, w[1]);
@@ -184,7 +184,7 @@ class ProjectedAttention final : public FusedAttention {
     g.a_signed = x.dtype == DType::i8;
     g.b_signed = w.dtype == DType::i8;
     if (const Tensor* zero = context.maybe(6)) g.a_zero = static_cast<int32_t>(integer_at(*zero, 0));
-    std::byte* at = context.scratch() + round_up(int_gemm_scratch(g.m, g.n), 64);
+    std::byte* at = context.scratch() + round_up(int_gemm_scratch(g.m, g.k, g.a_signed), 64);
     const size_t row = round_up(s.width * sizeof(float) + 64, 64);
     auto* zeros = reinterpret_cast<int32_t*>(at);
     auto* scales = reinterpret_cast<float*>(at + row);
@@ -200,7 +200,7 @@ class ProjectedAttention final : public FusedAttention {
     }
     g.b = packed_;
     if (!packed_) {
-      int_gemm_pack({w.data, s.inner, s.width, s.width, 1, g.b_signed}, at + 3 * row);
+      int_gemm_pack({w.data, s.inner, s.width, s.width, 1, g.b_signed}, at + 3 * row, context.parallel);
       g.b = at + 3 * row;
     }
     g.b_zero = zeros;

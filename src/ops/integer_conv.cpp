@@ -102,7 +102,20 @@ class IntegerConv final : public Op {
     const Tensor* zero = has_zero ? context.constant(at(slots_.w_zero)) : nullptr;
     if (!w || w->shape.rank() < 3) return {};
     const IntConv c = weight_sizes(w->shape);
-    if (groups_ > 1 && c.depth() <= kExactDepth && (zero || !has_zero)) {
+    const bool known_zero = zero || !has_zero;
+    const size_t decides[] = {has_zero ? at(slots_.w_zero) : at(slots_.w)};
+    if (c.is_depthwise() && known_zero) {
+      const auto pack = [&](std::byte* to) {
+        std::vector<int32_t> zeros;
+        for (int64_t i = 0; zero && i < zero->count(); ++i) zeros.push_back(static_cast<int32_t>(integer_at(*zero, i)));
+        int_depthwise_pack(c, w->data, w->dtype == DType::i8, zero ? zeros.data() : nullptr, zeros.size() > 1, to);
+      };
+      LINNET_ASSIGN(depthwise_, packing(context).packed_with(decides, at(slots_.w), "depthwise pairs of taps",
+                                                             int_depthwise_packed_size(c), pack));
+      context.release(at(slots_.w));
+      return {};
+    }
+    if (groups_ > 1 && c.depth() <= kExactDepth && known_zero) {
       const ConvGeometry g = float_geometry(c);
       const auto pack = [&](std::byte* to) {
         std::vector<float> weights(static_cast<size_t>(w->count()));
@@ -113,24 +126,24 @@ class IntegerConv final : public Op {
         }
         conv_pack(g, weights.data(), reinterpret_cast<float*>(to), context.parallel());
       };
-      const size_t zeros[] = {has_zero ? at(slots_.w_zero) : at(slots_.w)};
       LINNET_ASSIGN(const std::byte* packed,
-                    packing(context).packed_with(zeros, at(slots_.w), concat("whole numbers as floats, g", groups_),
+                    packing(context).packed_with(decides, at(slots_.w), concat("whole numbers as floats, g", groups_),
                                                  conv_packed_size(g) * sizeof(float), pack));
       float_packed_ = reinterpret_cast<const float*>(packed);
       return {};
     }
-    const std::string form = concat("int8 quads of taps, g", groups_);
+    const std::string form = concat("int8 quads of runs, g", groups_, " d", c.dilation[2]);
     const std::span<const std::byte> supplied = packing(context).supplied(at(slots_.w), form);
     LINNET_REQUIRE(supplied.empty() || int_conv_valid(supplied, c),
                    invalid_model("the compiled model's packed weights are damaged"));
     LINNET_REQUIRE(!supplied.empty() || w->data, invalid_model("the compiled model lacks packed weights"));
-    std::vector<uint8_t> weights(supplied.empty() ? static_cast<size_t>(w->count()) : 0);
-    const bool is_signed = w->dtype == DType::i8;
-    if (supplied.empty()) taps_first(c, *w, weights.data());
-    const size_t bytes = supplied.empty() ? int_conv_packed_size(c, weights.data(), is_signed) : supplied.size();
-    LINNET_ASSIGN(packed_, context.packed(at(slots_.w), form, bytes,
-                                          [&](std::byte* to) { int_conv_pack(c, weights.data(), is_signed, to); }));
+    const auto pack = [&](std::byte* to) {
+      std::vector<uint8_t> arranged(is_arranged(c) ? 0 : c.filters * c.filter_bytes());
+      const bool is_signed = w->dtype == DType::i8;
+      if (!is_arranged(c)) int_conv_arrange(c, w->data, is_signed, arranged.data(), context.parallel());
+      int_conv_pack(c, is_arranged(c) ? w->data : arranged.data(), is_signed, to, context.parallel());
+    };
+    LINNET_ASSIGN(packed_, context.packed(at(slots_.w), form, int_conv_packed_size(c), pack));
     context.release(at(slots_.w));
     return {};
   }
@@ -160,16 +173,19 @@ class IntegerConv final : public Op {
     s.x_last = channels_last_ ? 0 : take(x_count);
     s.y_last = channels_last_ ? 0 : take(y_count * element_size(context.out_dtype(0)));
     s.numbers = take(c.filters * (sizeof(float) + sizeof(int32_t)) + 128);
-    if (float_packed_) {
+    LINNET_REQUIRE(int_conv_image_bytes(c) < 4294967296.0, unsupported("an image of 4 GiB or more"));
+    if (depthwise_) {
+      s.kernel = take(int_depthwise_scratch_size(c, context.threads()));
+    } else if (float_packed_) {
       s.x_float = take(x_count * sizeof(float));
       s.y_float = take(y_count * sizeof(float));
       s.kernel = take(context.threads() * conv_scratch_size(float_geometry(c)));
     } else {
       if (!packed_) {
-        s.weights = take(c.filters * c.depth());
-        s.packed = take(int_conv_packed_size_limit(c));
+        s.weights = take(c.filters * c.filter_bytes());
+        s.packed = take(int_conv_packed_size(c));
       }
-      s.kernel = take(int_conv_scratch_size(c, context.threads()));
+      s.kernel = take(int_conv_scratch_size(c, context.dtype(at(slots_.x)) == DType::i8, context.threads()));
     }
     context.request_scratch(bytes);
     return {};
@@ -215,14 +231,16 @@ class IntegerConv final : public Op {
     }
     void* dst = channels_last_ ? y.data : scratch + s.y_last;
     g.c = dst;
-    if (float_packed_) {
+    if (depthwise_) {
+      int_depthwise(c, src, depthwise_, g, scratch + s.kernel, context.parallel);
+    } else if (float_packed_) {
       run_as_floats(context, s, src, g);
     } else {
       const std::byte* packed = packed_;
       if (!packed) {
         auto* weights = reinterpret_cast<uint8_t*>(scratch + s.weights);
-        taps_first(c, w, weights);
-        int_conv_pack(c, weights, g.b_signed, scratch + s.packed);
+        int_conv_arrange(c, w.data, g.b_signed, weights, context.parallel);
+        int_conv_pack(c, weights, g.b_signed, scratch + s.packed, context.parallel);
         packed = scratch + s.packed;
       }
       int_conv(c, src, packed, g, scratch + s.kernel, context.parallel);
@@ -260,16 +278,10 @@ class IntegerConv final : public Op {
     return g;
   }
 
-  // [filters][channels][taps] to [filters][taps][channels].
-  static void taps_first(const IntConv& c, const Tensor& w, uint8_t* to) {
-    const size_t channels = c.channels / c.groups, taps = c.taps();
-    const auto* from = static_cast<const uint8_t*>(w.data);
-    for (size_t f = 0; f < c.filters; ++f)
-      for (size_t t = 0; t < taps; ++t)
-        for (size_t i = 0; i < channels; ++i) *to++ = from[(f * channels + i) * taps + t];
-  }
+  // ONNX's order of weights is already that of packing.
+  static bool is_arranged(const IntConv& c) noexcept { return c.taps() == 1 && c.filter_bytes() == c.depth(); }
 
-  // Few products a sum: the float convolution is exact, and fast for one channel a group.
+  // Few products a sum in groups: the float convolution is exact, and faster than panels that are nearly empty.
   void run_as_floats(RunContext& context, const State& s, const void* src, IntGemm& g) const {
     const IntConv& c = s.conv;
     auto* x = reinterpret_cast<float*>(context.scratch() + s.x_float);
@@ -293,6 +305,7 @@ class IntegerConv final : public Op {
   int64_t groups_ = 1;
   bool channels_last_ = false;
   const std::byte* packed_ = nullptr;
+  const std::byte* depthwise_ = nullptr;
   const float* float_packed_ = nullptr;
 };
 

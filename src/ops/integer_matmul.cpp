@@ -129,7 +129,8 @@ class IntegerMatMul final : public Op {
                               FloatScratch::bytes(DType::f16, context.out_shape(0)));
       return {};
     }
-    context.request_scratch(layout(p, a, context.threads()).bytes);
+    context.request_scratch(
+        layout(p, a, context.dtype(static_cast<size_t>(slots_->a)) == DType::i8, context.threads()).bytes);
     return {};
   }
 
@@ -141,7 +142,7 @@ class IntegerMatMul final : public Op {
     const Tensor& a = context.in(static_cast<size_t>(slots_->a));
     const Tensor& b = context.in(static_cast<size_t>(slots_->b));
     Tensor& y = context.out(0);
-    const Layout at = layout(p, a.shape, context.parallel.threads());
+    const Layout at = layout(p, a.shape, a.dtype == DType::i8, context.parallel.threads());
     std::byte* scratch = context.scratch();
     const auto input = [&](int slot) { return slot < 0 ? nullptr : context.maybe(static_cast<size_t>(slot)); };
 
@@ -210,7 +211,7 @@ class IntegerMatMul final : public Op {
       g.a = a_data + a_at * p.m * p.k;
       g.b = packed_;
       if (!packed_) {
-        int_gemm_pack(matrix_b(b, b_at), scratch + at.b);
+        int_gemm_pack(matrix_b(b, b_at), scratch + at.b, context.parallel);
         g.b = scratch + at.b;
       }
       g.c = static_cast<std::byte*>(y.data) + i * p.m * p.n * element_size(y.dtype);
@@ -315,20 +316,20 @@ class IntegerMatMul final : public Op {
     }
   }
 
-  Layout layout(const Product& p, const Shape& a, size_t threads) const {
+  Layout layout(const Product& p, const Shape& a, bool a_signed, size_t threads) const {
     Layout at;
     const auto take = [&](size_t bytes) {
       const size_t start = at.bytes;
       at.bytes += round_up(bytes, 64);
       return start;
     };
-    at.gemm = take(int_gemm_scratch(p.m, p.n));
+    at.gemm = take(int_gemm_scratch(p.m, p.k, a_signed));
     at.zeros = take(p.n * sizeof(int32_t) + 64);
     at.scales = take(p.n * sizeof(float) + 64);
     if (p.bias_spread) at.bias = take(p.n * sizeof(int32_t));
     if (dynamic()) at.ranges = take(threads * sizeof(FloatRange));
     if (dynamic() || trans_a_) at.a = take(static_cast<size_t>(a.count()));
-    if (!packed_) at.b = take(int_gemm_packed_size_limit(p.k, p.n));
+    if (!packed_) at.b = take(int_gemm_packed_size(p.k, p.n));
     return at;
   }
 

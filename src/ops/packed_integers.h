@@ -13,8 +13,8 @@ inline Result<const std::byte*> packed_integers(PrepareContext& context, size_t 
   LINNET_REQUIRE(supplied.empty() || int_gemm_valid(supplied, matrix.k, matrix.n),
                  invalid_model("the compiled model's packed weights are damaged"));
   LINNET_REQUIRE(!supplied.empty() || matrix.data, invalid_model("the compiled model lacks packed weights"));
-  return context.packed(input, form, supplied.empty() ? int_gemm_packed_size(matrix) : supplied.size(),
-                        [&](std::byte* to) { int_gemm_pack(matrix, to); });
+  return context.packed(input, form, int_gemm_packed_size(matrix.k, matrix.n),
+                        [&](std::byte* to) { int_gemm_pack(matrix, to, context.parallel()); });
 }
 
 }  // namespace linnet

@@ -3,25 +3,18 @@
 #include <algorithm>
 #include <cstring>
 
-#include "base/checked.h"
+#include "kernels/quant/int_block.h"
+#include "kernels/quant/int_gemm_format.h"
 #include "kernels/quant/packed_check.h"
 
 namespace linnet {
 namespace {
 
-constexpr size_t kBlockBytes = 128 * 1024;  // gathered rows of a block: within the second-level cache
+constexpr size_t kMostRows = 256;           // of a block
+constexpr size_t kSlack = 64;               // behind a copy of the image: quads are read whole
+constexpr size_t kBlockBytes = 128 * 1024;  // of input that a block of rows reads anew: in the second-level cache
 
-IntMatrix group_matrix(const IntConv& c, const void* weights, bool is_signed, size_t group) noexcept {
-  const size_t filters = c.filters / c.groups, depth = c.depth();
-  return {static_cast<const uint8_t*>(weights) + group * filters * depth, depth, filters, 1, depth, is_signed};
-}
-
-// The table of offsets in front of the groups' packed weights.
-size_t table_bytes(const IntConv& c) noexcept { return round_up(c.groups * sizeof(uint64_t), 64); }
-
-size_t block_positions(const IntConv& c) noexcept {
-  return std::min(positions_of(c.dst), std::max<size_t>(6, kBlockBytes / std::max<size_t>(1, c.depth()) / 6 * 6));
-}
+size_t group_bytes(const IntConv& c) noexcept { return int_gemm_packed_size(c.filter_bytes(), c.filters / c.groups); }
 
 // A kernel of one tap at every position: rows are the input itself.
 bool is_product(const IntConv& c) noexcept {
@@ -29,146 +22,211 @@ bool is_product(const IntConv& c) noexcept {
          c.pad == std::array<ptrdiff_t, kSpatialAxes>{};
 }
 
-// The taps of one position along the last axis, from `src`, the row of the input that they fall on (null: none).
-void gather_row(const IntConv& c, const uint8_t* src, ptrdiff_t first, uint8_t zero, uint8_t* to) noexcept {
-  const size_t run = c.channels / c.groups, taps = c.kernel[2];
-  const auto width = static_cast<ptrdiff_t>(c.src[2]), step = static_cast<ptrdiff_t>(c.dilation[2]);
-  if (!src) {
-    std::memset(to, zero, taps * run);
-  } else if (c.groups == 1 && step == 1) {  // neighbours in memory
-    const ptrdiff_t last = first + static_cast<ptrdiff_t>(taps);
-    const auto before = static_cast<size_t>(std::clamp<ptrdiff_t>(-first, 0, static_cast<ptrdiff_t>(taps)));
-    const auto behind =
-        static_cast<size_t>(std::clamp<ptrdiff_t>(last - width, 0, static_cast<ptrdiff_t>(taps - before)));
-    const size_t inside = taps - before - behind;
-    if (before) std::memset(to, zero, before * run);
-    if (inside)
-      std::memcpy(to + before * run, src + (first + static_cast<ptrdiff_t>(before)) * static_cast<ptrdiff_t>(run),
-                  inside * run);
-    if (behind) std::memset(to + (before + inside) * run, zero, behind * run);
-  } else {
-    for (size_t t = 0; t < taps; ++t, to += run) {
-      const ptrdiff_t x = first + static_cast<ptrdiff_t>(t) * step;
-      if (x >= 0 && x < width) {
-        std::memcpy(to, src + x * static_cast<ptrdiff_t>(c.channels), run);
-      } else {
-        std::memset(to, zero, run);
-      }
-    }
-  }
+// What the kernel covers: from the first position's first tap to the last one's last.
+SpatialSizes covered(const IntConv& c) noexcept {
+  SpatialSizes sizes;
+  for (size_t a = 0; a < kSpatialAxes; ++a)
+    sizes[a] = (std::max<size_t>(c.dst[a], 1) - 1) * c.stride[a] + (c.kernel[a] - 1) * c.dilation[a] + 1;
+  return sizes;
 }
 
-void gather(const IntConv& c, const uint8_t* src, size_t group, size_t first, size_t count, uint8_t zero,
-            uint8_t* rows) noexcept {
-  const size_t run = c.channels / c.groups, row_bytes = c.src[2] * c.channels;
-  src += group * run;
-  for (size_t i = 0; i < count; ++i) {
-    const size_t position = first + i;
-    const auto start = [&](size_t axis, size_t at) {
-      return static_cast<ptrdiff_t>(at * c.stride[axis]) - c.pad[axis];
-    };
-    const ptrdiff_t z = start(0, position / (c.dst[1] * c.dst[2])), y = start(1, position / c.dst[2] % c.dst[1]),
-                    x = start(2, position % c.dst[2]);
-    for (size_t t0 = 0; t0 < c.kernel[0]; ++t0)
-      for (size_t t1 = 0; t1 < c.kernel[1]; ++t1, rows += c.kernel[2] * run) {
-        const ptrdiff_t at0 = z + static_cast<ptrdiff_t>(t0 * c.dilation[0]),
-                        at1 = y + static_cast<ptrdiff_t>(t1 * c.dilation[1]);
-        const bool inside =
-            at0 >= 0 && at0 < static_cast<ptrdiff_t>(c.src[0]) && at1 >= 0 && at1 < static_cast<ptrdiff_t>(c.src[1]);
-        const size_t row = inside ? static_cast<size_t>(at0) * c.src[1] + static_cast<size_t>(at1) : 0;
-        gather_row(c, inside ? src + row * row_bytes : nullptr, x, zero, rows);
-      }
-  }
+// The image is copied where the kernel reaches beyond it, and where its bytes cannot be read as they are.
+bool copies(const IntConv& c, bool is_signed) noexcept {
+  if (is_signed || c.run() % 4 != 0) return true;
+  const SpatialSizes sizes = covered(c);
+  for (size_t a = 0; a < kSpatialAxes; ++a)
+    if (c.pad[a] != 0 || sizes[a] > c.src[a]) return true;
+  return false;
 }
+
+// One image with what surrounds it, as uint8.
+void copy_image(const IntConv& c, const uint8_t* src, bool is_signed, uint8_t zero, uint8_t* to,
+                const Parallel& parallel) noexcept {
+  const SpatialSizes sizes = covered(c);
+  const size_t row = sizes[2] * c.channels;
+  // Of a row's columns, those that the image has.
+  const auto width = static_cast<ptrdiff_t>(c.src[2]);
+  const ptrdiff_t before = std::clamp<ptrdiff_t>(c.pad[2], 0, static_cast<ptrdiff_t>(sizes[2])),
+                  first = std::clamp<ptrdiff_t>(-c.pad[2], 0, width);
+  const ptrdiff_t inside = std::clamp<ptrdiff_t>(static_cast<ptrdiff_t>(sizes[2]) - before, 0, width - first);
+  const auto skipped = static_cast<size_t>(before) * c.channels, copied = static_cast<size_t>(inside) * c.channels;
+  parallel.for_range(
+      sizes[0] * sizes[1], grain_for(static_cast<double>(row) * 0.05), [&](size_t begin, size_t end, size_t) {
+        for (size_t r = begin; r < end; ++r) {
+          const ptrdiff_t z = static_cast<ptrdiff_t>(r / sizes[1]) - c.pad[0],
+                          y = static_cast<ptrdiff_t>(r % sizes[1]) - c.pad[1];
+          uint8_t* line = to + r * row;
+          if (z < 0 || y < 0 || z >= static_cast<ptrdiff_t>(c.src[0]) || y >= static_cast<ptrdiff_t>(c.src[1])) {
+            std::memset(line, zero, row);
+            continue;
+          }
+          const uint8_t* from = src + ((static_cast<size_t>(z) * c.src[1] + static_cast<size_t>(y)) * c.src[2] +
+                                       static_cast<size_t>(first)) *
+                                          c.channels;
+          std::memset(line, zero, skipped);
+          if (is_signed) {
+            flip_bytes(from, line + skipped, copied);
+          } else {
+            std::memcpy(line + skipped, from, copied);
+          }
+          std::memset(line + skipped + copied, zero, row - skipped - copied);
+        }
+      });
+  std::memset(to + sizes[0] * sizes[1] * row, 0, kSlack);
+}
+
+struct Workspace {
+  size_t image = 0, table = 0, workers = 0, worker = 0, bytes = 0;
+
+  Workspace(const IntConv& c, bool is_signed, size_t threads) noexcept {
+    const size_t quads = c.filter_bytes() / 4, list = round_up(quads * sizeof(uint32_t), 64);
+    if (copies(c, is_signed)) bytes = round_up(positions_of(covered(c)) * c.channels + kSlack, 64);
+    table = bytes;
+    workers = table + list;
+    worker = list;
+    bytes = workers + threads * worker;
+  }
+};
 
 }  // namespace
 
-size_t int_conv_packed_size(const IntConv& c, const void* weights, bool is_signed) noexcept {
-  size_t bytes = table_bytes(c);
-  for (size_t g = 0; g < c.groups; ++g) bytes += int_gemm_packed_size(group_matrix(c, weights, is_signed, g));
-  return bytes;
-}
-
-size_t int_conv_packed_size_limit(const IntConv& c) noexcept {
-  return table_bytes(c) + c.groups * int_gemm_packed_size_limit(c.depth(), c.filters / c.groups);
-}
-
-void int_conv_pack(const IntConv& c, const void* weights, bool is_signed, std::byte* packed) noexcept {
-  auto* offsets = reinterpret_cast<uint64_t*>(packed);
-  size_t at = table_bytes(c);
-  for (size_t g = 0; g < c.groups; ++g) {
-    const IntMatrix matrix = group_matrix(c, weights, is_signed, g);
-    offsets[g] = at;
-    int_gemm_pack(matrix, packed + at);
-    at += int_gemm_packed_size(matrix);
+double int_conv_image_bytes(const IntConv& c) noexcept {
+  double bytes = static_cast<double>(c.channels), source = bytes;
+  for (size_t a = 0; a < kSpatialAxes; ++a) {
+    bytes *= static_cast<double>(covered(c)[a]);
+    source *= static_cast<double>(c.src[a]);
   }
+  return std::max(bytes, source);
+}
+
+void int_conv_arrange(const IntConv& c, const void* weights, bool is_signed, void* arranged,
+                      const Parallel& parallel) noexcept {
+  const size_t channels = c.channels / c.groups, taps = c.taps(), run_taps = c.run_taps(), step = round_up(c.run(), 4);
+  parallel.for_range(c.filters, grain_for(static_cast<double>(c.depth())), [&](size_t first, size_t last, size_t) {
+    for (size_t f = first; f < last; ++f) {
+      const uint8_t* from = static_cast<const uint8_t*>(weights) + f * c.depth();
+      uint8_t* to = static_cast<uint8_t*>(arranged) + f * c.filter_bytes();
+      if (step != c.run()) std::memset(to, is_signed ? 0 : 128, c.filter_bytes());
+      for (size_t t = 0; t < taps; ++t) {
+        uint8_t* tap = to + t / run_taps * step + t % run_taps * channels;
+        for (size_t i = 0; i < channels; ++i) tap[i] = from[i * taps + t];
+      }
+    }
+  });
+}
+
+size_t int_conv_packed_size(const IntConv& c) noexcept { return c.groups * group_bytes(c); }
+
+void int_conv_pack(const IntConv& c, const void* arranged, bool is_signed, std::byte* packed,
+                   const Parallel& parallel) noexcept {
+  const size_t filters = c.filters / c.groups, depth = c.filter_bytes();
+  for (size_t g = 0; g < c.groups; ++g)
+    int_gemm_pack({static_cast<const uint8_t*>(arranged) + g * filters * depth, depth, filters, 1, depth, is_signed},
+                  packed + g * group_bytes(c), parallel);
 }
 
 bool int_conv_valid(std::span<const std::byte> packed, const IntConv& c) noexcept {
-  if (packed.size() < table_bytes(c)) return false;
-  for (size_t g = 0; g < c.groups; ++g) {
-    uint64_t offset;
-    std::memcpy(&offset, packed.data() + g * sizeof offset, sizeof offset);
-    if (offset > packed.size() || offset % 64 != 0) return false;
-    if (!int_gemm_valid(packed.subspan(static_cast<size_t>(offset)), c.depth(), c.filters / c.groups)) return false;
-  }
+  if (packed.size() != int_conv_packed_size(c)) return false;
+  for (size_t g = 0; g < c.groups; ++g)
+    if (!int_gemm_valid(packed.subspan(g * group_bytes(c), group_bytes(c)), c.filter_bytes(), c.filters / c.groups))
+      return false;
   return true;
 }
 
-size_t int_conv_scratch_size(const IntConv& c, size_t threads) noexcept {
-  if (is_product(c)) return int_gemm_scratch(c.batch * positions_of(c.dst), c.filters);
-  const size_t block = block_positions(c);
-  return threads * (round_up(block * c.depth(), 64) + int_gemm_scratch(block, c.filters));
+size_t int_conv_scratch_size(const IntConv& c, bool is_signed, size_t threads) noexcept {
+  if (is_product(c)) return int_gemm_scratch(c.batch * positions_of(c.dst), c.channels, is_signed);
+  return Workspace(c, is_signed, threads).bytes;
 }
 
 void int_conv(const IntConv& c, const void* src, const std::byte* packed, const IntGemm& like, std::byte* scratch,
               const Parallel& parallel) noexcept {
-  const size_t positions = positions_of(c.dst);
+  const size_t positions = positions_of(c.dst), filters = c.filters / c.groups, width = element_bytes(like.output);
   if (c.batch * positions == 0 || c.filters == 0) return;
-  const auto* offsets = reinterpret_cast<const uint64_t*>(packed);
-  const size_t filters = c.filters / c.groups,
-               width = like.output == IntOutput::i32 || like.output == IntOutput::f32 ? 4 : 1;
-  const auto product_of = [&](size_t group) {
-    IntGemm g = like;
-    g.n = filters;
-    g.k = g.lda = c.depth();
-    g.b = packed + offsets[group];
-    g.ldc = c.filters;
-    const size_t skip = group * filters;
-    if (g.b_zero_by_column) g.b_zero += skip;
-    if (g.bias) g.bias += skip;
-    if (g.scale_by_column) g.scale += skip;
-    if (g.float_bias) g.float_bias += skip;
-    g.c = static_cast<std::byte*>(like.c) + skip * width;
-    return g;
-  };
+  IntGemm g = like;
+  g.m = positions;
+  g.n = c.filters;
+  g.k = c.depth();
+  g.ldc = c.filters;
   if (is_product(c)) {
-    IntGemm g = product_of(0);
     g.m = c.batch * positions;
     g.a = src;
+    g.lda = g.k;
+    g.b = packed;
     int_gemm(g, scratch, parallel);
     return;
   }
-  const size_t block = block_positions(c), blocks = ceil_div(positions, block);
-  const size_t row_bytes = round_up(block * c.depth(), 64),
-               worker_bytes = row_bytes + int_gemm_scratch(block, c.filters);
-  const double item_ns = static_cast<double>(block * c.depth()) * (0.1 + static_cast<double>(filters) * 0.015) + 200.0;
-  parallel.for_range(c.batch * c.groups * blocks, grain_for(item_ns), [&](size_t begin, size_t end, size_t worker) {
-    const Parallel serial;
-    auto* rows = reinterpret_cast<uint8_t*>(scratch + worker * worker_bytes);
-    for (size_t item = begin; item < end; ++item) {
-      if (parallel.stopped()) return;
-      const size_t first = item % blocks * block, group = item / blocks % c.groups, image = item / blocks / c.groups;
-      const size_t count = std::min(block, positions - first);
-      gather(c, static_cast<const uint8_t*>(src) + image * positions_of(c.src) * c.channels, group, first, count,
-             static_cast<uint8_t>(like.a_zero), rows);
-      IntGemm g = product_of(group);
-      g.m = count;
-      g.a = rows;
-      g.c = static_cast<std::byte*>(g.c) + (image * positions + first) * c.filters * width;
-      int_gemm(g, scratch + worker * worker_bytes + row_bytes, serial);
+  const Workspace workspace(c, like.a_signed, parallel.threads());
+  const bool copied = copies(c, like.a_signed);
+  const int32_t a_zero = like.a_zero + (like.a_signed ? 128 : 0);
+  const SpatialSizes sizes = copied ? covered(c) : c.src;
+  const size_t quads = c.filter_bytes() / 4, run = c.run(), run_quads = ceil_div<size_t>(run, 4),
+               runs = c.taps() / c.run_taps();
+  // Where in the image each quad of a filter is, from the position's first tap.
+  auto* table = reinterpret_cast<uint32_t*>(scratch + workspace.table);
+  for (size_t r = 0; r < runs; ++r) {
+    const size_t tap = r * c.run_taps(), t2 = tap % c.kernel[2], t1 = tap / c.kernel[2] % c.kernel[1],
+                 t0 = tap / c.kernel[2] / c.kernel[1];
+    const size_t at =
+        ((t0 * c.dilation[0] * sizes[1] + t1 * c.dilation[1]) * sizes[2] + t2 * c.dilation[2]) * c.channels;
+    for (size_t q = 0; q < run_quads; ++q) table[r * run_quads + q] = static_cast<uint32_t>(at + 4 * q);
+  }
+
+  const bool any_zero = any_b_zero(g);
+  const size_t panels = ceil_div(filters, kIntPanel);
+  const size_t fresh = c.channels / c.groups * std::min(c.stride[2], c.kernel[2]);
+  const size_t block = std::clamp<size_t>(kBlockBytes / std::max<size_t>(1, fresh) / 4 * 4, 16, kMostRows);
+  const size_t blocks = ceil_div(positions, block);
+  const double item_ns = static_cast<double>(std::min(block, positions) * c.depth()) * (2 * kIntPanel / 150.0) + 100.0;
+  for (size_t n = 0; n < c.batch; ++n) {
+    const uint8_t* image = static_cast<const uint8_t*>(src) + n * positions_of(c.src) * c.channels;
+    if (copied) {
+      auto* copy = reinterpret_cast<uint8_t*>(scratch + workspace.image);
+      copy_image(c, image, like.a_signed, static_cast<uint8_t>(a_zero), copy, parallel);
+      image = copy;
     }
-  });
+    parallel.for_range(c.groups * blocks * panels, grain_for(item_ns), [&](size_t begin, size_t end, size_t worker) {
+      const uint8_t* rows[kMostRows];
+      int32_t row_sums[kMostRows];
+      auto* at = reinterpret_cast<uint32_t*>(scratch + workspace.workers + worker * workspace.worker);
+      for (size_t item = begin; item < end; ++item) {
+        if (parallel.stopped()) return;
+        const size_t p = item % panels, first = item / panels % blocks * block, group = item / panels / blocks;
+        const size_t count = std::min(block, positions - first);
+        if (item == begin || p == 0) {
+          for (size_t i = 0; i < count; ++i) {
+            const size_t x = (first + i) % c.dst[2], y = (first + i) / c.dst[2] % c.dst[1],
+                         z = (first + i) / c.dst[2] / c.dst[1];
+            rows[i] = image +
+                      ((z * c.stride[0] * sizes[1] + y * c.stride[1]) * sizes[2] + x * c.stride[2]) * c.channels +
+                      group * (c.channels / c.groups);
+            if (!any_zero) continue;
+            uint32_t sum = 0;
+            for (size_t r = 0; r < runs; ++r) sum += sum_of_bytes(rows[i] + table[r * run_quads], run);
+            row_sums[i] = static_cast<int32_t>(sum);
+          }
+        }
+        const std::byte* matrix = packed + group * group_bytes(c);
+        const IntPanelHeader& header = reinterpret_cast<const IntPanelHeader*>(matrix)[p];
+        const auto* panel = reinterpret_cast<const int8_t*>(matrix + header.offset);
+        const auto* order = reinterpret_cast<const uint32_t*>(panel + quads * 64);
+        for (size_t q = 0; q < quads; ++q) at[q] = table[order[q] / 4];
+        const size_t column = p * kIntPanel, columns = std::min(kIntPanel, filters - column),
+                     filter = group * filters + column;
+        const PanelEpilogue epilogue = panel_epilogue(g, header.sums, filter, columns, a_zero);
+        int_block({rows,
+                   count,
+                   panel,
+                   at,
+                   header.paired,
+                   header.singles,
+                   quads - header.paired - header.singles,
+                   any_zero ? row_sums : nullptr,
+                   {like.output, like.c_zero, columns, &epilogue},
+                   static_cast<std::byte*>(like.c) + ((n * positions + first) * c.filters + filter) * width,
+                   c.filters * width});
+      }
+    });
+  }
 }
 
 }  // namespace linnet

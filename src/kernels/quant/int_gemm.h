@@ -2,9 +2,9 @@
 //
 //   C[m][n] = sum over k of (A[m][k] - a_zero) (B[k][n] - b_zero[n])       in int32 that wraps around
 //
-// The vector instruction that multiplies unsigned by signed bytes adds two products in 16 bits and saturates. It cannot
-// when |b0| + |b1| <= 128 for the two weights of a pair. Packing makes every pair so: quads of rows (of one panel) with
-// a pair beyond that are stored as two halves, w = w1 + w2, the second one in a list behind the panel.
+// The vector instruction that multiplies unsigned by signed bytes adds two products in 16 bits and saturates. Packing
+// sorts the quads of rows of each panel by what their weights allow: the products of two quads summed in 16 bits, those
+// of one, or none, which takes 16-bit products.
 #pragma once
 
 #include <cstddef>
@@ -24,10 +24,10 @@ struct IntMatrix {
   bool is_signed = false;
 };
 
-// Packed form: column sums of B as int8 (uint8 less 128), then the panels [K/4][16][4], each followed by its list.
-size_t int_gemm_packed_size(const IntMatrix& b) noexcept;
-size_t int_gemm_packed_size_limit(size_t k, size_t n) noexcept;  // for any values
-void int_gemm_pack(const IntMatrix& b, std::byte* packed) noexcept;
+// Packed form: column sums of B as int8 (uint8 less 128), then the panels [K/4][16][4], their quads in an order of
+// their own, each followed by a list that tells it.
+size_t int_gemm_packed_size(size_t k, size_t n) noexcept;
+void int_gemm_pack(const IntMatrix& b, std::byte* packed, const Parallel& parallel) noexcept;
 
 enum class IntOutput : uint8_t { i32, f32, u8, s8 };
 
@@ -54,8 +54,8 @@ struct IntGemm {
   int32_t c_zero = 0;
 };
 
-// `scratch`: int_gemm_scratch(m, n) bytes, 64-byte aligned.
-size_t int_gemm_scratch(size_t m, size_t n) noexcept;
+// `scratch`: int_gemm_scratch() bytes, 64-byte aligned.
+size_t int_gemm_scratch(size_t m, size_t k, bool a_signed) noexcept;
 void int_gemm(const IntGemm& gemm, std::byte* scratch, const Parallel& parallel) noexcept;
 
 // What int_gemm does with sums that something else has made: [m][n] whole numbers as floats, zero points taken off.

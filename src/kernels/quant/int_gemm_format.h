@@ -1,18 +1,22 @@
-// The packed form of B that int_gemm_pack.cpp writes and int_gemm.cpp reads.
+// The packed form of B that int_gemm_pack.cpp writes and int_block.cpp reads.
 #pragma once
 
 #include "kernels/quant/int_gemm.h"
 
 namespace linnet {
 
+// A panel is its quads [16][4], then for each of them where it stands in a row of A, in bytes. Quads of one kind follow
+// each other: those that come in pairs, the single ones, the wide ones.
 struct IntPanelHeader {
-  uint64_t offset;  // of the panel, in bytes from the start of the packed form
-  uint32_t extra;   // quads in the list behind the panel's K/4 quads; their numbers follow as uint32
-  uint32_t reserved[13];
+  uint64_t offset;   // of the panel, in bytes from the start of the packed form
+  uint32_t paired;   // quads, an even number; of two neighbours the products' sum fits into 16 bits
+  uint32_t singles;  // quads whose sums of two products fit
+  uint32_t reserved[12];
   int32_t sums[kIntPanel];  // of the columns, as int8
 };
 inline constexpr size_t kIntPanelHeader = sizeof(IntPanelHeader);
-inline constexpr size_t kIntExtraBytes = 64 + sizeof(uint32_t);
 static_assert(kIntPanelHeader == 128);
+
+inline constexpr size_t kIntQuadBytes = 64 + sizeof(uint32_t);
 
 }  // namespace linnet

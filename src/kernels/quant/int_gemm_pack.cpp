@@ -1,52 +1,202 @@
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 
 #include "base/checked.h"
+#include "kernels/quant/int_block.h"
 #include "kernels/quant/int_gemm_format.h"
 #include "kernels/quant/packed_check.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/quant/int_gemm_pack.cpp"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+
+#ifndef LINNET_INT_GEMM_PACK_ONCE
+#define LINNET_INT_GEMM_PACK_ONCE
+namespace linnet {
+namespace {
+// Of a quad's 32 pairs: the sums of what is positive, and of what is negative. With A from 0 to 255, a sum of products
+// fits into 16 bits when the one is at most 128 and the other at least -128.
+struct PairSums {
+  alignas(64) int16_t positive[32];
+  alignas(64) int16_t negative[32];
+};
+}  // namespace
+}  // namespace linnet
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace linnet::HWY_NAMESPACE {
+namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
+using Pairs = hn::CappedTag<int16_t, 32>;
+
+// Adds the quad's columns to `sums`; true when its products fit.
+bool measure_quad(const int8_t* quad, PairSums& pairs, int32_t* sums) {
+  const Pairs d;
+  constexpr size_t kLanes = hn::MaxLanes(d);
+  const auto zero = hn::Zero(d);
+  auto greatest = zero, least = zero;
+  alignas(64) int16_t both[32];
+  for (size_t i = 0; i < 32; i += kLanes) {
+    const auto x = hn::BitCast(d, hn::Load(hn::Repartition<int8_t, Pairs>(), quad + 2 * i));
+    const auto even = hn::ShiftRight<8>(hn::ShiftLeft<8>(x)), odd = hn::ShiftRight<8>(x);
+    const auto positive = hn::Add(hn::Max(even, zero), hn::Max(odd, zero)),
+               negative = hn::Add(hn::Min(even, zero), hn::Min(odd, zero));
+    hn::Store(positive, d, pairs.positive + i);
+    hn::Store(negative, d, pairs.negative + i);
+    hn::Store(hn::Add(positive, negative), d, both + i);
+    greatest = hn::Max(greatest, positive);
+    least = hn::Min(least, negative);
+  }
+  for (size_t c = 0; c < kIntPanel; ++c) sums[c] += both[2 * c] + both[2 * c + 1];
+  return hn::AllFalse(d, hn::Gt(greatest, hn::Set(d, 128))) && hn::AllFalse(d, hn::Lt(least, hn::Set(d, -128)));
+}
+
+bool fit_together(const PairSums& a, const PairSums& b) {
+  const Pairs d;
+  auto greatest = hn::Zero(d), least = greatest;
+  for (size_t i = 0; i < 32; i += hn::MaxLanes(d)) {
+    greatest = hn::Max(greatest, hn::Add(hn::Load(d, a.positive + i), hn::Load(d, b.positive + i)));
+    least = hn::Min(least, hn::Add(hn::Load(d, a.negative + i), hn::Load(d, b.negative + i)));
+  }
+  return hn::AllFalse(d, hn::Gt(greatest, hn::Set(d, 128))) && hn::AllFalse(d, hn::Lt(least, hn::Set(d, -128)));
+}
+
+// Four rows of 16 neighbours as [16][4].
+void interleave_rows(const uint8_t* src, size_t stride, uint8_t flip, int8_t* quad) {
+  const hn::FixedTag<uint8_t, 16> d;
+  const hn::Repartition<uint16_t, decltype(d)> d16;
+  const auto f = hn::Set(d, flip);
+  const auto row = [&](size_t i) HWY_ATTR { return hn::Xor(hn::LoadU(d, src + i * stride), f); };
+  const auto r0 = row(0), r1 = row(1), r2 = row(2), r3 = row(3);
+  const auto a = hn::BitCast(d16, hn::InterleaveLower(d, r0, r1)), b = hn::BitCast(d16, hn::InterleaveUpper(d, r0, r1)),
+             x = hn::BitCast(d16, hn::InterleaveLower(d, r2, r3)), y = hn::BitCast(d16, hn::InterleaveUpper(d, r2, r3));
+  auto* to = reinterpret_cast<uint16_t*>(quad);
+  hn::Store(hn::InterleaveLower(d16, a, x), d16, to);
+  hn::Store(hn::InterleaveUpper(d16, a, x), d16, to + 8);
+  hn::Store(hn::InterleaveLower(d16, b, y), d16, to + 16);
+  hn::Store(hn::InterleaveUpper(d16, b, y), d16, to + 24);
+}
+
+}  // namespace
+}  // namespace linnet::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+#include "kernels/dispatch.h"
 
 namespace linnet {
 namespace {
 
-// Rows 4 q .. 4 q + 3 of 16 columns as [16][4]; zeros beyond the matrix.
-void load_quad(const IntMatrix& b, size_t q, size_t column, int8_t (&quad)[64]) noexcept {
-  std::memset(quad, 0, sizeof quad);
-  const uint8_t flip = b.is_signed ? 0 : 0x80;
-  const auto* data = static_cast<const uint8_t*>(b.data);
-  for (size_t c = 0; c < std::min(kIntPanel, b.n - column); ++c)
-    for (size_t r = 0; r < std::min<size_t>(4, b.k - 4 * q); ++r)
-      quad[c * 4 + r] = static_cast<int8_t>(data[(4 * q + r) * b.k_stride + (column + c) * b.n_stride] ^ flip);
+bool measure_quad_reference(const int8_t* quad, PairSums& pairs, int32_t* sums) {
+  bool fits = true;
+  for (size_t i = 0; i < 32; ++i) {
+    const int a = quad[2 * i], b = quad[2 * i + 1];
+    pairs.positive[i] = static_cast<int16_t>(std::max(a, 0) + std::max(b, 0));
+    pairs.negative[i] = static_cast<int16_t>(std::min(a, 0) + std::min(b, 0));
+    sums[i / 2] += a + b;
+    fits &= pairs.positive[i] <= 128 && pairs.negative[i] >= -128;
+  }
+  return fits;
 }
 
-bool is_safe(const int8_t (&quad)[64]) noexcept {
-  for (size_t i = 0; i < 64; i += 2)
-    if (std::abs(int{quad[i]}) + std::abs(int{quad[i + 1]}) > 128) return false;
+bool fit_together_reference(const PairSums& a, const PairSums& b) {
+  for (size_t i = 0; i < 32; ++i)
+    if (a.positive[i] + b.positive[i] > 128 || a.negative[i] + b.negative[i] < -128) return false;
   return true;
 }
 
-size_t count_unsafe(const IntMatrix& b, size_t column) noexcept {
-  size_t count = 0;
-  int8_t quad[64];
-  for (size_t q = 0; q < ceil_div<size_t>(b.k, 4); ++q) {
-    load_quad(b, q, column, quad);
-    count += !is_safe(quad);
+void interleave_rows_reference(const uint8_t* src, size_t stride, uint8_t flip, int8_t* quad) {
+  for (size_t c = 0; c < kIntPanel; ++c)
+    for (size_t r = 0; r < 4; ++r) quad[c * 4 + r] = static_cast<int8_t>(src[r * stride + c] ^ flip);
+}
+
+// Rows 4 q .. 4 q + 3 of 16 columns as [16][4]; zeros beyond the matrix.
+void load_quad(const IntMatrix& b, size_t q, size_t column, decltype(&interleave_rows_reference) interleave,
+               int8_t* quad) noexcept {
+  const uint8_t flip = b.is_signed ? 0 : 0x80;
+  const auto* data = static_cast<const uint8_t*>(b.data) + 4 * q * b.k_stride + column * b.n_stride;
+  const size_t rows = std::min<size_t>(4, b.k - 4 * q), columns = std::min(kIntPanel, b.n - column);
+  if (rows == 4 && columns == kIntPanel && b.n_stride == 1) return interleave(data, b.k_stride, flip, quad);
+  if (rows == 4 && columns == kIntPanel && b.k_stride == 1) {
+    for (size_t c = 0; c < kIntPanel; ++c) {
+      uint32_t four;
+      std::memcpy(&four, data + c * b.n_stride, sizeof four);
+      four ^= flip * 0x01010101u;
+      std::memcpy(quad + 4 * c, &four, sizeof four);
+    }
+    return;
   }
-  return count;
+  std::memset(quad, 0, 64);
+  for (size_t c = 0; c < columns; ++c)
+    for (size_t r = 0; r < rows; ++r)
+      quad[c * 4 + r] = static_cast<int8_t>(data[r * b.k_stride + c * b.n_stride] ^ flip);
+}
+
+size_t panel_bytes(size_t k) noexcept { return round_up(ceil_div<size_t>(k, 4) * kIntQuadBytes, 64); }
+
+void pack_panel(const IntMatrix& b, size_t p, IntPanelHeader& header, std::byte* to) noexcept {
+  const auto measure = LINNET_DISPATCH(measure_quad, measure_quad_reference);
+  const auto fit = LINNET_DISPATCH(fit_together, fit_together_reference);
+  const auto interleave = LINNET_DISPATCH(interleave_rows, interleave_rows_reference);
+  // Quads that fit, and may find another to fit with.
+  constexpr size_t kPlaces = 4;
+  constexpr uint32_t kFree = 0xffffffffu;
+  struct {
+    PairSums pairs;
+    uint32_t quad = kFree;
+  } waiting[kPlaces];
+  const size_t quads = ceil_div<size_t>(b.k, 4), column = p * kIntPanel;
+  auto* panel = reinterpret_cast<int8_t*>(to);
+  auto* order = reinterpret_cast<uint32_t*>(panel + quads * 64);
+  auto* alone = reinterpret_cast<uint32_t*>(panel);  // until the quads are written
+  size_t oldest = 0, paired = 0, singles = 0, wide = 0;
+  PairSums current;
+  alignas(64) int8_t quad[64];
+  for (size_t q = 0; q < quads; ++q) {
+    const auto number = static_cast<uint32_t>(q);
+    load_quad(b, q, column, interleave, quad);
+    if (!measure(quad, current, header.sums)) {
+      order[quads - ++wide] = number;
+      continue;
+    }
+    auto* place = std::find_if(std::begin(waiting), std::end(waiting),
+                               [&](const auto& w) { return w.quad != kFree && fit(w.pairs, current); });
+    if (place != std::end(waiting)) {
+      order[paired++] = place->quad;
+      order[paired++] = number;
+      place->quad = kFree;
+      continue;
+    }
+    place = std::find_if(std::begin(waiting), std::end(waiting), [](const auto& w) { return w.quad == kFree; });
+    if (place == std::end(waiting)) {
+      place = waiting + oldest;
+      oldest = (oldest + 1) % kPlaces;
+      alone[singles++] = place->quad;
+    }
+    place->pairs = current;
+    place->quad = number;
+  }
+  for (const auto& w : waiting)
+    if (w.quad != kFree) alone[singles++] = w.quad;
+  std::sort(alone, alone + singles);
+  std::copy_n(alone, singles, order + paired);
+  std::reverse(order + paired + singles, order + quads);
+  header.paired = static_cast<uint32_t>(paired);
+  header.singles = static_cast<uint32_t>(singles);
+  for (size_t q = 0; q < quads; ++q) {
+    load_quad(b, order[q], column, interleave, panel + q * 64);
+    order[q] *= 4;
+  }
+  std::memset(order + quads, 0, panel_bytes(b.k) - quads * kIntQuadBytes);
 }
 
 }  // namespace
 
-size_t int_gemm_packed_size(const IntMatrix& b) noexcept {
-  const size_t panels = ceil_div(b.n, kIntPanel);
-  size_t extra = 0;
-  for (size_t p = 0; p < panels; ++p) extra += round_up(count_unsafe(b, p * kIntPanel) * kIntExtraBytes, 64);
-  return kIntPanelHeader * panels + panels * ceil_div<size_t>(b.k, 4) * 64 + extra;
-}
-
-size_t int_gemm_packed_size_limit(size_t k, size_t n) noexcept {
-  return ceil_div(n, kIntPanel) *
-         (kIntPanelHeader + ceil_div<size_t>(k, 4) * 64 + round_up(ceil_div<size_t>(k, 4) * kIntExtraBytes, 64));
+size_t int_gemm_packed_size(size_t k, size_t n) noexcept {
+  return ceil_div(n, kIntPanel) * (kIntPanelHeader + panel_bytes(k));
 }
 
 bool int_gemm_valid(std::span<const std::byte> packed, size_t k, size_t n) noexcept {
@@ -55,53 +205,31 @@ bool int_gemm_valid(std::span<const std::byte> packed, size_t k, size_t n) noexc
   for (size_t p = 0; p < panels; ++p) {
     IntPanelHeader header;
     std::memcpy(&header, packed.data() + p * sizeof header, sizeof header);
-    if (header.offset > packed.size() || header.offset % 64 != 0 || header.extra > quads) return false;
+    if (header.offset > packed.size() || header.offset % 64 != 0 || header.paired % 2 != 0 || header.paired > quads ||
+        header.singles > quads - header.paired)
+      return false;
     const std::span<const std::byte> panel = packed.subspan(static_cast<size_t>(header.offset));
-    if (panel.size() / 64 < quads || (panel.size() - quads * 64) / kIntExtraBytes < header.extra) return false;
-    const std::byte* numbers = panel.data() + (quads + header.extra) * 64;
-    for (size_t i = 0; i < header.extra; ++i) {
-      uint32_t number;
-      std::memcpy(&number, numbers + i * sizeof number, sizeof number);
-      if (number >= quads) return false;
+    if (panel.size() / kIntQuadBytes < quads) return false;
+    for (size_t q = 0; q < quads; ++q) {
+      uint32_t at;
+      std::memcpy(&at, panel.data() + quads * 64 + q * sizeof at, sizeof at);
+      if (at % 4 != 0 || at / 4 >= quads) return false;
     }
   }
   return true;
 }
 
-void int_gemm_pack(const IntMatrix& b, std::byte* packed) noexcept {
-  const size_t panels = ceil_div(b.n, kIntPanel), quads = ceil_div<size_t>(b.k, 4);
-  auto* headers = reinterpret_cast<IntPanelHeader*>(packed);
-  size_t offset = panels * sizeof(IntPanelHeader);
-  for (size_t p = 0; p < panels; ++p) {
-    IntPanelHeader& header = headers[p];
-    header = {};
-    header.offset = offset;
-    auto* main = reinterpret_cast<int8_t*>(packed + offset);
-    auto* extra = main + quads * 64;
-    uint32_t count = 0;
-    int8_t quad[64];
-    for (size_t q = 0; q < quads; ++q, main += 64) {
-      load_quad(b, q, p * kIntPanel, quad);
-      for (size_t i = 0; i < 64; ++i) header.sums[i / 4] += quad[i];
-      if (!is_safe(quad)) {
-        for (size_t i = 0; i < 64; ++i) {
-          const int half = quad[i] / 2;
-          extra[count * 64 + i] = static_cast<int8_t>(half);
-          quad[i] = static_cast<int8_t>(quad[i] - half);
-        }
-        ++count;
-      }
-      std::memcpy(main, quad, 64);
+void int_gemm_pack(const IntMatrix& b, std::byte* packed, const Parallel& parallel) noexcept {
+  const size_t panels = ceil_div(b.n, kIntPanel);
+  parallel.for_range(panels, grain_for(static_cast<double>(b.k) * 10 + 100), [&](size_t first, size_t last, size_t) {
+    for (size_t p = first; p < last; ++p) {
+      IntPanelHeader& header = reinterpret_cast<IntPanelHeader*>(packed)[p];
+      header = {};
+      header.offset = panels * sizeof(IntPanelHeader) + p * panel_bytes(b.k);
+      pack_panel(b, p, header, packed + header.offset);
     }
-    // The quads' numbers stand behind the quads; the list's length is known only now.
-    auto* numbers = reinterpret_cast<uint32_t*>(extra + size_t{count} * 64);
-    for (size_t q = 0, i = 0; i < count; ++q) {
-      load_quad(b, q, p * kIntPanel, quad);
-      if (!is_safe(quad)) numbers[i++] = static_cast<uint32_t>(q);
-    }
-    header.extra = count;
-    offset += quads * 64 + round_up(count * kIntExtraBytes, 64);
-  }
+  });
 }
 
 }  // namespace linnet
+#endif

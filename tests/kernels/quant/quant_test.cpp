@@ -7,7 +7,9 @@
 #include <gtest/gtest.h>
 
 #include "kernels/isa.h"
+#include "kernels/quant/int_conv.h"
 #include "kernels/quant/int_gemm.h"
+#include "kernels/quant/packed_check.h"
 #include "kernels/quant/quantize.h"
 
 namespace linnet {
@@ -116,12 +118,12 @@ class IntGemmTest : public QuantTest {
       float_bias[n] = 0.5f * static_cast<float>(n);
     }
     const IntMatrix matrix{b.data(), c.k, c.n, c.n, 1, c.b_signed};
-    std::vector<std::byte> packed(int_gemm_packed_size(matrix) + 64);
-    EXPECT_LE(int_gemm_packed_size(matrix), int_gemm_packed_size_limit(c.k, c.n));
+    std::vector<std::byte> packed(int_gemm_packed_size(c.k, c.n) + 64);
     std::byte* aligned =
         reinterpret_cast<std::byte*>((reinterpret_cast<uintptr_t>(packed.data()) + 63) & ~uintptr_t{63});
-    int_gemm_pack(matrix, aligned);
-    std::vector<std::byte> scratch(int_gemm_scratch(c.m, c.n) + 64);
+    int_gemm_pack(matrix, aligned, Parallel());
+    EXPECT_TRUE(int_gemm_valid({aligned, int_gemm_packed_size(c.k, c.n)}, c.k, c.n));
+    std::vector<std::byte> scratch(int_gemm_scratch(c.m, c.k, c.a_signed) + 64);
     std::byte* aligned_scratch =
         reinterpret_cast<std::byte*>((reinterpret_cast<uintptr_t>(scratch.data()) + 63) & ~uintptr_t{63});
 
@@ -202,8 +204,8 @@ TEST_P(IntGemmTest, DoesNotSaturate) {
   std::vector<int8_t> b(64, 127);
   const IntMatrix matrix{b.data(), 64, 1, 1, 1, true};
   alignas(64) std::byte packed[16384];
-  ASSERT_LE(int_gemm_packed_size(matrix), sizeof packed);
-  int_gemm_pack(matrix, packed);
+  ASSERT_LE(int_gemm_packed_size(64, 1), sizeof packed);
+  int_gemm_pack(matrix, packed, Parallel());
   alignas(64) std::byte scratch[64];
   int32_t c = 0;
   IntGemm g{1, 1, 64, a.data(), 64, false, 0, packed, true};
@@ -213,10 +215,126 @@ TEST_P(IntGemmTest, DoesNotSaturate) {
   EXPECT_EQ(c, 2072640);
 }
 
+// Packing sorts quads by what their weights allow: all kinds in one matrix, and pairs at the very edge of 16 bits.
+TEST_P(IntGemmTest, EachKindOfQuadIsExactAtTheEdge) {
+  const std::array<int, 4> rows[] = {{64, 64, -64, -64}, {128 - 64, 64, 1, 0}, {-128, 0, 127, 1},   {127, 127, 0, 0},
+                                     {-128, -128, 1, 1}, {32, 32, 32, 32},     {-128, 127, 0, 127}, {1, 1, 1, 1}};
+  for (const int value : {0, 1, 128, 255}) {
+    std::vector<int8_t> b(32 * 20);
+    for (size_t k = 0; k < 32; ++k)
+      for (size_t n = 0; n < 20; ++n) b[k * 20 + n] = static_cast<int8_t>(rows[k / 4][(k + n / 7) % 4]);
+    const std::vector<uint8_t> a(5 * 32, static_cast<uint8_t>(value));
+    std::vector<std::byte> memory(int_gemm_packed_size(32, 20) + 64);
+    auto* packed = reinterpret_cast<std::byte*>((reinterpret_cast<uintptr_t>(memory.data()) + 63) & ~uintptr_t{63});
+    int_gemm_pack({b.data(), 32, 20, 20, 1, true}, packed, Parallel());
+    alignas(64) std::byte scratch[64];
+    std::vector<int32_t> c(5 * 20);
+    IntGemm g{5, 20, 32, a.data(), 32, false, 0, packed, true};
+    g.c = c.data();
+    g.ldc = 20;
+    int_gemm(g, scratch, Parallel());
+    for (size_t m = 0; m < 5; ++m)
+      for (size_t n = 0; n < 20; ++n) {
+        int sum = 0;
+        for (size_t k = 0; k < 32; ++k) sum += value * b[k * 20 + n];
+        ASSERT_EQ(c[m * 20 + n], sum) << value << ' ' << n;
+      }
+  }
+}
+
+class IntConvTest : public QuantTest {
+ protected:
+  static std::byte* aligned(std::vector<std::byte>& memory) {
+    return reinterpret_cast<std::byte*>((reinterpret_cast<uintptr_t>(memory.data()) + 63) & ~uintptr_t{63});
+  }
+  void check(const IntConv& c, bool a_signed, bool b_signed, bool b_zero) {
+    std::mt19937 random(static_cast<unsigned>(c.depth() * 31 + c.filters));
+    std::uniform_int_distribution<int> any(0, 255);
+    const size_t positions = positions_of(c.dst), channels = c.channels / c.groups;
+    // Exactly as large as it must be, so that a checker of memory sees what is read beyond.
+    std::vector<uint8_t> x(c.batch * positions_of(c.src) * c.channels), w(c.filters * c.depth());
+    for (uint8_t& v : x) v = static_cast<uint8_t>(any(random));
+    for (uint8_t& v : w) v = static_cast<uint8_t>(any(random));
+    IntGemm like;
+    like.a_signed = a_signed;
+    like.a_zero = a_signed ? -9 : 77;
+    like.b_signed = b_signed;
+    std::vector<int32_t> zeros(c.filters), bias(c.filters);
+    for (size_t f = 0; f < c.filters; ++f) {
+      zeros[f] = b_zero ? static_cast<int32_t>(f % 5) + (b_signed ? -2 : 120) : b_signed ? 0 : 128;
+      bias[f] = static_cast<int32_t>(f) * 1000 - 70;
+    }
+    like.b_zero = zeros.data();
+    like.b_zero_by_column = true;
+    like.bias = bias.data();
+    std::vector<int32_t> y(c.batch * positions * c.filters, -1), expected(y.size());
+    like.c = y.data();
+    const auto number = [](uint8_t code, bool is_signed) { return is_signed ? static_cast<int8_t>(code) : int{code}; };
+    for (size_t i = 0; i < expected.size(); ++i) {
+      const size_t f = i % c.filters, position = i / c.filters % positions, n = i / c.filters / positions;
+      const size_t at[3] = {position / c.dst[2] / c.dst[1], position / c.dst[2] % c.dst[1], position % c.dst[2]};
+      const size_t first = f / (c.filters / c.groups) * channels;
+      int64_t sum = bias[f];
+      for (size_t t = 0; t < c.taps(); ++t) {
+        const size_t tap[3] = {t / c.kernel[2] / c.kernel[1], t / c.kernel[2] % c.kernel[1], t % c.kernel[2]};
+        ptrdiff_t in[3];
+        bool inside = true;
+        for (size_t a = 0; a < 3; ++a) {
+          in[a] = static_cast<ptrdiff_t>(at[a] * c.stride[a] + tap[a] * c.dilation[a]) - c.pad[a];
+          inside = inside && in[a] >= 0 && in[a] < static_cast<ptrdiff_t>(c.src[a]);
+        }
+        if (!inside) continue;
+        const size_t source =
+            ((n * c.src[0] + static_cast<size_t>(in[0])) * c.src[1] + static_cast<size_t>(in[1])) * c.src[2] +
+            static_cast<size_t>(in[2]);
+        for (size_t i2 = 0; i2 < channels; ++i2)
+          sum += int64_t{number(x[source * c.channels + first + i2], a_signed) - like.a_zero} *
+                 (number(w[(f * channels + i2) * c.taps() + t], b_signed) - zeros[f]);
+      }
+      expected[i] = static_cast<int32_t>(sum);
+    }
+    if (c.is_depthwise()) {
+      std::vector<std::byte> packed(int_depthwise_packed_size(c) + 64), scratch(int_depthwise_scratch_size(c, 1) + 64);
+      int_depthwise_pack(c, w.data(), b_signed, zeros.data(), true, aligned(packed));
+      int_depthwise(c, x.data(), aligned(packed), like, aligned(scratch), Parallel());
+      EXPECT_EQ(y, expected);
+      std::fill(y.begin(), y.end(), -1);
+    }
+    std::vector<uint8_t> arranged(c.filters * c.filter_bytes());
+    std::vector<std::byte> packed(int_conv_packed_size(c) + 64), scratch(int_conv_scratch_size(c, a_signed, 1) + 64);
+    int_conv_arrange(c, w.data(), b_signed, arranged.data(), Parallel());
+    int_conv_pack(c, arranged.data(), b_signed, aligned(packed), Parallel());
+    EXPECT_TRUE(int_conv_valid({aligned(packed), int_conv_packed_size(c)}, c));
+    int_conv(c, x.data(), aligned(packed), like, aligned(scratch), Parallel());
+    EXPECT_EQ(y, expected);
+  }
+};
+
+TEST_P(IntConvTest, IsExact) {
+  std::vector<IntConv> cases(9);
+  cases[0] = {1, 8, 5, 1, {1, 4, 6}, {1, 4, 6}};                                               // a product
+  cases[1] = {2, 3, 18, 1, {1, 9, 8}, {1, 5, 4}, {1, 3, 3}, {1, 2, 2}, {1, 1, 1}, {0, 1, 1}};  // a stem
+  cases[2] = {1, 16, 33, 1, {1, 7, 6}, {1, 7, 6}, {1, 3, 3}, {1, 1, 1}, {1, 1, 1}, {0, 1, 1}};
+  cases[3] = {1, 8, 12, 2, {1, 5, 9}, {1, 5, 7}, {1, 1, 3}, {1, 1, 1}, {1, 1, 1}, {0, 0, 0}};  // groups
+  cases[4] = {1, 5, 4, 1, {1, 9, 9}, {1, 7, 5}, {1, 2, 3}, {1, 1, 1}, {1, 2, 2}, {0, 0, 0}};   // dilated, odd channels
+  cases[5] = {1, 4, 17, 1, {3, 4, 5}, {2, 4, 3}, {2, 3, 2}, {1, 1, 2}, {1, 1, 1}, {0, 1, 1}};  // three axes
+  cases[6] = {2, 37, 37, 37, {1, 6, 7}, {1, 6, 7}, {1, 3, 3}, {1, 1, 1}, {1, 1, 1}, {0, 1, 1}};
+  cases[7] = {1, 16, 16, 16, {1, 8, 9}, {1, 4, 3}, {1, 5, 4}, {1, 2, 2}, {1, 1, 2}, {0, 2, 1}};
+  cases[8] = {1, 12, 20, 1, {1, 6, 6}, {1, 3, 3}, {1, 1, 1}, {1, 2, 2}, {1, 1, 1}, {0, 0, 0}};  // every other position
+  for (size_t i = 0; i < cases.size(); ++i)
+    for (const bool a_signed : {false, true})
+      for (const bool b_signed : {false, true})
+        for (const bool b_zero : {false, true}) {
+          SCOPED_TRACE(i);
+          check(cases[i], a_signed, b_signed, b_zero);
+        }
+}
+
 const auto kAll = ::testing::Values(Isa::reference, Isa::sse4, Isa::avx2, Isa::avx512);
 const auto kName = [](const auto& level) { return std::string(isa_name(level.param)); };
 INSTANTIATE_TEST_SUITE_P(AllIsas, QuantTest, kAll, kName);
 INSTANTIATE_TEST_SUITE_P(AllIsas, IntGemmTest, kAll, kName);
+INSTANTIATE_TEST_SUITE_P(AllIsas, IntConvTest, kAll, kName);
 
 }  // namespace
 }  // namespace linnet

@@ -1,0 +1,224 @@
+#include "kernels/quant/int_block.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "kernels/quant/int_store.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/quant/int_block.cpp"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+#include "kernels/quant/int_store-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace linnet::HWY_NAMESPACE {
+namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+constexpr size_t kVectors = kIntPanel / hn::MaxLanes(Ints());
+constexpr size_t kTileRows = kVectors > 2 ? 2 : 4;  // as many sums as registers hold beside the operands
+
+// a0 b0 + a1 b1 in each 16-bit lane; a unsigned, b signed. Saturates where packing does not exclude it.
+template <class V8>
+HWY_INLINE hn::Vec<Shorts> maddubs(V8 a, V8 b) {
+#if HWY_TARGET == HWY_AVX3
+  return hn::Vec<Shorts>{_mm512_maddubs_epi16(a.raw, b.raw)};
+#elif HWY_TARGET == HWY_AVX2
+  return hn::Vec<Shorts>{_mm256_maddubs_epi16(a.raw, b.raw)};
+#elif HWY_TARGET == HWY_SSE4
+  return hn::Vec<Shorts>{_mm_maddubs_epi16(a.raw, b.raw)};
+#else
+#error "add the byte products of this target"
+#endif
+}
+
+HWY_INLINE hn::Vec<Bytes> quad_at(const uint8_t* a) {
+  uint32_t quad;
+  memcpy(&quad, a, sizeof quad);
+  return hn::BitCast(Bytes(), hn::Set(Ints(), static_cast<int32_t>(quad)));
+}
+
+// Keeps the compiler from folding the load of an operand that several rows share into each of its uses.
+template <class V>
+HWY_INLINE void hold(V& v) {
+  asm("" : "+x"(v.raw));
+}
+
+template <size_t kRows>
+void int_tile(const IntBlock& block, const uint8_t* const* rows, int32_t* out) {
+  const Bytes d8;
+  const Shorts d16;
+  const Ints d;
+  constexpr size_t kBytes = hn::MaxLanes(d8);
+  const auto ones = hn::Set(d16, 1);
+  const uint8_t* a[kRows];
+  hn::Vec<Ints> sums[kRows][kVectors];
+#pragma GCC unroll 4
+  for (size_t r = 0; r < kRows; ++r) {
+    a[r] = rows[r];
+#pragma GCC unroll 4
+    for (size_t v = 0; v < kVectors; ++v) sums[r][v] = hn::Zero(d);
+  }
+  const int8_t* quads = block.quads;
+  const uint32_t* at = block.at;
+  for (size_t q = 0; q < block.paired; q += 2, quads += 128, at += 2) {
+    const size_t k = at[0], l = at[1];
+#pragma GCC unroll 4
+    for (size_t r = 0; r < kRows; ++r) {
+      const auto x = quad_at(a[r] + k), y = quad_at(a[r] + l);
+#pragma GCC unroll 4
+      for (size_t v = 0; v < kVectors; ++v) {
+        const auto sum =
+            hn::Add(maddubs(x, hn::Load(d8, quads + v * kBytes)), maddubs(y, hn::Load(d8, quads + 64 + v * kBytes)));
+        sums[r][v] = hn::Add(sums[r][v], madd(sum, ones));
+      }
+    }
+  }
+  for (size_t q = 0; q < block.singles; ++q, quads += 64, ++at) {
+    const size_t k = *at;
+    hn::Vec<Bytes> b[kVectors];
+#pragma GCC unroll 4
+    for (size_t v = 0; v < kVectors; ++v) {
+      b[v] = hn::Load(d8, quads + v * kBytes);
+      hold(b[v]);
+    }
+#pragma GCC unroll 4
+    for (size_t r = 0; r < kRows; ++r) {
+      const auto x = quad_at(a[r] + k);
+#pragma GCC unroll 4
+      for (size_t v = 0; v < kVectors; ++v) sums[r][v] = hn::Add(sums[r][v], madd(maddubs(x, b[v]), ones));
+    }
+  }
+  // In 16 bits, even and odd elements apart.
+  for (size_t q = 0; q < block.wide; ++q, quads += 64, ++at) {
+    const size_t k = *at;
+    hn::Vec<Shorts> even[kVectors], odd[kVectors];
+#pragma GCC unroll 4
+    for (size_t v = 0; v < kVectors; ++v) {
+      const auto b = hn::BitCast(d16, hn::Load(d8, quads + v * kBytes));
+      even[v] = hn::ShiftRight<8>(hn::ShiftLeft<8>(b));
+      odd[v] = hn::ShiftRight<8>(b);
+    }
+#pragma GCC unroll 4
+    for (size_t r = 0; r < kRows; ++r) {
+      const hn::Repartition<uint16_t, Bytes> du;
+      const auto x = hn::BitCast(du, quad_at(a[r] + k));
+      const auto low = hn::BitCast(d16, hn::And(x, hn::Set(du, 255))), high = hn::BitCast(d16, hn::ShiftRight<8>(x));
+#pragma GCC unroll 4
+      for (size_t v = 0; v < kVectors; ++v)
+        sums[r][v] = hn::Add(sums[r][v], hn::Add(madd(low, even[v]), madd(high, odd[v])));
+    }
+  }
+#pragma GCC unroll 4
+  for (size_t r = 0; r < kRows; ++r)
+#pragma GCC unroll 4
+    for (size_t v = 0; v < kVectors; ++v) hn::Store(sums[r][v], d, out + r * kIntPanel + v * hn::MaxLanes(d));
+}
+
+template <bool kBytes>
+void int_block_to(const IntBlock& block) {
+  HWY_ALIGN int32_t sums[kTileRows * kIntPanel];
+  for (size_t m = 0; m < block.count; m += kTileRows) {
+    const size_t rows = HWY_MIN(kTileRows, block.count - m);
+    const uint8_t* const* a = block.rows + m;
+    if (rows == kTileRows) {
+      int_tile<kTileRows>(block, a, sums);
+    } else if (rows == 1) {
+      int_tile<1>(block, a, sums);
+    } else if (rows == 2) {
+      int_tile<2>(block, a, sums);
+    } else {
+      int_tile<3>(block, a, sums);
+    }
+    for (size_t r = 0; r < rows; ++r)
+      store_sums<kBytes>(block.store, sums + r * kIntPanel, block.row_sums ? block.row_sums[m + r] : 0,
+                         block.row_sums != nullptr, block.c + (m + r) * block.c_stride);
+  }
+}
+
+void int_block_simd(const IntBlock& block) {
+  if (block.store.kind == IntOutput::u8 || block.store.kind == IntOutput::s8) {
+    int_block_to<true>(block);
+  } else {
+    int_block_to<false>(block);
+  }
+}
+
+void int_store_simd(const IntStore& store, const int32_t* sums, size_t count, std::byte* c, size_t c_stride) {
+  const bool bytes = store.kind == IntOutput::u8 || store.kind == IntOutput::s8;
+  for (size_t m = 0; m < count; ++m)
+    (bytes ? store_sums<true> : store_sums<false>)(store, sums + m * kIntPanel, 0, false, c + m * c_stride);
+}
+
+uint32_t sum_of_bytes_simd(const uint8_t* src, size_t n) {
+  const hn::ScalableTag<uint8_t> d8;
+  const hn::Repartition<uint64_t, decltype(d8)> d;
+  auto sums = hn::Zero(d);
+  size_t i = 0;
+  for (; i + hn::Lanes(d8) <= n; i += hn::Lanes(d8)) sums = hn::Add(sums, hn::SumsOf8(hn::LoadU(d8, src + i)));
+  uint32_t sum = static_cast<uint32_t>(hn::GetLane(hn::SumOfLanes(d, sums)));
+  for (; i < n; ++i) sum += src[i];
+  return sum;
+}
+
+void flip_bytes_simd(const uint8_t* src, uint8_t* dst, size_t n) {
+  const hn::ScalableTag<uint8_t> d;
+  size_t i = 0;
+  for (; i + hn::Lanes(d) <= n; i += hn::Lanes(d))
+    hn::StoreU(hn::Xor(hn::LoadU(d, src + i), hn::Set(d, 128)), d, dst + i);
+  for (; i < n; ++i) dst[i] = static_cast<uint8_t>(src[i] ^ 128);
+}
+
+}  // namespace
+}  // namespace linnet::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+#include "kernels/dispatch.h"
+
+namespace linnet {
+namespace {
+
+void int_block_reference(const IntBlock& block) {
+  for (size_t m = 0; m < block.count; ++m) {
+    int32_t sums[kIntPanel] = {};
+    for (size_t q = 0; q < block.paired + block.singles + block.wide; ++q)
+      for (size_t i = 0; i < 64; ++i) {
+        const int32_t product = block.rows[m][block.at[q] + i % 4] * block.quads[q * 64 + i];
+        sums[i / 4] = static_cast<int32_t>(static_cast<uint32_t>(sums[i / 4]) + static_cast<uint32_t>(product));
+      }
+    store_sums_reference(block.store, sums, block.row_sums ? block.row_sums[m] : 0, block.c + m * block.c_stride);
+  }
+}
+
+void int_store_reference(const IntStore& store, const int32_t* sums, size_t count, std::byte* c, size_t c_stride) {
+  for (size_t m = 0; m < count; ++m) store_sums_reference(store, sums + m * kIntPanel, 0, c + m * c_stride);
+}
+
+uint32_t sum_of_bytes_reference(const uint8_t* src, size_t n) {
+  uint32_t sum = 0;
+  for (size_t i = 0; i < n; ++i) sum += src[i];
+  return sum;
+}
+
+void flip_bytes_reference(const uint8_t* src, uint8_t* dst, size_t n) {
+  for (size_t i = 0; i < n; ++i) dst[i] = static_cast<uint8_t>(src[i] ^ 128);
+}
+
+}  // namespace
+
+void int_block(const IntBlock& block) noexcept { LINNET_DISPATCH(int_block_simd, int_block_reference)(block); }
+void int_store(const IntStore& store, const int32_t* sums, size_t count, std::byte* c, size_t c_stride) noexcept {
+  LINNET_DISPATCH(int_store_simd, int_store_reference)(store, sums, count, c, c_stride);
+}
+uint32_t sum_of_bytes(const uint8_t* src, size_t n) noexcept {
+  return LINNET_DISPATCH(sum_of_bytes_simd, sum_of_bytes_reference)(src, n);
+}
+void flip_bytes(const uint8_t* src, uint8_t* dst, size_t n) noexcept {
+  LINNET_DISPATCH(flip_bytes_simd, flip_bytes_reference)(src, dst, n);
+}
+
+}  // namespace linnet
+#endif

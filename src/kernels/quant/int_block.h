@@ -1,0 +1,56 @@
+// The inner part of integer products: what is compiled for every instruction set.
+#pragma once
+
+#include "kernels/quant/int_gemm.h"
+
+namespace linnet {
+
+// What the columns of a panel add to a sum, and multiply it with.
+struct alignas(64) PanelEpilogue {
+  float scale[kIntPanel];
+  float bias[kIntPanel];
+  int32_t add[kIntPanel];
+  int32_t b_zero[kIntPanel];  // times the row's sum, taken off
+};
+
+// How sums become elements of C.
+struct IntStore {
+  IntOutput kind = IntOutput::i32;
+  int32_t zero = 0;  // of C
+  size_t columns = 0;
+  const PanelEpilogue* epilogue = nullptr;
+};
+
+// Some rows of A (uint8) times one panel of B.
+struct IntBlock {
+  const uint8_t* const* rows;  // [count]
+  size_t count;
+  const int8_t* quads;  // [paired + singles + wide][16][4]
+  const uint32_t* at;   // of each quad: where in a row its four elements begin
+  size_t paired, singles, wide;
+  const int32_t* row_sums;  // [count], or null where no column has a zero point
+  IntStore store;
+  std::byte* c;
+  size_t c_stride;  // bytes
+};
+void int_block(const IntBlock& block) noexcept;
+
+// Rows of sums, [count][kIntPanel], into C.
+void int_store(const IntStore& store, const int32_t* sums, size_t count, std::byte* c, size_t c_stride) noexcept;
+
+// Of columns [column, column + columns). `sums` of B's columns as packed, or null where zero points are taken off
+// already; `a_zero` of A as uint8.
+PanelEpilogue panel_epilogue(const IntGemm& gemm, const int32_t* sums, size_t column, size_t columns,
+                             int32_t a_zero) noexcept;
+// Whether a column has a zero point, as packed.
+bool any_b_zero(const IntGemm& gemm) noexcept;
+inline size_t element_bytes(IntOutput kind) noexcept {
+  return kind == IntOutput::i32 || kind == IntOutput::f32 ? 4 : 1;
+}
+
+// The sum of n bytes.
+uint32_t sum_of_bytes(const uint8_t* src, size_t n) noexcept;
+// dst = src, each byte's highest bit inverted: int8 becomes uint8, 128 greater.
+void flip_bytes(const uint8_t* src, uint8_t* dst, size_t n) noexcept;
+
+}  // namespace linnet
