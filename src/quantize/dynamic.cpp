@@ -12,6 +12,10 @@ namespace {
 
 // Below this many elements what it takes to quantise the activation outweighs what is saved.
 constexpr int64_t kLeastElements = 1024;
+// A convolution of images with fewer weights has much to quantise and little to save.
+constexpr int64_t kLeastImageFilterElements = 32768;
+// Tables of positions, which are added as they are.
+constexpr int64_t kLeastAddendElements = 8192;
 constexpr std::string_view kRows = "rows";
 
 class DynamicQuantizer {
@@ -21,12 +25,14 @@ class DynamicQuantizer {
   static bool knows(const Graph& graph, const Node& node) {
     for (const std::string_view type : {"MatMul", "Gemm", "Conv", "LSTM", "GRU", "RNN"})
       if (node.is(type)) return true;
-    return node.is("Attention", "com.microsoft") || (node.is("Gather") && is_table(graph, node));
+    return node.is("Attention", "com.microsoft") || (node.is("Gather") && is_table(graph, node, 0)) ||
+           (node.is("Add") && addend(graph, node));
   }
 
   Status rewrite(Graph& graph, NodeId id, NodeReport& report) {
     const Node& node = graph.node(id);
     if (node.op_type == "Gather") return gather(graph, id, report);
+    if (node.op_type == "Add") return add(graph, id, *addend(graph, node), report);
     if (node.op_type == "Conv") return conv(graph, id, report);
     if (node.op_type == "Attention") return attention(graph, id, report);
     if (node.op_type == "LSTM") return quantize_lstm(job_, graph, id, report);
@@ -39,15 +45,22 @@ class DynamicQuantizer {
     ValueId codes, scale, zero_point;
   };
 
-  // Float constants and other values alike are looked up by Gather; only the former can be quantised.
-  static bool is_table(const Graph& graph, const Node& node) {
-    const ValueInfo& table = graph.value(node.input(0)).info;
-    return is_float(table.dtype) && graph.constant(node.input(0)) && table.shape.size() > 1;
+  static bool is_table(const Graph& graph, const Node& node, size_t input) {
+    const Tensor* table = graph.constant(node.input(input));
+    return table && is_float(table->dtype) && table->shape.rank() > 1;
   }
 
-  static bool too_small(const Graph& graph, ValueId weight, NodeReport& report) {
+  // Which input of a sum is a table.
+  static std::optional<size_t> addend(const Graph& graph, const Node& node) {
+    for (const size_t input : {0, 1})
+      if (is_table(graph, node, input) && graph.constant(node.input(input))->count() >= kLeastAddendElements)
+        return input;
+    return std::nullopt;
+  }
+
+  static bool too_small(const Graph& graph, ValueId weight, NodeReport& report, int64_t least = kLeastElements) {
     const ValueInfo& info = graph.value(weight).info;
-    if (!info.concrete() || info.shape.values().count() >= kLeastElements) return false;
+    if (!info.concrete() || info.shape.values().count() >= least) return false;
     report.reason = "its weight is small";
     return true;
   }
@@ -181,6 +194,21 @@ class DynamicQuantizer {
     return {};
   }
 
+  Status add(Graph& graph, NodeId id, size_t input, NodeReport& report) {
+    const ValueId table = graph.node(id).input(input);
+    const DType type = graph.constant(table)->dtype;
+    const size_t axis = graph.constant(table)->shape.rank() - 2;
+    LINNET_ASSIGN(const auto weight, job_.quantize(graph, table, WeightScheme{DType::i8, true, false, axis}, report));
+    if (!weight) return {};
+    Replacement to(graph, id);
+    const ValueId floats =
+        to.add("DequantizeLinear", {weight->codes, weight->scale}, {{"axis", static_cast<int64_t>(axis)}});
+    graph.value(floats).info.dtype = DType::f32;
+    graph.set_input(id, input, to.cast(floats, type));
+    report.result = "DequantizeLinear";
+    return {};
+  }
+
   Status conv(Graph& graph, NodeId id, NodeReport& report) {
     const Node& node = graph.node(id);
     if (node.int_or("group", 1) != 1) {
@@ -188,8 +216,8 @@ class DynamicQuantizer {
       return {};
     }
     const ValueId w = node.input(1), bias = node.input(2);
-    if (too_small(graph, w, report)) return {};
     const size_t rank = graph.value(w).info.shape.size();
+    if (too_small(graph, w, report, rank > 3 ? kLeastImageFilterElements : kLeastElements)) return {};
     if (bias != kNoValue && !graph.constant(bias)) {
       report.reason = "its bias is not constant";
       return {};
