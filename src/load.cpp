@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/hash.h"
+#include "description.h"
 #include "graph/builder.h"
 #include "onnx/reader.h"
 #include "ops/registry.h"
@@ -112,31 +113,6 @@ std::vector<Model::Port> ports_of(const Graph& graph, const std::vector<GraphPor
   return out;
 }
 
-void describe_model(const onnx::Model& proto, Model& model) {
-  model.ir_version = proto.ir_version;
-  model.model_version = proto.model_version;
-  model.producer_name = proto.producer_name;
-  model.producer_version = proto.producer_version;
-  model.domain = proto.domain;
-  model.description = proto.doc_string;
-  if (proto.graph) model.graph_name = proto.graph->name;
-  for (const auto& p : proto.metadata_props) model.metadata.emplace_back(p.key, p.value);
-  for (const auto& o : proto.opset_import) model.opsets.emplace_back(o.domain, static_cast<int>(o.version));
-}
-
-// The description as a message, so that it can be written again; a view of `model`.
-onnx::Model description_of(const Model& model) {
-  onnx::Model proto;
-  proto.ir_version = model.ir_version;
-  proto.model_version = model.model_version;
-  proto.producer_name = model.producer_name;
-  proto.producer_version = model.producer_version;
-  proto.domain = model.domain;
-  proto.doc_string = model.description;
-  for (const auto& [key, value] : model.metadata) proto.metadata_props.push_back({key, value});
-  return proto;
-}
-
 // Kept by its owner and aligned as kernels want it, else copied.
 Result<std::span<const std::byte>> aligned_bytes(std::span<const std::byte> bytes, std::shared_ptr<const void>& owner) {
   if (owner && reinterpret_cast<uintptr_t>(bytes.data()) % AlignedBuffer::kAlignment == 0) return bytes;
@@ -227,7 +203,10 @@ Result<std::shared_ptr<const Model>> finish(Engine& engine, LoadedGraph loaded, 
     plan.made = &writer->record;
   }
   LINNET_ASSIGN(model.program, Program::build(graph, loaded.symbols, plan));
-  if (writer) *stored = writer->write(*store, description_of(model), origin_of(model, options));
+  if (writer) {
+    write_description(model, writer->model());
+    *stored = writer->write(*store, origin_of(model, options));
+  }
   return std::shared_ptr<const Model>(std::move(loaded.model));
 }
 
@@ -308,7 +287,7 @@ Result<LoadedGraph> load_graph(const ModelSource& source, const LoadOptions& opt
   }
   LINNET_ASSIGN(onnx::Model proto, onnx::read_model(is_compiled ? container.description : bytes));
   if (is_compiled) loaded.origin = compiled::take_origin(proto);
-  describe_model(proto, *loaded.model);
+  read_description(proto, *loaded.model);
   loaded.model->seed = options.seed;
   std::vector<std::shared_ptr<const MappedFile>>& files = loaded.model->files;
   const auto discard = [&](onnx::Bytes part) {

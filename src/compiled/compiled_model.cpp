@@ -114,15 +114,8 @@ void Writer::place(onnx::Tensor& message) {
   }
 }
 
-Status Writer::write(const std::filesystem::path& path, const onnx::Model& like, const Origin& origin) {
+Status Writer::write(const std::filesystem::path& path, const Origin& origin) {
   for_each_initializer(*model_.graph, [&](onnx::Tensor& tensor) { place(tensor); });
-  model_.ir_version = like.ir_version;
-  model_.model_version = like.model_version;
-  model_.producer_name = like.producer_name;
-  model_.producer_version = like.producer_version;
-  model_.domain = like.domain;
-  model_.doc_string = like.doc_string;
-  model_.metadata_props = like.metadata_props;
   model_.metadata_props.push_back({kFiles, origin.files});
   model_.metadata_props.push_back({kContent, keep(std::to_string(origin.content))});
   model_.metadata_props.push_back({kOptions, origin.options});

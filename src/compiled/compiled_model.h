@@ -33,8 +33,9 @@ class Writer {
 
   PackingRecord record;  // for Program::Options::made
 
-  // `like` describes the model: names, versions, metadata.
-  Status write(const std::filesystem::path& path, const onnx::Model& like, const Origin& origin);
+  // To be described: names, versions, metadata. What is set must outlive the writer.
+  onnx::Model& model() noexcept { return model_; }
+  Status write(const std::filesystem::path& path, const Origin& origin);
 
  private:
   struct Section {

@@ -20,7 +20,10 @@ class Exporter {
   onnx::Model run(const Graph& graph) {
     model_.ir_version = kIrVersion;
     model_.producer_name = "linnet";
-    for (const auto& [domain, version] : graph.opsets) opsets_[domain] = version;
+    if (const auto standard = graph.opsets.find(""); standard != graph.opsets.end()) opsets_[""] = standard->second;
+    for (const GraphPort& port : graph.inputs)
+      for (const Dim& dim : graph.value(port.value).info.shape)
+        if (!dim.known() && !dim.unknown()) named_.insert(dim.symbol());
     Scope scope{graph, nullptr, {}, {}};
     for (const GraphPort& port : graph.overridable) take(scope, port.value, port.name);
     take_ports(scope);
@@ -229,11 +232,23 @@ class Exporter {
           if (dim.known())
             out.dim_value = dim.value();
           else if (!dim.unknown())
-            out.dim_param = keep(symbols_.to_string(dim));
+            set_name(out, dim);
         }
       }
     }
     return type;
+  }
+
+  // Sizes of one name are the same to who reads the file. Unnamed ones are written "d7", which a model may have as a
+  // name, too; what is long is cut short.
+  void set_name(onnx::Dimension& out, Dim dim) {
+    const std::string text = symbols_.to_string(dim);
+    bool confusable = text.find("...") != text.npos || text.find('?') != text.npos;
+    for (size_t at = text.find('d'); at != text.npos && !confusable; at = text.find('d', at + 1)) {
+      const bool begins = at == 0 || text[at - 1] == '(' || text[at - 1] == ' ';
+      confusable = begins && at + 1 < text.size() && text[at + 1] >= '0' && text[at + 1] <= '9';
+    }
+    if (!confusable || named_.contains(dim.symbol())) out.dim_param = keep(text);
   }
 
   const SymbolTable& symbols_;
@@ -241,6 +256,7 @@ class Exporter {
   onnx::Model model_;
   std::set<std::string, std::less<>> used_;
   std::map<std::string, int64_t> opsets_;
+  std::set<uint32_t> named_;  // sizes of inputs: all of them have names of the model's
 };
 
 }  // namespace

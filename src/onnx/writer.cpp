@@ -182,17 +182,23 @@ Result<std::vector<std::byte>> encode(const OptionalValue& optional) { return en
 
 Status write_model(const std::filesystem::path& path, Model model, const WriteOptions& options) {
   try {
+    std::optional<PendingFile> data;
     if (options.external_threshold && model.graph) {
       const std::string name =
           options.external_name.empty() ? path.filename().string() + ".data" : options.external_name;
       ExternalFile file{model.keep(name), *options.external_threshold, model, 0, {}};
       file.move_out(*model.graph);
-      if (file.size != 0) LINNET_TRY(write_file(path.parent_path() / name, file.pieces));
+      if (file.size != 0) {
+        LINNET_ASSIGN(PendingFile pending, PendingFile::write(path.parent_path() / name, file.pieces, options.written));
+        data.emplace(std::move(pending));
+      }
     }
     BackwardBuffer out;
     write_message(out, model);
     LINNET_TRY(check_size(out));
-    return write_file(path, out.pieces());
+    LINNET_ASSIGN(PendingFile whole, PendingFile::write(path, out.pieces(), options.written));
+    if (data) LINNET_TRY(data->commit());
+    return whole.commit();
   } catch (const std::exception&) {
     return error(Code::out_of_memory, "not enough memory to write '", path.string(), "'");
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 
 #include "base/result.h"
 #include "onnx/model.h"
@@ -20,9 +21,11 @@ struct WriteOptions {
   std::optional<size_t> external_threshold;
   // Name of that file; empty: the model's with ".data" appended.
   std::string external_name;
+  // Told of payloads that have been written and will not be read again.
+  std::function<void(Bytes)> written;
 };
 
-// Writes a file whole or not at all; with external data, that file first.
+// Writes the file, and that of external data, whole or not at all.
 Status write_model(const std::filesystem::path& path, Model model, const WriteOptions& options = {});
 
 }  // namespace linnet::onnx
