@@ -17,7 +17,7 @@ namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-constexpr size_t kVectors = kIntPanel / hn::MaxLanes(Ints());
+constexpr size_t kVectors = kSumVectors;
 constexpr size_t kTileRows = kVectors > 2 ? 2 : 4;  // as many sums as registers hold beside the operands
 
 // a0 b0 + a1 b1 in each 16-bit lane; a unsigned, b signed. Saturates where packing does not exclude it.
@@ -46,20 +46,21 @@ HWY_INLINE void hold(V& v) {
   asm("" : "+x"(v.raw));
 }
 
-template <size_t kRows>
-void int_tile(const IntBlock& block, const uint8_t* const* rows, int32_t* out) {
+template <IntOutput kKind, size_t kRows>
+void int_tile(const IntBlock& block, size_t m) {
   const Bytes d8;
   const Shorts d16;
   const Ints d;
   constexpr size_t kBytes = hn::MaxLanes(d8);
   const auto ones = hn::Set(d16, 1);
+  const PanelEpilogue& epilogue = *block.store.epilogue;
   const uint8_t* a[kRows];
   hn::Vec<Ints> sums[kRows][kVectors];
 #pragma GCC unroll 4
   for (size_t r = 0; r < kRows; ++r) {
-    a[r] = rows[r];
+    a[r] = block.rows[m + r];
 #pragma GCC unroll 4
-    for (size_t v = 0; v < kVectors; ++v) sums[r][v] = hn::Zero(d);
+    for (size_t v = 0; v < kVectors; ++v) sums[r][v] = hn::Load(d, epilogue.add + v * hn::MaxLanes(d));
   }
   const int8_t* quads = block.quads;
   const uint32_t* at = block.at;
@@ -111,45 +112,57 @@ void int_tile(const IntBlock& block, const uint8_t* const* rows, int32_t* out) {
         sums[r][v] = hn::Add(sums[r][v], hn::Add(madd(low, even[v]), madd(high, odd[v])));
     }
   }
+  if (block.row_sums) {
 #pragma GCC unroll 4
-  for (size_t r = 0; r < kRows; ++r)
+    for (size_t r = 0; r < kRows; ++r)
 #pragma GCC unroll 4
-    for (size_t v = 0; v < kVectors; ++v) hn::Store(sums[r][v], d, out + r * kIntPanel + v * hn::MaxLanes(d));
+      for (size_t v = 0; v < kVectors; ++v)
+        sums[r][v] = hn::Sub(
+            sums[r][v], hn::Mul(hn::Set(d, block.row_sums[m + r]), hn::Load(d, epilogue.b_zero + v * hn::MaxLanes(d))));
+  }
+#pragma GCC unroll 4
+  for (size_t r = 0; r < kRows; ++r) store_sums<kKind>(block.store, sums[r], block.c + (m + r) * block.c_stride);
 }
 
-template <bool kBytes>
+template <IntOutput kKind>
 void int_block_to(const IntBlock& block) {
-  HWY_ALIGN int32_t sums[kTileRows * kIntPanel];
-  for (size_t m = 0; m < block.count; m += kTileRows) {
-    const size_t rows = HWY_MIN(kTileRows, block.count - m);
-    const uint8_t* const* a = block.rows + m;
-    if (rows == kTileRows) {
-      int_tile<kTileRows>(block, a, sums);
-    } else if (rows == 1) {
-      int_tile<1>(block, a, sums);
-    } else if (rows == 2) {
-      int_tile<2>(block, a, sums);
-    } else {
-      int_tile<3>(block, a, sums);
-    }
-    for (size_t r = 0; r < rows; ++r)
-      store_sums<kBytes>(block.store, sums + r * kIntPanel, block.row_sums ? block.row_sums[m + r] : 0,
-                         block.row_sums != nullptr, block.c + (m + r) * block.c_stride);
+  size_t m = 0;
+  for (; m + kTileRows <= block.count; m += kTileRows) int_tile<kKind, kTileRows>(block, m);
+  const size_t left = block.count - m;
+  if (left == 3) int_tile<kKind, 3>(block, m);
+  if (left == 2) int_tile<kKind, 2>(block, m);
+  if (left == 1) int_tile<kKind, 1>(block, m);
+}
+
+template <IntOutput kKind>
+void int_store_to(const IntStore& store, const int32_t* sums, size_t count, std::byte* c, size_t c_stride) {
+  const Ints d;
+  for (size_t m = 0; m < count; ++m) {
+    hn::Vec<Ints> row[kVectors];
+#pragma GCC unroll 4
+    for (size_t v = 0; v < kVectors; ++v)
+      row[v] = hn::Add(hn::Load(d, sums + m * kIntPanel + v * hn::MaxLanes(d)),
+                       hn::Load(d, store.epilogue->add + v * hn::MaxLanes(d)));
+    store_sums<kKind>(store, row, c + m * c_stride);
   }
 }
 
 void int_block_simd(const IntBlock& block) {
-  if (block.store.kind == IntOutput::u8 || block.store.kind == IntOutput::s8) {
-    int_block_to<true>(block);
-  } else {
-    int_block_to<false>(block);
+  switch (block.store.kind) {
+    case IntOutput::i32: return int_block_to<IntOutput::i32>(block);
+    case IntOutput::f32: return int_block_to<IntOutput::f32>(block);
+    case IntOutput::u8: return int_block_to<IntOutput::u8>(block);
+    case IntOutput::s8: return int_block_to<IntOutput::s8>(block);
   }
 }
 
 void int_store_simd(const IntStore& store, const int32_t* sums, size_t count, std::byte* c, size_t c_stride) {
-  const bool bytes = store.kind == IntOutput::u8 || store.kind == IntOutput::s8;
-  for (size_t m = 0; m < count; ++m)
-    (bytes ? store_sums<true> : store_sums<false>)(store, sums + m * kIntPanel, 0, false, c + m * c_stride);
+  switch (store.kind) {
+    case IntOutput::i32: return int_store_to<IntOutput::i32>(store, sums, count, c, c_stride);
+    case IntOutput::f32: return int_store_to<IntOutput::f32>(store, sums, count, c, c_stride);
+    case IntOutput::u8: return int_store_to<IntOutput::u8>(store, sums, count, c, c_stride);
+    case IntOutput::s8: return int_store_to<IntOutput::s8>(store, sums, count, c, c_stride);
+  }
 }
 
 uint32_t sum_of_bytes_simd(const uint8_t* src, size_t n) {

@@ -47,7 +47,7 @@ HWY_INLINE hn::Vec<Sums> madd_narrow(V16 a, V16 b) {
 #endif
 }
 
-template <class T, bool kBytes>
+template <class T, IntOutput kKind>
 void depthwise_position_of(const DepthwisePosition& p) {
   const Wide d16;
   const Sums d;
@@ -59,8 +59,9 @@ void depthwise_position_of(const DepthwisePosition& p) {
     const size_t first = block * kIntPanel, columns = HWY_MIN(kIntPanel, p.channels - first);
     const int16_t* weights = p.weights + block * p.pairs * 2 * kIntPanel;
     hn::Vec<Sums> total[kVectors];
+    const PanelEpilogue& epilogue = p.epilogues[block];
 #pragma GCC unroll 4
-    for (size_t v = 0; v < kVectors; ++v) total[v] = hn::Zero(d);
+    for (size_t v = 0; v < kVectors; ++v) total[v] = hn::Load(d, epilogue.add + v * kLanes);
     for (size_t pair = 0; pair < p.pairs; ++pair, weights += 2 * kIntPanel) {
       HWY_ALIGN T bytes[2 * kIntPanel];
       const T* a = reinterpret_cast<const T*>(p.taps[2 * pair]) + first;
@@ -86,17 +87,22 @@ void depthwise_position_of(const DepthwisePosition& p) {
     }
 #pragma GCC unroll 4
     for (size_t v = 0; v < kVectors; ++v) hn::Store(total[v], d, sums + v * kLanes);
-    IntStore store = p.store;
-    store.columns = columns;
-    store.epilogue = p.epilogues + block;
-    store_sums<kBytes>(store, sums, 0, false, p.c + first * (kBytes ? 1 : 4));
+    SumVector row[kSumVectors];
+#pragma GCC unroll 4
+    for (size_t v = 0; v < kSumVectors; ++v) row[v] = hn::Load(Ints(), sums + v * hn::MaxLanes(Ints()));
+    store_sums<kKind>({kKind, p.store.zero, columns, &epilogue}, row,
+                      p.c + first * (kKind == IntOutput::u8 || kKind == IntOutput::s8 ? 1 : 4));
   }
 }
 
 template <class T>
 void depthwise_positions(const DepthwisePosition& p) {
-  const bool bytes = p.store.kind == IntOutput::u8 || p.store.kind == IntOutput::s8;
-  (bytes ? depthwise_position_of<T, true> : depthwise_position_of<T, false>)(p);
+  switch (p.store.kind) {
+    case IntOutput::i32: return depthwise_position_of<T, IntOutput::i32>(p);
+    case IntOutput::f32: return depthwise_position_of<T, IntOutput::f32>(p);
+    case IntOutput::u8: return depthwise_position_of<T, IntOutput::u8>(p);
+    case IntOutput::s8: return depthwise_position_of<T, IntOutput::s8>(p);
+  }
 }
 
 void depthwise_position_u8(const DepthwisePosition& p) { depthwise_positions<uint8_t>(p); }

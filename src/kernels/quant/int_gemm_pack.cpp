@@ -10,20 +10,7 @@
 #define HWY_TARGET_INCLUDE "kernels/quant/int_gemm_pack.cpp"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
-
-#ifndef LINNET_INT_GEMM_PACK_ONCE
-#define LINNET_INT_GEMM_PACK_ONCE
-namespace linnet {
-namespace {
-// Of a quad's 32 pairs: the sums of what is positive, and of what is negative. With A from 0 to 255, a sum of products
-// fits into 16 bits when the one is at most 128 and the other at least -128.
-struct PairSums {
-  alignas(64) int16_t positive[32];
-  alignas(64) int16_t negative[32];
-};
-}  // namespace
-}  // namespace linnet
-#endif
+#include "kernels/quant/int_store-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace linnet::HWY_NAMESPACE {
@@ -31,6 +18,14 @@ namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
 using Pairs = hn::CappedTag<int16_t, 32>;
+using Sums = hn::Repartition<int32_t, Pairs>;
+
+// Of a quad's 32 pairs: the sums of what is positive, and of what is negative. With A from 0 to 255, a sum of products
+// fits into 16 bits when the one is at most 128 and the other at least -128.
+struct PairSums {
+  alignas(64) int16_t positive[32];
+  alignas(64) int16_t negative[32];
+};
 
 // Adds the quad's columns to `sums`; true when its products fit.
 bool measure_quad(const int8_t* quad, PairSums& pairs, int32_t* sums) {
@@ -38,7 +33,7 @@ bool measure_quad(const int8_t* quad, PairSums& pairs, int32_t* sums) {
   constexpr size_t kLanes = hn::MaxLanes(d);
   const auto zero = hn::Zero(d);
   auto greatest = zero, least = zero;
-  alignas(64) int16_t both[32];
+  constexpr size_t kColumns = hn::MaxLanes(Sums());
   for (size_t i = 0; i < 32; i += kLanes) {
     const auto x = hn::BitCast(d, hn::Load(hn::Repartition<int8_t, Pairs>(), quad + 2 * i));
     const auto even = hn::ShiftRight<8>(hn::ShiftLeft<8>(x)), odd = hn::ShiftRight<8>(x);
@@ -46,11 +41,11 @@ bool measure_quad(const int8_t* quad, PairSums& pairs, int32_t* sums) {
                negative = hn::Add(hn::Min(even, zero), hn::Min(odd, zero));
     hn::Store(positive, d, pairs.positive + i);
     hn::Store(negative, d, pairs.negative + i);
-    hn::Store(hn::Add(positive, negative), d, both + i);
+    int32_t* to = sums + i / kLanes * kColumns;
+    hn::Store(hn::Add(hn::Load(Sums(), to), madd(hn::Add(positive, negative), hn::Set(d, 1))), Sums(), to);
     greatest = hn::Max(greatest, positive);
     least = hn::Min(least, negative);
   }
-  for (size_t c = 0; c < kIntPanel; ++c) sums[c] += both[2 * c] + both[2 * c + 1];
   return hn::AllFalse(d, hn::Gt(greatest, hn::Set(d, 128))) && hn::AllFalse(d, hn::Lt(least, hn::Set(d, -128)));
 }
 
@@ -80,6 +75,82 @@ void interleave_rows(const uint8_t* src, size_t stride, uint8_t flip, int8_t* qu
   hn::Store(hn::InterleaveUpper(d16, b, y), d16, to + 24);
 }
 
+// Rows 4 q .. 4 q + 3 of 16 columns as [16][4]; zeros beyond the matrix.
+void load_quad(const IntMatrix& b, size_t q, size_t column, int8_t* quad) {
+  const uint8_t flip = b.is_signed ? 0 : 0x80;
+  const auto* data = static_cast<const uint8_t*>(b.data) + 4 * q * b.k_stride + column * b.n_stride;
+  const size_t rows = HWY_MIN(size_t{4}, b.k - 4 * q), columns = HWY_MIN(kIntPanel, b.n - column);
+  if (rows == 4 && columns == kIntPanel && b.n_stride == 1) return interleave_rows(data, b.k_stride, flip, quad);
+  if (rows == 4 && columns == kIntPanel && b.k_stride == 1) {
+    for (size_t c = 0; c < kIntPanel; ++c) {
+      uint32_t four;
+      memcpy(&four, data + c * b.n_stride, sizeof four);
+      four ^= flip * 0x01010101u;
+      memcpy(quad + 4 * c, &four, sizeof four);
+    }
+    return;
+  }
+  memset(quad, 0, 64);
+  for (size_t c = 0; c < columns; ++c)
+    for (size_t r = 0; r < rows; ++r)
+      quad[c * 4 + r] = static_cast<int8_t>(data[r * b.k_stride + c * b.n_stride] ^ flip);
+}
+
+// The numbers of the quads of panel p in the order of their kinds, and the header but for its offset. `alone` has room
+// for all of them.
+void sort_quads_simd(const IntMatrix& b, size_t p, IntPanelHeader& header, uint32_t* order, uint32_t* alone) {
+  // Quads that fit, and may find another to fit with.
+  constexpr size_t kPlaces = 4;
+  constexpr uint32_t kFree = 0xffffffffu;
+  PairSums waiting[kPlaces], current;
+  uint32_t number[kPlaces] = {kFree, kFree, kFree, kFree};
+  const size_t quads = (b.k + 3) / 4;
+  size_t oldest = 0, paired = 0, singles = 0, wide = 0;
+  alignas(64) int8_t quad[64];
+  for (size_t q = 0; q < quads; ++q) {
+    const auto own = static_cast<uint32_t>(q);
+    load_quad(b, q, p * kIntPanel, quad);
+    if (!measure_quad(quad, current, header.sums)) {
+      order[quads - ++wide] = own;
+      continue;
+    }
+    size_t place = 0, empty = kPlaces;
+    for (; place < kPlaces; ++place) {
+      if (number[place] == kFree) {
+        empty = place;
+      } else if (fit_together(waiting[place], current)) {
+        break;
+      }
+    }
+    if (place < kPlaces) {
+      order[paired++] = number[place];
+      order[paired++] = own;
+      number[place] = kFree;
+      continue;
+    }
+    if (empty == kPlaces) {
+      empty = oldest;
+      oldest = (oldest + 1) % kPlaces;
+      alone[singles++] = number[empty];
+    }
+    waiting[empty] = current;
+    number[empty] = own;
+  }
+  for (const uint32_t left : number)
+    if (left != kFree) alone[singles++] = left;
+  for (size_t i = 0; i < singles; ++i) order[paired + i] = alone[i];
+  header.paired = static_cast<uint32_t>(paired);
+  header.singles = static_cast<uint32_t>(singles);
+}
+
+// Quads into their places; `order` becomes where in a row of A each one begins.
+void write_quads_simd(const IntMatrix& b, size_t p, uint32_t* order, int8_t* panel) {
+  for (size_t q = 0; q < (b.k + 3) / 4; ++q) {
+    load_quad(b, order[q], p * kIntPanel, panel + q * 64);
+    order[q] *= 4;
+  }
+}
+
 }  // namespace
 }  // namespace linnet::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -90,108 +161,7 @@ HWY_AFTER_NAMESPACE();
 namespace linnet {
 namespace {
 
-bool measure_quad_reference(const int8_t* quad, PairSums& pairs, int32_t* sums) {
-  bool fits = true;
-  for (size_t i = 0; i < 32; ++i) {
-    const int a = quad[2 * i], b = quad[2 * i + 1];
-    pairs.positive[i] = static_cast<int16_t>(std::max(a, 0) + std::max(b, 0));
-    pairs.negative[i] = static_cast<int16_t>(std::min(a, 0) + std::min(b, 0));
-    sums[i / 2] += a + b;
-    fits &= pairs.positive[i] <= 128 && pairs.negative[i] >= -128;
-  }
-  return fits;
-}
-
-bool fit_together_reference(const PairSums& a, const PairSums& b) {
-  for (size_t i = 0; i < 32; ++i)
-    if (a.positive[i] + b.positive[i] > 128 || a.negative[i] + b.negative[i] < -128) return false;
-  return true;
-}
-
-void interleave_rows_reference(const uint8_t* src, size_t stride, uint8_t flip, int8_t* quad) {
-  for (size_t c = 0; c < kIntPanel; ++c)
-    for (size_t r = 0; r < 4; ++r) quad[c * 4 + r] = static_cast<int8_t>(src[r * stride + c] ^ flip);
-}
-
-// Rows 4 q .. 4 q + 3 of 16 columns as [16][4]; zeros beyond the matrix.
-void load_quad(const IntMatrix& b, size_t q, size_t column, decltype(&interleave_rows_reference) interleave,
-               int8_t* quad) noexcept {
-  const uint8_t flip = b.is_signed ? 0 : 0x80;
-  const auto* data = static_cast<const uint8_t*>(b.data) + 4 * q * b.k_stride + column * b.n_stride;
-  const size_t rows = std::min<size_t>(4, b.k - 4 * q), columns = std::min(kIntPanel, b.n - column);
-  if (rows == 4 && columns == kIntPanel && b.n_stride == 1) return interleave(data, b.k_stride, flip, quad);
-  if (rows == 4 && columns == kIntPanel && b.k_stride == 1) {
-    for (size_t c = 0; c < kIntPanel; ++c) {
-      uint32_t four;
-      std::memcpy(&four, data + c * b.n_stride, sizeof four);
-      four ^= flip * 0x01010101u;
-      std::memcpy(quad + 4 * c, &four, sizeof four);
-    }
-    return;
-  }
-  std::memset(quad, 0, 64);
-  for (size_t c = 0; c < columns; ++c)
-    for (size_t r = 0; r < rows; ++r)
-      quad[c * 4 + r] = static_cast<int8_t>(data[r * b.k_stride + c * b.n_stride] ^ flip);
-}
-
 size_t panel_bytes(size_t k) noexcept { return round_up(ceil_div<size_t>(k, 4) * kIntQuadBytes, 64); }
-
-void pack_panel(const IntMatrix& b, size_t p, IntPanelHeader& header, std::byte* to) noexcept {
-  const auto measure = LINNET_DISPATCH(measure_quad, measure_quad_reference);
-  const auto fit = LINNET_DISPATCH(fit_together, fit_together_reference);
-  const auto interleave = LINNET_DISPATCH(interleave_rows, interleave_rows_reference);
-  // Quads that fit, and may find another to fit with.
-  constexpr size_t kPlaces = 4;
-  constexpr uint32_t kFree = 0xffffffffu;
-  struct {
-    PairSums pairs;
-    uint32_t quad = kFree;
-  } waiting[kPlaces];
-  const size_t quads = ceil_div<size_t>(b.k, 4), column = p * kIntPanel;
-  auto* panel = reinterpret_cast<int8_t*>(to);
-  auto* order = reinterpret_cast<uint32_t*>(panel + quads * 64);
-  auto* alone = reinterpret_cast<uint32_t*>(panel);  // until the quads are written
-  size_t oldest = 0, paired = 0, singles = 0, wide = 0;
-  PairSums current;
-  alignas(64) int8_t quad[64];
-  for (size_t q = 0; q < quads; ++q) {
-    const auto number = static_cast<uint32_t>(q);
-    load_quad(b, q, column, interleave, quad);
-    if (!measure(quad, current, header.sums)) {
-      order[quads - ++wide] = number;
-      continue;
-    }
-    auto* place = std::find_if(std::begin(waiting), std::end(waiting),
-                               [&](const auto& w) { return w.quad != kFree && fit(w.pairs, current); });
-    if (place != std::end(waiting)) {
-      order[paired++] = place->quad;
-      order[paired++] = number;
-      place->quad = kFree;
-      continue;
-    }
-    place = std::find_if(std::begin(waiting), std::end(waiting), [](const auto& w) { return w.quad == kFree; });
-    if (place == std::end(waiting)) {
-      place = waiting + oldest;
-      oldest = (oldest + 1) % kPlaces;
-      alone[singles++] = place->quad;
-    }
-    place->pairs = current;
-    place->quad = number;
-  }
-  for (const auto& w : waiting)
-    if (w.quad != kFree) alone[singles++] = w.quad;
-  std::sort(alone, alone + singles);
-  std::copy_n(alone, singles, order + paired);
-  std::reverse(order + paired + singles, order + quads);
-  header.paired = static_cast<uint32_t>(paired);
-  header.singles = static_cast<uint32_t>(singles);
-  for (size_t q = 0; q < quads; ++q) {
-    load_quad(b, order[q], column, interleave, panel + q * 64);
-    order[q] *= 4;
-  }
-  std::memset(order + quads, 0, panel_bytes(b.k) - quads * kIntQuadBytes);
-}
 
 }  // namespace
 
@@ -221,12 +191,19 @@ bool int_gemm_valid(std::span<const std::byte> packed, size_t k, size_t n) noexc
 
 void int_gemm_pack(const IntMatrix& b, std::byte* packed, const Parallel& parallel) noexcept {
   const size_t panels = ceil_div(b.n, kIntPanel);
+  const auto sort_quads = LINNET_DISPATCH(sort_quads_simd, N_SSE4::sort_quads_simd);
+  const auto write_quads = LINNET_DISPATCH(write_quads_simd, N_SSE4::write_quads_simd);
+  const size_t quads = ceil_div<size_t>(b.k, 4);
   parallel.for_range(panels, grain_for(static_cast<double>(b.k) * 10 + 100), [&](size_t first, size_t last, size_t) {
     for (size_t p = first; p < last; ++p) {
       IntPanelHeader& header = reinterpret_cast<IntPanelHeader*>(packed)[p];
       header = {};
       header.offset = panels * sizeof(IntPanelHeader) + p * panel_bytes(b.k);
-      pack_panel(b, p, header, packed + header.offset);
+      auto* panel = reinterpret_cast<int8_t*>(packed + header.offset);
+      auto* order = reinterpret_cast<uint32_t*>(panel + quads * 64);
+      sort_quads(b, p, header, order, reinterpret_cast<uint32_t*>(panel));
+      write_quads(b, p, order, panel);
+      std::memset(order + quads, 0, panel_bytes(b.k) - quads * kIntQuadBytes);
     }
   });
 }

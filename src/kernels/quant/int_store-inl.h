@@ -28,49 +28,83 @@ HWY_INLINE hwy::HWY_NAMESPACE::Vec<Ints> madd(V16 a, V16 b) {
 #elif HWY_TARGET == HWY_SSE4
   return hwy::HWY_NAMESPACE::Vec<Ints>{_mm_madd_epi16(a.raw, b.raw)};
 #else
-#error "add the products of neighbouring 16-bit lanes on this target"
+#error "this file is written for x86"
 #endif
 }
 
-// One row of a panel's sums into C. `kBytes`: u8 or s8; else i32 or f32.
-template <bool kBytes>
-HWY_INLINE void store_sums(const IntStore& s, const int32_t* sums, int32_t row_sum, bool has_zero, std::byte* c) {
+inline constexpr size_t kSumVectors = kIntPanel / hwy::HWY_NAMESPACE::MaxLanes(Ints());
+using SumVector = hwy::HWY_NAMESPACE::Vec<Ints>;
+
+// Rounds to even; what does not fit becomes the least integer.
+template <class VF>
+HWY_INLINE SumVector nearest(VF x) {
+#if HWY_TARGET == HWY_AVX3
+  return SumVector{_mm512_cvtps_epi32(x.raw)};
+#elif HWY_TARGET == HWY_AVX2
+  return SumVector{_mm256_cvtps_epi32(x.raw)};
+#else
+  return SumVector{_mm_cvtps_epi32(x.raw)};
+#endif
+}
+
+// Codes of a row: 16 sums times their scales, rounded, `zero` added, saturated.
+template <bool kSigned>
+HWY_INLINE __m128i codes_of(const SumVector (&sums)[kSumVectors], const float* scale, int32_t zero) {
+  namespace hn = hwy::HWY_NAMESPACE;
+  const hn::RebindToFloat<Ints> df;
+  // Beyond the range of codes, within that of integers. Below, and for NaN, rounding gives the least integer.
+  const auto high = hn::Set(df, 65536.0f);
+  SumVector x[kSumVectors];
+#pragma GCC unroll 4
+  for (size_t v = 0; v < kSumVectors; ++v)
+    x[v] = nearest(hn::Min(high, hn::Mul(hn::ConvertTo(df, sums[v]), hn::Load(df, scale + v * hn::MaxLanes(df)))));
+#if HWY_TARGET == HWY_AVX3
+  const __m256i words =
+      _mm256_adds_epi16(_mm512_cvtsepi32_epi16(x[0].raw), _mm256_set1_epi16(static_cast<int16_t>(zero)));
+  const __m128i low = _mm256_castsi256_si128(words), upper = _mm256_extracti128_si256(words, 1);
+  return kSigned ? _mm_packs_epi16(low, upper) : _mm_packus_epi16(low, upper);
+#elif HWY_TARGET == HWY_AVX2
+  const __m256i words =
+      _mm256_adds_epi16(_mm256_packs_epi32(x[0].raw, x[1].raw), _mm256_set1_epi16(static_cast<int16_t>(zero)));
+  const __m128i low = _mm256_castsi256_si128(words), upper = _mm256_extracti128_si256(words, 1);
+  return _mm_shuffle_epi32(kSigned ? _mm_packs_epi16(low, upper) : _mm_packus_epi16(low, upper), 0xd8);
+#else
+  const __m128i by = _mm_set1_epi16(static_cast<int16_t>(zero));
+  const __m128i low = _mm_adds_epi16(_mm_packs_epi32(x[0].raw, x[1].raw), by),
+                upper = _mm_adds_epi16(_mm_packs_epi32(x[2].raw, x[3].raw), by);
+  return kSigned ? _mm_packs_epi16(low, upper) : _mm_packus_epi16(low, upper);
+#endif
+}
+
+// A row of a panel's sums, what the epilogue adds included, into C.
+template <IntOutput kKind>
+HWY_INLINE void store_sums(const IntStore& s, const SumVector (&sums)[kSumVectors], std::byte* c) {
   namespace hn = hwy::HWY_NAMESPACE;
   const Ints d;
   const hn::RebindToFloat<Ints> df;
   constexpr size_t kLanes = hn::MaxLanes(d);
   const PanelEpilogue& e = *s.epilogue;
-  const auto total = [&](size_t i) HWY_ATTR {
-    const auto sum = hn::Add(hn::Load(d, sums + i), hn::Load(d, e.add + i));
-    return has_zero ? hn::Sub(sum, hn::Mul(hn::Set(d, row_sum), hn::Load(d, e.b_zero + i))) : sum;
-  };
-  if constexpr (!kBytes) {
+  if constexpr (kKind == IntOutput::u8 || kKind == IntOutput::s8) {
+    const __m128i codes = codes_of<kKind == IntOutput::s8>(sums, e.scale, s.zero);
+    if (s.columns == kIntPanel) {
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(c), codes);
+    } else {
+      alignas(16) std::byte out[kIntPanel];
+      _mm_store_si128(reinterpret_cast<__m128i*>(out), codes);
+      memcpy(c, out, s.columns);
+    }
+  } else {
     HWY_ALIGN int32_t out[kIntPanel];
     int32_t* to = s.columns == kIntPanel ? reinterpret_cast<int32_t*>(c) : out;
-    for (size_t i = 0; i < kIntPanel; i += kLanes) {
-      auto x = total(i);
-      if (s.kind == IntOutput::f32)
+#pragma GCC unroll 4
+    for (size_t v = 0; v < kSumVectors; ++v) {
+      auto x = sums[v];
+      const size_t i = v * kLanes;
+      if constexpr (kKind == IntOutput::f32)
         x = hn::BitCast(d, hn::Add(hn::Mul(hn::ConvertTo(df, x), hn::Load(df, e.scale + i)), hn::Load(df, e.bias + i)));
       hn::StoreU(x, d, to + i);
     }
     if (to == out) memcpy(c, out, s.columns * sizeof(int32_t));
-  } else {
-    const bool is_signed = s.kind == IntOutput::s8;
-    const auto low = hn::Set(df, static_cast<float>((is_signed ? -128 : 0) - s.zero));
-    const auto high = hn::Set(df, static_cast<float>((is_signed ? 127 : 255) - s.zero));
-    HWY_ALIGN uint8_t out[kIntPanel];
-    uint8_t* to = s.columns == kIntPanel ? reinterpret_cast<uint8_t*>(c) : out;
-    for (size_t i = 0; i < kIntPanel; i += kLanes) {
-      const auto x = hn::Mul(hn::ConvertTo(df, total(i)), hn::Load(df, e.scale + i));
-      const auto y = hn::Add(hn::NearestInt(hn::Min(hn::Max(x, low), high)), hn::Set(d, s.zero));
-      if (is_signed) {
-        hn::StoreU(hn::DemoteTo(hn::Rebind<int8_t, Ints>(), y), hn::Rebind<int8_t, Ints>(),
-                   reinterpret_cast<int8_t*>(to + i));
-      } else {
-        hn::StoreU(hn::DemoteTo(hn::Rebind<uint8_t, Ints>(), y), hn::Rebind<uint8_t, Ints>(), to + i);
-      }
-    }
-    if (to == out) memcpy(c, out, s.columns);
   }
 }
 
