@@ -26,6 +26,13 @@ inline const Node* made_only_for_one(const Graph& graph, ValueId value, std::str
   return sole_user(graph, value) != kNoNode ? made_by(graph, value, type, domain) : nullptr;
 }
 
+// The value's sizes when it has that many axes, else nullptr. Until a value is added.
+inline const SymShape* shape_of(const Graph& graph, ValueId value, size_t rank) {
+  if (value == kNoValue) return nullptr;
+  const ValueInfo& info = graph.value(value).info;
+  return info.ranked && info.shape.size() == rank ? &info.shape : nullptr;
+}
+
 // The number when the value is a float constant of one element.
 inline std::optional<float> scalar(const Graph& graph, ValueId value) {
   const Tensor* t = graph.constant(value);

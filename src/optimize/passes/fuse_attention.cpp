@@ -33,12 +33,6 @@ struct Attention {
   SymShape scores;  // [batch, heads, rows, columns], before the mask
 };
 
-const SymShape* shape_of(const Graph& graph, ValueId value, size_t rank) {
-  if (value == kNoValue) return nullptr;
-  const ValueInfo& info = graph.value(value).info;
-  return info.ranked && info.shape.size() == rank ? &info.shape : nullptr;
-}
-
 bool is_product(const Node& node) {
   if (node.is("MatMul")) return true;
   return node.is("FusedMatMul", "com.microsoft") && node.inputs.size() == 2 && node.int_or("transA", 0) == 0 &&
