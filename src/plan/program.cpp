@@ -253,9 +253,11 @@ Result<std::unique_ptr<Program>> Program::build(Graph& graph, std::shared_ptr<Sy
     if (Status failure = preparation.take_failure(); !failure.ok()) status = std::move(failure);
     if (!status.ok()) return std::move(status).at_node(step.path);
   }
-  for (SlotId s = 0; s < program->slots.size(); ++s)
-    LINNET_REQUIRE(readers[s] == 0 || !program->slots[s].constant || program->slots[s].constant->data,
+  for (SlotId s = 0; s < program->slots.size(); ++s) {
+    const Tensor* constant = program->slots[s].constant.get();
+    LINNET_REQUIRE(readers[s] == 0 || !constant || constant->data || constant->count() == 0,
                    invalid_model("the compiled model lacks the constant '", program->slots[s].name, "'"));
+  }
   LINNET_TRY(program->align_constants(copies));
   return program;
 }

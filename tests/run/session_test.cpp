@@ -184,6 +184,17 @@ TEST(Session, RefusesToPassTheMemoryLimit) {
   EXPECT_TRUE(session->run(std::vector<Value>{Value(random_input(4))}, small).ok());
 }
 
+TEST(Session, ReadsAConstantWithoutElements) {
+  Graph graph;
+  const ValueId x = add_input(graph, "x", DType::string, {Dim(), Dim(1)});
+  const ValueId none = graph.add_constant("none", make_tensor(DType::string, Shape{2, 0}).value());
+  add_output(graph, "y", add(graph, "Concat", {x, none}, {{"axis", int64_t{1}}}));
+  const auto session = session_of(graph);
+  std::vector<Value> out(1);
+  ASSERT_TRUE(session->run(std::vector<Value>{Value(tensor_of<std::string>({2, 1}, {"a", "b"}))}, out).ok());
+  EXPECT_EQ(out[0].tensor.shape, (Shape{2, 1}));
+}
+
 TEST(Session, NamesWhatIsWrongWithAnInput) {
   Graph graph;
   build_mixed(graph);
