@@ -129,12 +129,7 @@ class DynamicQuantizer {
     const Activation x = quantize(to, a);
     const ValueId sums = to.add("MatMulInteger", {x.codes, weight.codes, x.zero_point, zero_point(scheme, weight)});
     ValueId result = scaled(to, sums, x.scale, weight.scale, is_gemm ? to.node().float_or("alpha", 1) : 1);
-    if (const ValueId c = to.node().input(2); is_gemm && c != kNoValue) {
-      const float beta = to.node().float_or("beta", 1);
-      const ValueId bias = to.cast(c, DType::f32);
-      result = to.add("Add", {result, beta == 1 ? bias : to.add("Mul", {bias, to.number(beta)})});
-      graph.value(result).info.dtype = DType::f32;
-    }
+    if (is_gemm) result = to.scaled_sum(result, 1, to.node().input(2), to.node().float_or("beta", 1));
     to.finish(to.cast(result, to.type()));
     report.result = "MatMulInteger";
     return {};

@@ -39,6 +39,16 @@ ValueId Replacement::cast(ValueId value, DType type) {
   return to;
 }
 
+ValueId Replacement::scaled_sum(ValueId a, float alpha, ValueId c, float beta) {
+  if (alpha != 1) a = add("Mul", {a, number(alpha)});
+  if (c != kNoValue) {
+    c = cast(c, DType::f32);
+    a = add("Add", {a, beta == 1 ? c : add("Mul", {c, number(beta)})});
+  }
+  graph_.value(a).info.dtype = DType::f32;
+  return a;
+}
+
 void Replacement::finish(ValueId value) {
   // The output keeps its name: what made the new value makes the old one instead.
   const ValueId out = node_.outputs[0];

@@ -22,6 +22,8 @@ class Replacement {
   ValueId number(float value);
   // As float, or as another type of floats; the value itself where it is of that type.
   ValueId cast(ValueId value, DType type);
+  // alpha a + beta c in float32, as Gemm has it; without c where that is kNoValue.
+  ValueId scaled_sum(ValueId a, float alpha, ValueId c, float beta);
   // The node goes, and everybody uses the value, which a new node made, instead of its only output.
   void finish(ValueId value);
 

@@ -30,8 +30,8 @@ class WeightQuantizer {
   Status product(Graph& graph, NodeId id, NodeReport& report) {
     const Node& node = graph.node(id);
     const bool is_gemm = node.op_type == "Gemm";
-    if (is_gemm && (node.int_or("transA", 0) != 0 || node.float_or("alpha", 1) != 1 || node.float_or("beta", 1) != 1)) {
-      report.reason = "MatMulNBits neither transposes its first input nor scales";
+    if (is_gemm && node.int_or("transA", 0) != 0) {
+      report.reason = "MatMulNBits does not transpose its first input";
       return {};
     }
     ValueId b = node.input(1);
@@ -67,9 +67,9 @@ class WeightQuantizer {
                             {to.cast(to.node().input(0), DType::f32), weight->codes, weight->scale, weight->zero_point},
                             std::move(attributes), kMicrosoft);
     graph.value(result).info.dtype = DType::f32;
-    result = to.cast(result, type);
-    if (is_gemm && to.node().input(2) != kNoValue) result = to.add("Add", {result, to.node().input(2)});
-    to.finish(result);
+    if (is_gemm)
+      result = to.scaled_sum(result, to.node().float_or("alpha", 1), to.node().input(2), to.node().float_or("beta", 1));
+    to.finish(to.cast(result, type));
     report.result = "MatMulNBits";
     return {};
   }

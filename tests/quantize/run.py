@@ -1,0 +1,389 @@
+"""`linnet quantize dynamic` and `weights`: ONNX Runtime loads what they write and agrees with the float model about as
+well as arithmetic of 8 or 4 bits can, Linnet agrees with it, and bad input ends in one sentence.
+
+  run.py           models made here, and some of the shared ones
+  run.py --all     every shared model
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+import numpy as np  # noqa: E402
+import onnx  # noqa: E402
+import onnxruntime  # noqa: E402
+from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+FLOAT, HALF, INT64, BOOL = TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.INT64, TensorProto.BOOL
+RNG = np.random.default_rng(7)
+CASES = []
+SHARED = ["bert_script11", "gpt2_past_dynamo18", "lstm_text_classifier_script17", "gru_bidirectional_2layer", "contrib_bert",
+          "fp16_vit_script17", "gpt2_beam_search", "external_one_file", "qdq_u8u8_vit", "t5_encoder_script13", "wav2vec2_ctc_script17"]  # fmt: skip
+
+
+def case(function):
+    CASES.append(function)
+    return function
+
+
+def info(name, dtype, shape):
+    return helper.make_tensor_value_info(name, dtype, shape)
+
+
+def weight(name, *shape, dtype=np.float32):
+    return numpy_helper.from_array((RNG.standard_normal(shape) / np.sqrt(shape[-2])).astype(dtype), name)
+
+
+def save(path, nodes, inputs, outputs, initializers, opset=17):
+    graph = helper.make_graph(nodes, "main", inputs, outputs, initializers)
+    imports = [helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1)]
+    onnx.save(helper.make_model(graph, opset_imports=imports, ir_version=8), path)
+    return path
+
+
+def quantize(context, model, *options, scheme="dynamic", out=None, fails=None):
+    """The file that was written. `fails`: the command does, and says this."""
+    out = out or context.folder / "out.onnx"
+    done = subprocess.run([context.linnet, "quantize", scheme, str(model), "-o", str(out), "--json", *map(str, options)],
+                          capture_output=True, text=True, timeout=120)
+    if fails is not None:
+        assert done.returncode == 2, f"exit code {done.returncode}, {done.stderr}"
+        assert done.stderr.count("\n") == 1 and fails in done.stderr, done.stderr
+        assert not [p for p in context.folder.iterdir() if ".tmp" in p.name], "a temporary file stays"
+        return None
+    assert done.returncode == 0, done.stderr
+    context.report = json.loads(done.stdout)
+    return out
+
+
+def session(path, optimise=True):
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = 1
+    if not optimise:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def run_linnet(context, path, feeds):
+    source, target = context.folder / "inputs", context.folder / "outputs"
+    for folder in source, target:
+        folder.mkdir(exist_ok=True)
+        for file in folder.iterdir():
+            file.unlink()
+    np.savez(source / "inputs.npz", **feeds)
+    done = subprocess.run([context.linnet, "run", str(path), "--inputs", str(source / "inputs.npz"), "--save-outputs", str(target)],
+                          capture_output=True, text=True, timeout=120)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return {file.stem: np.load(file) for file in target.glob("*.npy")}
+
+
+def cosine(a, b):
+    a, b = np.asarray(a, np.float64).ravel(), np.asarray(b, np.float64).ravel()
+    norm = np.linalg.norm(a) * np.linalg.norm(b)
+    return float(a @ b / norm) if norm else float(np.array_equal(a, b))
+
+
+def agree(context, model, quantized, feeds, least=0.999, linnet=True):
+    """Both engines' answers of the quantised model are near the float model's."""
+    onnx.checker.check_model(str(quantized))
+    reference = session(model)
+    expected = reference.run(None, feeds)
+    names = [o.name for o in reference.get_outputs()]
+    for optimise in (True, False):
+        for name, a, b in zip(names, expected, session(quantized, optimise).run(None, feeds)):
+            assert np.shape(a) == np.shape(b), f"{name}: {np.shape(a)}, {np.shape(b)}"
+            assert cosine(a, b) > least, f"{name}: ONNX Runtime's cosine is {cosine(a, b):.5f}"
+    if linnet:
+        ours = run_linnet(context, quantized, feeds)
+        for name, a in zip(names, expected):
+            assert cosine(a, ours[name]) > least, f"{name}: Linnet's cosine is {cosine(a, ours[name]):.5f}"
+    return [cosine(a, b) for a, b in zip(expected, session(quantized, False).run(None, feeds))]
+
+
+def results(context):
+    return [row.get("result", "left") for row in context.report["nodes"]]
+
+
+def operators(path):
+    return [node.op_type for node in onnx.load(path).graph.node]
+
+
+def layers(path, dtype=np.float32):
+    """Two products that read one input, one with a transposed weight, bias and factors."""
+    number = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["h"], name="first"),
+        helper.make_node("Gemm", ["x", "v", "b"], ["g"], name="second", transB=1, alpha=0.5, beta=2.0),
+        helper.make_node("Add", ["h", "g"], ["y"], name="sum"),
+    ]
+    initializers = [weight("w", 64, 48, dtype=dtype), weight("v", 48, 64, dtype=dtype), numpy_helper.from_array(np.ones(48, dtype), "b")]
+    return save(path, nodes, [info("x", number, ["n", 64])], [info("y", number, ["n", 48])], initializers)
+
+
+def rows(n=5, width=64, dtype=np.float32):
+    return RNG.standard_normal((n, width)).astype(dtype)
+
+
+@case
+def products_share_one_quantised_input(context):
+    model = layers(context.folder / "m.onnx")
+    for options in [], ["--per-channel"], ["--weight-type", "uint8"], ["--weight-type", "uint8", "--per-channel"], ["--reduce-range"], ["--asymmetric"]:
+        out = quantize(context, model, *options)
+        agree(context, model, out, {"x": rows()})
+        assert results(context) == ["MatMulInteger"] * 2, context.report
+        assert operators(out).count("DynamicQuantizeLinear") == 1
+    assert context.report["bytes_after"] < context.report["bytes_before"]
+
+
+@case
+def halves(context):
+    model = layers(context.folder / "m.onnx", np.float16)
+    agree(context, model, quantize(context, model), {"x": rows(dtype=np.float16)}, linnet=False)
+    agree(context, model, quantize(context, model, "--bits", 8, scheme="weights"), {"x": rows(dtype=np.float16)}, linnet=False)
+
+
+@case
+def nodes_are_chosen(context):
+    model = layers(context.folder / "m.onnx")
+    for options, expected in [
+        (["--exclude", "first"], ["left", "MatMulInteger"]),
+        (["--include", "Gemm"], ["left", "MatMulInteger"]),
+        (["--include", "f*"], ["MatMulInteger", "left"]),
+        (["--exclude", "MatMul", "--exclude", "Gemm"], ["left", "left"]),
+    ]:
+        quantize(context, model, *options)
+        assert results(context) == expected, (options, context.report)
+    assert "excluded by 'MatMul'" in context.report["nodes"][0]["reason"]
+    quantize(context, model, "--exclude", "frist", fails="did you mean 'first'?")
+    quantize(context, model, "--include", "nothing*", fails="matches 'nothing*'")
+
+
+@case
+def a_shared_weight_is_written_once(context):
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["h"]),
+        helper.make_node("Relu", ["h"], ["r"]),
+        helper.make_node("MatMul", ["r", "w"], ["y"]),
+    ]
+    model = save(context.folder / "m.onnx", nodes, [info("x", FLOAT, [2, 64])], [info("y", FLOAT, [2, 64])], [weight("w", 64, 64)])
+    for scheme in "dynamic", "weights":
+        out = quantize(context, model, scheme=scheme)
+        agree(context, model, out, {"x": rows(2)}, least=0.98)
+        assert context.report["nodes"][1]["bytes_after"] == 0
+        assert os.path.getsize(out) < os.path.getsize(model) / 2
+
+
+@case
+def a_table_tied_to_a_head(context):
+    nodes = [
+        helper.make_node("Gather", ["table", "ids"], ["x"]),
+        helper.make_node("Transpose", ["table"], ["t"], perm=[1, 0]),
+        helper.make_node("MatMul", ["x", "t"], ["y"]),
+    ]
+    model = save(context.folder / "m.onnx", nodes, [info("ids", INT64, [1, 4])], [info("y", FLOAT, [1, 4, 200])], [weight("table", 200, 64)])
+    feeds = {"ids": np.array([[0, 199, -1, 7]])}
+    out = quantize(context, model)
+    agree(context, model, out, feeds)
+    assert os.path.getsize(out) < 0.4 * os.path.getsize(model), "the table is there twice"
+    for options in ["--bits", 8], ["--bits", 4, "--asymmetric"], ["--method", "hqq"]:
+        out = quantize(context, model, "--embeddings", *options, scheme="weights")
+        agree(context, model, out, feeds, least=0.98)
+        assert results(context) == ["GatherBlockQuantized", "MatMulNBits"], context.report
+        assert os.path.getsize(out) < 0.4 * os.path.getsize(model), "the table is there twice"
+
+
+@case
+def a_table_of_positions(context):
+    nodes = [helper.make_node("Add", ["x", "p"], ["y"])]
+    model = save(context.folder / "m.onnx", nodes, [info("x", FLOAT, [2, 100, 96])], [info("y", FLOAT, [2, 100, 96])], [weight("p", 1, 100, 96)])
+    out = quantize(context, model)
+    agree(context, model, out, {"x": RNG.standard_normal((2, 100, 96)).astype(np.float32)})
+    assert results(context) == ["DequantizeLinear"]
+    assert os.path.getsize(out) < 0.4 * os.path.getsize(model)
+
+
+@case
+def convolutions(context):
+    for groups, size, rank in (1, 64, 2), (1, 24, 1), (2, 64, 2), (1, 8, 2):
+        w = weight("w", size, size // groups, *[3] * rank)
+        nodes = [helper.make_node("Conv", ["x", "w", "b"], ["y"], group=groups, pads=[1] * 2 * rank)]
+        model = save(context.folder / "m.onnx", nodes, [info("x", FLOAT, [2, size] + [9] * rank)], [info("y", FLOAT, None)],
+                     [w, numpy_helper.from_array(rows(1, size)[0], "b")])  # fmt: skip
+        for options in [], ["--per-channel"], ["--weight-type", "uint8"]:
+            out = quantize(context, model, *options)
+            assert results(context) == (["ConvInteger"] if groups == 1 and size > 8 else ["left"]), context.report
+            agree(context, model, out, {"x": RNG.standard_normal([2, size] + [9] * rank).astype(np.float32)})
+
+
+def recurrent(context, op, gates, directions, layout=0):
+    hidden, width, direction = 32, 24, "bidirectional" if directions == 2 else "forward"
+    nodes = [helper.make_node(op, ["x", "w", "r", "b"], ["y", "last"], hidden_size=hidden, direction=direction, layout=layout)]
+    initializers = [weight("w", directions, gates * hidden, width), weight("r", directions, gates * hidden, hidden),
+                    numpy_helper.from_array(rows(directions, 2 * gates * hidden), "b")]  # fmt: skip
+    return save(context.folder / "m.onnx", nodes, [info("x", FLOAT, [7, 2, width])], [info("y", FLOAT, None), info("last", FLOAT, None)], initializers)
+
+
+@case
+def recurrent_layers(context):
+    feeds = {"x": RNG.standard_normal((7, 2, 24)).astype(np.float32)}
+    for op, gates, result in ("LSTM", 4, "DynamicQuantizeLSTM"), ("GRU", 3, "DequantizeLinear"), ("RNN", 1, "DequantizeLinear"):
+        for directions in 1, 2:
+            model = recurrent(context, op, gates, directions)
+            for options in [], ["--per-channel"]:
+                out = quantize(context, model, *options)
+                agree(context, model, out, feeds)
+                assert results(context) == [result]
+                assert context.report["bytes_after"] < 0.6 * context.report["bytes_before"]
+    recurrent(context, "LSTM", 4, 1, layout=1)
+    quantize(context, context.folder / "m.onnx")
+    assert "layout" in context.report["nodes"][0]["reason"]
+
+
+@case
+def attention(context):
+    nodes = [helper.make_node("Attention", ["x", "w", "b"], ["y"], domain="com.microsoft", num_heads=4)]
+    model = save(context.folder / "m.onnx", nodes, [info("x", FLOAT, [2, 6, 32])], [info("y", FLOAT, None)],
+                 [weight("w", 32, 96), numpy_helper.from_array(rows(1, 96)[0], "b")])  # fmt: skip
+    for options in [], ["--per-channel"]:
+        agree(context, model, quantize(context, model, *options), {"x": RNG.standard_normal((2, 6, 32)).astype(np.float32)})
+        assert results(context) == ["QAttention"]
+
+
+@case
+def blocks_of_few_bits(context):
+    for width in 64, 75:
+        nodes = [helper.make_node("MatMul", ["x", "w"], ["h"]), helper.make_node("Gemm", ["h", "v", "b"], ["y"], transB=1)]
+        initializers = [weight("w", width, 80), weight("v", 40, 80), numpy_helper.from_array(rows(1, 40)[0], "b")]
+        model = save(context.folder / "m.onnx", nodes, [info("x", FLOAT, ["n", width])], [info("y", FLOAT, ["n", 40])], initializers)
+        for options, least in [([], 0.97), (["--asymmetric"], 0.97), (["--method", "hqq"], 0.97), (["--bits", 8], 0.9995),
+                               (["--bits", 8, "--asymmetric"], 0.9995), (["--block", 16, "--accuracy-level", 4], 0.97)]:  # fmt: skip
+            out = quantize(context, model, *options, scheme="weights")
+            agree(context, model, out, {"x": rows(5, width)}, least)
+            assert results(context) == ["MatMulNBits"] * 2, context.report
+
+
+@case
+def bodies_of_if_and_loop(context):
+    then = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["t"], name="inner")], "then", [], [info("t", FLOAT, [2, 64])])
+    other = helper.make_graph([helper.make_node("MatMul", ["x", "v"], ["e"])], "other", [], [info("e", FLOAT, [2, 64])], [weight("v", 64, 64)])
+    nodes = [helper.make_node("If", ["c"], ["h"], then_branch=then, else_branch=other), helper.make_node("MatMul", ["h", "w"], ["y"])]
+    model = save(context.folder / "m.onnx", nodes, [info("c", BOOL, []), info("x", FLOAT, [2, 64])], [info("y", FLOAT, [2, 64])], [weight("w", 64, 64)])
+    for scheme in "dynamic", "weights":
+        out = quantize(context, model, scheme=scheme)
+        assert "left" not in results(context) and len(results(context)) == 3
+        for choice in True, False:
+            agree(context, model, out, {"c": np.array(choice), "x": rows(2)}, least=0.98)
+    quantize(context, model, "--exclude", "inner")
+    assert results(context).count("left") == 1
+
+
+@case
+def what_is_quantised_passes_through(context):
+    model = layers(context.folder / "m.onnx")
+    for options in ["--per-channel"], ["--weight-type", "uint8"]:
+        first = quantize(context, model, *options).rename(context.folder / "first.onnx")
+        second = quantize(context, first)
+        assert context.report["quantized"] == 0, context.report
+        feeds = {"x": rows()}
+        for a, b in zip(session(first).run(None, feeds), session(second).run(None, feeds)):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+@case
+def weights_that_are_no_numbers_stay(context):
+    model = layers(context.folder / "m.onnx")
+    proto = onnx.load(model)
+    w = numpy_helper.to_array(proto.graph.initializer[0]).copy()
+    w[3, 3] = np.nan
+    proto.graph.initializer[0].CopyFrom(numpy_helper.from_array(w, "w"))
+    onnx.save(proto, model)
+    quantize(context, model)
+    assert results(context) == ["left", "MatMulInteger"] and "no numbers" in context.report["nodes"][0]["reason"]
+
+
+@case
+def bad_paths(context):
+    model = layers(context.folder / "m.onnx")
+    before = model.read_bytes()
+    quantize(context, model, out=model, fails="is read for it")
+    (context.folder / "link.onnx").symlink_to(model)
+    quantize(context, model, out=context.folder / "link.onnx", fails="is read for it")
+    quantize(context, model, out=context.folder / "none" / "x.onnx", fails="cannot write")
+    quantize(context, model, out="/dev/full", fails="")
+    quantize(context, context.folder / "none.onnx", fails="none.onnx")
+    (context.folder / "broken.onnx").write_bytes(before[:200])
+    quantize(context, context.folder / "broken.onnx", fails="broken.onnx")
+    assert model.read_bytes() == before
+    quantize(context, model, "--report", context.folder / "none" / "r.json", fails="cannot write")
+
+
+def shared_inputs(folder, ports):
+    feeds = {}
+    for i, port in enumerate(ports):
+        file = folder / "test_data_set_0" / f"input_{i}.pb"
+        if file.exists():
+            tensor = onnx.TensorProto()
+            tensor.ParseFromString(file.read_bytes())
+            feeds[port.name] = numpy_helper.to_array(tensor)
+    return feeds
+
+
+def check_shared(context, folder):
+    """ONNX Runtime loads and agrees; models that it cannot run itself prove nothing."""
+    model = folder / "model.onnx"
+    try:
+        reference = session(model)
+        feeds = shared_inputs(folder, reference.get_inputs())
+        expected = reference.run(None, feeds)
+    except Exception:  # its exceptions have no common base
+        return False
+    for scheme, least in (("dynamic", 0.95), ("weights", 0.7)):
+        out = quantize(context, model, scheme=scheme)
+        for a, b in zip(expected, session(out).run(None, feeds)):
+            if isinstance(a, np.ndarray) and a.dtype.kind == "f" and a.shape == b.shape:
+                assert cosine(a, b) > least, f"{folder.name}, {scheme}: {cosine(a, b):.4f}"
+    return True
+
+
+class Context:
+    def __init__(self, linnet, folder):
+        self.linnet, self.folder, self.report = str(linnet), folder, None
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", nargs="*", help="only cases whose name has one of these parts")
+    parser.add_argument("--linnet", type=Path, default=ROOT / "build/release/linnet")
+    parser.add_argument("--all", action="store_true", help="every shared model")
+    arguments = parser.parse_args()
+    shared = Path(os.environ.get("LINNET_SHARED", ROOT / "../shared")).resolve() / "models"
+    found = sorted(p.parent for p in shared.glob("*/model.onnx")) if shared.exists() else []
+    jobs = [(f.__name__, f) for f in CASES]
+    jobs += [(p.name, lambda context, p=p: check_shared(context, p)) for p in found if arguments.all or p.name in SHARED]
+    passed = failed = skipped = 0
+    for name, function in jobs:
+        if arguments.part and not any(part in name for part in arguments.part):
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                if function(Context(arguments.linnet.resolve(), Path(folder))) is False:
+                    skipped += 1
+                else:
+                    passed += 1
+            except Exception:
+                failed += 1
+                print(f"{name}:\n{traceback.format_exc(limit=4)}")
+    print(f"{passed} passed, {failed} failed, {skipped} skipped")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
