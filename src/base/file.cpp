@@ -84,8 +84,11 @@ Result<PendingFile> PendingFile::write(std::filesystem::path path, std::span<con
                                        const std::function<void(Bytes)>& written) {
   PendingFile file;
   file.path_ = std::move(path);
-  if (std::error_code failed; std::filesystem::is_directory(file.path_, failed))
-    return cannot_write(file.path_, std::make_error_code(std::errc::is_a_directory));
+  // The file would take the place of a device.
+  std::error_code failed;
+  if (const auto found = std::filesystem::status(file.path_, failed); exists(found) && !is_regular_file(found))
+    return cannot_write(file.path_, std::make_error_code(is_directory(found) ? std::errc::is_a_directory
+                                                                             : std::errc::operation_not_supported));
 #ifdef LINNET_HAVE_NAMELESS_FILES
   file.descriptor_ = open_nameless(file.path_);
   if (file.descriptor_ >= 0) {

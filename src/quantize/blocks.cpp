@@ -33,37 +33,40 @@ Block ranged_block(std::span<const float> x, int32_t most) {
   return {q.scale, q.zero_point};
 }
 
-// Half-quadratic splitting: errors are shrunk towards sparseness, and the zero point follows the rest. Then the scale
-// that is best for the codes in squares.
+float total_error(std::span<const float> x, const Block& block, int32_t most) {
+  float total = 0;
+  for (const float v : x) total += std::fabs(v - decoded(nearest(v, block, most), block));
+  return total;
+}
+
+// Half-quadratic splitting: errors are shrunk towards sparseness, and the zero point follows the rest. From ranges that
+// leave out more and more of what lies far off, the one with the least errors.
 Block half_quadratic_block(std::span<const float> x, int32_t most) {
-  constexpr int kRounds = 20;
-  constexpr float kNorm = 0.7f, kGrowth = 1.01f;
-  Block block = ranged_block(x, most), best = block;
-  if (block.scale == 1.0f) return block;
-  float beta = 10.0f, least = INFINITY;
-  for (int round = 0; round < kRounds; ++round, beta *= kGrowth) {
-    float error = 0, zero = 0;
-    for (const float v : x) {
-      const int32_t code = nearest(v, block, most);
-      const float e = v - decoded(code, block), size = std::fabs(e);
-      error += size;
-      // The proximal operator of |e|^kNorm.
-      const float shrunk =
-          size == 0 ? 0.0f : std::copysign(std::max(0.0f, size - kNorm * std::pow(size, kNorm - 1.0f) / beta), e);
-      zero += static_cast<float>(code) - (v - shrunk) / block.scale;
+  constexpr int kRounds = 8;
+  constexpr float kNorm = 0.7f, kBeta = 10.0f;
+  const Block whole = ranged_block(x, most);
+  Block best = whole;
+  float least = total_error(x, whole, most);
+  for (const float part : {1.0f, 0.9f, 0.8f, 0.7f, 0.6f}) {
+    Block block{whole.scale * part, whole.zero};
+    for (int round = 0; round < kRounds; ++round) {
+      float zero = 0;
+      for (const float v : x) {
+        const int32_t code = nearest(v, block, most);
+        const float e = v - decoded(code, block), size = std::fabs(e);
+        // The proximal operator of |e|^kNorm.
+        const float shrunk = size == 0 ? 0.0f : std::max(0.0f, size - kNorm * std::pow(size, kNorm - 1.0f) / kBeta);
+        zero += static_cast<float>(code) - (v - std::copysign(shrunk, e)) / block.scale;
+      }
+      const int32_t moved = std::clamp(static_cast<int32_t>(std::lrintf(zero / static_cast<float>(x.size()))), 0, most);
+      if (moved == block.zero) break;
+      block.zero = moved;
     }
-    if (error >= least) break;
-    least = error;
-    best = block;
-    block.zero = std::clamp(static_cast<int32_t>(std::lrintf(zero / static_cast<float>(x.size()))), 0, most);
+    if (const float error = total_error(x, block, most); error < least) {
+      least = error;
+      best = block;
+    }
   }
-  float product = 0, square = 0;
-  for (const float v : x) {
-    const float code = static_cast<float>(nearest(v, best, most) - best.zero);
-    product += code * v;
-    square += code * code;
-  }
-  if (product > 0 && square > 0) best.scale = product / square;
   return best;
 }
 

@@ -2,17 +2,14 @@
 
 #include <algorithm>
 
-#include "graph/export.h"
-#include "onnx/writer.h"
 #include "optimize/evaluate.h"
 #include "optimize/optimizer.h"
+#include "save.h"
 
 namespace linnet {
 namespace {
 
-constexpr size_t kFoldBytes = size_t{4} << 20;  // in total: shape arithmetic and small tables, not weights
-constexpr size_t kMostInFile = size_t{2000} << 20;
-constexpr size_t kExternalFrom = 1024;
+constexpr size_t kFoldBytes = size_t{64} << 10;  // in total: shape arithmetic and small tables, not weights
 
 // What the model's nodes may be quantised to needs this operator set.
 constexpr int kLeastOpset = 13;
@@ -207,17 +204,13 @@ bool QuantizeJob::has(const Graph& graph, ValueId weight, std::string_view form)
 Result<QuantizeReport> QuantizeJob::write() {
   Graph& whole = graph();
   whole.remove_unused();
-  LINNET_TRY(whole.sort());
-  if (Result<GraphFacts> facts = infer_graph(whole, symbols()); !facts.ok())
-    return std::move(facts).status().within("after quantising");
-  const onnx::Model proto = export_model(whole, symbols());
-  size_t bytes = 0;
-  for (const onnx::Tensor& t : proto.graph->initializer) bytes += t.raw_data ? t.raw_data->size() : 0;
-  onnx::WriteOptions how;
-  if (bytes > kMostInFile) how.external_threshold = kExternalFrom;
-  LINNET_TRY(onnx::write_model(path_, export_model(whole, symbols()), how));
+  const auto begin = std::filesystem::file_time_type::clock::now();
+  LINNET_TRY(save_model(loaded_, path_));
   std::error_code failed;
   report_.bytes_after = std::filesystem::file_size(path_, failed);
+  const std::filesystem::path data = path_.string() + ".data";
+  if (std::filesystem::last_write_time(data, failed) >= begin && !failed)
+    report_.bytes_after += std::filesystem::file_size(data, failed);
   return std::move(report_);
 }
 
