@@ -1,11 +1,12 @@
 // Elementwise operators, softmax, concatenation and pooling of com.microsoft on 8-bit numbers with a scale and a zero
-// point: dequantise, compute in float, quantise. Functions of one element are tables of 256.
+// point. Functions of one element are tables of 256.
 // https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.QLinearAdd
-#include <array>
 #include <cmath>
 #include <cstring>
 
 #include "kernels/pool/pool.h"
+#include "kernels/quant/code_math.h"
+#include "kernels/quant/int_block.h"
 #include "kernels/quant/quantize.h"
 #include "ops/broadcast_plan.h"
 #include "ops/infer_shapes.h"
@@ -71,26 +72,21 @@ Status check_scalars(const InferContext& context, std::initializer_list<size_t> 
   return {};
 }
 
-using Table = std::array<uint8_t, 256>;
+struct Table {
+  uint8_t codes[256];
+  uint8_t operator[](size_t i) const noexcept { return codes[i]; }
+};
 
 template <class F>
 Table table_of(const Quantized& x, const Quantized& y, F&& f) {
   Table table;
-  for (size_t i = 0; i < table.size(); ++i) table[i] = y.nearest(f(x.number(static_cast<uint8_t>(i))));
+  for (size_t i = 0; i < 256; ++i) table.codes[i] = y.nearest(f(x.number(static_cast<uint8_t>(i))));
   return table;
 }
 
 void map_bytes(const Table& table, const uint8_t* src, uint8_t* dst, size_t n, const Parallel& parallel) {
-  constexpr size_t kPiece = 16;  // read whole before any of it is written: src and dst may be the same memory
-  parallel.for_range(n, 1 << 14, [&](size_t begin, size_t end, size_t) {
-    const Table own = table;
-    size_t i = begin;
-    for (; i + kPiece <= end; i += kPiece) {
-      uint8_t piece[kPiece];
-      for (size_t j = 0; j < kPiece; ++j) piece[j] = own[src[i + j]];
-      std::memcpy(dst + i, piece, kPiece);
-    }
-    for (; i < end; ++i) dst[i] = own[src[i]];
+  parallel.for_range(n, 1 << 15, [&](size_t begin, size_t end, size_t) {
+    map_codes(table.codes, src + begin, dst + begin, end - begin);
   });
 }
 
@@ -127,45 +123,34 @@ class Binary final : public Op {
     const Quantized qa = quantized(context, a.dtype, 1, 2), qb = quantized(context, a.dtype, 4, 5),
                     qc = quantized(context, a.dtype, 6, 7);
     LINNET_ASSIGN(const BroadcastPlan plan, broadcast_plan(c.shape, a.shape, b.shape));
-    for_each_block(plan, 1.0, context.parallel, [&](const BroadcastBlock& block) {
-      float x[kChunk] = {}, y[kChunk] = {};
-      const auto load = [](const Quantized& q, const uint8_t* src, size_t stride, float* to, size_t n) {
-        if (stride == 1) {
-          q.to_floats(src, to, n);
+    CodePair pair;
+    pair.is_signed = qa.is_signed;
+    pair.multiplies = multiplies_;
+    pair.a_factor = multiplies_ ? qa.scale * qb.scale / qc.scale : qa.scale / qc.scale;
+    pair.b_factor = qb.scale / qc.scale;
+    pair.a_zero = qa.zero, pair.b_zero = qb.zero, pair.c_zero = qc.zero;
+    CodePair swapped = pair;
+    std::swap(swapped.a_zero, swapped.b_zero);
+    if (!multiplies_) std::swap(swapped.a_factor, swapped.b_factor);
+    for_each_block(plan, 0.3, context.parallel, [&](const BroadcastBlock& block) {
+      for (size_t r = 0; r < block.rows; ++r) {
+        const uint8_t* x = a.ptr<uint8_t>() + block.src[0] + r * block.row_stride[0];
+        const uint8_t* y = b.ptr<uint8_t>() + block.src[1] + r * block.row_stride[1];
+        uint8_t* to = c.ptr<uint8_t>() + block.dst + r * block.columns;
+        if (block.stride[0] == 1 && block.stride[1] <= 1) {
+          combine_codes(pair, x, y, block.stride[1], to, block.columns);
+        } else if (block.stride[1] == 1 && block.stride[0] == 0) {
+          combine_codes(swapped, y, x, 0, to, block.columns);
         } else {
-          for (size_t i = 0; i < n; ++i) to[i] = q.number(src[i * stride]);
+          for (size_t i = 0; i < block.columns; ++i)
+            combine_codes(pair, x + i * block.stride[0], y + i * block.stride[1], 1, to + i, 1);
         }
-      };
-      for (size_t r = 0; r < block.rows; ++r)
-        for (size_t begin = 0; begin < block.columns; begin += kChunk) {
-          const size_t n = std::min(kChunk, block.columns - begin);
-          load(qa, a.ptr<uint8_t>() + block.src[0] + r * block.row_stride[0] + begin * block.stride[0], block.stride[0],
-               x, n);
-          load(qb, b.ptr<uint8_t>() + block.src[1] + r * block.row_stride[1] + begin * block.stride[1], block.stride[1],
-               y, n);
-          combine(x, y, n);
-          qc.from_floats(x, c.ptr<uint8_t>() + block.dst + r * block.columns + begin, n);
-        }
+      }
     });
     return {};
   }
 
  private:
-  // Whole pieces of constant length, which the compiler makes vectors of; what lies behind n does not matter.
-  void combine(float (&x)[kChunk], const float (&y)[kChunk], size_t n) const noexcept {
-    constexpr size_t kPiece = 64;
-    static_assert(kChunk % kPiece == 0);
-    for (size_t at = 0; at < n; at += kPiece) {
-      float* to = x + at;
-      const float* from = y + at;
-      if (multiplies_) {
-        for (size_t i = 0; i < kPiece; ++i) to[i] *= from[i];
-      } else {
-        for (size_t i = 0; i < kPiece; ++i) to[i] += from[i];
-      }
-    }
-  }
-
   bool multiplies_ = false;
 };
 
@@ -322,7 +307,14 @@ class Softmax final : public Op {
         for (size_t i = 0; i < n; ++i) greatest = std::max(greatest, qx.code(src[i * inner]));
         float sum = 0.0f;
         for (size_t i = 0; i < n; ++i) sum += powers[greatest - qx.code(src[i * inner])];
-        for (size_t i = 0; i < n; ++i) dst[i * inner] = qy.nearest(powers[greatest - qx.code(src[i * inner])] / sum);
+        float numbers[kChunk];
+        uint8_t codes[kChunk];
+        for (size_t begin = 0; begin < n; begin += kChunk) {
+          const size_t count = std::min(kChunk, n - begin);
+          for (size_t i = 0; i < count; ++i) numbers[i] = powers[greatest - qx.code(src[(begin + i) * inner])] / sum;
+          qy.from_floats(numbers, codes, count);
+          for (size_t i = 0; i < count; ++i) dst[(begin + i) * inner] = codes[i];
+        }
       }
     });
     return {};
@@ -369,6 +361,13 @@ class AveragePool final : public Op {
     return {};
   }
   Status bind(BindContext& context) const override {
+    if (global_) {
+      const SpatialLayout layout{context.shape(0).rank(), channels_last_};
+      LINNET_REQUIRE(positions_of(layout.sizes(context.shape(0))) < (size_t{1} << 23),
+                     unsupported("an average of 2^23 numbers or more"));
+      context.request_scratch(static_cast<size_t>(context.shape(0)[layout.channel_axis()]) * sizeof(int32_t));
+      return {};
+    }
     const auto bytes = [](const Shape& shape) {
       return round_up(static_cast<size_t>(shape.count()) * sizeof(float), 64);
     };
@@ -387,8 +386,12 @@ class AveragePool final : public Op {
     g.channels = static_cast<size_t>(x.shape[layout.channel_axis()]);
     g.src = layout.sizes(x.shape);
     g.dst = layout.sizes(y.shape);
-    if (global_) g.kernel = g.src;
-    for (size_t a = 0; !global_ && a < layout.axes(); ++a) {
+    if (global_) {
+      global_average(x.ptr<uint8_t>(), qx, g, y.ptr<uint8_t>(), qy, reinterpret_cast<int32_t*>(context.scratch()),
+                     context.parallel);
+      return {};
+    }
+    for (size_t a = 0; a < layout.axes(); ++a) {
       WindowAxis axis = window_.axis(a, 1);
       window_.resolve_pads(axis, x.shape[layout.spatial_axis(a)], y.shape[layout.spatial_axis(a)]);
       const size_t to = kSpatialAxes - layout.axes() + a;
@@ -413,6 +416,40 @@ class AveragePool final : public Op {
   }
 
  private:
+  // Sums of codes are exact; one factor makes codes of the output of them.
+  void global_average(const uint8_t* x, const Quantized& qx, const PoolGeometry& g, uint8_t* y, const Quantized& qy,
+                      int32_t* sums, const Parallel& parallel) const {
+    const size_t positions = positions_of(g.src);
+    const float factor = qx.scale / (static_cast<float>(positions) * qy.scale);
+    const int64_t zeros = static_cast<int64_t>(positions) * qx.zero;
+    for (size_t n = 0; n < g.batch; ++n, x += positions * g.channels, y += g.channels) {
+      parallel.for_range(g.channels, grain_for(static_cast<double>(positions) * 0.2),
+                         [&](size_t begin, size_t end, size_t) {
+                           for (size_t c = begin; c < end && !channels_last_; ++c) {
+                             const uint8_t* plane = x + c * positions;
+                             sums[c] = 0;
+                             if (qx.is_signed) {
+                               for (size_t i = 0; i < positions; ++i) sums[c] += static_cast<int8_t>(plane[i]);
+                             } else {
+                               sums[c] = static_cast<int32_t>(sum_of_bytes(plane, positions));
+                             }
+                           }
+                         });
+      if (channels_last_) {
+        std::fill_n(sums, g.channels, 0);
+        add_rows_of_codes(qx.is_signed, x, positions, g.channels, sums);
+      }
+      float averages[kChunk];
+      for (size_t begin = 0; begin < g.channels; begin += kChunk) {
+        const size_t count = std::min(kChunk, g.channels - begin);
+        for (size_t i = 0; i < count; ++i) averages[i] = static_cast<float>(sums[begin + i] - zeros) * factor;
+        Quantized codes = qy;
+        codes.scale = 1.0f;
+        codes.from_floats(averages, y + begin, count);
+      }
+    }
+  }
+
   bool global_ = false, channels_last_ = false, ceil_mode_ = false, count_include_pad_ = false;
   Window window_;
 };

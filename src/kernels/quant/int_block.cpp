@@ -106,10 +106,14 @@ void int_tile(const IntBlock& block, size_t m) {
     for (size_t r = 0; r < kRows; ++r) {
       const hn::Repartition<uint16_t, Bytes> du;
       const auto x = hn::BitCast(du, quad_at(a[r] + k));
-      const auto low = hn::BitCast(d16, hn::And(x, hn::Set(du, 255))), high = hn::BitCast(d16, hn::ShiftRight<8>(x));
+      const auto high = hn::BitCast(d16, hn::ShiftRight<8>(x)), low = hn::BitCast(d16, hn::And(x, hn::Set(du, 255)));
+      // One product at a time: registers are scarce.
 #pragma GCC unroll 4
-      for (size_t v = 0; v < kVectors; ++v)
-        sums[r][v] = hn::Add(sums[r][v], hn::Add(madd(low, even[v]), madd(high, odd[v])));
+      for (size_t v = 0; v < kVectors; ++v) {
+        sums[r][v] = hn::Add(sums[r][v], madd(low, even[v]));
+        hold(sums[r][v]);
+        sums[r][v] = hn::Add(sums[r][v], madd(high, odd[v]));
+      }
     }
   }
   if (block.row_sums) {

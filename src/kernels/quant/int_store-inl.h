@@ -47,17 +47,9 @@ HWY_INLINE SumVector nearest(VF x) {
 #endif
 }
 
-// Codes of a row: 16 sums times their scales, rounded, `zero` added, saturated.
+// 16 integers, `zero` added, saturated to codes. `zero` is one of the codes.
 template <bool kSigned>
-HWY_INLINE __m128i codes_of(const SumVector (&sums)[kSumVectors], const float* scale, int32_t zero) {
-  namespace hn = hwy::HWY_NAMESPACE;
-  const hn::RebindToFloat<Ints> df;
-  // Beyond the range of codes, within that of integers. Below, and for NaN, rounding gives the least integer.
-  const auto high = hn::Set(df, 65536.0f);
-  SumVector x[kSumVectors];
-#pragma GCC unroll 4
-  for (size_t v = 0; v < kSumVectors; ++v)
-    x[v] = nearest(hn::Min(high, hn::Mul(hn::ConvertTo(df, sums[v]), hn::Load(df, scale + v * hn::MaxLanes(df)))));
+HWY_INLINE __m128i narrow_codes(const SumVector (&x)[kSumVectors], int32_t zero) {
 #if HWY_TARGET == HWY_AVX3
   const __m256i words =
       _mm256_adds_epi16(_mm512_cvtsepi32_epi16(x[0].raw), _mm256_set1_epi16(static_cast<int16_t>(zero)));
@@ -74,6 +66,20 @@ HWY_INLINE __m128i codes_of(const SumVector (&sums)[kSumVectors], const float* s
                 upper = _mm_adds_epi16(_mm_packs_epi32(x[2].raw, x[3].raw), by);
   return kSigned ? _mm_packs_epi16(low, upper) : _mm_packus_epi16(low, upper);
 #endif
+}
+
+// Codes of a row: 16 sums times their scales, rounded.
+template <bool kSigned>
+HWY_INLINE __m128i codes_of(const SumVector (&sums)[kSumVectors], const float* scale, int32_t zero) {
+  namespace hn = hwy::HWY_NAMESPACE;
+  const hn::RebindToFloat<Ints> df;
+  // Beyond the range of codes, within that of integers. Below, and for NaN, rounding gives the least integer.
+  const auto high = hn::Set(df, 65536.0f);
+  SumVector x[kSumVectors];
+#pragma GCC unroll 4
+  for (size_t v = 0; v < kSumVectors; ++v)
+    x[v] = nearest(hn::Min(high, hn::Mul(hn::ConvertTo(df, sums[v]), hn::Load(df, scale + v * hn::MaxLanes(df)))));
+  return narrow_codes<kSigned>(x, zero);
 }
 
 // A row of a panel's sums, what the epilogue adds included, into C.
