@@ -76,6 +76,11 @@ class PoolBase : public Op {
         to_channels_first(sizeof(float), dst, y.data, g.batch, g.channels, positions_of(g.dst), context.parallel);
       return {};
     }
+    const bool codes = x.dtype == DType::u8 || x.dtype == DType::i8;
+    if (codes && channels_last_ && g.kind == PoolKind::max && !context.wants(1)) {
+      max_pool_codes(g, x.dtype == DType::i8, x.ptr<uint8_t>(), y.ptr<uint8_t>(), context.parallel);
+      return {};
+    }
     const auto strides = [&](const SpatialSizes& sizes) {
       return channels_last_ ? channels_last_strides(g.channels, sizes) : channels_first_strides(g.channels, sizes);
     };

@@ -76,6 +76,24 @@ TEST(Cast, FloatToInteger) {
   EXPECT_FALSE((cast_one<float, bool>(NumberType::f32, -0.0f, NumberType::boolean)));
 }
 
+TEST(Cast, FloatToByteIsTheLowestOfAnInt32) {
+  for_each_isa([] {
+    std::vector<float> x = {0.0f,    0.9f, -0.9f, 255.9f, 256.0f,  300.5f,   -1.0f, -129.0f,
+                            1000.0f, 3e9f, -3e9f, 1e30f,  0x1p31f, -0x1p31f, NAN,   -INFINITY};
+    for (int i = 0; i < 21; ++i) x.push_back(static_cast<float>(i * 777) - 5000.5f);
+    for (size_t n = 0; n <= x.size(); ++n) {
+      std::vector<uint8_t> out(n + 1, 77);
+      cast(NumberType::f32, x.data(), NumberType::u8, out.data(), n, {}, Parallel());
+      for (size_t i = 0; i < n; ++i) {
+        const double whole = std::trunc(static_cast<double>(x[i]));
+        const bool fits = whole >= -0x1p31 && whole < 0x1p31;
+        ASSERT_EQ(out[i], fits ? static_cast<uint8_t>(static_cast<int64_t>(whole)) : 0) << x[i];
+      }
+      ASSERT_EQ(out[n], 77);
+    }
+  });
+}
+
 TEST(Cast, IntegersKeepLowBits) {
   EXPECT_EQ((cast_one<int16_t, int8_t>(NumberType::i16, 200, NumberType::i8)), -56);
   EXPECT_EQ((cast_one<int64_t, float>(NumberType::i64, 16777217, NumberType::f32)), 16777216.0f);

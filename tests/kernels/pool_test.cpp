@@ -129,6 +129,29 @@ TEST(Pool, PlainForm) {
   EXPECT_FLOAT_EQ(run()[1], std::cbrt(539.0f));
 }
 
+TEST(Pool, CodesMatchThePlainForm) {
+  for_each_isa([] {
+    for (const size_t channels : {1, 16, 37})
+      for (const ptrdiff_t pad : {0, 1, 3}) {
+        const PoolGeometry g = plane(PoolKind::max, channels, 7, 9, 3, 2, pad);
+        std::mt19937 random(3);
+        std::vector<uint8_t> src(g.batch * positions_of(g.src) * channels);
+        for (uint8_t& x : src) x = static_cast<uint8_t>(random());
+        const size_t count = g.batch * positions_of(g.dst) * channels;
+        std::vector<uint8_t> u(count), s(count), expected_u(count);
+        std::vector<int8_t> expected_s(count);
+        max_pool_codes(g, false, src.data(), u.data(), Parallel());
+        max_pool_codes(g, true, src.data(), s.data(), Parallel());
+        pool_plain(g, src.data(), channels_last_strides(channels, g.src), expected_u.data(),
+                   channels_last_strides(channels, g.dst), {}, Parallel());
+        pool_plain(g, reinterpret_cast<const int8_t*>(src.data()), channels_last_strides(channels, g.src),
+                   expected_s.data(), channels_last_strides(channels, g.dst), {}, Parallel());
+        ASSERT_EQ(u, expected_u);
+        for (size_t i = 0; i < count; ++i) ASSERT_EQ(static_cast<int8_t>(s[i]), expected_s[i]) << i;
+      }
+  });
+}
+
 TEST(Pool, IntegersHaveTheirOwnLeastValue) {
   PoolGeometry g = plane(PoolKind::max, 1, 1, 2, 1, 1, 1);
   g.batch = 1;

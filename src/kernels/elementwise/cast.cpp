@@ -10,6 +10,7 @@
 
 #include "base/float8.h"
 #include "kernels/elementwise/half_convert.h"
+#include "kernels/elementwise/truncate_bytes.h"
 
 namespace linnet {
 namespace {
@@ -123,8 +124,12 @@ void narrow_to(NumberType to, const Hub* hub, void* dst, size_t first, size_t n,
         return from_float(hub, static_cast<bf16*>(dst) + first, n);
       else
         return real(static_cast<bf16*>(nullptr));
-    case NumberType::u8: return integer(static_cast<uint8_t*>(nullptr));
-    case NumberType::i8: return integer(static_cast<int8_t*>(nullptr));
+    case NumberType::u8:
+    case NumberType::i8:
+      if constexpr (std::is_same_v<Hub, float>)
+        return truncate_to_bytes(hub, static_cast<uint8_t*>(dst) + first, n);
+      else
+        return to == NumberType::u8 ? integer(static_cast<uint8_t*>(nullptr)) : integer(static_cast<int8_t*>(nullptr));
     case NumberType::u16: return integer(static_cast<uint16_t*>(nullptr));
     case NumberType::i16: return integer(static_cast<int16_t*>(nullptr));
     case NumberType::u32: return integer(static_cast<uint32_t*>(nullptr));

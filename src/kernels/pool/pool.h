@@ -36,6 +36,10 @@ size_t pool_scratch_size(const PoolGeometry& geometry) noexcept;
 void pool_channels_last(const PoolGeometry& geometry, const float* src, float* dst, std::byte* scratch,
                         const Parallel& parallel) noexcept;
 
+// Maximum of int8 or uint8, channels-last.
+void max_pool_codes(const PoolGeometry& geometry, bool is_signed, const uint8_t* src, uint8_t* dst,
+                    const Parallel& parallel) noexcept;
+
 // Where the maximum stands: its index in the channels-first tensor, over all images and channels, axes in row-major or
 // column-major order. -1 for a window of padding alone. `dst` has the strides of the values.
 struct PoolIndices {

@@ -48,13 +48,14 @@ TEST(CodeMath, CombinesCodes) {
         for (const size_t b_step : {0, 1})
           for (const size_t n : {0, 1, 15, 16, 17, 100}) {
             // Factors that are powers of two make the sums exact, so that ties are ties.
-            const CodePair pair{is_signed, multiplies,          multiplies ? 0.0625f : 0.5f, 0.25f, is_signed ? -3 : 120,
+            const CodePair pair{is_signed, multiplies,         multiplies ? 0.0625f : 0.5f, 0.25f, is_signed ? -3 : 120,
                                 7,         is_signed ? 5 : 130};
             const std::vector<uint8_t> a = random_codes(n + 1, 2), b = random_codes(n + 1, 3);
             std::vector<uint8_t> c(n + 1, 9);
             combine_codes(pair, a.data(), b.data(), b_step, c.data(), n);
             for (size_t i = 0; i < n; ++i) {
-              const double x = number(a[i], is_signed) - pair.a_zero, y = number(b[i * b_step], is_signed) - pair.b_zero;
+              const double x = number(a[i], is_signed) - pair.a_zero,
+                           y = number(b[i * b_step], is_signed) - pair.b_zero;
               const double sum = multiplies ? x * y * 0.0625 : x * 0.5 + y * 0.25;
               const double code =
                   std::clamp(std::nearbyint(sum) + pair.c_zero, is_signed ? -128.0 : 0.0, is_signed ? 127.0 : 255.0);
