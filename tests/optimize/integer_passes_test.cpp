@@ -244,7 +244,7 @@ TEST(FuseQdq, OperatorsOfMicrosoft) {
     const bool two = type == "Add" || type == "Mul" || type == "Concat";
     const Counts counts = optimized({2, 5, 6, 4}, 0.02f, [&](Builder& b, ValueId x) {
       std::vector<ValueId> in = {b.pair(x, 0.02f, 100)};
-      if (two) in.push_back(b.pair(add(b.graph, "Neg", {x}), 0.03f, 90));
+      if (two) in.push_back(b.pair(add(b.graph, "Neg", {x}), 0.0317f, 90));
       add_output(b.graph, "y", b.pair(add(b.graph, type, in, c.attributes), 0.02f, 110));
     });
     EXPECT_EQ(counts.count(c.expected), 1u) << type;
