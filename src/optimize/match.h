@@ -39,8 +39,11 @@ inline std::optional<float> scalar(const Graph& graph, ValueId value) {
   if (!t || t->count() != 1 || !is_float(t->dtype)) return std::nullopt;
   return static_cast<float>(number_at(*t, 0));
 }
+// As exactly as the constant's type holds it.
 inline bool is_scalar(const Graph& graph, ValueId value, double wanted, double tolerance = 1e-4) {
   const std::optional<float> number = scalar(graph, value);
+  if (number && graph.constant(value)->dtype == DType::f16) tolerance = 1e-3;
+  if (number && graph.constant(value)->dtype == DType::bf16) tolerance = 8e-3;
   return number && std::fabs(static_cast<double>(*number) - wanted) <= tolerance * std::fabs(wanted);
 }
 

@@ -1,4 +1,4 @@
-// x * sigmoid(x) and x * hardsigmoid(x) in the forms that exporters write.
+// x * sigmoid(x), x * sigmoid(c x) (QuickGelu) and x * hardsigmoid(x) in the forms that exporters write.
 // https://onnx.ai/onnx/operators/onnx__Swish.html, ...HardSwish.html
 #include "optimize/match.h"
 #include "optimize/optimizer.h"
@@ -27,8 +27,21 @@ bool is_hard_sigmoid_of(const Graph& graph, ValueId value, ValueId x) {
   return inner != kNoValue && match_relu6_of_x_plus_3(graph, inner) == x;
 }
 
-void replace(Graph& graph, NodeId id, std::string_view type, int version, ValueId x) {
+// The factor when the value is sigmoid(factor x).
+std::optional<float> sigmoid_factor(const Graph& graph, ValueId value, ValueId x) {
+  const Node* sigmoid = made_only_for_one(graph, value, "Sigmoid");
+  if (!sigmoid) return std::nullopt;
+  if (sigmoid->inputs[0] == x) return 1.0f;
+  const Node* mul = made_only_for_one(graph, sigmoid->inputs[0], "Mul");
+  const ValueId factor = mul ? other_input(*mul, [&](ValueId v) { return v == x; }) : kNoValue;
+  const ValueInfo &in = graph.value(x).info, &out = graph.value(value).info;
+  if (factor == kNoValue || !in.ranked || !out.ranked || in.shape.size() != out.shape.size()) return std::nullopt;
+  return scalar(graph, factor);
+}
+
+void replace(Graph& graph, NodeId id, std::string_view type, int version, ValueId x, float alpha = 1.0f) {
   Node node;
+  if (alpha != 1.0f) node.set("alpha", alpha);
   node.op_type = type;
   node.version = version;
   node.name = graph.node(id).name;
@@ -64,9 +77,8 @@ Result<size_t> fuse_swish(Graph& graph, PassContext&) {
     if (!node.is("Mul")) continue;
     for (size_t side = 0; side < 2; ++side) {
       const ValueId x = node.inputs[1 - side], gate = node.inputs[side];
-      const Node* sigmoid = made_only_for_one(graph, gate, "Sigmoid");
-      if (sigmoid && sigmoid->inputs[0] == x) {
-        replace(graph, id, "Swish", 24, x);
+      if (const std::optional<float> factor = sigmoid_factor(graph, gate, x)) {
+        replace(graph, id, "Swish", 24, x, *factor);
         ++changes;
         break;
       }
