@@ -10,11 +10,11 @@ A MODEL is an .onnx file whose one float input is made up of smooth random image
 of .npz samples, of which the first half calibrates.
 """
 import argparse
+import contextlib
 import json
 import logging
 import os
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -28,6 +28,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 METHODS = {"minmax": CalibrationMethod.MinMax, "entropy": CalibrationMethod.Entropy,
            "percentile": CalibrationMethod.Percentile, "mse": None}
+FORMATS = {"qdq": QuantFormat.QDQ, "qoperator": QuantFormat.QOperator}
 TYPES = {"int8": QuantType.QInt8, "uint8": QuantType.QUInt8, "int16": QuantType.QInt16, "uint16": QuantType.QUInt16}
 
 
@@ -118,17 +119,20 @@ def main():
                 row["linnet_bytes"] = os.path.getsize(work / "ours.onnx")
                 if METHODS[method] is not None:
                     begin = time.time()
-                    sys.stdout = open(os.devnull, "w")
-                    quantize_static(str(work / "prepared.onnx"), str(work / "theirs.onnx"), Reader(calibration),
-                                    quant_format=QuantFormat.QDQ if args.format == "qdq" else QuantFormat.QOperator,
-                                    calibrate_method=METHODS[method], per_channel=args.per_channel,
-                                    activation_type=TYPES[args.activation_type], weight_type=QuantType.QInt8)
-                    sys.stdout = sys.__stdout__
-                    row["onnxruntime_seconds"] = time.time() - begin
-                    row["onnxruntime"] = judge(work / "theirs.onnx", test, expected)
-                    row["onnxruntime_bytes"] = os.path.getsize(work / "theirs.onnx")
+                    try:
+                        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+                            quantize_static(str(work / "prepared.onnx"), str(work / "theirs.onnx"),
+                                            Reader(calibration), quant_format=FORMATS[args.format],
+                                            calibrate_method=METHODS[method], per_channel=args.per_channel,
+                                            activation_type=TYPES[args.activation_type], weight_type=QuantType.QInt8)
+                        row["onnxruntime_seconds"] = time.time() - begin
+                        row["onnxruntime"] = judge(work / "theirs.onnx", test, expected)
+                        row["onnxruntime_bytes"] = os.path.getsize(work / "theirs.onnx")
+                    except Exception as error:
+                        row["onnxruntime_error"] = str(error)
                 rows.append(row)
-                both = [f"{row[k][0]:.5f} {row[k][1]:.2f} {row[k + '_seconds']:.1f} s" if k in row else "-"
+                missing = "fails" if "onnxruntime_error" in row else "-"
+                both = [f"{row[k][0]:.5f} {row[k][1]:.2f} {row[k + '_seconds']:.1f} s" if k in row else missing
                         for k in ("linnet", "onnxruntime")]
                 print(f"| {name} | {method} | {both[0]} | {both[1]} |", flush=True)
     if args.json:

@@ -53,6 +53,14 @@ void add_quantize_static(CLI::App& app, int& exit_code) {
       ->capture_default_str();
   command->add_option("--percentile", arguments->how.range.percentile, "of elements that a range covers")
       ->capture_default_str();
+  command->add_option("--num-bins", arguments->how.range.num_bins, "entropy: bins of the distribution")
+      ->check(CLI::Range(2, 8192))
+      ->capture_default_str();
+  command
+      ->add_option("--num-quantized-bins", arguments->how.range.num_quantized_bins,
+                   "entropy: bins that they are merged to; a range is narrower only where these are fewer")
+      ->check(CLI::Range(2, 8192))
+      ->capture_default_str();
   command->add_flag("--moving-average", arguments->how.range.moving_average,
                     "minmax: the mean of the samples' ranges, not their union");
   command->add_flag("--symmetric-range", arguments->how.range.symmetric, "ranges equally far to both sides of zero");

@@ -106,7 +106,8 @@ class Marker {
     const size_t first = node.op_type == "Where" ? 1 : 0;
     for (size_t i = first; i < node.inputs.size(); ++i) {
       const bool constant = graph_.constant(node.inputs[i]) != nullptr;
-      if (first == 1 && !is_quantised(node.inputs[i])) return "its inputs are not quantised";
+      // Between operators on floats, there and back costs more time and precision than it saves.
+      if (!constant && !is_quantised(node.inputs[i])) return "its inputs are not quantised";
       marked.inputs[i].kind = constant ? InputKind::constant : InputKind::activation;
       any |= !constant;
     }

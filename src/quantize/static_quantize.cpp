@@ -9,11 +9,16 @@
 namespace linnet {
 namespace {
 
+constexpr float kMask = 9999;
+
 // Why a value cannot be quantised by what was seen of it; empty when it can.
-std::string complaint(const Observer& observer) {
+std::string complaint(const Observer& observer, DType type) {
   if (observer.not_numbers() != 0) return "is not a number somewhere in the calibration data";
   if (observer.infinities() != 0) return "is infinite somewhere in the calibration data";
   if (observer.count() == 0) return "had no elements in the calibration data";
+  // Masks are added to scores: steps as coarse as they are great would leave nothing of the scores.
+  const float magnitude = std::max(-observer.least(), observer.greatest());
+  if (magnitude > (dtype_bits(type) == 16 ? kMask * 256 : kMask)) return concat("reaches ", magnitude, ", as masks do");
   return {};
 }
 
@@ -28,6 +33,8 @@ Status check(const StaticOptions& how) {
                  unsupported("there are no operators on ", dtype_name(type), " activations: use the format qdq"));
   LINNET_REQUIRE(how.range.percentile > 0 && how.range.percentile <= 100,
                  invalid_argument("the percentile has to be above 0 and at most 100"));
+  LINNET_REQUIRE(how.range.num_quantized_bins >= 2 && how.range.num_bins >= how.range.num_quantized_bins,
+                 invalid_argument("entropy takes at least as many bins as quantised ones, and 2 of those"));
   return {};
 }
 
@@ -51,7 +58,7 @@ Result<std::map<ValueId, std::string>> measure(const std::shared_ptr<Engine>& en
                 observe(engine, std::move(loaded), std::vector(wanted.begin(), wanted.end()), samples, observing));
   std::map<ValueId, std::string> complaints;
   for (const auto& [v, observer] : observations) {
-    if (std::string words = complaint(observer); !words.empty()) {
+    if (std::string words = complaint(observer, how.activation_type); !words.empty()) {
       complaints.emplace(v, concat("the value '", graph.value(v).name, "' ", words));
       continue;
     }

@@ -8,9 +8,6 @@
 namespace linnet {
 namespace {
 
-constexpr size_t kMostBins = 2048;  // the search takes time by the square of it
-constexpr size_t kLevels = 128;
-
 // What a bin that a distribution does not have gets of those it has, so that the logarithm is finite.
 constexpr double kSmoothing = 1e-4;
 
@@ -70,25 +67,23 @@ std::pair<size_t, size_t> least_divergence(std::span<const uint64_t> counts, siz
   return best;
 }
 
-ValueRange entropy_range(const Observer& observer) {
+ValueRange entropy_range(const Observer& observer, size_t num_bins, size_t num_quantized_bins) {
   const Histogram& histogram = observer.histogram();
   const std::span<const uint64_t> bins = histogram.bins();
-  // The bins that are in use, coarser where they are many.
   const double magnitude = std::max(std::fabs(observer.least()), std::fabs(observer.greatest()));
-  const auto used = static_cast<size_t>(std::floor(magnitude / histogram.width())) + 1;
-  const size_t step = used > kMostBins / 2 ? 2 : 1, half = (used + step - 1) / step, zero = bins.size() / 2;
-  std::vector<uint64_t> counts(2 * half, 0);
-  for (size_t i = 0; i < std::min(used, zero); ++i) {
-    counts[half + i / step] += bins[zero + i];
-    counts[half - 1 - i / step] += bins[zero - 1 - i];
-  }
-  counts[half] += histogram.zeros();
-  const auto [begin, end] = least_divergence(counts, kLevels);
-  const double width = histogram.width() * static_cast<double>(step);
-  const auto at = [&](size_t bin) {
-    return static_cast<float>((static_cast<double>(bin) - static_cast<double>(half)) * width);
+  // As bins over what is in use.
+  std::vector<uint64_t> counts(num_bins, 0);
+  const double per_bin = static_cast<double>(num_bins) / (2 * magnitude);
+  const auto bin_of = [&](double x) {
+    const double bin = std::floor((x + magnitude) * per_bin);
+    return static_cast<size_t>(std::clamp(bin, 0.0, static_cast<double>(num_bins - 1)));
   };
-  return {at(begin), at(end)};
+  for (size_t i = 0; i < bins.size(); ++i)
+    if (bins[i] != 0) counts[bin_of(histogram.edge(i) + histogram.width() / 2)] += bins[i];
+  counts[bin_of(0)] += histogram.zeros();
+  const auto [begin, end] = least_divergence(counts, num_quantized_bins);
+  const auto edge = [&](size_t bin) { return static_cast<float>(static_cast<double>(bin) / per_bin - magnitude); };
+  return {edge(begin), edge(end)};
 }
 
 }  // namespace linnet

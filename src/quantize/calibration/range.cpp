@@ -23,7 +23,9 @@ ValueRange choose_range(const Observer& observer, const RangeOptions& options, u
   if (!observer.histogram().empty()) {
     switch (options.method) {
       case CalibrationMethod::min_max: break;
-      case CalibrationMethod::entropy: range = entropy_range(observer); break;
+      case CalibrationMethod::entropy:
+        range = entropy_range(observer, options.num_bins, options.num_quantized_bins);
+        break;
       case CalibrationMethod::percentile: range = percentile_range(observer, options.percentile); break;
       case CalibrationMethod::mse: range = mse_range(observer, levels, options.symmetric); break;
     }

@@ -22,6 +22,9 @@ struct RangeOptions {
   CalibrationMethod method = CalibrationMethod::min_max;
   // Of all elements, how many percent the range covers.
   double percentile = 99.999;
+  // entropy: bins of the distribution, over both sides of zero, and what they are merged to. As many bins as merged
+  // ones leave nothing to choose: the range is min_max's. The search takes time by the square of the bins.
+  size_t num_bins = 128, num_quantized_bins = 128;
   // min_max: mean of the samples' ranges instead of their union.
   bool moving_average = false;
   // Equally far to both sides of zero.
@@ -44,7 +47,7 @@ ValueRange choose_range(const Observer& observer, const RangeOptions& options, u
 std::pair<size_t, size_t> least_divergence(std::span<const uint64_t> counts, size_t levels);
 
 ValueRange min_max_range(const Observer& observer, const RangeOptions& options);
-ValueRange entropy_range(const Observer& observer);
+ValueRange entropy_range(const Observer& observer, size_t num_bins, size_t num_quantized_bins);
 // The magnitude that `percentile` percent of all elements do not exceed, to both sides.
 ValueRange percentile_range(const Observer& observer, double percentile);
 // The range of the least mean squared error, rounding and cutting off together.
