@@ -40,9 +40,8 @@ Result<std::vector<Value>> read(const fs::path& path, const fs::path& folder, co
                                     "archive of its own"));
     options.files = {concat(model.inputs[0].name, "=", path.string())};
   }
-  Result<Inputs> inputs = make_inputs(model.inputs, *model.program->symbols, options, 0);
-  if (!inputs.ok()) return std::move(inputs).status().within(path.string());
-  return std::move(inputs->values);
+  LINNET_ASSIGN(Inputs inputs, make_inputs(model.inputs, *model.program->symbols, options, 0));
+  return std::move(inputs.values);
 }
 
 }  // namespace
@@ -69,6 +68,7 @@ Result<Samples> find_samples(const fs::path& folder) {
   std::sort(paths.begin(), paths.end());
   Samples samples;
   samples.count = paths.size();
+  samples.name = [paths](size_t index) { return paths[index].string(); };
   samples.read = [paths, folder](size_t index, const Model& model) { return read(paths[index], folder, model); };
   return samples;
 }

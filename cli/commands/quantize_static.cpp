@@ -64,6 +64,12 @@ void add_quantize_static(CLI::App& app, int& exit_code) {
   command->add_flag("--moving-average", arguments->how.range.moving_average,
                     "minmax: the mean of the samples' ranges, not their union");
   command->add_flag("--symmetric-range", arguments->how.range.symmetric, "ranges equally far to both sides of zero");
+  command->add_flag("--equalise", arguments->how.equalise,
+                    "scale weights of Convs behind each other against each other first, so that their channels are "
+                    "alike");
+  command->add_flag_callback(
+      "--no-bias-correction", [arguments] { arguments->how.bias_correction = false; },
+      "leave biases alone, which otherwise make up for what rounding the weights does to the mean of a result");
   command->footer(
       "Example:\n  linnet quantize static model.onnx -o model.int8.onnx --calibrate samples/ --calibrate-method "
       "percentile --per-channel");

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "quantize/bias_correction.h"
+#include "quantize/equalisation.h"
 #include "quantize/job.h"
 #include "quantize/static_writer.h"
 
@@ -38,35 +40,39 @@ Status check(const StaticOptions& how) {
   return {};
 }
 
-// Ranges by value, for those that decide a quantisation.
-Result<std::map<ValueId, std::string>> measure(const std::shared_ptr<Engine>& engine, LoadedGraph loaded,
-                                               const Marks& marks, const StaticOptions& how,
-                                               const QuantizeOptions& options, const Samples& samples,
-                                               ActivationCodes& codes, const Graph& graph) {
-  std::set<ValueId> wanted;
+// Ranges go to `codes`.
+Result<Measured> measure(const std::shared_ptr<Engine>& engine, LoadedGraph loaded, const QuantizeJob& job,
+                         const Marks& marks, const StaticOptions& how, const Samples& samples, ActivationCodes& codes) {
+  const Graph& graph = *job.loaded().graph;
+  std::map<ValueId, Watch> wanted;
+  const Watch for_range{needs_histogram(how.range.method), false};
   for (const auto& [id, node] : marks.nodes) {
     for (size_t i = 0; i < node.inputs.size(); ++i)
-      if (node.inputs[i].kind == InputKind::activation) wanted.insert(marks.root(node.values[i]));
-    for (const ValueId v : node.outputs) wanted.insert(marks.root(v));
+      if (node.inputs[i].kind == InputKind::activation) wanted.emplace(marks.root(node.values[i]), for_range);
+    for (const ValueId v : node.outputs) wanted.emplace(marks.root(v), for_range);
   }
-  for (const ValueId v : wanted) LINNET_CHECK(loaded.graph->value(v).name == graph.value(v).name);
+  const std::map<ValueId, Watch> ranges = wanted;
+  if (how.bias_correction)
+    for (const auto& [id, node] : marks.nodes)
+      if (corrects_bias(graph, graph.node(id))) wanted[node.values[0]].channels = true;
+  for (const auto& [v, watch] : wanted) LINNET_CHECK(loaded.graph->value(v).name == graph.value(v).name);
   ObserveOptions observing;
-  observing.histograms = needs_histogram(how.range.method);
-  observing.stop = options.stop;
+  observing.stop = job.options().stop;
   observing.progress = how.sample_progress;
-  LINNET_ASSIGN(const Observations observations,
-                observe(engine, std::move(loaded), std::vector(wanted.begin(), wanted.end()), samples, observing));
-  std::map<ValueId, std::string> complaints;
+  LINNET_ASSIGN(const Observations observations, observe(engine, std::move(loaded), wanted, samples, observing));
+  Measured measured;
   for (const auto& [v, observer] : observations) {
+    if (wanted.at(v).channels) measured.means.emplace(v, observer.channel_means());
+    if (!ranges.contains(v)) continue;
     if (std::string words = complaint(observer, how.activation_type); !words.empty()) {
-      complaints.emplace(v, concat("the value '", graph.value(v).name, "' ", words));
+      measured.complaints.emplace(v, concat("the value '", graph.value(v).name, "' ", words));
       continue;
     }
     ValueRange range = choose_range(observer, how.range, levels_of(how.activation_type));
     if (const Node* producer = graph.producer(v); producer && producer->is("Softmax")) range = {0, 1};
     codes.set_range(v, range.least, range.greatest, how.activation_symmetric);
   }
-  return complaints;
+  return measured;
 }
 
 }  // namespace
@@ -81,11 +87,13 @@ Result<QuantizeReport> quantize_static(const std::shared_ptr<Engine>& engine, co
 
   // The same graph once more: running it takes it apart.
   LINNET_ASSIGN(const auto twin, QuantizeJob::open(source, options, path));
+  if (how.equalise)
+    for (Graph* each : {&graph, &twin->graph()}) LINNET_TRY(equalise_layers(*each).status());
   const bool wide = dtype_bits(how.activation_type) == 16;
   ActivationCodes codes(graph, how.activation_type, std::max(graph.opsets[""], wide ? 21 : 13));
-  LINNET_ASSIGN(const auto complaints, measure(engine, twin->take(), marks, how, options, samples, codes, graph));
+  LINNET_ASSIGN(const Measured measured, measure(engine, twin->take(), *job, marks, how, samples, codes));
 
-  StaticWriter writer(*job, marks, complaints, codes, how.format);
+  StaticWriter writer(*job, marks, measured, codes, how.format);
   LINNET_TRY(
       job->for_each_node([](const Graph&, const Node& node) { return is_static_operator(node); },
                          [&](Graph& g, NodeId id, NodeReport& report) { return writer.rewrite(g, id, report); }));

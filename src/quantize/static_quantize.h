@@ -17,6 +17,10 @@ struct StaticOptions {
   DType activation_type = DType::i8;  // or u8; with qdq also u16 and i16
   bool activation_symmetric = false;
   RangeOptions range;
+  // Weights of Convs behind each other are scaled against each other first, so that their channels are alike.
+  bool equalise = false;
+  // Biases of Conv and Gemm make up for what rounding the weights does to the mean of their results.
+  bool bias_correction = true;
   std::function<void(size_t done, size_t total)> sample_progress;  // called before each sample
 };
 

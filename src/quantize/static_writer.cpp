@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "quantize/bias_correction.h"
+
 namespace linnet {
 namespace {
 
@@ -17,8 +19,8 @@ std::string_view name_of(const Graph& graph, const Node& node) {
 
 const std::string* StaticWriter::find_complaint(const MarkedNode& node) const {
   const auto find = [&](ValueId v) -> const std::string* {
-    const auto found = complaints_.find(marks_.root(v));
-    return found == complaints_.end() ? nullptr : &found->second;
+    const auto found = measured_.complaints.find(marks_.root(v));
+    return found == measured_.complaints.end() ? nullptr : &found->second;
   };
   for (size_t i = 0; i < node.inputs.size(); ++i)
     if (node.inputs[i].kind == InputKind::activation)
@@ -39,7 +41,7 @@ Status StaticWriter::rewrite(Graph& graph, NodeId id, NodeReport& report) {
     report.reason = refused == marks_.refused.end() ? "its inputs are constants" : refused->second;
     return {};
   }
-  const MarkedNode& node = found->second;
+  MarkedNode node = found->second;
   if (const std::string* words = find_complaint(node)) {
     report.reason = *words;
     return {};
@@ -49,11 +51,12 @@ Status StaticWriter::rewrite(Graph& graph, NodeId id, NodeReport& report) {
   if (done) return {};
   if (node.outputs.empty()) return table(graph, id, node, report);
 
+  LINNET_TRY(add_bias(graph, id, node));
   std::vector<Operand> operands(node.inputs.size());
   for (size_t i = 0; i < node.inputs.size(); ++i) {
     if (node.inputs[i].kind == InputKind::plain) continue;
     Result<std::optional<Operand>> made = node.inputs[i].kind == InputKind::bias
-                                              ? bias(graph, graph.node(id), node.values[i], operands[0], operands[1])
+                                              ? bias(graph, graph.node(id), node, operands[0], operands[1])
                                               : operand(graph, node, i, report);
     LINNET_TRY(made.status());
     if (!*made && node.inputs[i].kind != InputKind::bias) return {};  // the report has why
@@ -75,14 +78,7 @@ Status StaticWriter::rectifier(Graph& graph, NodeId id, const MarkedNode& marked
   const Node& node = graph.node(id);
   if (!node.is("Relu") && !node.is("Clip")) return {};
   const ValueId from = marked.values[0], to = marked.outputs[0];
-  const auto covered = marks_.covered.find(from);
-  if (covered == marks_.covered.end()) {
-    if (format_ == StaticFormat::q_operator) {
-      report.reason = "there is no such operator on integers";
-      *done = true;
-    }
-    return {};
-  }
+  if (!marks_.covered.contains(from)) return {};
   // The least number that the codes stand for must not be below what the node lets through, nor the greatest above.
   const auto& p = codes_.parameters(marks_.root(from)).quantization;
   const CodeRange range = code_range(codes_.type(), false);
@@ -139,13 +135,39 @@ Result<std::optional<StaticWriter::Operand>> StaticWriter::operand(Graph& graph,
   return std::optional(Operand{made->codes, made->scale, made->zero_point});
 }
 
-Result<std::optional<StaticWriter::Operand>> StaticWriter::bias(Graph& graph, const Node& node, ValueId value,
-                                                                const Operand& x, const Operand& weight) {
+Status StaticWriter::add_bias(Graph& graph, NodeId id, MarkedNode& marked) {
+  if (!measured_.means.contains(marked.values[0]) || marked.inputs[1].kind != InputKind::weight) return {};
+  const Node& node = graph.node(id);
+  if (node.input(2) != kNoValue || !corrects_bias(graph, node)) return {};
+  const Shape& weight = graph.constant(marked.values[1])->shape;
+  const int64_t outputs = weight[marked.inputs[1].axis.value_or(0)];
+  if (outputs < 2) return {};
+  LINNET_ASSIGN(Tensor zeros, make_tensor(DType::f32, Shape{outputs}));
+  marked.values.resize(2);
+  marked.values.push_back(graph.add_constant(concat(graph.value(marked.values[1]).name, "_bias"), std::move(zeros)));
+  marked.inputs.resize(2);
+  marked.inputs.push_back({InputKind::bias});
+  std::vector<ValueId> inputs = node.inputs;
+  inputs.resize(2);
+  inputs.push_back(marked.values[2]);
+  graph.set_inputs(id, inputs);
+  return {};
+}
+
+Result<std::optional<StaticWriter::Operand>> StaticWriter::bias(Graph& graph, const Node& node,
+                                                                const MarkedNode& marked, const Operand& x,
+                                                                const Operand& weight) {
+  const ValueId value = marked.values[2];
   const Tensor& floats = *graph.constant(value);
   const Tensor& weight_scale = *graph.constant(weight.scale);
   const bool is_gemm = node.op_type == "Gemm";
   const double alpha = is_gemm ? node.float_or("alpha", 1) : 1, beta = is_gemm ? node.float_or("beta", 1) : 1;
   if (weight_scale.count() != 1 && weight_scale.count() != floats.count()) return std::optional<Operand>();
+  std::vector<double> shift;
+  if (const auto means = measured_.means.find(marked.values[0]); means != measured_.means.end())
+    shift = mean_shift(node, *graph.constant(marked.values[1]), *graph.constant(weight.codes), weight_scale,
+                       *graph.constant(weight.zero_point), means->second);
+  if (static_cast<int64_t>(shift.size()) != floats.count()) shift.assign(static_cast<size_t>(floats.count()), 0);
   LINNET_ASSIGN(Tensor scale, make_tensor(DType::f32, weight_scale.shape));
   LINNET_ASSIGN(Tensor zero_point, make_tensor(DType::i32, weight_scale.shape));
   LINNET_ASSIGN(Tensor codes, make_tensor(DType::i32, floats.shape));
@@ -154,7 +176,7 @@ Result<std::optional<StaticWriter::Operand>> StaticWriter::bias(Graph& graph, co
     scale.ptr<float>()[i] = static_cast<float>(x_scale * number_at(weight_scale, i));
   for (int64_t i = 0; i < codes.count(); ++i) {
     const double step = scale.ptr<float>()[scale.count() == 1 ? 0 : i];
-    const double code = std::nearbyint(beta * number_at(floats, i) / step);
+    const double code = std::nearbyint((beta * number_at(floats, i) - alpha * shift[static_cast<size_t>(i)]) / step);
     if (!(std::fabs(code) <= std::numeric_limits<int32_t>::max())) return std::optional<Operand>();
     codes.ptr<int32_t>()[i] = static_cast<int32_t>(code);
   }
@@ -214,7 +236,7 @@ bool StaticWriter::write_operator(Graph& graph, NodeId id, const MarkedNode& mar
   const auto* form =
       std::find_if(std::begin(kForms), std::end(kForms), [&](const auto& f) { return f.op_type == node.op_type; });
   const bool moves = form == std::end(kForms);
-  if (moves && node.op_type == "ConvTranspose") return false;
+  if (node.op_type == "ConvTranspose" || node.op_type == "Relu" || node.op_type == "Clip") return false;
   // A bias has to be among the sums.
   if (node.input(2) != kNoValue && (node.op_type == "Conv" || node.op_type == "Gemm") && operands[2].codes == kNoValue)
     return false;

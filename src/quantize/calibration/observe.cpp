@@ -9,14 +9,14 @@ namespace {
 
 // Passes a value on and shows it to an observer.
 struct ObserveDef : OpDef {
-  std::vector<Observer*> observers;
+  std::vector<std::pair<Observer*, Watch>> observers;
 };
 
 class Observe final : public Op {
  public:
   Status parse(NodeReader& reader) {
     def_ = std::static_pointer_cast<const ObserveDef>(reader.custom());
-    observer_ = def_->observers[static_cast<size_t>(reader.integer("observer", 0))];
+    watched_ = def_->observers[static_cast<size_t>(reader.integer("observer", 0))];
     return {};
   }
   Status infer(InferContext& context) const override {
@@ -26,14 +26,18 @@ class Observe final : public Op {
   bool can_overwrite(size_t, size_t) const override { return true; }
   Status run(RunContext& context) const override {
     const Tensor& in = context.in(0);
-    observer_->add(in.as<float>());
+    const auto& [observer, watch] = watched_;
+    observer->add(in.as<float>());
+    if (watch.channels && in.shape.rank() >= 2)
+      observer->add_channels(in.as<float>(), static_cast<size_t>(in.shape[1]),
+                             static_cast<size_t>(in.shape.count(2, in.shape.rank())));
     if (in.bytes() != 0 && context.out(0).data != in.data) std::memcpy(context.out(0).data, in.data, in.bytes());
     return {};
   }
 
  private:
   std::shared_ptr<const ObserveDef> def_;
-  Observer* observer_ = nullptr;
+  std::pair<Observer*, Watch> watched_;
 };
 
 std::shared_ptr<ObserveDef> observe_def() {
@@ -45,15 +49,15 @@ std::shared_ptr<ObserveDef> observe_def() {
 
 }  // namespace
 
-Result<Observations> observe(const std::shared_ptr<Engine>& engine, LoadedGraph loaded, std::span<const ValueId> values,
-                             const Samples& samples, const ObserveOptions& options) {
+Result<Observations> observe(const std::shared_ptr<Engine>& engine, LoadedGraph loaded,
+                             const std::map<ValueId, Watch>& values, const Samples& samples,
+                             const ObserveOptions& options) {
   LINNET_REQUIRE(samples.count != 0, invalid_argument("there is no calibration data: no sample was found"));
   Observations observations;
   const std::shared_ptr<ObserveDef> def = observe_def();
   Graph& graph = *loaded.graph;
-  for (const ValueId v : values) {
-    const auto [at, added] = observations.emplace(v, Observer(options.histograms));
-    if (!added) continue;
+  for (const auto& [v, watch] : values) {
+    const auto at = observations.emplace(v, Observer(watch.histogram)).first;
     Node node;
     node.domain = def->domain;
     node.op_type = def->name;
@@ -62,7 +66,7 @@ Result<Observations> observe(const std::shared_ptr<Engine>& engine, LoadedGraph 
     node.set("observer", static_cast<int64_t>(def->observers.size()));
     node.outputs = {graph.add_value(concat(graph.value(v).name, "_observed"), graph.value(v).info)};
     const ValueId observed = node.outputs[0];
-    def->observers.push_back(&at->second);
+    def->observers.emplace_back(&at->second, watch);
     graph.replace_uses(v, observed);
     node.inputs = {v};
     graph.add_node(std::move(node));
@@ -78,8 +82,9 @@ Result<Observations> observe(const std::shared_ptr<Engine>& engine, LoadedGraph 
   std::vector<Value> outputs(model->outputs.size());
   for (size_t i = 0; i < samples.count; ++i) {
     if (options.progress) options.progress(i, samples.count);
-    LINNET_ASSIGN(const std::vector<Value> inputs, samples.read(i, *model));
-    LINNET_TRY(session.run(inputs, outputs, run));
+    const Result<std::vector<Value>> inputs = samples.read(i, *model);
+    Status status = inputs.ok() ? session.run(*inputs, outputs, run) : inputs.status();
+    if (!status.ok()) return std::move(status).within(samples.name(i));
     for (Value& output : outputs) output = Value();
   }
   return observations;

@@ -15,12 +15,18 @@ namespace linnet {
 // Read one at a time, so that memory does not depend on their number.
 struct Samples {
   size_t count = 0;
-  // The model's inputs by position. Errors name the file.
+  std::function<std::string(size_t index)> name;  // for messages
+  // The model's inputs by position.
   std::function<Result<std::vector<Value>>(size_t index, const Model& model)> read;
 };
 
+// What to learn of a value beside its least and greatest elements.
+struct Watch {
+  bool histogram = false;
+  bool channels = false;  // the means along axis 1
+};
+
 struct ObserveOptions {
-  bool histograms = false;
   const StopToken* stop = nullptr;
   std::function<void(size_t done, size_t total)> progress;
 };
@@ -28,7 +34,8 @@ struct ObserveOptions {
 using Observations = std::map<ValueId, Observer>;
 
 // Observers of float values of the main graph, which may be inputs and outputs. The graph runs without any rewrite.
-Result<Observations> observe(const std::shared_ptr<Engine>& engine, LoadedGraph loaded, std::span<const ValueId> values,
-                             const Samples& samples, const ObserveOptions& options);
+Result<Observations> observe(const std::shared_ptr<Engine>& engine, LoadedGraph loaded,
+                             const std::map<ValueId, Watch>& values, const Samples& samples,
+                             const ObserveOptions& options);
 
 }  // namespace linnet

@@ -28,4 +28,24 @@ void Observer::add(std::span<const float> elements) {
   sum_greatest_ += greatest;
 }
 
+void Observer::add_channels(std::span<const float> elements, size_t channels, size_t inner) {
+  if (elements.empty()) return;
+  if (channel_sums_.empty()) channel_sums_.assign(channels, 0);
+  ragged_channels_ |= channel_sums_.size() != channels;
+  if (ragged_channels_) return;
+  for (size_t i = 0; i < elements.size(); i += inner) {
+    double sum = 0;
+    for (const float x : elements.subspan(i, inner)) sum += x;
+    channel_sums_[i / inner % channels] += sum;
+  }
+  per_channel_ += elements.size() / channels;
+}
+
+std::vector<double> Observer::channel_means() const {
+  if (ragged_channels_) return {};
+  std::vector<double> means = channel_sums_;
+  for (double& mean : means) mean /= static_cast<double>(per_channel_);
+  return means;
+}
+
 }  // namespace linnet

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <limits>
 #include <span>
+#include <vector>
 
 #include "quantize/calibration/histogram.h"
 
@@ -16,6 +17,8 @@ class Observer {
 
   // The tensor of one sample; its shape may differ from sample to sample.
   void add(std::span<const float> elements);
+  // The sums of the tensor's channels, as [outer][channels][inner].
+  void add_channels(std::span<const float> elements, size_t channels, size_t inner);
 
   // Over finite elements.
   uint64_t count() const noexcept { return count_; }
@@ -26,6 +29,9 @@ class Observer {
   double mean_greatest() const noexcept { return samples_ ? sum_greatest_ / static_cast<double>(samples_) : 0; }
   const Histogram& histogram() const noexcept { return histogram_; }
 
+  // By channel; empty without add_channels, and where the number of channels is not always the same.
+  std::vector<double> channel_means() const;
+
   uint64_t not_numbers() const noexcept { return not_numbers_; }
   uint64_t infinities() const noexcept { return infinities_; }
 
@@ -35,6 +41,9 @@ class Observer {
   float least_ = std::numeric_limits<float>::infinity(), greatest_ = -std::numeric_limits<float>::infinity();
   double sum_least_ = 0, sum_greatest_ = 0;
   Histogram histogram_;
+  std::vector<double> channel_sums_;
+  uint64_t per_channel_ = 0;
+  bool ragged_channels_ = false;
 };
 
 }  // namespace linnet

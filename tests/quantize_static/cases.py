@@ -1,0 +1,375 @@
+"""What is written runs in ONNX Runtime, has the scales of quantize_static, and is about as good as the float model."""
+
+import contextlib
+import io
+import itertools
+import logging
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.quantization import CalibrationMethod, QuantType, quantize_static
+from onnxruntime.quantization.calibrate import CalibrationDataReader
+
+from tool import cosine, quantize, refusal, run_linnet, run_ort
+
+CASES = []
+FLOAT = TensorProto.FLOAT
+
+
+def case(function):
+    CASES.append(function)
+    return function
+
+
+class Builder:
+    def __init__(self, seed=0):
+        self.rng = np.random.default_rng(seed)
+        self.nodes, self.constants = [], []
+
+    def constant(self, name, array):
+        self.constants.append(numpy_helper.from_array(np.asarray(array), name))
+        return name
+
+    def weight(self, name, *shape):
+        values = self.rng.standard_normal(shape) / np.sqrt(np.prod(shape[1:]))
+        return self.constant(name, values.astype(np.float32))
+
+    def bias(self, name, size):
+        return self.constant(name, (self.rng.standard_normal(size) * 0.1).astype(np.float32))
+
+    def node(self, op_type, inputs, output, **attributes):
+        self.nodes.append(helper.make_node(op_type, inputs, [output], name=f"{output}_{op_type}", **attributes))
+        return output
+
+    def save(self, path, inputs, outputs, opset=13):
+        graph = helper.make_graph(self.nodes, "net", [helper.make_tensor_value_info(n, FLOAT, s) for n, s in inputs],
+                                  [helper.make_tensor_value_info(n, FLOAT, s) for n, s in outputs], self.constants)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+        onnx.checker.check_model(model)
+        onnx.save(model, path)
+        return path
+
+
+def conv_net(path, batch_norm=True):
+    b = Builder()
+    x = b.node("Conv", ["x", b.weight("w1", 8, 3, 3, 3), b.bias("b1", 8)], "c1", pads=[1] * 4)
+    if batch_norm:
+        statistics = [b.constant(n, b.rng.uniform(0.5, 2, 8).astype(np.float32)) for n in ("s", "o", "m", "v")]
+        x = b.node("BatchNormalization", [x, *statistics], "n1")
+    r = b.node("Relu", [x], "r1")
+    x = b.node("Conv", [r, b.weight("w2", 8, 1, 3, 3)], "c2", group=8, pads=[1] * 4)
+    x = b.node("Clip", [x, b.constant("lo", np.float32(0)), b.constant("hi", np.float32(6))], "r2")
+    x = b.node("Add", [r, x], "a")
+    p = b.node("MaxPool", [x], "p", kernel_shape=[2, 2], strides=[2, 2])
+    x = b.node("Conv", [p, b.weight("w3", 8, 8, 1, 1), b.bias("b3", 8)], "c3")
+    x = b.node("Mul", [x, b.node("Sigmoid", [x], "sg")], "sw")
+    x = b.node("LeakyRelu", [b.node("Concat", [x, p], "cc", axis=1)], "l", alpha=0.1)
+    x = b.node("AveragePool", [x], "ap", kernel_shape=[2, 2], strides=[1, 1])
+    x = b.node("Flatten", [b.node("GlobalAveragePool", [x], "g")], "f")
+    b.node("Gemm", [x, b.weight("w4", 10, 16), b.bias("b4", 10)], "y", transB=1)
+    return b.save(path, [("x", ["n", 3, "h", "w"])], [("y", ["n", 10])])
+
+
+def attention(path, masked=False):
+    b = Builder(1)
+    heads = {}
+    for name in ("q", "k", "v"):
+        h = b.node("MatMul", ["x", b.weight(f"w{name}", 32, 32)], f"{name}0")
+        h = b.node("Add", [h, b.bias(f"b{name}", 32)], f"{name}1")
+        h = b.node("Reshape", [h, b.constant(f"shape{name}", np.array([0, -1, 4, 8], np.int64))], f"{name}2")
+        heads[name] = b.node("Transpose", [h], name, perm=[0, 2, 3, 1] if name == "k" else [0, 2, 1, 3])
+    s = b.node("MatMul", [heads["q"], heads["k"]], "scores")
+    if masked:
+        s = b.node("Add", [s, "mask"], "masked")
+    s = b.node("MatMul", [b.node("Softmax", [s], "p", axis=-1), heads["v"]], "o")
+    s = b.node("Transpose", [s], "t", perm=[0, 2, 1, 3])
+    s = b.node("Reshape", [s, b.constant("shape_o", np.array([0, -1, 32], np.int64))], "m")
+    b.node("MatMul", [s, b.weight("wo", 32, 32)], "y")
+    inputs = [("x", ["n", "t", 32])] + ([("mask", ["t"])] if masked else [])
+    return b.save(path, inputs, [("y", ["n", "t", 32])])
+
+
+def images(count, seed=0):
+    """Of several batch sizes and heights."""
+    rng = np.random.default_rng(seed)
+    return [{"x": rng.standard_normal((1 + i % 2, 3, 12 + i, 12)).astype(np.float32)} for i in range(count)]
+
+
+def sentences(count, seed=0, masked=False):
+    rng = np.random.default_rng(seed)
+    samples = []
+    for i in range(count):
+        sample = {"x": rng.standard_normal((1, 5 + 3 * i, 32)).astype(np.float32)}
+        if masked:
+            sample["mask"] = np.where(np.arange(5 + 3 * i) < 4 + i, 0, np.finfo(np.float32).min).astype(np.float32)
+        samples.append(sample)
+    return samples
+
+
+def write(folder, samples):
+    folder.mkdir()
+    for i, sample in enumerate(samples):
+        np.savez(folder / f"{i:03}.npz", **sample)
+    return folder
+
+
+class Reader(CalibrationDataReader):
+    def __init__(self, samples):
+        self.rest = iter(samples)
+
+    def get_next(self):
+        return next(self.rest, None)
+
+
+# With weights of 8 bits, ONNX Runtime's sums saturate where a processor has no instructions for them.
+EXACT = "--reduce-range"
+
+
+def check_runs(scratch, model, quantised, samples, least_cosine):
+    """Both engines load and agree; the result is close to the float model's. Weights have 7 bits."""
+    onnx.checker.check_model(onnx.load(quantised), full_check=True)
+    for sample in samples:
+        expected = run_ort(model, sample, optimized=False)[0]
+        plain = run_ort(quantised, sample, optimized=False)[0]
+        step = np.abs(expected).max() / 100
+        assert cosine(plain, expected) >= least_cosine, (quantised.name, cosine(plain, expected))
+        np.testing.assert_allclose(run_ort(quantised, sample, optimized=True)[0], plain, atol=3 * step)
+        for options in ([], ["--no-optimize"]):
+            ours = run_linnet(quantised, sample, scratch, *options)[0]
+            np.testing.assert_allclose(ours, plain, atol=3 * step, err_msg=str(options))
+
+
+@case
+def convolutions_in_every_form(scratch):
+    model, samples = conv_net(scratch / "net.onnx"), images(4)
+    folder = write(scratch / "samples", samples)
+    for i, (form, dtype, channels) in enumerate(itertools.product(
+            ["qdq", "qoperator"], ["int8", "uint8", "int16", "uint16"], [[], ["--per-channel"]])):
+        if form == "qoperator" and "16" in dtype:
+            continue
+        out = scratch / f"{form}.{dtype}.{i}.onnx"
+        quantize("static", model, out, "--calibrate", folder, EXACT, "--format", form, "--activation-type", dtype, *channels)
+        check_runs(scratch, model, out, samples[:1], 0.998)
+        kinds = {node.op_type for node in onnx.load(out).graph.node}
+        assert "Relu" not in kinds and "Clip" not in kinds and "BatchNormalization" not in kinds, kinds
+        integer = {"QLinearConv", "QGemm", "QLinearAdd", "QLinearConcat", "QLinearAveragePool"}
+        assert integer <= kinds if form == "qoperator" else not integer & kinds, kinds
+
+
+@case
+def symmetric_activations_keep_the_activation_functions(scratch):
+    model, samples = conv_net(scratch / "net.onnx"), images(4)
+    folder = write(scratch / "samples", samples)
+    for form in ("qdq", "qoperator"):
+        out = scratch / f"{form}.onnx"
+        quantize("static", model, out, "--calibrate", folder, EXACT, "--format", form, "--activation-symmetric")
+        check_runs(scratch, model, out, samples[:1], 0.998)
+        kinds = {node.op_type for node in onnx.load(out).graph.node}
+        assert {"Relu", "Clip"} <= kinds, kinds
+        for tensor in onnx.load(out).graph.initializer:
+            if tensor.name.endswith("_zero_point"):
+                assert not numpy_helper.to_array(tensor).any(), tensor.name
+
+
+@case
+def attention_in_every_form(scratch):
+    model, samples = attention(scratch / "attention.onnx"), sentences(4)
+    folder = write(scratch / "samples", samples)
+    for form, dtype in itertools.product(["qdq", "qoperator"], ["int8", "uint8"]):
+        out = scratch / f"{form}.{dtype}.onnx"
+        report = quantize("static", model, out, "--calibrate", folder, EXACT, "--format", form, "--activation-type", dtype)
+        assert report["quantized"] == len(report["nodes"]), report
+        check_runs(scratch, model, out, samples[:2], 0.995)
+
+
+@case
+def masks_do_not_drown_the_scores(scratch):
+    model, samples = attention(scratch / "attention.onnx", masked=True), sentences(4, masked=True)
+    folder = write(scratch / "samples", samples)
+    report = quantize("static", model, scratch / "out.onnx", "--calibrate", folder, EXACT)
+    left = {n["node"]: n["reason"] for n in report["nodes"] if "reason" in n}
+    assert any("masked_Add" in node for node in left), left
+    check_runs(scratch, model, scratch / "out.onnx", samples[:2], 0.995)
+
+
+@case
+def scales_are_those_of_quantize_static(scratch):
+    model, samples = conv_net(scratch / "net.onnx", batch_norm=False), images(4)
+    samples = [{"x": s["x"][:1, :, :12]} for s in samples]  # ONNX Runtime's histograms want one shape
+    folder = write(scratch / "samples", samples)
+    logging.disable(logging.WARNING)
+    for method, channels, dtype in itertools.product(["minmax", "percentile"], [False, True], ["int8", "uint8"]):
+        quantize("static", model, scratch / "ours.onnx", "--calibrate", folder, "--calibrate-method", method,
+                 "--activation-type", dtype, *["--per-channel"] * channels)
+        kind = CalibrationMethod.MinMax if method == "minmax" else CalibrationMethod.Percentile
+        with contextlib.redirect_stdout(io.StringIO()):
+            quantize_static(str(model), str(scratch / "theirs.onnx"), Reader(samples), calibrate_method=kind,
+                            per_channel=channels,
+                            activation_type=QuantType.QUInt8 if dtype == "uint8" else QuantType.QInt8)
+        ours, theirs = [{t.name: numpy_helper.to_array(t) for t in onnx.load(scratch / name).graph.initializer}
+                        for name in ("ours.onnx", "theirs.onnx")]
+        compared = 0
+        for name, array in theirs.items():
+            if not name.endswith("_scale") or name not in ours:
+                continue
+            # A percentile is known to a bin of the histogram.
+            tolerance = 1e-5 if method == "minmax" or name.startswith("w") else 2e-3
+            np.testing.assert_allclose(ours[name], array, rtol=tolerance, err_msg=f"{method} {name}")
+            zero = name.replace("_scale", "_zero_point")
+            assert np.abs(ours[zero].astype(int) - theirs[zero].astype(int)).max() <= (method != "minmax"), name
+            compared += 1
+        assert compared >= 10, (sorted(ours), sorted(theirs))
+        for name in ("w1_quantized", "w4_quantized"):
+            np.testing.assert_array_equal(ours[name], theirs[name])
+
+
+@case
+def methods_choose_narrower_ranges(scratch):
+    model = conv_net(scratch / "net.onnx")
+    samples = images(4)
+    samples[0]["x"][0, 0, 0, 0] = 60  # one element far from all others
+    folder = write(scratch / "samples", samples)
+    scales = {}
+    for options in ([], ["--calibrate-method", "percentile", "--percentile", "99.9"],
+                    ["--calibrate-method", "entropy", "--num-bins", "2048"], ["--moving-average"]):
+        out = scratch / "out.onnx"
+        quantize("static", model, out, "--calibrate", folder, *options)
+        scales[" ".join(options)] = next(float(numpy_helper.to_array(t)) for t in onnx.load(out).graph.initializer
+                                         if t.name == "x_scale")
+    full = scales.pop("")
+    assert all(scale < full / 1.5 for scale in scales.values()), (full, scales)
+
+
+@case
+def embeddings_are_looked_up_as_codes(scratch):
+    b = Builder()
+    b.node("Gather", [b.weight("table", 50, 16), "ids"], "e")
+    b.node("MatMul", ["e", b.weight("w", 16, 8)], "y")
+    graph = helper.make_graph(b.nodes, "net", [helper.make_tensor_value_info("ids", TensorProto.INT64, ["n"])],
+                              [helper.make_tensor_value_info("y", FLOAT, ["n", 8])], b.constants)
+    model = scratch / "net.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), model)
+    samples = [{"ids": np.arange(i, i + 20) % 50} for i in range(3)]
+    folder = write(scratch / "samples", samples)
+    for form in ("qdq", "qoperator"):
+        quantize("static", model, scratch / "out.onnx", "--calibrate", folder, EXACT, "--format", form)
+        check_runs(scratch, model, scratch / "out.onnx", samples[:1], 0.998)
+        types = {t.data_type for t in onnx.load(scratch / "out.onnx").graph.initializer if np.prod(t.dims) > 100}
+        assert types == {TensorProto.INT8}, types
+
+
+@case
+def excluded_nodes_stay(scratch):
+    model, samples = conv_net(scratch / "net.onnx"), images(3)
+    folder = write(scratch / "samples", samples)
+    report = quantize("static", model, scratch / "out.onnx", "--calibrate", folder, EXACT, "--exclude", "c3_*", "--exclude",
+                      "Gemm")
+    left = {n["node"].split("/")[-1].split(" ")[0]: n["reason"] for n in report["nodes"] if "reason" in n}
+    assert "excluded" in left["c3_Conv"] and "excluded" in left["y_Gemm"], left
+    names = {t.name for t in onnx.load(scratch / "out.onnx").graph.initializer}
+    assert {"w3", "w4"} <= names, names
+    check_runs(scratch, model, scratch / "out.onnx", samples[:1], 0.998)
+
+
+@case
+def values_that_are_no_numbers_stay_float(scratch):
+    b = Builder()
+    x = b.node("Conv", ["x", b.weight("w1", 4, 3, 1, 1)], "c1")
+    x = b.node("Sqrt", [x], "s")  # of negative numbers
+    b.node("Conv", [x, b.weight("w2", 4, 4, 1, 1)], "y")
+    model = b.save(scratch / "net.onnx", [("x", ["n", 3, "h", "w"])], [("y", ["n", 4, "h", "w"])])
+    folder = write(scratch / "samples", images(2))
+    report = quantize("static", model, scratch / "out.onnx", "--calibrate", folder)
+    reasons = [n.get("reason") for n in report["nodes"]]
+    assert reasons[0] is None and "not a number" in reasons[1] and "'s'" in reasons[1], reasons
+
+
+@case
+def constant_activations_are_exact(scratch):
+    b = Builder()
+    b.node("Conv", ["x", b.weight("w1", 4, 3, 1, 1)], "y")
+    model = b.save(scratch / "net.onnx", [("x", ["n", 3, "h", "w"])], [("y", ["n", 4, "h", "w"])])
+    for value in (0.0, 2.5, -1.0):
+        folder = write(scratch / f"samples{value}", [{"x": np.full((1, 3, 4, 4), value, np.float32)}])
+        quantize("static", model, scratch / "out.onnx", "--calibrate", folder, "--per-channel", EXACT)
+        sample = {"x": np.full((1, 3, 4, 4), value, np.float32)}
+        expected, actual = run_ort(model, sample, False)[0], run_ort(scratch / "out.onnx", sample, True)[0]
+        np.testing.assert_allclose(actual, expected, atol=np.abs(expected).max() / 50 + 1e-9)
+
+
+@case
+def samples_in_every_layout(scratch):
+    model, samples = conv_net(scratch / "net.onnx"), images(3)
+    expected = None
+    for layout in ("npz", "npy", "pb", "folders"):
+        folder = scratch / layout
+        folder.mkdir()
+        for i, sample in enumerate(samples):
+            if layout == "npz":
+                np.savez(folder / f"{i}.npz", **sample)
+            elif layout == "npy":
+                np.save(folder / f"{i}.npy", sample["x"])
+            elif layout == "pb":
+                (folder / f"{i}.pb").write_bytes(numpy_helper.from_array(sample["x"], "x").SerializeToString())
+            else:
+                (folder / f"test_data_set_{i}").mkdir()
+                (folder / f"test_data_set_{i}" / "input_0.pb").write_bytes(
+                    numpy_helper.from_array(sample["x"], "x").SerializeToString())
+        quantize("static", model, scratch / "out.onnx", "--calibrate", folder)
+        written = (scratch / "out.onnx").read_bytes()
+        assert expected in (None, written), layout
+        expected = written
+
+
+@case
+def bad_samples_are_refused_with_a_sentence(scratch):
+    model, out = conv_net(scratch / "net.onnx"), scratch / "out.onnx"
+    empty = scratch / "empty"
+    empty.mkdir()
+    (empty / "readme.txt").write_text("nothing")
+    assert "no calibration data in" in refusal("static", model, out, "--calibrate", empty)
+    assert "cannot read the folder" in refusal("static", model, out, "--calibrate", scratch / "nowhere")
+    ragged = write(scratch / "ragged", [{"x": np.zeros((1, 4, 8, 8), np.float32)}])
+    assert "000.npz" in refusal("static", model, out, "--calibrate", ragged)
+    other = write(scratch / "other", [{"z": np.zeros((1, 3, 8, 8), np.float32)}])
+    message = refusal("static", model, out, "--calibrate", other)
+    assert "000.npz" in message and "'x'" in message, message
+    broken = scratch / "broken"
+    broken.mkdir()
+    (broken / "0.npz").write_bytes(b"not an archive")
+    assert "0.npz" in refusal("static", model, out, "--calibrate", broken)
+    folder = write(scratch / "samples", images(1))
+    message = refusal("static", model, out, "--calibrate", folder, EXACT, "--format", "qoperator", "--activation-type", "int16")
+    assert "qdq" in message, message
+    message = refusal("static", model, out, "--calibrate", folder, "--include", "c3_Con")
+    assert "c3_Conv" in message, message
+    masked = attention(scratch / "attention.onnx", masked=True)
+    alone = scratch / "alone"
+    alone.mkdir()
+    np.save(alone / "sample.npy", np.zeros((1, 4, 32), np.float32))
+    assert "2 inputs" in refusal("static", masked, out, "--calibrate", alone)
+
+
+@case
+def equalisation_and_bias_correction_bring_results_nearer(scratch):
+    """A weight whose channels are of very different magnitude, with one scale for all."""
+    b = Builder(3)
+    w1 = b.rng.standard_normal((16, 3, 3, 3)) * 10 ** b.rng.uniform(-2, 0, (16, 1, 1, 1))
+    w2 = b.rng.standard_normal((16, 1, 3, 3)) * 10 ** b.rng.uniform(-2, 0, (16, 1, 1, 1))
+    x = b.node("Conv", ["x", b.constant("w1", w1.astype(np.float32)), b.bias("b1", 16)], "c1", pads=[1] * 4)
+    x = b.node("Conv", [b.node("Relu", [x], "r1"), b.constant("w2", w2.astype(np.float32))], "c2", group=16)
+    x = b.node("Relu", [x], "r2")
+    b.node("Conv", [x, b.weight("w3", 8, 16, 1, 1), b.bias("b3", 8)], "y")
+    model = b.save(scratch / "net.onnx", [("x", ["n", 3, "h", "w"])], [("y", ["n", 8, "u", "v"])])
+    samples = images(6)
+    for sample in samples:
+        sample["x"] += 1  # means that a correction can tell
+    folder = write(scratch / "samples", samples[:4])
+    errors = {}
+    for options in (["--no-bias-correction"], [], ["--no-bias-correction", "--equalise"], ["--equalise"]):
+        quantize("static", model, scratch / "out.onnx", "--calibrate", folder, *options)
+        errors[" ".join(options)] = sum(
+            np.abs(run_ort(scratch / "out.onnx", s, False)[0] - run_ort(model, s, False)[0]).mean() for s in samples[4:])
+    plain = errors.pop("--no-bias-correction")
+    assert all(error < plain for error in errors.values()), (plain, errors)
