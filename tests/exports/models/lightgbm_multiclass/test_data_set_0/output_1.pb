@@ -1,0 +1,1 @@
+BprobabilitiesJØ”?rm>š:T>

@@ -1,0 +1,1 @@
+BprobabilitiesJV±>­¼¼>ý(’>

@@ -1,0 +1,1 @@
+BprobabilitiesJRL?´ê„>Rù>

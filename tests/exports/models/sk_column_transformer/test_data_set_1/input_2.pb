@@ -1,0 +1,1 @@
+	2Quito2Oslo2Quito2Lagos2Oslo2Oslo2Hanoi2Oslo2OsloBcity

@@ -1,0 +1,1 @@
+	2none2none2Quito2Lagos2none2none2none2Oslo2noneBlabel

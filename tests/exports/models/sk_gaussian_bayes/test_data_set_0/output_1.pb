@@ -1,0 +1,1 @@
+BprobabilitiesJÅV5?å4>í=

@@ -1,0 +1,1 @@
+BprobabilitiesJ°œ¡>ÞQ?)3>

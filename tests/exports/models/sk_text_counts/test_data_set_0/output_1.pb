@@ -1,0 +1,1 @@
+BprobabilitiesJP(<_ß}?

@@ -1,0 +1,1 @@
+2none2cat2none2none2catBlabel

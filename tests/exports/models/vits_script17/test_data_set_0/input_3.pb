@@ -1,0 +1,1 @@
+Bduration_noiseJ™´²¾{wÃ>

@@ -1,0 +1,1 @@
+BprobabilitiesJ8Èl>NùD?š2>³æ7?8ò{>rA?xÅæ=Q'c?Ìr³>šF&?df—>ÎL4?˜õ_>šH?
