@@ -26,6 +26,7 @@ int main(int argc, char** argv) {
   linnet::cli::add_check(app, exit_code);
   linnet::cli::add_bench(app, exit_code);
   linnet::cli::add_compile(app, exit_code);
+  linnet::cli::add_optimize(app, exit_code);
   linnet::cli::add_quantize(app, exit_code);
   try {
     app.parse(argc, argv);

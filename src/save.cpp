@@ -51,7 +51,7 @@ uint64_t bytes_of_initializers(const onnx::Graph& graph) {
 
 }  // namespace
 
-Status save_model(LoadedGraph& loaded, const std::filesystem::path& path, const SaveOptions& options) {
+Result<uint64_t> save_model(LoadedGraph& loaded, const std::filesystem::path& path, const SaveOptions& options) {
   Graph& graph = *loaded.graph;
   onnx::WriteOptions write;
   write.external_name = options.external_name.empty() ? path.filename().string() + ".data" : options.external_name;
@@ -77,10 +77,13 @@ Status save_model(LoadedGraph& loaded, const std::filesystem::path& path, const 
     write.external_threshold = options.external_threshold;
   else if (bytes_of_initializers(*model.graph) > kMostInline)
     write.external_threshold = kExternalFrom;
+  uint64_t bytes = 0;
   write.written = [&](onnx::Bytes part) {
+    bytes += part.size();
     for (const auto& file : loaded.model->files) file->discard(part);
   };
-  return onnx::write_model(path, std::move(model), write);
+  LINNET_TRY(onnx::write_model(path, std::move(model), write));
+  return bytes;
 }
 
 }  // namespace linnet

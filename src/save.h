@@ -19,6 +19,7 @@ struct SaveOptions {
 // Writes the graph with the model's description, whole or not at all: on failure the folder is as it was. It is sorted
 // and inferred, and imports the oldest operator set that is as new as all of its nodes: those written for older ones
 // are restated in it. Constants stream from where they are. Refuses to write over a file that the model was read from.
-Status save_model(LoadedGraph& loaded, const std::filesystem::path& path, const SaveOptions& options = {});
+// Returns how many bytes were written.
+Result<uint64_t> save_model(LoadedGraph& loaded, const std::filesystem::path& path, const SaveOptions& options = {});
 
 }  // namespace linnet

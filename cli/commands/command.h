@@ -17,6 +17,7 @@ void add_compile(CLI::App& app, int& exit_code);
 void add_diff(CLI::App& app, int& exit_code);
 void add_dump(CLI::App& app, int& exit_code);
 void add_inspect(CLI::App& app, int& exit_code);
+void add_optimize(CLI::App& app, int& exit_code);
 void add_profile(CLI::App& app, int& exit_code);
 void add_quantize(CLI::App& app, int& exit_code);
 void add_run(CLI::App& app, int& exit_code);

@@ -204,13 +204,7 @@ bool QuantizeJob::has(const Graph& graph, ValueId weight, std::string_view form)
 Result<QuantizeReport> QuantizeJob::write() {
   Graph& whole = graph();
   whole.remove_unused();
-  const auto begin = std::filesystem::file_time_type::clock::now();
-  LINNET_TRY(save_model(loaded_, path_));
-  std::error_code failed;
-  report_.bytes_after = std::filesystem::file_size(path_, failed);
-  const std::filesystem::path data = path_.string() + ".data";
-  if (std::filesystem::last_write_time(data, failed) >= begin && !failed)
-    report_.bytes_after += std::filesystem::file_size(data, failed);
+  LINNET_ASSIGN(report_.bytes_after, save_model(loaded_, path_));
   return std::move(report_);
 }
 

@@ -75,7 +75,7 @@ void expect_same(const fs::path& a, const fs::path& b) {
 Status resave(const fs::path& from, const fs::path& to, const SaveOptions& options = {}, int opset = 0) {
   LINNET_ASSIGN(LoadedGraph loaded, load_graph({from, {}, nullptr}, {}));
   loaded.graph->opsets[""] = std::max(loaded.graph->opsets[""], opset);
-  return save_model(loaded, to, options);
+  return save_model(loaded, to, options).status();
 }
 
 int opset_of(const fs::path& path) { return load_graph({path, {}, nullptr}, {})->graph->opsets[""]; }
@@ -135,6 +135,16 @@ const OldForm kOldForms[] = {
      [](Graph& g, ValueId x) {
        const ValueId s = g.add_constant("s", ramp(Shape{2}));
        return add(g, "GroupNormalization", {x, s, s}, {{"num_groups", int64_t{2}}});
+     }},
+    {"UpsampleByScales", 9,
+     [](Graph& g, ValueId x) {
+       const ValueId scales = g.add_constant("scales", tensor_of<float>({4}, {1, 1, 2, 3}));
+       return add(g, "Upsample", {x, scales}, {{"mode", std::string("nearest")}});
+     }},
+    {"ResizeToLess", 10,
+     [](Graph& g, ValueId x) {
+       const ValueId scales = g.add_constant("scales", tensor_of<float>({4}, {1, 1, 0.7f, 0.4f}));
+       return add(g, "Resize", {x, scales}, {{"mode", std::string("nearest")}});
      }},
     {"GridSample", 16,
      [](Graph& g, ValueId x) {

@@ -153,6 +153,32 @@ Status grid_mode(Graph& graph, NodeId id, int) {
   return {};
 }
 
+// Upgrading says with "simple", which no operator set has, that rounding depends on whether an axis shrinks.
+Status resize_rounding(Graph& graph, NodeId id) {
+  Node& node = graph.node(id);
+  if (node.op_type != "Resize" || node.string_or("nearest_mode", "") != "simple") return {};
+  const Tensor* scales = graph.constant(node.input(2));
+  const SymShape &from = graph.value(node.inputs[0]).info.shape, &to = graph.value(node.outputs[0]).info.shape;
+  const bool sizes_known = from.known() && to.known() && !from.empty() && from.size() == to.size();
+  bool shrinks = false, grows = false;
+  for (int64_t i = 0; scales && i < scales->count(); ++i) {
+    shrinks |= number_at(*scales, i) < 1;
+    grows |= number_at(*scales, i) > 1;
+  }
+  for (size_t i = 0; !scales && sizes_known && i < from.size(); ++i) {
+    shrinks |= to[i].value() < from[i].value();
+    grows |= to[i].value() > from[i].value();
+  }
+  if (node.string_or("mode", "nearest") != "nearest") {
+    node.erase("nearest_mode");
+    return {};
+  }
+  LINNET_REQUIRE((scales || sizes_known) && !(shrinks && grows),
+                 unsupported("its axes may shrink and grow, which rounds in two ways"));
+  node.set("nearest_mode", std::string(shrinks ? "ceil" : "floor"));
+  return {};
+}
+
 Status none_newer(Graph&, NodeId, int) { return unsupported("it has no newer form"); }
 
 struct Raise {
@@ -194,6 +220,7 @@ Status raise_node(Graph& graph, NodeId id, int version) {
   for (const Raise& raise : kRaises)
     if (raise.name == node.op_type && node.version < raise.below && raise.below <= version)
       LINNET_TRY(raise.rewrite(graph, id, version));
+  LINNET_TRY(resize_rounding(graph, id));
   graph.node(id).version = version;
   return {};
 }

@@ -1,5 +1,7 @@
 // Conv, then a sum with a value of its shape, then an activation: one FusedConv.
 // https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.FusedConv
+#include <algorithm>
+
 #include "optimize/activations.h"
 #include "optimize/match.h"
 #include "optimize/optimizer.h"
@@ -11,9 +13,15 @@ bool same_known_shape(const ValueInfo& a, const ValueInfo& b) {
   return a.ranked && b.ranked && a.dtype == b.dtype && a.shape.size() == b.shape.size() && a.shape == b.shape;
 }
 
+// Below the level `all` the result is what the domain's other implementations know.
+bool is_known_everywhere(const FusedActivation& activation) {
+  static constexpr std::string_view kKnown[] = {"Relu", "Tanh", "Sigmoid", "LeakyRelu", "Clip", "HardSigmoid"};
+  return std::find(std::begin(kKnown), std::end(kKnown), activation.name) != std::end(kKnown);
+}
+
 }  // namespace
 
-Result<size_t> fuse_conv_activation(Graph& graph, PassContext&) {
+Result<size_t> fuse_conv_activation(Graph& graph, PassContext& context) {
   size_t changes = 0;
   const std::vector<NodeId> order = graph.order();
   NodePlaces places(graph);
@@ -40,7 +48,8 @@ Result<size_t> fuse_conv_activation(Graph& graph, PassContext&) {
       }
     }
     if (user != kNoNode && graph.node(user).input(0) == graph.node(chain.back()).outputs[0]) {
-      if (const std::optional<FusedActivation> activation = as_activation(graph, graph.node(user))) {
+      const std::optional<FusedActivation> activation = as_activation(graph, graph.node(user));
+      if (activation && (context.options.level >= OptimizationLevel::all || is_known_everywhere(*activation))) {
         activation->apply(fused);
         chain.push_back(user);
       }

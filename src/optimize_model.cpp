@@ -1,0 +1,83 @@
+#include "optimize_model.h"
+
+#include <algorithm>
+
+namespace linnet {
+namespace {
+
+size_t count_nodes(const Graph& graph) {
+  size_t count = graph.order().size();
+  for (const NodeId id : graph.order())
+    for (const auto& body : subgraphs_of(graph.node(id))) count += count_nodes(*body);
+  return count;
+}
+
+// A size that has a name gets its number wherever an input has that name.
+Status fix_shape(Graph& graph, const std::string& name, const Shape& shape) {
+  const auto port =
+      std::find_if(graph.inputs.begin(), graph.inputs.end(), [&](const GraphPort& p) { return p.name == name; });
+  LINNET_REQUIRE(port != graph.inputs.end(), error(Code::not_found, "the model has no input named '", name, "'"));
+  const ValueInfo declared = graph.value(port->value).info;
+  LINNET_REQUIRE(declared.kind == ValueKind::tensor,
+                 invalid_argument("input '", name, "' is no tensor and has no shape"));
+  LINNET_REQUIRE(!declared.ranked || declared.shape.size() == shape.rank(),
+                 invalid_argument("input '", name, "' has rank ", declared.shape.size(), ", not ", shape.rank()));
+  for (size_t i = 0; i < shape.rank() && declared.ranked; ++i) {
+    const Dim dim = declared.shape[i];
+    LINNET_REQUIRE(!dim.known() || dim.is(shape[i]), invalid_argument("size ", i, " of input '", name, "' is ",
+                                                                      dim.value(), " and cannot become ", shape[i]));
+    for (const GraphPort& other : graph.inputs)
+      for (Dim& d : graph.value(other.value).info.shape)
+        if (d == dim) d = shape[i];
+  }
+  graph.value(port->value).info = ValueInfo::tensor(declared.dtype, SymShape(shape));
+  return {};
+}
+
+// What the level promises: other runtimes have no operators of this engine's own.
+Status refuse_own_operators(const Graph& graph) {
+  for (const NodeId id : graph.order()) {
+    LINNET_REQUIRE(graph.node(id).domain != "linnet",
+                   error(Code::invalid_argument, graph.node_path(id),
+                         " is an operator of this engine alone: the model was optimized at the level 'all' already"));
+    for (const auto& body : subgraphs_of(graph.node(id))) LINNET_TRY(refuse_own_operators(*body));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<OptimizeModelReport> optimize_model(const ModelSource& source, const OptimizeModelOptions& options,
+                                           const std::filesystem::path& path) {
+  OptimizeModelReport report;
+  LINNET_ASSIGN(LoadedGraph loaded, load_graph(source, options.load));
+  LINNET_REQUIRE(!loaded.packed, invalid_argument("a compiled model cannot be optimized again: optimize its source"));
+  LINNET_REQUIRE(options.load.operators.empty(), unsupported("models with operators of the caller cannot be saved"));
+  Graph& graph = *loaded.graph;
+  for (const auto& file : loaded.model->files) report.bytes_before += file->identity().size;
+  if (source.path.empty()) report.bytes_before += source.bytes.size();
+  report.nodes_before = count_nodes(graph);
+  for (const auto& [name, shape] : options.shapes) LINNET_TRY(fix_shape(graph, name, shape));
+  const OptimizationLevel level = options.load.optimize.level;
+  // Without passes a model may have operators that nobody here knows.
+  if (level > OptimizationLevel::none) {
+    LINNET_ASSIGN(report.passes, optimize(graph, *loaded.symbols, options.load.optimize));
+  }
+  const auto check_stop = [&]() -> Status {
+    if (options.stop && options.stop->stop_requested()) return error(Code::cancelled, "optimizing was cancelled");
+    return {};
+  };
+  LINNET_TRY(check_stop());
+  if (options.floats) {
+    LINNET_ASSIGN(report.floats, convert_floats(graph, *loaded.symbols, *options.floats));
+  }
+  if (level < OptimizationLevel::all) LINNET_TRY(refuse_own_operators(graph));
+  LINNET_TRY(check_stop());
+  graph.remove_unused();
+  LINNET_TRY(graph.sort());
+  report.nodes_after = count_nodes(graph);
+  LINNET_ASSIGN(report.bytes_after, save_model(loaded, path, options.save));
+  return report;
+}
+
+}  // namespace linnet
