@@ -1,6 +1,7 @@
 // Convolutions of 8-bit integers.
 // https://onnx.ai/onnx/operators/onnx__ConvInteger.html, ...QLinearConv; com.microsoft's QLinearConv may be
-// channels-last.
+// channels-last. linnet.ConvIntegerToFloat is what a pass makes of ConvInteger and what follows it, with the inputs of
+// MatMulIntegerToFloat; passes may set channels_last there, too.
 #include <vector>
 
 #include "kernels/conv/conv.h"
@@ -19,6 +20,7 @@ struct Slots {
 };
 constexpr Slots kConvInteger{0, -1, 2, 1, -1, 3, -1, -1, -1};
 constexpr Slots kQLinearConv{0, 1, 2, 3, 4, 5, 6, 7, 8};
+constexpr Slots kConvIntegerToFloat{0, 2, 4, 1, 3, 5, -1, -1, 6};
 
 bool is_int8(DType t) noexcept { return t == DType::u8 || t == DType::i8; }
 size_t at(int slot) noexcept { return static_cast<size_t>(slot); }
@@ -29,7 +31,8 @@ constexpr size_t kExactDepth = 256;
 class IntegerConv final : public Op {
  public:
   Status parse(NodeReader& reader) {
-    slots_ = reader.op_type() == "ConvInteger" ? kConvInteger : kQLinearConv;
+    to_float_ = reader.op_type() == "ConvIntegerToFloat";
+    slots_ = to_float_ ? kConvIntegerToFloat : reader.op_type() == "ConvInteger" ? kConvInteger : kQLinearConv;
     LINNET_TRY(window_.parse(reader));
     groups_ = reader.integer("group", 1);
     channels_last_ = reader.flag("channels_last", false);
@@ -49,10 +52,11 @@ class IntegerConv final : public Op {
                    invalid_model("the input's zero point is of another type"));
     LINNET_REQUIRE(!has(slots_.w_zero) || context.dtype(at(slots_.w_zero)) == context.dtype(at(slots_.w)),
                    invalid_model("the weights' zero point is of another type"));
-    LINNET_REQUIRE(!has(slots_.bias) || context.dtype(at(slots_.bias)) == DType::i32,
-                   invalid_model("the bias is not int32"));
-    const DType type = slots_.y_zero < 0 ? DType::i32 : context.dtype(at(slots_.y_zero));
-    LINNET_REQUIRE(type == DType::i32 || is_int8(type), unsupported("the output is of type ", dtype_name(type)));
+    const DType sums = to_float_ ? DType::f32 : DType::i32;
+    LINNET_REQUIRE(!has(slots_.bias) || context.dtype(at(slots_.bias)) == sums,
+                   invalid_model("the bias is not ", dtype_name(sums)));
+    const DType type = slots_.y_zero < 0 ? sums : context.dtype(at(slots_.y_zero));
+    LINNET_REQUIRE(type == sums || is_int8(type), unsupported("the output is of type ", dtype_name(type)));
     if (!context.ranked(at(slots_.x)) || !context.ranked(at(slots_.w))) {
       context.set_unranked(0, type);
       return {};
@@ -209,20 +213,34 @@ class IntegerConv final : public Op {
     if (const Tensor* zero = input(slots_.x_zero)) g.a_zero = static_cast<int32_t>(integer_at(*zero, 0));
     const Tensor* w_zero = input(slots_.w_zero);
     const Tensor* w_scale = input(slots_.w_scale);
-    const int64_t zero_step = w_zero && w_zero->count() > 1, scale_step = w_scale && w_scale->count() > 1;
-    for (int64_t f = 0; f < static_cast<int64_t>(c.filters); ++f) {
-      zeros[f] = w_zero ? static_cast<int32_t>(integer_at(*w_zero, f * zero_step)) : 0;
-      scales[f] = !w_scale ? 1.0f
-                           : static_cast<float>(number_at(*input(slots_.x_scale), 0)) *
-                                 static_cast<float>(number_at(*w_scale, f * scale_step)) /
-                                 static_cast<float>(number_at(*input(slots_.y_scale), 0));
+    const size_t zero_step = w_zero && w_zero->count() > 1, scale_step = w_scale && w_scale->count() > 1;
+    const auto one = [&](int slot) { return input(slot) ? static_cast<float>(number_at(*input(slot), 0)) : 1.0f; };
+    const float x_scale = one(slots_.x_scale), y_scale = one(slots_.y_scale);
+    for (size_t f = 0; f < c.filters; ++f) {
+      zeros[f] = !w_zero                      ? 0
+                 : w_zero->dtype == DType::i8 ? w_zero->ptr<int8_t>()[f * zero_step]
+                                              : w_zero->ptr<uint8_t>()[f * zero_step];
+      const float scale = !w_scale ? 1.0f
+                          : w_scale->dtype == DType::f32
+                              ? w_scale->ptr<float>()[f * scale_step]
+                              : static_cast<float>(number_at(*w_scale, static_cast<int64_t>(f * scale_step)));
+      scales[f] = x_scale * scale / y_scale;
     }
     g.b_zero = zeros;
     g.scale = scales;
     g.b_zero_by_column = g.scale_by_column = true;
-    if (const Tensor* bias = input(slots_.bias)) g.bias = bias->ptr<int32_t>();
+    if (const Tensor* bias = input(slots_.bias)) {
+      if (to_float_) {
+        g.float_bias = bias->ptr<float>();
+      } else {
+        g.bias = bias->ptr<int32_t>();
+      }
+    }
     if (const Tensor* zero = input(slots_.y_zero)) g.c_zero = static_cast<int32_t>(integer_at(*zero, 0));
-    g.output = y.dtype == DType::i32 ? IntOutput::i32 : y.dtype == DType::u8 ? IntOutput::u8 : IntOutput::s8;
+    g.output = y.dtype == DType::i32   ? IntOutput::i32
+               : y.dtype == DType::f32 ? IntOutput::f32
+               : y.dtype == DType::u8  ? IntOutput::u8
+                                       : IntOutput::s8;
 
     const void* src = x.data;
     if (!channels_last_) {
@@ -303,7 +321,7 @@ class IntegerConv final : public Op {
   Slots slots_ = kQLinearConv;
   Window window_;
   int64_t groups_ = 1;
-  bool channels_last_ = false;
+  bool channels_last_ = false, to_float_ = false;
   const std::byte* packed_ = nullptr;
   const std::byte* depthwise_ = nullptr;
   const float* float_packed_ = nullptr;
@@ -313,6 +331,7 @@ constexpr OpDef kDefs[] = {
     {"", "ConvInteger", 10, 2, 4, 1, 1, create<IntegerConv>},
     {"", "QLinearConv", 10, 8, 9, 1, 1, create<IntegerConv>},
     {"com.microsoft", "QLinearConv", 1, 8, 9, 1, 1, create<IntegerConv>},
+    {"linnet", "ConvIntegerToFloat", 1, 4, 7, 1, 1, create<IntegerConv>},
 };
 
 }  // namespace

@@ -176,6 +176,7 @@ class Converter {
         {"QuantizeLinear", &Converter::quantization},
         {"DequantizeLinear", &Converter::quantization},
         {"QLinearConv", &Converter::integer_convolution},
+        {"ConvIntegerToFloat", &Converter::integer_convolution},
         {"QLinearAveragePool", &Converter::follower},
         {"QLinearGlobalAveragePool", &Converter::follower},
         {"QLinearAdd", &Converter::integer_pair},
@@ -220,7 +221,8 @@ class Converter {
                                                   "Tanh",
                                                   "ThresholdedRelu"};
     const Node& node = graph_.node(id);
-    if (node.inputs.empty() || node.outputs.empty() || !(node.domain.empty() || node.domain == "com.microsoft"))
+    if (node.inputs.empty() || node.outputs.empty() ||
+        !(node.domain.empty() || node.domain == "com.microsoft" || node.domain == "linnet"))
       return {};
     for (const Rule& rule : kRules)
       if (rule.name == node.op_type) return (this->*rule.convert)(id);
@@ -270,7 +272,7 @@ class Converter {
     const size_t r = rank(node.inputs[0]);
     if (!is_spatial_rank(r) || rank(node.outputs[0]) != r || node.int_or("channels_last", 0) != 0) return {};
     LINNET_TRY(convert_input(id, 0));
-    graph_.node(id).domain = "com.microsoft";
+    if (node.domain.empty()) graph_.node(id).domain = "com.microsoft";
     graph_.node(id).version = 1;
     graph_.node(id).set("channels_last", int64_t{1});
     convert_outputs(id);
