@@ -108,6 +108,7 @@ def around(draw, op, names, feeds, outputs, attributes):
         helper.make_graph([node], "generation", inputs, results), opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)], ir_version=8
     )
     features = {f"op={op}"} | {f"{key}={value}" for key, value in attributes.items() if isinstance(value, int)}
+    features |= {"several rows"} if len(feeds["input_ids"]) > 1 else set()
     return frame.Case(model, {name: feeds[name] for name in names if name}, compare=equal_sequences, features=features)
 
 
@@ -115,6 +116,8 @@ def equal_sequences(ours, theirs):
     for o, (a, b) in enumerate(zip(ours, theirs, strict=True)):
         if a.shape != b.shape or a.dtype != b.dtype:
             return f"output {o}: {a.dtype}{list(a.shape)}, theirs {b.dtype}{list(b.shape)}"
+        if a.ndim == 4:  # scores of steps: ONNX Runtime leaves those that do not run as it finds them
+            b = np.where(a.any(axis=(1, 2, 3), keepdims=True), b, a)
         same = np.array_equal(a, b) if a.dtype.kind == "i" else np.allclose(np.maximum(a, -1e30), np.maximum(b, -1e30), rtol=1e-3, atol=1e-3)
         if not same:
             return f"output {o}: ours {a.ravel()[:40].tolist()} theirs {b.ravel()[:40].tolist()}"
