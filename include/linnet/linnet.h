@@ -291,6 +291,31 @@ LINNET_API linnet_status* linnet_model_load_bytes(linnet_engine* engine, const v
 LINNET_API linnet_status* linnet_model_load_source(linnet_engine* engine, const linnet_source* source,
                                                    const linnet_load_options* options, linnet_model** model);
 
+/* --- writing models
+ * What is written appears whole or not at all, and never in place of a file that the model was read from. */
+
+typedef struct linnet_optimize_options {
+  size_t struct_size;
+  linnet_dtype floats;           /* LINNET_FLOAT16 or LINNET_BFLOAT16: what float32 becomes; 0: it stays */
+  int32_t convert_io;            /* not 0: inputs and outputs become that, too */
+  const char* const* keep_float; /* operators, and nodes by name, that go on computing in float32 */
+  size_t keep_float_count;
+  size_t external_from;  /* weights of at least so many bytes go to a file beside the model, named like it with ".data"
+                            appended; 0: only where the model would exceed the 2 GB of an ONNX file */
+  linnet_cancel* cancel; /* or NULL */
+} linnet_optimize_options;
+
+/* Rewrites a model and writes it as an .onnx file. The level says who loads that: everybody up to LINNET_LEVEL_BASIC,
+ * who knows the operators of com.microsoft up to LINNET_LEVEL_EXTENDED, only Linnet beyond. It goes before that of the
+ * load options; their log is told what each pass did. */
+LINNET_API linnet_status* linnet_optimize(const linnet_source* source, linnet_level level,
+                                          const linnet_load_options* load, const linnet_optimize_options* options,
+                                          const char* path);
+/* Writes a model as it is after loading, with packed weights, for this version of Linnet: functions that load a model
+ * take the file, and start at once. */
+LINNET_API linnet_status* linnet_compile(linnet_engine* engine, const linnet_source* source,
+                                         const linnet_load_options* load, const char* path);
+
 /* --- what a model is */
 
 typedef struct linnet_port {

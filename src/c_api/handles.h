@@ -169,6 +169,8 @@ Result<std::shared_ptr<const SharedModel>> load(std::shared_ptr<SharedEngine> en
                                                 LoadOptions options);
 // `lent` is to be accepted once the call that took the source succeeds.
 Result<ModelSource> source_of(const linnet_source* source, std::shared_ptr<Lent>& lent);
+// Reads a model that comes through functions into memory.
+Status read_now(ModelSource& source);
 
 struct ModelObject final : Object {
   using Handle = linnet_model;

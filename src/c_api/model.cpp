@@ -93,11 +93,7 @@ namespace linnet::c_api {
 namespace {
 
 Result<std::shared_ptr<const Model>> load_now(Engine& engine, ModelSource source, const LoadOptions& options) {
-  if (source.open) {
-    LINNET_ASSIGN(const onnx::SharedBytes read, source.open(""));
-    source.bytes = read.bytes;
-    source.owner = read.owner;
-  }
+  LINNET_TRY(read_now(source));
   return load_model(engine, source, options);
 }
 

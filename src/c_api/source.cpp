@@ -49,4 +49,12 @@ Result<ModelSource> source_of(const linnet_source* source, std::shared_ptr<Lent>
   return made;
 }
 
+Status read_now(ModelSource& source) {
+  if (!source.open) return {};
+  LINNET_ASSIGN(const onnx::SharedBytes read, source.open(""));
+  source.bytes = read.bytes;
+  source.owner = read.owner;
+  return {};
+}
+
 }  // namespace linnet::c_api

@@ -35,6 +35,7 @@ from ._session import (
     RunOptions,
     SessionOptions,
 )
+from ._writing import compile, optimize
 
 __version__ = _native.version()
 
@@ -43,7 +44,7 @@ __all__ = [
     "GraphOptimizationLevel", "IOBinding", "InferenceSession", "InternalError", "InvalidArgumentError",
     "InvalidModelError", "IoError", "Model", "ModelMetadata", "NodeArg", "NotFoundError", "OrtValue", "OutOfMemoryError",
     "RunOptions", "SessionOptions", "Task", "UnsupportedError", "get_all_providers", "get_available_providers",
-    "get_device", "has_feature", "load",
+    "compile", "get_device", "has_feature", "load", "optimize",
 ]  # fmt: skip
 
 

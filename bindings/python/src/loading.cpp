@@ -113,6 +113,43 @@ Model load(const Engine& engine, nb::handle source, const LoadOptions& options) 
   return model;
 }
 
+linnet_source file_source(const std::string& path) {
+  linnet_source source{};
+  source.struct_size = sizeof source;
+  source.path = path.c_str();
+  return source;
+}
+
+void optimize(const std::string& from, const std::string& to, int level, const LoadOptions& load, int floats,
+              bool convert_io, const std::vector<std::string>& keep_float, size_t external_from) {
+  const linnet_source source = file_source(from);
+  std::vector<const char*> names;
+  for (const std::string& name : keep_float) names.push_back(name.c_str());
+  linnet_optimize_options options{};
+  options.struct_size = sizeof options;
+  options.floats = static_cast<linnet_dtype>(floats);
+  options.convert_io = convert_io;
+  options.keep_float = names.data();
+  options.keep_float_count = names.size();
+  options.external_from = external_from;
+  linnet_status* failed = nullptr;
+  {
+    const nb::gil_scoped_release unlocked;
+    failed = linnet_optimize(&source, static_cast<linnet_level>(level), load.handle.get(), &options, to.c_str());
+  }
+  check(failed);
+}
+
+void compile(const Engine& engine, const std::string& from, const std::string& to, const LoadOptions& load) {
+  const linnet_source source = file_source(from);
+  linnet_status* failed = nullptr;
+  {
+    const nb::gil_scoped_release unlocked;
+    failed = linnet_compile(engine.handle.get(), &source, load.handle.get(), to.c_str());
+  }
+  check(failed);
+}
+
 nb::dict metadata_of(const Model& model) {
   nb::dict metadata;
   for (size_t i = 0; i < linnet_model_metadata_count(model.handle.get()); ++i) {
@@ -205,6 +242,9 @@ void bind_loading(nb::module_& module) {
       .def_prop_ro("metadata", &metadata_of)
       .def_prop_ro("bytes", [](const Model& m) { return linnet_model_bytes(m.handle.get()); });
   module.def("load", &load, nb::arg("engine"), nb::arg("source"), nb::arg("options"));
+  module.def("optimize", &optimize, nb::arg("source"), nb::arg("to"), nb::arg("level"), nb::arg("load"),
+             nb::arg("floats"), nb::arg("convert_io"), nb::arg("keep_float"), nb::arg("external_from"));
+  module.def("compile", &compile, nb::arg("engine"), nb::arg("source"), nb::arg("to"), nb::arg("load"));
 }
 
 }  // namespace linnet_python
