@@ -320,5 +320,31 @@ TEST(FuseQdq, RealExports) {
   }
 }
 
+// Full-size networks of the panel (LINNET_PANEL, or where its setup puts them).
+TEST(FuseQdq, FullSizeNetworks) {
+  const char *panel = std::getenv("LINNET_PANEL"), *home = std::getenv("HOME");
+  const std::filesystem::path root =
+      (panel ? std::filesystem::path(panel) : std::filesystem::path(home ? home : "") / ".cache/linnet-panel") /
+      "models";
+  if (!std::filesystem::exists(root / "mobilenet_v2_qdq.onnx"))
+    GTEST_SKIP() << "no panel in " << root << "; set LINNET_PANEL";
+  const std::pair<const char*, Counts> cases[] = {
+      {"resnet50_qdq",
+       {{"QLinearConv", 53}, {"QLinearAdd", 16}, {"QGemm", 1}, {"MaxPool", 1}, {"DequantizeLinear", 1}}},
+      {"mobilenet_v2_qdq", {{"QLinearConv", 52}, {"QLinearAdd", 10}, {"QGemm", 1}, {"DequantizeLinear", 1}}},
+  };
+  for (const auto& [name, expected] : cases) {
+    ModelSource source;
+    source.path = root / (std::string(name) + ".onnx");
+    const Result<LoadedGraph> loaded = load_graph(source, {});
+    ASSERT_TRUE(loaded.ok()) << loaded.status().message();
+    ASSERT_TRUE(optimize(*loaded->graph, *loaded->symbols, {}).ok());
+    Counts counts = operators(*loaded->graph);
+    for (const auto& [type, count] : expected) EXPECT_EQ(counts[type], count) << name << ' ' << type;
+    EXPECT_EQ(counts["QuantizeLinear"], 1) << name;
+    EXPECT_EQ(counts["Conv"] + counts["FusedConv"], 0) << name;
+  }
+}
+
 }  // namespace
 }  // namespace linnet

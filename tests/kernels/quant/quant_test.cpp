@@ -11,6 +11,7 @@
 #include "kernels/quant/int_gemm.h"
 #include "kernels/quant/packed_check.h"
 #include "kernels/quant/quantize.h"
+#include "kernels/split_parallel.h"
 
 namespace linnet {
 namespace {
@@ -293,19 +294,26 @@ class IntConvTest : public QuantTest {
       }
       expected[i] = static_cast<int32_t>(sum);
     }
+    const SplitParallel split(3);
     if (c.is_depthwise()) {
-      std::vector<std::byte> packed(int_depthwise_packed_size(c) + 64), scratch(int_depthwise_scratch_size(c, 1) + 64);
+      std::vector<std::byte> packed(int_depthwise_packed_size(c) + 64), scratch(int_depthwise_scratch_size(c, 3) + 64);
       int_depthwise_pack(c, w.data(), b_signed, zeros.data(), true, aligned(packed));
       int_depthwise(c, x.data(), aligned(packed), like, aligned(scratch), Parallel());
       EXPECT_EQ(y, expected);
       std::fill(y.begin(), y.end(), -1);
+      int_depthwise(c, x.data(), aligned(packed), like, aligned(scratch), split);
+      EXPECT_EQ(y, expected);
+      std::fill(y.begin(), y.end(), -1);
     }
     std::vector<uint8_t> arranged(c.filters * c.filter_bytes());
-    std::vector<std::byte> packed(int_conv_packed_size(c) + 64), scratch(int_conv_scratch_size(c, a_signed, 1) + 64);
+    std::vector<std::byte> packed(int_conv_packed_size(c) + 64), scratch(int_conv_scratch_size(c, a_signed, 3) + 64);
     int_conv_arrange(c, w.data(), b_signed, arranged.data(), Parallel());
     int_conv_pack(c, arranged.data(), b_signed, aligned(packed), Parallel());
     EXPECT_TRUE(int_conv_valid({aligned(packed), int_conv_packed_size(c)}, c));
     int_conv(c, x.data(), aligned(packed), like, aligned(scratch), Parallel());
+    EXPECT_EQ(y, expected);
+    std::fill(y.begin(), y.end(), -1);
+    int_conv(c, x.data(), aligned(packed), like, aligned(scratch), split);
     EXPECT_EQ(y, expected);
   }
 };
