@@ -67,6 +67,10 @@ class Marker {
   // Fills `marked`, or says why the node cannot be quantised.
   std::string mark(const Node& node, Rule rule, MarkedNode& marked) {
     if (!is_float32(node.input(0))) return "its input is not float32";
+    for (const ValueId v : node.inputs)
+      if (const Node* producer = v == kNoValue ? nullptr : graph_.producer(v);
+          producer && producer->op_type == "DequantizeLinear")
+        return "it is quantised already";
     switch (rule) {
       case Rule::product: return mark_product(node, marked);
       case Rule::matmul: return mark_matmul(node, marked);
