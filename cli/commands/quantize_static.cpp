@@ -67,6 +67,13 @@ void add_quantize_static(CLI::App& app, int& exit_code) {
   command->add_flag("--equalise", arguments->how.equalise,
                     "scale weights of Convs behind each other against each other first, so that their channels are "
                     "alike");
+  command->add_flag("--smooth-quant", arguments->how.smooth,
+                    "make the channels of what MatMul and Gemm read alike first, by their weights");
+  command
+      ->add_option("--smooth-quant-alpha", arguments->how.smooth_alpha,
+                   "how much of the activations' outliers goes into the weights")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
   command->add_flag_callback(
       "--no-bias-correction", [arguments] { arguments->how.bias_correction = false; },
       "leave biases alone, which otherwise make up for what rounding the weights does to the mean of a result");

@@ -6,6 +6,7 @@
 #include "quantize/bias_correction.h"
 #include "quantize/equalisation.h"
 #include "quantize/job.h"
+#include "quantize/smoothing.h"
 #include "quantize/static_writer.h"
 
 namespace linnet {
@@ -37,6 +38,7 @@ Status check(const StaticOptions& how) {
                  invalid_argument("the percentile has to be above 0 and at most 100"));
   LINNET_REQUIRE(how.range.num_quantized_bins >= 2 && how.range.num_bins >= how.range.num_quantized_bins,
                  invalid_argument("entropy takes at least as many bins as quantised ones, and 2 of those"));
+  LINNET_REQUIRE(how.smooth_alpha >= 0 && how.smooth_alpha <= 1, invalid_argument("alpha has to be from 0 to 1"));
   return {};
 }
 
@@ -75,6 +77,28 @@ Result<Measured> measure(const std::shared_ptr<Engine>& engine, LoadedGraph load
   return measured;
 }
 
+// In both graphs; `load` gives one more of them, which is run.
+Status smooth_graph(const std::shared_ptr<Engine>& engine, QuantizeJob& job, QuantizeJob& twin,
+                    const StaticOptions& how, const Samples& samples, FunctionRef<Result<LoadedGraph>()> load) {
+  const auto wanted = [&](const Node& node) { return job.selects(node); };
+  const std::vector<SmoothPlace> places = find_smooth_places(job.graph(), wanted);
+  if (places.empty()) return {};
+  LINNET_ASSIGN(LoadedGraph loaded, load());
+  std::map<ValueId, Watch> watched;
+  for (const SmoothPlace& place : places) watched[place.value].magnitudes = true;
+  ObserveOptions observing;
+  observing.stop = job.options().stop;
+  observing.progress = how.sample_progress;
+  LINNET_ASSIGN(const Observations observations, observe(engine, std::move(loaded), watched, samples, observing));
+  for (Graph* graph : {&job.graph(), &twin.graph()}) {
+    for (const SmoothPlace& place : places)
+      if (const std::vector<float>& seen = observations.at(place.value).magnitudes(); !seen.empty())
+        LINNET_TRY(smooth(*graph, place, seen, how.smooth_alpha));
+    LINNET_TRY(graph->sort());
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<QuantizeReport> quantize_static(const std::shared_ptr<Engine>& engine, const ModelSource& source,
@@ -83,12 +107,17 @@ Result<QuantizeReport> quantize_static(const std::shared_ptr<Engine>& engine, co
   LINNET_TRY(check(how));
   LINNET_ASSIGN(const auto job, QuantizeJob::open(source, options, path));
   Graph& graph = job->graph();
-  const Marks marks = mark_graph(graph, how.format, [&](const Node& node) { return job->selects(node); });
-
-  // The same graph once more: running it takes it apart.
-  LINNET_ASSIGN(const auto twin, QuantizeJob::open(source, options, path));
+  LINNET_ASSIGN(auto twin, QuantizeJob::open(source, options, path));  // the same graph: running it takes it apart
   if (how.equalise)
     for (Graph* each : {&graph, &twin->graph()}) LINNET_TRY(equalise_layers(*each).status());
+  const auto load_again = [&]() -> Result<LoadedGraph> {
+    LINNET_ASSIGN(const auto again, QuantizeJob::open(source, options, path));
+    if (how.equalise) LINNET_TRY(equalise_layers(again->graph()).status());
+    return again->take();
+  };
+  if (how.smooth) LINNET_TRY(smooth_graph(engine, *job, *twin, how, samples, load_again));
+  const Marks marks = mark_graph(graph, how.format, [&](const Node& node) { return job->selects(node); });
+
   const bool wide = dtype_bits(how.activation_type) == 16;
   ActivationCodes codes(graph, how.activation_type, std::max(graph.opsets[""], wide ? 21 : 13));
   LINNET_ASSIGN(const Measured measured, measure(engine, twin->take(), *job, marks, how, samples, codes));

@@ -19,6 +19,9 @@ struct StaticOptions {
   RangeOptions range;
   // Weights of Convs behind each other are scaled against each other first, so that their channels are alike.
   bool equalise = false;
+  // Channels of what MatMul and Gemm read become alike first. It takes another run over the samples.
+  bool smooth = false;
+  double smooth_alpha = 0.5;  // how much of the activations' outliers goes into the weights
   // Biases of Conv and Gemm make up for what rounding the weights does to the mean of their results.
   bool bias_correction = true;
   std::function<void(size_t done, size_t total)> sample_progress;  // called before each sample

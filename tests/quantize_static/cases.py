@@ -184,6 +184,32 @@ def attention_in_every_form(scratch):
 
 
 @case
+def smoothing_takes_outliers_up(scratch):
+    """Some channels of a normalisation's output are far greater than others, and so are some of a product's input."""
+    for normalised in (True, False):
+        b = Builder(5)
+        scale = np.where(np.arange(32) % 8 == 3, 40, 1).astype(np.float32)
+        if normalised:
+            x = b.node("LayerNormalization", ["x", b.constant("g", scale), b.bias("o", 32)], "n", axis=-1)
+        else:
+            x = b.node("Tanh", [b.node("Mul", ["x", b.constant("g", scale)], "m")], "t")
+            x = b.node("Div", [x, b.constant("d", 1 / scale)], "n")
+        h = b.node("MatMul", [x, b.weight("w1", 32, 48)], "h1")
+        h = b.node("Add", [h, b.node("MatMul", [x, b.weight("w2", 32, 48)], "h2")], "s")
+        model = b.save(scratch / "net.onnx", [("x", ["n", "t", 32])], [("s", ["n", "t", 48])], opset=17)
+        samples = sentences(5)
+        folder = write(scratch / f"samples{normalised}", samples[:4])
+        errors = []
+        for options in ([], ["--smooth-quant"]):
+            quantize("static", model, scratch / "out.onnx", "--calibrate", folder, *options)
+            errors.append(cosine(*(run_ort(m, samples[4], False)[0] for m in (model, scratch / "out.onnx"))))
+            ours = run_linnet(scratch / "out.onnx", samples[4], scratch)[0]
+            assert cosine(ours, run_ort(model, samples[4], False)[0]) > 0.99
+        assert 1 - errors[1] < (1 - errors[0]) * 0.75, errors
+        assert ("Mul" in {node.op_type for node in onnx.load(scratch / "out.onnx").graph.node}) == (not normalised)
+
+
+@case
 def masks_do_not_drown_the_scores(scratch):
     model, samples = attention(scratch / "attention.onnx", masked=True), sentences(4, masked=True)
     folder = write(scratch / "samples", samples)

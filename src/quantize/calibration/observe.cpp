@@ -31,6 +31,8 @@ class Observe final : public Op {
     if (watch.channels && in.shape.rank() >= 2)
       observer->add_channels(in.as<float>(), static_cast<size_t>(in.shape[1]),
                              static_cast<size_t>(in.shape.count(2, in.shape.rank())));
+    if (watch.magnitudes && in.shape.rank() != 0)
+      observer->add_magnitudes(in.as<float>(), static_cast<size_t>(in.shape[in.shape.rank() - 1]));
     if (in.bytes() != 0 && context.out(0).data != in.data) std::memcpy(context.out(0).data, in.data, in.bytes());
     return {};
   }

@@ -23,7 +23,8 @@ struct Samples {
 // What to learn of a value beside its least and greatest elements.
 struct Watch {
   bool histogram = false;
-  bool channels = false;  // the means along axis 1
+  bool channels = false;    // the means along axis 1
+  bool magnitudes = false;  // those along the last axis
 };
 
 struct ObserveOptions {

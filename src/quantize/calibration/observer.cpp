@@ -41,6 +41,16 @@ void Observer::add_channels(std::span<const float> elements, size_t channels, si
   per_channel_ += elements.size() / channels;
 }
 
+void Observer::add_magnitudes(std::span<const float> elements, size_t channels) {
+  if (elements.empty() || ragged_magnitudes_) return;
+  if (magnitudes_.empty()) magnitudes_.assign(channels, 0);
+  ragged_magnitudes_ = magnitudes_.size() != channels;
+  if (ragged_magnitudes_) magnitudes_.clear();
+  for (size_t i = 0; i < elements.size() && !ragged_magnitudes_; ++i)
+    if (std::isfinite(elements[i]))
+      magnitudes_[i % channels] = std::max(magnitudes_[i % channels], std::fabs(elements[i]));
+}
+
 std::vector<double> Observer::channel_means() const {
   if (ragged_channels_) return {};
   std::vector<double> means = channel_sums_;

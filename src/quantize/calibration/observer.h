@@ -20,6 +20,9 @@ class Observer {
   // The sums of the tensor's channels, as [outer][channels][inner].
   void add_channels(std::span<const float> elements, size_t channels, size_t inner);
 
+  // The greatest magnitudes of the channels along the last axis.
+  void add_magnitudes(std::span<const float> elements, size_t channels);
+
   // Over finite elements.
   uint64_t count() const noexcept { return count_; }
   float least() const noexcept { return least_; }
@@ -32,6 +35,9 @@ class Observer {
   // By channel; empty without add_channels, and where the number of channels is not always the same.
   std::vector<double> channel_means() const;
 
+  // By channel; empty without add_magnitudes, and where the number of channels is not always the same.
+  const std::vector<float>& magnitudes() const noexcept { return magnitudes_; }
+
   uint64_t not_numbers() const noexcept { return not_numbers_; }
   uint64_t infinities() const noexcept { return infinities_; }
 
@@ -42,6 +48,8 @@ class Observer {
   double sum_least_ = 0, sum_greatest_ = 0;
   Histogram histogram_;
   std::vector<double> channel_sums_;
+  std::vector<float> magnitudes_;
+  bool ragged_magnitudes_ = false;
   uint64_t per_channel_ = 0;
   bool ragged_channels_ = false;
 };
