@@ -247,7 +247,7 @@ void add_optimize(CLI::App& app, int& exit_code) {
   command->add_option("--atol", options->atol, "absolute tolerance of --verify; default: by the outputs' size");
   add_threads(*command, "--threads", options->threads);
   command->add_option("--seed", options->seed, "of random inputs and operators")->capture_default_str();
-  command->add_flag("--explain", options->explain, "tell what almost fitted a rewrite, and why it did not");
+  command->add_flag("--explain", options->explain, "tell which nodes stay in 32-bit floats");
   command->add_flag("--json", options->json, "print one JSON object");
   command->footer(
       "Examples:\n  linnet optimize model.onnx -o fast.onnx --verify\n  linnet optimize model.onnx -o half.onnx "

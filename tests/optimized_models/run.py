@@ -300,7 +300,9 @@ def main():
             for domain in domains_of(model.graph) - before:
                 if level not in OWN_DOMAINS.get(domain, ()):
                     complaints.setdefault(folder.name, f"has operators of '{domain}'")
-            verdict = in_onnxruntime(original, folder, *((2e-2, 1e-3) if arguments.float16 else (1e-3, 1e-5)))
+            meta = json.loads((original / "meta.json").read_text())
+            tolerance = (max(meta["rtol"], 2e-2), max(meta["atol"], 1e-3)) if arguments.float16 else (meta["rtol"], meta["atol"])
+            verdict = in_onnxruntime(original, folder, *tolerance)
             if verdict is None:
                 skipped += 1
             elif verdict:
