@@ -47,7 +47,15 @@ Status topk_count(Graph& graph, NodeId id) {
   return number_to_input(graph, id, "k", 1, 0);
 }
 
-Status dft_axis(Graph& graph, NodeId id) { return number_to_input(graph, id, "axis", 2, 1); }
+// A scalar, which other readers of a saved model insist on.
+Status dft_axis(Graph& graph, NodeId id) {
+  LINNET_TRY(number_to_input(graph, id, "axis", 2, 1));
+  const ValueId axis = graph.node(id).input(2);
+  Tensor scalar = *graph.constant(axis);
+  scalar.shape = Shape();
+  graph.set_input(id, 2, graph.add_constant(graph.value(axis).name, std::move(scalar)));
+  return {};
+}
 
 constexpr Upgrade kUpgrades[] = {
     {"", "Concat", 4, concat_axis}, {"", "Split", 13, split_sizes},        {"", "Slice", 10, slice_inputs},
