@@ -938,6 +938,7 @@ def register(name, function):
         made = function(draw.rng)
         node = made.model.graph.node[0]
         features = {f"op={node.op_type}"} | {f"{a.name}={helper.get_attribute_value(a)}" for a in node.attribute if a.type in (1, 2, 3)}
+        features |= {f"in{i}" for i, name in enumerate(node.input) if name}
         return frame.Case(made.model, made.inputs, compare=lambda ours, theirs: difference(made, ours, theirs), features=features, shared=made.shared)
 
     frame.GENERATORS[f"com.microsoft:{name}"] = make
