@@ -13,16 +13,24 @@ TEXT = {0: "batch", 1: "length"}
 
 
 class Fields(nn.Module):
-    """Positional tensors in, chosen fields of the model's answer out."""
+    """Tensors in, chosen fields of the model's answer out."""
 
     def __init__(self, model, inputs, outputs, method=None, **constants):
         super().__init__()
         self.model, self.inputs, self.outputs, self.constants = model, list(inputs), list(outputs), constants
         self.method = method
 
-    def forward(self, *values):
+    def answer(self, *values):
         answer = (getattr(self.model, self.method) if self.method else self.model)(**dict(zip(self.inputs, values)), **self.constants)
-        return tuple(answer[name] if isinstance(name, int) else getattr(answer, name) for name in self.outputs)
+        return tuple(getattr(answer, name) for name in self.outputs)
+
+
+def with_names(module):
+    """torch.export wants the inputs as named arguments."""
+    scope, names = {}, ", ".join(module.inputs)
+    exec(f"def forward(self, {names}):\n    return self.answer({names})", scope)
+    module.__class__ = type("Named", (Fields,), {"forward": scope["forward"]})
+    return module
 
 
 def model(name, what, model_class, config, cases, inputs, outputs, exporters=(SCRIPT, DYNAMO), gain=1.3, tolerance=None, method=None, **constants):
@@ -30,9 +38,8 @@ def model(name, what, model_class, config, cases, inputs, outputs, exporters=(SC
 
     def build(opset, dynamo):
         net = model_class(config() if callable(config) else config)
-        net = Fields(randomise(net, gain), inputs, outputs, method, **constants)
-        named = {str(key): axes for key, axes in outputs.items()}
-        return from_torch(net, cases(), inputs, named, opset, dynamo, **(tolerance or {}))
+        net = with_names(Fields(randomise(net, gain), inputs, outputs, method, **constants))
+        return from_torch(net, cases(), inputs, outputs, opset, dynamo, **(tolerance or {}))
 
     for opset, dynamo in exporters:
         recipe(f"hf_{name}_{'dynamo' if dynamo else 'script'}{opset}", what)(lambda opset=opset, dynamo=dynamo: build(opset, dynamo))
@@ -199,8 +206,8 @@ for _name, _class, _config, _exporters in [
     ("falcon", tf.FalconForCausalLM, lambda: tf.FalconConfig(vocab_size=50, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, alibi=False), [SCRIPT]),
     ("gptj", tf.GPTJForCausalLM, lambda: tf.GPTJConfig(vocab_size=50, n_embd=16, n_layer=2, n_head=2, rotary_dim=4, n_positions=32), [SCRIPT]),
     ("gpt_neo", tf.GPTNeoForCausalLM, lambda: tf.GPTNeoConfig(vocab_size=50, hidden_size=16, num_layers=2, num_heads=2, attention_types=[[["global", "local"], 1]], window_size=4, max_position_embeddings=32), [SCRIPT]),
-    ("gemma2", tf.Gemma2ForCausalLM, lambda: tf.Gemma2Config(**LANGUAGE, head_dim=8, num_key_value_heads=1, sliding_window=4), [SCRIPT, DYNAMO]),
-    ("gemma3", tf.Gemma3ForCausalLM, lambda: tf.Gemma3TextConfig(**LANGUAGE, head_dim=8, num_key_value_heads=1, sliding_window=4, layer_types=["sliding_attention", "full_attention"]), [DYNAMO]),
+    ("gemma2", tf.Gemma2ForCausalLM, lambda: tf.Gemma2Config(**LANGUAGE, head_dim=8, num_key_value_heads=1, sliding_window=8), [SCRIPT, DYNAMO]),
+    ("gemma3", tf.Gemma3ForCausalLM, lambda: tf.Gemma3TextConfig(**LANGUAGE, head_dim=8, num_key_value_heads=1, sliding_window=8, layer_types=["sliding_attention", "full_attention"]), [DYNAMO]),
     ("phi3", tf.Phi3ForCausalLM, lambda: tf.Phi3Config(**LANGUAGE, pad_token_id=0, num_key_value_heads=1), [SCRIPT]),
     ("olmo2", tf.Olmo2ForCausalLM, lambda: tf.Olmo2Config(**LANGUAGE), [DYNAMO]),
     ("stablelm", tf.StableLmForCausalLM, lambda: tf.StableLmConfig(**LANGUAGE, num_key_value_heads=1), [SCRIPT]),
