@@ -3,7 +3,6 @@
 #include <charconv>
 #include <cmath>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
 #include "base/file.h"
 #include "commands/command.h"
@@ -12,32 +11,6 @@
 
 namespace linnet::cli {
 namespace {
-
-using Json = nlohmann::ordered_json;
-
-Json json_of(const QuantizeReport& report) {
-  Json nodes = Json::array();
-  for (const NodeReport& node : report.nodes) {
-    Json row{{"node", node.node}};
-    if (node.result.empty()) {
-      row["reason"] = node.reason;
-    } else {
-      row["result"] = node.result;
-    }
-    // JSON has no infinity: null stands for exact weights.
-    if (node.weight_snr_db)
-      row["weight_snr_db"] = std::isfinite(*node.weight_snr_db) ? Json(*node.weight_snr_db) : Json();
-    if (!node.result.empty()) {
-      row["bytes_before"] = node.bytes_before;
-      row["bytes_after"] = node.bytes_after;
-    }
-    nodes.push_back(std::move(row));
-  }
-  return {{"bytes_before", report.bytes_before},
-          {"bytes_after", report.bytes_after},
-          {"quantized", report.quantized()},
-          {"nodes", std::move(nodes)}};
-}
 
 // Nodes with the same fate share a line.
 void print_text(const QuantizeReport& report) {
@@ -117,7 +90,7 @@ int tell(const QuantizeArguments& arguments, const Result<QuantizeReport>& repor
   if (!report.ok()) return report_error("quantize", arguments.model, report.status());
   clear_progress();
   if (!arguments.report.empty() || arguments.json) {
-    const std::string text = json_of(*report).dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
+    const std::string text = report->to_json();
     if (!arguments.report.empty()) {
       const Status status = write_file(arguments.report, std::as_bytes(std::span(text)));
       if (!status.ok()) return report_error("quantize", arguments.report, status);

@@ -24,7 +24,6 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 from onnxruntime.quantization import quantize_dynamic
-from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 
 SCHEMES = {
     "per-tensor": (["dynamic"], lambda a, b: quantize_dynamic(a, b)),
@@ -36,6 +35,8 @@ SCHEMES = {
 
 
 def quantize_blocks(source, target, symmetric):
+    from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer  # wants the package onnx_ir
+
     quantizer = MatMulNBitsQuantizer(onnx.load(source), block_size=32, is_symmetric=symmetric)
     quantizer.process()
     quantizer.model.save_model_to_file(target)
@@ -97,7 +98,7 @@ def main():
     args = parser.parse_args()
     logging.disable(logging.WARNING)
     print("| model | scheme | size, Linnet / ORT | run by Linnet: Linnet's / ORT's | run by ORT: Linnet's / ORT's | seconds |")
-    print("|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|", flush=True)
     for spec in args.models:
         path, _, folder = spec.partition(":")
         reference = session(path)

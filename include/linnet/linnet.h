@@ -492,6 +492,64 @@ LINNET_API linnet_status* linnet_op_parallel(linnet_op_context* context, size_t 
 /* In compute: not 0 once the run is cancelled or late. Long computations ask and return early. */
 LINNET_API int32_t linnet_op_stopped(const linnet_op_context* context);
 
+/* --- quantising: a model in lower precision, written as a standard model */
+
+typedef enum linnet_quantize_scheme LINNET_ENUM_BASE_ {
+  LINNET_QUANTIZE_DYNAMIC = 0, /* 8-bit weights; activations are quantised as they are computed */
+  LINNET_QUANTIZE_STATIC = 1,  /* activations with ranges that are measured on samples */
+  LINNET_QUANTIZE_WEIGHTS = 2, /* weights in blocks of few bits; activations stay floats */
+  LINNET_QUANTIZE_SCHEME_32_BITS_ = 0x7fffffff
+} linnet_quantize_scheme;
+
+typedef enum linnet_symmetry LINNET_ENUM_BASE_ {
+  LINNET_SYMMETRY_BY_TYPE = 0, /* int8 symmetric, uint8 not; blocks symmetric */
+  LINNET_SYMMETRIC = 1,
+  LINNET_ASYMMETRIC = 2,
+  LINNET_SYMMETRY_32_BITS_ = 0x7fffffff
+} linnet_symmetry;
+
+typedef struct linnet_quantize_options {
+  size_t struct_size;
+  linnet_quantize_scheme scheme;
+  linnet_symmetry weight_symmetry;
+  /* Nodes by name, operator type or pattern ("*" any characters, "?" one). No includes: all that the scheme knows. */
+  const char* const* include;
+  size_t include_count;
+  const char* const* exclude;
+  size_t exclude_count;
+  /* dynamic, static */
+  linnet_dtype weight_type; /* LINNET_INT8 (also for LINNET_UNDEFINED) or LINNET_UINT8 */
+  int32_t per_channel;      /* a scale for each output channel of a weight */
+  int32_t reduce_range;     /* weights of 7 bits, for runtimes whose sums saturate */
+  /* weights */
+  int32_t bits;           /* 4 (also for 0) or 8 */
+  int32_t block;          /* weights that share a scale: a power of two from 16 to 256; 0: 32 */
+  int32_t half_quadratic; /* zero points that suit most weights of a block, not only its range */
+  int32_t embeddings;     /* tables of embeddings too */
+  int32_t accuracy_level; /* of MatMulNBits; 4 lets a runtime round activations to 8 bits */
+  /* static */
+  linnet_dtype activation_type; /* LINNET_INT8 (also for LINNET_UNDEFINED), UINT8, INT16 or UINT16 */
+  int32_t activation_symmetric;
+  int32_t q_operator;             /* integer operators instead of QuantizeLinear and DequantizeLinear */
+  const char* calibration_method; /* "minmax" (also for NULL), "entropy", "percentile" or "mse" */
+  double percentile;              /* of elements that a range covers; 0: 99.999 */
+  size_t sample_count;
+  /* Sample i: sets inputs[k] to a value for each input of the model in its order. Linnet closes the handles. */
+  linnet_status* (*sample)(void* user, size_t i, linnet_value** inputs, size_t input_count);
+  /* Before each node and sample; may be NULL. */
+  void (*progress)(void* user, size_t done, size_t total, const char* what);
+  void* user;
+  linnet_cancel* cancel; /* or NULL */
+} linnet_quantize_options;
+
+/* Reads the model at `path` and writes the quantised one to `output`, which is not a file of the model: whole or not at
+ * all. NULL options: the defaults. *report, unless `report` is NULL: JSON that tells of each node what it became or why
+ * it stays, as a string tensor of one element. */
+LINNET_API linnet_status* linnet_quantize(linnet_engine* engine, const char* path,
+                                          const linnet_load_options* load_options,
+                                          const linnet_quantize_options* options, const char* output,
+                                          linnet_value** report);
+
 #ifdef __cplusplus
 }
 #endif

@@ -61,11 +61,6 @@ std::shared_ptr<const Tensor> share(Tensor&& tensor) {
 
 }  // namespace
 
-size_t QuantizeReport::quantized() const noexcept {
-  return static_cast<size_t>(
-      std::count_if(nodes.begin(), nodes.end(), [](const auto& n) { return !n.result.empty(); }));
-}
-
 bool QuantizeJob::Key::operator<(const Key& other) const noexcept {
   const std::owner_less<> less;
   if (less(weight, other.weight)) return true;

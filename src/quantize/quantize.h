@@ -41,6 +41,7 @@ struct QuantizeReport {
   uint64_t bytes_before = 0, bytes_after = 0;  // of the models, external data included
 
   size_t quantized() const noexcept;
+  std::string to_json() const;
 };
 
 // Each reads the model, quantises it and writes the result to `path`, whole or not at all.

@@ -203,6 +203,21 @@ Bytes relu() {
   return w.bytes();
 }
 
+Bytes product() {
+  Writer w;
+  w.graph.input.push_back(port("x", kFloat, {named("n"), size(64)}));
+  w.graph.output.push_back(port("y", kFloat, {named("n"), size(64)}));
+  std::vector<float> weights(64 * 64);
+  for (size_t i = 0; i < weights.size(); ++i) weights[i] = static_cast<float>(i * 31 % 97) / 97 - 0.5f;
+  onnx::Tensor& tensor = w.graph.initializer.emplace_back();
+  tensor.name = "w";
+  tensor.dims = {64, 64};
+  tensor.data_type = kFloat;
+  tensor.raw_data = std::as_bytes(std::span(weights));
+  w.graph.node.push_back(onnx::make_node("MatMul", {"x", "w"}, {"y"}));
+  return w.bytes();
+}
+
 Bytes custom_strings() {
   Writer w;
   w.graph.input.push_back(port("x", kString, {named("n")}));

@@ -22,6 +22,7 @@ Bytes reshaped();             // float x[n], int64 shape[2] -> y[?, ?]
 // float x[n] -> y, through one node of operator `name` of domain "mine" with attributes factor = 3 and text = "hi".
 Bytes custom(const std::string& name);
 Bytes relu();            // float x[n] -> y[n]
+Bytes product();         // float x[n,64] -> y[n,64], by a constant matrix
 Bytes custom_strings();  // string x[n] -> y, through mine.Upper
 
 }  // namespace models
