@@ -14,7 +14,8 @@ class Quantize : public ::testing::Test {
     folder_ = fs::path(::testing::TempDir()) / ("linnet_quantize_" + name);
     fs::create_directories(folder_);
     const models::Bytes bytes = models::product();
-    std::ofstream(in(), std::ios::binary).write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+    std::ofstream(in(), std::ios::binary)
+        .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
     linnet_engine* engine = nullptr;
     EXPECT_OK(linnet_engine_create(nullptr, &engine));
     engine_.reset(engine);
@@ -36,9 +37,13 @@ linnet_status* sample(void* user, size_t i, linnet_value** inputs, size_t count)
   if (count != 1) return linnet_status_create(LINNET_INVALID_ARGUMENT, "one input");
   ++*static_cast<size_t*>(user);
   const int64_t shape[] = {2, 64};
-  std::vector<float> x(128);
-  for (size_t k = 0; k < x.size(); ++k) x[k] = static_cast<float>((k * 7 + i) % 13) - 6;
-  return linnet_value_create_tensor(LINNET_FLOAT, shape, 2, x.data(), x.size() * sizeof(float), &inputs[0]);
+  linnet_status* const failed = linnet_value_create_tensor(LINNET_FLOAT, shape, 2, &inputs[0]);
+  if (failed) return failed;
+  linnet_view view{};
+  view.struct_size = sizeof view;
+  linnet_release(linnet_value_view(inputs[0], &view));
+  for (size_t k = 0; k < 128; ++k) static_cast<float*>(view.data)[k] = static_cast<float>((k * 7 + i) % 13) - 6;
+  return nullptr;
 }
 
 TEST_F(Quantize, EveryScheme) {
@@ -96,8 +101,7 @@ TEST_F(Quantize, RefusesWhatMakesNoSense) {
   EXPECT_EQ(take_code(quantize(&options)), LINNET_INVALID_ARGUMENT);
   EXPECT_EQ(take_code(linnet_quantize(engine_.get(), in().c_str(), nullptr, nullptr, in().c_str(), nullptr)),
             LINNET_INVALID_ARGUMENT);
-  EXPECT_EQ(take_code(linnet_quantize(nullptr, in().c_str(), nullptr, nullptr, out().c_str(), nullptr)),
-            LINNET_CLOSED);
+  EXPECT_EQ(take_code(linnet_quantize(nullptr, in().c_str(), nullptr, nullptr, out().c_str(), nullptr)), LINNET_CLOSED);
 }
 
 TEST_F(Quantize, StopsWhenAsked) {
