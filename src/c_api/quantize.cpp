@@ -96,7 +96,7 @@ Result<QuantizeReport> quantize(const std::shared_ptr<Engine>& engine, const Mod
     case LINNET_QUANTIZE_STATIC: {
       if (given.sample_count) LINNET_TRY(require(reinterpret_cast<const void*>(given.sample), "sample"));
       LINNET_ASSIGN(const StaticOptions how, static_options(given));
-      const Samples samples{given.sample_count,
+      const Samples samples{given.sample_count, [](size_t i) { return concat("sample ", i); },
                             [&](size_t i, const Model& model) { return read_sample(given, i, model); }};
       return quantize_static(engine, source, common, how, samples, output);
     }
