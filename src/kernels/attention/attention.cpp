@@ -145,7 +145,7 @@ RowKernels row_kernels() noexcept {
 constexpr size_t kScoreBytes = 128 * 1024;  // scores of a block of rows: within the second-level cache
 constexpr size_t kBlockRows = 48;
 constexpr size_t kFarRow = 256, kFarRows = 24;
-constexpr size_t kPackRows = 12;  // rows for each head of k at which packing pays
+constexpr size_t kPackRows = 4;  // rows for each head of k at which packing pays
 
 // How the work is cut; depends on sizes only, never on threads.
 struct Cut {
