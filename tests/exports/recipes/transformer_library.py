@@ -90,10 +90,6 @@ FOUND = {"logits": {0: "batch"}, "pred_boxes": {0: "batch"}}
 model("detr", "DetrForObjectDetection with a padding mask", tf.DetrForObjectDetection, detr(tf.DetrConfig), detr_cases, {"pixel_values": {0: "batch"}, "pixel_mask": {0: "batch"}}, FOUND)
 model("conditional_detr", "ConditionalDetrForObjectDetection", tf.ConditionalDetrForObjectDetection, detr(tf.ConditionalDetrConfig), detr_cases,
       {"pixel_values": {0: "batch"}, "pixel_mask": {0: "batch"}}, FOUND, [SCRIPT])  # fmt: skip
-model("deformable_detr", "DeformableDetrForObjectDetection: sampled attention by GridSample", tf.DeformableDetrForObjectDetection,
-      lambda: tf.DeformableDetrConfig(use_timm_backbone=False, backbone=None, backbone_config=tf.ResNetConfig(embedding_size=8, hidden_sizes=[8, 12, 16], depths=[1, 1, 1], layer_type="basic", out_features=["stage2", "stage3"]),
-                                      num_queries=5, d_model=32, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2, decoder_attention_heads=2, encoder_ffn_dim=24, decoder_ffn_dim=24, num_feature_levels=3, num_labels=4),
-      detr_cases, {"pixel_values": {}, "pixel_mask": {}}, {"logits": {}, "pred_boxes": {}}, [SCRIPT])  # fmt: skip
 model("rt_detr", "RTDetrForObjectDetection: hybrid encoder, queries chosen by TopK, deformable decoder", tf.RTDetrForObjectDetection,
       lambda: tf.RTDetrConfig(backbone_config=tf.RTDetrResNetConfig(embedding_size=8, hidden_sizes=[8, 12, 16, 20], depths=[1, 1, 1, 1], layer_type="basic", out_features=["stage2", "stage3", "stage4"]),
                               encoder_hidden_dim=16, encoder_in_channels=[12, 16, 20], encoder_ffn_dim=24, encoder_attention_heads=2, d_model=16, num_queries=6, decoder_in_channels=[16, 16, 16],
