@@ -183,9 +183,7 @@ Result<std::shared_ptr<const Model>> finish(Engine& engine, LoadedGraph loaded, 
     LINNET_ASSIGN(const auto reports, optimize(graph, *loaded.symbols, options.optimize));
     if (options.log)
       for (const PassReport& r : reports)
-        if (r.changes)
-          options.log(Severity::verbose,
-                      concat("pass ", r.pass, ": ", r.changes, " changes in ", r.milliseconds, " ms"));
+        if (r.changes) options.log(Severity::verbose, r.to_string());
     graph.remove_unused();
   }
   LINNET_TRY(graph.sort());

@@ -64,9 +64,7 @@ Result<OptimizeModelReport> optimize_model(const ModelSource& source, const Opti
     LINNET_ASSIGN(report.passes, optimize(graph, *loaded.symbols, options.load.optimize));
     if (options.load.log)
       for (const PassReport& pass : report.passes)
-        if (pass.changes != 0)
-          options.load.log(Severity::verbose,
-                           concat("pass ", pass.pass, ": ", pass.changes, " changes in ", pass.milliseconds, " ms"));
+        if (pass.changes != 0) options.load.log(Severity::verbose, pass.to_string());
   }
   const auto check_stop = [&]() -> Status {
     if (options.stop && options.stop->stop_requested()) return error(Code::cancelled, "optimizing was cancelled");

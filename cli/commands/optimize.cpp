@@ -53,6 +53,7 @@ Result<OptimizeModelOptions> read_options(const Options& options) {
   OptimizeModelOptions to;
   to.load.optimize.level = kLevels.at(options.level);
   to.load.optimize.disabled.insert(options.disabled.begin(), options.disabled.end());
+  to.load.optimize.explain = options.explain;
   for (const std::string& text : options.shapes) {
     LINNET_ASSIGN(const auto shape, named_shape("--shape", text));
     to.shapes.insert(shape);
@@ -150,6 +151,9 @@ Json json_of(const Options& options, const OptimizeModelReport& report, const st
             {"passes", Json::array()}};
   for (const PassReport& pass : report.passes) {
     Json entry{{"pass", pass.pass}, {"changes", pass.changes}, {"ms", pass.milliseconds}};
+    if (options.explain) entry["near_misses"] = Json::array();
+    for (const NearMiss& miss : pass.misses)
+      entry["near_misses"].push_back({{"node", miss.node}, {"reason", miss.reason}});
     json["passes"].push_back(std::move(entry));
   }
   if (options.float16 || options.bfloat16)
@@ -174,6 +178,10 @@ void print_text(const Options& options, const OptimizeModelReport& report, const
       rows.push_back({pass.pass, concat(pass.changes, pass.changes == 1 ? " change" : " changes"),
                       fixed(pass.milliseconds, 1) + " ms"});
   std::printf("%s", table(rows, {false, true, true}).c_str());
+  for (const PassReport& pass : report.passes)
+    for (const NearMiss& miss : pass.misses)
+      std::printf("  %s left %s: %s\n", pass.pass.c_str(), printable(miss.node).c_str(),
+                  printable(miss.reason).c_str());
   if (options.float16 || options.bfloat16)
     std::printf("%s: %zu constants converted, %zu casts, %zu nodes stay in float\n",
                 options.float16 ? "float16" : "bfloat16", report.floats.constants, report.floats.casts,
@@ -247,7 +255,8 @@ void add_optimize(CLI::App& app, int& exit_code) {
   command->add_option("--atol", options->atol, "absolute tolerance of --verify; default: by the outputs' size");
   add_threads(*command, "--threads", options->threads);
   command->add_option("--seed", options->seed, "of random inputs and operators")->capture_default_str();
-  command->add_flag("--explain", options->explain, "tell which nodes stay in 32-bit floats");
+  command->add_flag("--explain", options->explain,
+                    "tell what almost fitted a rewrite and why it did not, and what stays in 32-bit floats");
   command->add_flag("--json", options->json, "print one JSON object");
   command->footer(
       "Examples:\n  linnet optimize model.onnx -o fast.onnx --verify\n  linnet optimize model.onnx -o half.onnx "

@@ -18,14 +18,14 @@ constexpr Pass kPasses[] = {
 };
 
 Result<size_t> run_pass(const Pass& pass, Graph& graph, SymbolTable& symbols, const OptimizeOptions& options,
-                        const GraphFacts& facts, bool top_level) {
-  PassContext context{symbols, options, facts, top_level};
+                        const GraphFacts& facts, bool top_level, std::vector<NearMiss>* misses) {
+  PassContext context{symbols, options, facts, top_level, misses};
   LINNET_ASSIGN(size_t changes, pass.run(graph, context));
   LINNET_TRY(graph.sort());
   const GraphFacts none;
   for (const NodeId id : graph.order()) {
     for (const std::shared_ptr<Graph>& body : subgraphs_of(graph.node(id))) {
-      LINNET_ASSIGN(const size_t inner, run_pass(pass, *body, symbols, options, none, false));
+      LINNET_ASSIGN(const size_t inner, run_pass(pass, *body, symbols, options, none, false, misses));
       changes += inner;
     }
   }
@@ -45,7 +45,8 @@ Result<std::vector<PassReport>> optimize(Graph& graph, SymbolTable& symbols, con
   for (const Pass& pass : kPasses) {
     if (pass.level > options.level || options.disabled.contains(pass.name)) continue;
     const auto begin = std::chrono::steady_clock::now();
-    Result<size_t> changes = run_pass(pass, graph, symbols, options, facts, true);
+    std::vector<NearMiss> misses;
+    Result<size_t> changes = run_pass(pass, graph, symbols, options, facts, true, options.explain ? &misses : nullptr);
     if (!changes.ok()) return std::move(changes).status().within(concat("pass ", pass.name));
     if (*changes != 0) {
       graph.remove_unused();
@@ -55,7 +56,7 @@ Result<std::vector<PassReport>> optimize(Graph& graph, SymbolTable& symbols, con
       facts = std::move(*again);
     }
     const std::chrono::duration<double, std::milli> spent = std::chrono::steady_clock::now() - begin;
-    reports.push_back({std::string(pass.name), *changes, spent.count()});
+    reports.push_back({std::string(pass.name), *changes, spent.count(), std::move(misses)});
   }
   return reports;
 }

@@ -22,6 +22,13 @@ struct OptimizeOptions {
   OptimizationLevel level = OptimizationLevel::all;
   std::set<std::string, std::less<>> disabled;  // passes, by name
   size_t fold_bytes = size_t{64} << 20;         // constant folding makes no value larger than this
+  bool explain = false;                         // collect what almost fitted a pass, and why it did not
+};
+
+// A place where a pass found most of what it looks for.
+struct NearMiss {
+  std::string node;  // its path
+  std::string reason;
 };
 
 // What a pass works with. Infos of existing values are set; new values may lack them until the next inference.
@@ -29,7 +36,15 @@ struct PassContext {
   SymbolTable& symbols;
   const OptimizeOptions& options;
   const GraphFacts& facts;
-  bool top_level = true;  // of the model, not a subgraph
+  bool top_level = true;                    // of the model, not a subgraph
+  std::vector<NearMiss>* misses = nullptr;  // set when somebody wants to know
+
+  // Says why a pattern that begins at the node was left alone: a sentence's end, "its input is used elsewhere, too".
+  // For what a reader would have expected to match, not for every node.
+  template <class... Parts>
+  void miss(const Graph& graph, NodeId node, const Parts&... reason) const {
+    if (misses) misses->push_back({graph.node_path(node), concat(reason...)});
+  }
 };
 
 // A pass edits a sorted, inferred graph and returns how often it changed something. Subgraphs are visited by the
@@ -46,6 +61,9 @@ struct PassReport {
   std::string pass;
   size_t changes = 0;
   double milliseconds = 0;
+  std::vector<NearMiss> misses;  // with OptimizeOptions::explain
+
+  std::string to_string() const { return concat("pass ", pass, ": ", changes, " changes in ", milliseconds, " ms"); }
 };
 
 // Runs the passes in order, with inference between them where the graph changed, and leaves it sorted and inferred.

@@ -19,6 +19,13 @@ bool is_known_everywhere(const FusedActivation& activation) {
   return std::find(std::begin(kKnown), std::end(kKnown), activation.name) != std::end(kKnown);
 }
 
+// Tells of an activation that would go into the convolution if nobody else read what is between.
+void note_shared(const Graph& graph, NodeId conv, ValueId out, const PassContext& context) {
+  for (const NodeId user : graph.uses(out))
+    if (as_activation(graph, graph.node(user)))
+      return context.miss(graph, conv, "its result is read by others beside ", graph.node_path(user));
+}
+
 }  // namespace
 
 Result<size_t> fuse_conv_activation(Graph& graph, PassContext& context) {
@@ -45,6 +52,8 @@ Result<size_t> fuse_conv_activation(Graph& graph, PassContext& context) {
         fused.inputs[3] = other;
         chain.push_back(user);
         user = sole_user(graph, graph.node(user).outputs[0]);
+      } else if (other != kNoValue && other != out && !graph.constant(other)) {
+        context.miss(graph, id, "the addend in ", graph.node_path(user), " comes later or may have another shape");
       }
     }
     if (user != kNoNode && graph.node(user).input(0) == graph.node(chain.back()).outputs[0]) {
@@ -52,8 +61,11 @@ Result<size_t> fuse_conv_activation(Graph& graph, PassContext& context) {
       if (activation && (context.options.level >= OptimizationLevel::all || is_known_everywhere(*activation))) {
         activation->apply(fused);
         chain.push_back(user);
+      } else if (activation) {
+        context.miss(graph, id, "FusedConv with ", activation->name, " is for the level 'all' only");
       }
     }
+    if (user == kNoNode) note_shared(graph, id, graph.node(chain.back()).outputs[0], context);
     if (chain.size() == 1) continue;
     fused.outputs = graph.node(chain.back()).outputs;
     for (const NodeId part : chain) graph.remove_node(part);

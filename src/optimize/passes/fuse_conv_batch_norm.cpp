@@ -94,9 +94,16 @@ Status fold(Graph& graph, NodeId conv, const Affine& a) {
   return {};
 }
 
+// Tells of a normalisation that would be folded if nobody else read what is between.
+void note_shared(const Graph& graph, NodeId conv, ValueId out, const PassContext& context) {
+  for (const NodeId user : graph.uses(out))
+    if (graph.node(user).is("BatchNormalization"))
+      return context.miss(graph, conv, "its result is read by others beside ", graph.node_path(user));
+}
+
 }  // namespace
 
-Result<size_t> fuse_conv_batch_norm(Graph& graph, PassContext&) {
+Result<size_t> fuse_conv_batch_norm(Graph& graph, PassContext& context) {
   size_t changes = 0;
   const std::vector<NodeId> order = graph.order();
   for (const NodeId id : order) {
@@ -116,7 +123,10 @@ Result<size_t> fuse_conv_batch_norm(Graph& graph, PassContext&) {
     for (;;) {  // Conv, Mul, Add, ...
       const ValueId out = graph.node(id).outputs[0];
       const NodeId user = sole_user(graph, out);
-      if (user == kNoNode) break;
+      if (user == kNoNode) {
+        note_shared(graph, id, out, context);
+        break;
+      }
       const Node& next = graph.node(user);
       const std::optional<Affine> a = next.input(0) == kNoValue ? std::nullopt : affine(graph, next, out, channels);
       if (!a) break;

@@ -84,9 +84,25 @@ Gelu match(const Graph& graph, const Node& last) {
   return {};
 }
 
+// What is left of the pattern, and why.
+void note_rest(Graph& graph, const PassContext& context) {
+  if (!context.misses) return;
+  graph.remove_unused();
+  for (NodeId id = 0; id < graph.node_count(); ++id) {
+    if (!graph.alive(id) || !graph.node(id).is("Erf")) continue;
+    const ValueId out = graph.node(id).outputs[0];
+    if (match_over_sqrt2(graph, graph.node(id).inputs[0]) == kNoValue)
+      context.miss(graph, id, "its input is not x / sqrt(2)");
+    else if (sole_user(graph, out) == kNoNode)
+      context.miss(graph, id, "its result is read by more than one node");
+    else
+      context.miss(graph, id, "around it there is no 0.5 * x * (1 + erf)");
+  }
+}
+
 }  // namespace
 
-Result<size_t> fuse_gelu(Graph& graph, PassContext&) {
+Result<size_t> fuse_gelu(Graph& graph, PassContext& context) {
   size_t changes = 0;
   const std::vector<NodeId> order = graph.order();
   for (const NodeId id : order) {
@@ -104,6 +120,7 @@ Result<size_t> fuse_gelu(Graph& graph, PassContext&) {
     graph.add_node(std::move(node));
     ++changes;
   }
+  note_rest(graph, context);
   return changes;
 }
 

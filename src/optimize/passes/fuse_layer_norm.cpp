@@ -69,7 +69,7 @@ bool is_row_constant(const Graph& graph, ValueId value, const ValueInfo& like) {
 
 }  // namespace
 
-Result<size_t> fuse_layer_norm(Graph& graph, PassContext&) {
+Result<size_t> fuse_layer_norm(Graph& graph, PassContext& context) {
   size_t changes = 0;
   const std::vector<NodeId> order = graph.order();
   for (const NodeId id : order) {
@@ -78,10 +78,12 @@ Result<size_t> fuse_layer_norm(Graph& graph, PassContext&) {
     for (size_t side = 0; side < 2; ++side) {
       const ValueInfo& info = graph.value(scale_node.inputs[side]).info;
       const ValueId weight = scale_node.inputs[1 - side];
-      if (!is_row_constant(graph, weight, info) || info.dtype != DType::f32) continue;
-      ValueId normalized = scale_node.inputs[side];
-      const Normalized n = match_normalized(graph, normalized);
+      const Normalized n = match_normalized(graph, scale_node.inputs[side]);
       if (n.x == kNoValue) continue;
+      if (!is_row_constant(graph, weight, info) || info.dtype != DType::f32) {
+        context.miss(graph, id, "its scale is no constant row, or its elements are not float");
+        continue;
+      }
       Node node;
       node.name = scale_node.name;
       node.set("axis", int64_t{-1});

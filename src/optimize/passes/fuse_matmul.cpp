@@ -48,7 +48,7 @@ ValueId flat_bias(Graph& graph, ValueId value) {
 
 }  // namespace
 
-Result<size_t> fuse_matmul(Graph& graph, PassContext&) {
+Result<size_t> fuse_matmul(Graph& graph, PassContext& context) {
   size_t changes = 0;
   const std::vector<NodeId> order = graph.order();
   NodePlaces places(graph);
@@ -89,6 +89,8 @@ Result<size_t> fuse_matmul(Graph& graph, PassContext&) {
         fused->inputs.resize(4, kNoValue);
         fused->inputs[3] = residual;
         chain.push_back(user);
+      } else {
+        context.miss(graph, id, "the addend in ", graph.node_path(user), " comes later or may have another shape");
       }
     }
     if (chain.size() == 1) continue;

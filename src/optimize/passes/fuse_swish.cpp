@@ -63,7 +63,7 @@ ValueId match_quotient_last(const Graph& graph, const Node& last) {
 
 }  // namespace
 
-Result<size_t> fuse_swish(Graph& graph, PassContext&) {
+Result<size_t> fuse_swish(Graph& graph, PassContext& context) {
   size_t changes = 0;
   const std::vector<NodeId> order = graph.order();
   for (const NodeId id : order) {
@@ -82,6 +82,8 @@ Result<size_t> fuse_swish(Graph& graph, PassContext&) {
         ++changes;
         break;
       }
+      if (const Node* shared = made_by(graph, gate, "Sigmoid"); shared && shared->inputs[0] == x)
+        context.miss(graph, id, "the sigmoid is read by others, too");
       if (sole_user(graph, gate) != kNoNode && is_hard_sigmoid_of(graph, gate, x)) {
         replace(graph, id, "HardSwish", 14, x);
         ++changes;
