@@ -15,10 +15,10 @@ struct Net {
     return id;
   }
   ValueId weights(const Shape& shape) { return graph.add_constant("w", make_tensor(DType::f32, shape).value()); }
-  ValueId add(const char* type, std::vector<ValueId> inputs, std::vector<Attribute> attributes = {}) {
+  ValueId add(const char* type, std::vector<ValueId> inputs, std::vector<Attribute> attributes = {}, int version = 18) {
     Node node;
     node.op_type = type;
-    node.version = 18;
+    node.version = version;
     node.inputs = std::move(inputs);
     node.attributes = std::move(attributes);
     return graph.add_node(std::move(node), type);
@@ -41,6 +41,15 @@ struct Net {
 using Types = std::vector<std::string>;
 const Attribute kPads{"pads", std::vector<int64_t>{1, 1, 1, 1}};
 const Attribute kKernel{"kernel_shape", std::vector<int64_t>{2, 2}};
+
+TEST(ChannelsLast, ASoftmaxOfSeveralAxesKeepsTheirOrder) {
+  for (const int version : {11, 13}) {
+    Net net;
+    const ValueId x = net.add("Conv", {net.input("x", {1, 3, 8, 8}), net.weights({16, 3, 3, 3})}, {kPads});
+    const Types types = net.optimized(net.add("Softmax", {x}, {}, version));
+    EXPECT_EQ(types.back(), version == 11 ? "Softmax" : "Transpose");
+  }
+}
 
 TEST(ChannelsLast, AStemReadsTheImageAndNothingIsTransposedInside) {
   Net net;

@@ -1,6 +1,6 @@
 """What `linnet optimize` writes gives what the model gave: in Linnet at each level, in ONNX Runtime up to "extended".
 
-  run.py              a few of the shared models; without a shared folder, small ones made here
+  run.py              a few of the shared models, where they are, and small ones made here
   run.py --all        every one of them
   run.py resnet       those whose name has this part
   run.py --float16    the same models with 16-bit floats
@@ -264,12 +264,11 @@ def main():
     with tempfile.TemporaryDirectory() as scratch:
         scratch = Path(scratch).resolve()
         chosen = CHOSEN
-        if not models.is_dir():
-            models = scratch / "made"
-            made_here(models)
-            chosen = None
-        everything = sorted(path.parent.name for path in models.glob("*/model.onnx"))
-        names = everything if arguments.all or not chosen else [name for name in everything if name in chosen]
+        made = scratch / "made"
+        made_here(made)
+        sources = {path.parent.name: path.parent for root in (made, models) for path in sorted(root.glob("*/model.onnx"))}
+        everything = sorted(sources)
+        names = everything if arguments.all else [name for name in everything if name in chosen or (made / name).is_dir()]
         if arguments.part:
             names = [name for name in everything if any(part in name for part in arguments.part)]
         folders = {}
@@ -277,7 +276,7 @@ def main():
             for level in levels:
                 folder = scratch / f"{name}.{level}"
                 folder.mkdir()
-                command = [arguments.linnet, "optimize", models / name / "model.onnx", "-o", folder / "model.onnx", "--level", level, "--json"]
+                command = [arguments.linnet, "optimize", sources[name] / "model.onnx", "-o", folder / "model.onnx", "--level", level, "--json"]
                 done = subprocess.run([*command, *(["--float16"] if arguments.float16 else [])], capture_output=True, text=True)
                 if done.returncode != 0:
                     complaints[folder.name] = done.stderr.strip() or f"ended with {done.returncode}"
@@ -285,10 +284,10 @@ def main():
                 report = json.loads(done.stdout)
                 if report["nodes"]["after"] > report["nodes"]["before"] and level == "basic":
                     complaints[folder.name] = f"{report['nodes']['before']} nodes became {report['nodes']['after']}"
-                for path in (models / name).iterdir():
+                for path in (sources[name]).iterdir():
                     if path.is_dir() or path.name == "meta.json":
                         (folder / path.name).symlink_to(path)
-                folders[folder] = (models / name, level)
+                folders[folder] = (sources[name], level)
         options = ["--rtol", "0.05", "--atol", "0.05"] if arguments.float16 else []
         results = conformance.check_all(arguments.linnet, list(folders), options)
         for folder, (original, level) in folders.items():

@@ -389,6 +389,8 @@ class Converter {
     const Node& node = graph_.node(id);
     const size_t r = rank(node.outputs[0]);
     if (!is_spatial_rank(r)) return {};
+    // Before operator set 13 Softmax took all axes from its own on as one.
+    if (node.op_type.ends_with("oftmax") && node.version < 13) return {};
     const bool joins = node.op_type == "Concat";
     const size_t data = joins ? node.inputs.size() : 1;
     size_t ready = 0;

@@ -91,7 +91,7 @@ class Fusion {
     const Node* softmax = made_by(graph_, value, "Softmax");
     const SymShape* shape = shape_of(graph_, value, 4);
     if (!softmax || !shape) return kNoValue;
-    const int64_t axis = softmax->int_or("axis", -1);
+    const int64_t axis = softmax->int_or("axis", softmax->version < 13 ? 1 : -1);
     const DType type = graph_.value(value).info.dtype;
     if ((axis != -1 && axis != 3) || (type != DType::f32 && type != DType::f16 && type != DType::bf16)) return kNoValue;
     return softmax->inputs[0];

@@ -260,6 +260,7 @@ class Fuser {
 
   bool unary(NodeId id) {
     const Node& op = graph_.node(id);
+    if (op.op_type == "Softmax" && op.version < 13) return false;  // takes several axes as one
     const std::optional<Quantized> x = activation(id, 0);
     const std::optional<Target> t = target_of(graph_, op.outputs[0]);
     if (!x || !t || x->type != t->q.type) return false;
