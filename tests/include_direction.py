@@ -19,7 +19,9 @@ KNOWS = {
     "compiled": ["base", "tensor", "onnx", "graph", "plan"],
     "load": ["base", "tensor", "kernels", "onnx", "graph", "ops", "infer", "optimize", "plan", "run", "compiled"],
     "quantize": ["base", "tensor", "onnx", "graph", "ops", "infer", "optimize", "plan", "run", "load"],
-    "c_api": ["base", "tensor", "kernels", "onnx", "graph", "ops", "infer", "optimize", "plan", "run", "load", "quantize", "linnet"],
+    "quality": ["base", "tensor", "graph", "infer", "plan", "run", "load"],
+    "tune": ["base", "tensor", "kernels", "graph", "ops", "optimize", "plan", "run", "load", "quantize", "quality"],
+    "c_api": ["base", "tensor", "kernels", "onnx", "graph", "ops", "infer", "optimize", "plan", "run", "load", "quantize", "quality", "tune", "linnet"],
 }
 # In these folders only the named files may include onnx/: the graph does not know the format it came from.
 ONNX_ONLY_IN = {"graph": re.compile(r"builder|export|onnx")}

@@ -109,6 +109,7 @@ Status QuantizeJob::visit(Graph& graph, Knows knows, Rewrite rewrite, size_t tot
     LINNET_REQUIRE(!options_.stop || !options_.stop->stopped(), error(Code::cancelled, "quantising was cancelled"));
     NodeReport row;
     row.node = graph.node_path(id);
+    row.name = graph.node(id).name;
     if (options_.progress) options_.progress(done, total, row.node);
     ++done;
     row.reason = selection_.refusal(graph.node(id));

@@ -29,6 +29,7 @@ struct QuantizeOptions {
 // What became of a node that the scheme knows.
 struct NodeReport {
   std::string node;    // its path
+  std::string name;    // as `exclude` takes it; empty where the model gives none
   std::string result;  // the operator that it became; empty: it stays as it was
   std::string reason;  // why it stays
   // Of its weights: 10 log10(sum of squares / sum of squared errors), infinite when exact; bytes with scales.
