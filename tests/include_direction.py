@@ -18,8 +18,8 @@ KNOWS = {
     "run": ["base", "tensor", "kernels", "graph", "ops", "infer", "plan"],
     "compiled": ["base", "tensor", "onnx", "graph", "plan"],
     "load": ["base", "tensor", "kernels", "onnx", "graph", "ops", "infer", "optimize", "plan", "run", "compiled"],
-    "quantize": ["base", "tensor", "onnx", "graph", "ops", "infer", "optimize", "plan", "run", "load"],
-    "quality": ["base", "tensor", "graph", "infer", "plan", "run", "load"],
+    "quality": ["base", "tensor"],
+    "quantize": ["base", "tensor", "onnx", "graph", "ops", "infer", "optimize", "plan", "run", "load", "quality"],
     "tune": ["base", "tensor", "kernels", "graph", "ops", "optimize", "plan", "run", "load", "quantize", "quality"],
     "c_api": ["base", "tensor", "kernels", "onnx", "graph", "ops", "infer", "optimize", "plan", "run", "load", "quantize", "quality", "tune", "linnet"],
 }

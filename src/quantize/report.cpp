@@ -1,28 +1,9 @@
 #include <algorithm>
-#include <cmath>
-#include <cstdio>
 
+#include "base/json_text.h"
 #include "quantize/quantize.h"
 
 namespace linnet {
-namespace {
-
-void append_text(std::string& out, std::string_view text) {
-  out += '"';
-  for (const char c : text) {
-    if (c == '"' || c == '\\') out += '\\';
-    char escaped[8];
-    if (static_cast<unsigned char>(c) < 0x20) {
-      std::snprintf(escaped, sizeof escaped, "\\u%04x", static_cast<unsigned>(static_cast<unsigned char>(c)));
-      out += escaped;
-    } else {
-      out += c;
-    }
-  }
-  out += '"';
-}
-
-}  // namespace
 
 size_t QuantizeReport::quantized() const noexcept {
   return static_cast<size_t>(
@@ -34,13 +15,13 @@ std::string QuantizeReport::to_json() const {
                            ",\n \"quantized\": ", quantized(), ",\n \"nodes\": [");
   for (const NodeReport& row : nodes) {
     out += &row == nodes.data() ? "\n  {\"node\": " : ",\n  {\"node\": ";
-    append_text(out, row.node);
+    append_json(out, row.node);
     out += row.result.empty() ? ", \"reason\": " : ", \"result\": ";
-    append_text(out, row.result.empty() ? row.reason : row.result);
-    // JSON has no infinity: null stands for exact weights.
-    if (row.weight_snr_db)
-      out += concat(", \"weight_snr_db\": ",
-                    std::isfinite(*row.weight_snr_db) ? std::to_string(*row.weight_snr_db) : std::string("null"));
+    append_json(out, row.result.empty() ? row.reason : row.result);
+    if (row.weight_snr_db) {
+      out += ", \"weight_snr_db\": ";
+      append_json(out, *row.weight_snr_db);  // null: exact
+    }
     if (!row.result.empty())
       out += concat(", \"bytes_before\": ", row.bytes_before, ", \"bytes_after\": ", row.bytes_after);
     out += '}';

@@ -142,9 +142,4 @@ Result<Tensor> as_float(const Tensor& tensor) {
   return to;
 }
 
-double snr_db(double signal, double noise) noexcept {
-  if (noise == 0) return std::numeric_limits<double>::infinity();
-  return 10 * std::log10(signal / noise);
-}
-
 }  // namespace linnet

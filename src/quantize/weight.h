@@ -3,6 +3,7 @@
 
 #include <optional>
 
+#include "quality/decibels.h"
 #include "tensor/tensor.h"
 
 namespace linnet {
@@ -45,8 +46,5 @@ Result<Tensor> transposed_codes(const Tensor& from);
 
 // The elements as aligned float32; the tensor itself where it is that.
 Result<Tensor> as_float(const Tensor& tensor);
-
-// Signal to noise in decibels; infinite without noise.
-double snr_db(double signal, double noise) noexcept;
 
 }  // namespace linnet

@@ -2,25 +2,10 @@
 
 #include <cstdio>
 
+#include "base/json_text.h"
+
 namespace linnet {
 namespace {
-
-void append_quoted(std::string& out, std::string_view text) {
-  out += '"';
-  for (const char c : text) {
-    if (c == '"' || c == '\\') {
-      out += '\\';
-      out += c;
-    } else if (static_cast<unsigned char>(c) < 0x20) {
-      char escaped[8];
-      std::snprintf(escaped, sizeof escaped, "\\u%04x", static_cast<unsigned>(static_cast<unsigned char>(c)));
-      out += escaped;
-    } else {
-      out += c;
-    }
-  }
-  out += '"';
-}
 
 double microseconds(Profiler::Clock::duration d) { return std::chrono::duration<double, std::micro>(d).count(); }
 
@@ -37,12 +22,12 @@ std::string Profiler::chrome_trace() const {
     std::snprintf(times, sizeof times, ",\"ts\":%.3f,\"dur\":%.3f,", microseconds(e.begin - start),
                   microseconds(e.duration));
     out += "\n{\"ph\":\"X\",\"pid\":1,\"tid\":1,\"name\":";
-    append_quoted(out, e.path);
+    append_json(out, e.path);
     out += ",\"cat\":";
-    append_quoted(out, e.op);
+    append_json(out, e.op);
     out += times;
     out += "\"args\":{\"inputs\":";
-    append_quoted(out, e.inputs);
+    append_json(out, e.inputs);
     out += "}}";
   }
   return out + "\n]}\n";
