@@ -56,6 +56,29 @@ ValueId other_input(const Node& node, Predicate&& is_wanted) {
   return kNoValue;
 }
 
+// The one axis, from 0, that a Softmax or LogSoftmax normalises; nothing where the rank is unknown, or where several
+// axes count as one, as they did before operator set 13: all from `axis` on, by default all but the first.
+inline std::optional<int64_t> softmax_axis(const Graph& graph, const Node& softmax) {
+  const ValueInfo& info = graph.value(softmax.outputs[0]).info;
+  if (!info.ranked) return std::nullopt;
+  const int64_t rank = static_cast<int64_t>(info.shape.size()),
+                given = softmax.int_or("axis", softmax.version < 13 ? 1 : -1);
+  const int64_t axis = given < 0 ? given + rank : given;
+  if (softmax.version < 13 && axis != rank - 1) return std::nullopt;
+  return axis;
+}
+
+// The sum of rewrite(id) over all nodes in the order in which they now stand; those that it removes on the way are left
+// out, and so are those that it adds.
+template <class Rewrite>
+size_t rewrite_nodes(const Graph& graph, Rewrite&& rewrite) {
+  size_t changes = 0;
+  const std::vector<NodeId> order = graph.order();
+  for (const NodeId id : order)
+    if (graph.alive(id)) changes += rewrite(id);
+  return changes;
+}
+
 // Where nodes stand in a sorted graph that a pass is changing: a fusion may only take a value that is there before it.
 class NodePlaces {
  public:

@@ -51,6 +51,18 @@ TEST(ChannelsLast, ASoftmaxOfSeveralAxesKeepsTheirOrder) {
   }
 }
 
+TEST(ChannelsLast, AnOldSoftmaxOfTheLastAxisBecomesOneOfThatAxisAlone) {
+  Net net;
+  const ValueId x = net.add("Conv", {net.input("x", {1, 3, 8, 8}), net.weights({16, 3, 3, 3})}, {kPads});
+  EXPECT_EQ(net.optimized(net.add("Softmax", {x}, {{"axis", int64_t{3}}}, 11)).back(), "Transpose");
+  for (const NodeId id : net.graph.order()) {
+    const Node& node = net.graph.node(id);
+    if (node.op_type != "Softmax") continue;
+    EXPECT_EQ(node.int_or("axis", -1), 2);  // with the channels behind it
+    EXPECT_EQ(node.version, 13);
+  }
+}
+
 TEST(ChannelsLast, AStemReadsTheImageAndNothingIsTransposedInside) {
   Net net;
   const ValueId x = net.input("x", {1, 3, 8, 8});

@@ -389,9 +389,10 @@ class Converter {
     const Node& node = graph_.node(id);
     const size_t r = rank(node.outputs[0]);
     if (!is_spatial_rank(r)) return {};
-    // Before operator set 13 Softmax took all axes from its own on as one.
-    if (node.op_type.ends_with("oftmax") && node.version < 13) return {};
-    const bool joins = node.op_type == "Concat";
+    const bool joins = node.op_type == "Concat", splits = node.op_type == "Split";
+    const std::optional<int64_t> axis =
+        joins || splits ? node.int_or("axis", joins ? 1 : 0) : softmax_axis(graph_, node);
+    if (!axis) return {};
     const size_t data = joins ? node.inputs.size() : 1;
     size_t ready = 0;
     for (size_t i = 0; i < data; ++i) {
@@ -399,9 +400,9 @@ class Converter {
       ready += has_last(node.inputs[i]);
     }
     if (2 * ready < data || ready == 0) return {};
-    const int64_t axis = node.int_or("axis", joins ? 1 : node.op_type == "Split" ? 0 : -1);
     for (size_t i = 0; i < data; ++i) LINNET_TRY(convert_input(id, i));
-    graph_.node(id).set("axis", axis_in_last(axis, r));
+    graph_.node(id).set("axis", axis_in_last(*axis, r));
+    if (!joins && !splits) graph_.node(id).version = std::max(node.version, 13);  // of this axis alone
     convert_outputs(id);
     return {};
   }

@@ -1,4 +1,5 @@
 // Removes nodes that hand their input on unchanged.
+#include "optimize/match.h"
 #include "optimize/optimizer.h"
 
 namespace linnet {
@@ -55,19 +56,16 @@ bool is_no_op(const Graph& graph, const Node& node) {
 }  // namespace
 
 Result<size_t> eliminate_no_ops(Graph& graph, PassContext&) {
-  size_t changes = 0;
-  const std::vector<NodeId> order = graph.order();
-  for (const NodeId id : order) {
+  return rewrite_nodes(graph, [&](NodeId id) {
     const Node& node = graph.node(id);
-    if (!is_no_op(graph, node)) continue;
+    if (!is_no_op(graph, node)) return false;
     const ValueId in = node.inputs[0], out = node.outputs[0];
     // A graph output needs a node of its own when what it would hand on is an input or a constant.
-    if (graph.is_output(out) && (!graph.producer(in) || graph.is_output(in))) continue;
+    if (graph.is_output(out) && (!graph.producer(in) || graph.is_output(in))) return false;
     graph.replace_uses(out, in);
     graph.remove_node(id);
-    ++changes;
-  }
-  return changes;
+    return true;
+  });
 }
 
 }  // namespace linnet

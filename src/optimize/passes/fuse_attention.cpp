@@ -91,9 +91,9 @@ class Fusion {
     const Node* softmax = made_by(graph_, value, "Softmax");
     const SymShape* shape = shape_of(graph_, value, 4);
     if (!softmax || !shape) return kNoValue;
-    const int64_t axis = softmax->int_or("axis", softmax->version < 13 ? 1 : -1);
     const DType type = graph_.value(value).info.dtype;
-    if ((axis != -1 && axis != 3) || (type != DType::f32 && type != DType::f16 && type != DType::bf16)) return kNoValue;
+    if (softmax_axis(graph_, *softmax) != 3 || (type != DType::f32 && type != DType::f16 && type != DType::bf16))
+      return kNoValue;
     return softmax->inputs[0];
   }
 
@@ -470,11 +470,8 @@ class Fusion {
 }  // namespace
 
 Result<size_t> fuse_attention(Graph& graph, PassContext& context) {
-  size_t changes = 0;
-  const std::vector<NodeId> order = graph.order();
   Fusion fusion(graph, context);
-  for (const NodeId id : order)
-    if (graph.alive(id)) changes += fusion.fuse(id);
+  const size_t changes = rewrite_nodes(graph, [&](NodeId id) { return fusion.fuse(id); });
   if (changes == 0) graph.remove_unused();  // parts of patterns that did not come about
   return changes;
 }

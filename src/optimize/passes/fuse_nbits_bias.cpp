@@ -32,11 +32,7 @@ bool fuse(Graph& graph, NodeId id) {
 }  // namespace
 
 Result<size_t> fuse_nbits_bias(Graph& graph, PassContext&) {
-  size_t changes = 0;
-  const std::vector<NodeId> order = graph.order();
-  for (const NodeId id : order)
-    if (graph.alive(id)) changes += fuse(graph, id);
-  return changes;
+  return rewrite_nodes(graph, [&](NodeId id) { return fuse(graph, id); });
 }
 
 }  // namespace linnet

@@ -55,11 +55,9 @@ class Fuser {
   explicit Fuser(Graph& graph) : graph_(graph) {}
 
   size_t run() {
-    const std::vector<NodeId> order = graph_.order();
-    size_t changes = 0;
-    for (const NodeId id : order)
-      if (graph_.alive(id) && graph_.node(id).domain.empty() && !graph_.node(id).outputs.empty()) changes += visit(id);
-    return changes;
+    return rewrite_nodes(graph_, [&](NodeId id) {
+      return graph_.node(id).domain.empty() && !graph_.node(id).outputs.empty() && visit(id);
+    });
   }
 
  private:
@@ -260,12 +258,15 @@ class Fuser {
 
   bool unary(NodeId id) {
     const Node& op = graph_.node(id);
-    if (op.op_type == "Softmax" && op.version < 13) return false;  // takes several axes as one
+    if (op.op_type == "Softmax" && !softmax_axis(graph_, op)) return false;
     const std::optional<Quantized> x = activation(id, 0);
     const std::optional<Target> t = target_of(graph_, op.outputs[0]);
     if (!x || !t || x->type != t->q.type) return false;
     Node node = start(op, "QLinear" + op.op_type, kMicrosoft);
-    if (op.op_type == "Softmax") node.set("opset", int64_t{13});
+    if (op.op_type == "Softmax") {
+      node.set("opset", int64_t{13});
+      node.set("axis", *softmax_axis(graph_, op));
+    }
     if (op.op_type == "GlobalAveragePool") node.set("channels_last", int64_t{0});
     if (const std::vector<int64_t>* dilations = op.ints("dilations")) {
       if (std::any_of(dilations->begin(), dilations->end(), [](int64_t d) { return d != 1; })) return false;

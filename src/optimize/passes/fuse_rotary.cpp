@@ -242,12 +242,8 @@ class Fusion {
 }  // namespace
 
 Result<size_t> fuse_rotary(Graph& graph, PassContext&) {
-  size_t changes = 0;
-  const std::vector<NodeId> order = graph.order();
   Fusion fusion(graph);
-  for (const NodeId id : order)
-    if (graph.alive(id)) changes += fusion.fuse(id);
-  return changes;
+  return rewrite_nodes(graph, [&](NodeId id) { return fusion.fuse(id); });
 }
 
 }  // namespace linnet

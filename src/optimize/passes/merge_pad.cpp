@@ -58,11 +58,7 @@ bool merge(Graph& graph, NodeId id) {
 }  // namespace
 
 Result<size_t> merge_pad(Graph& graph, PassContext&) {
-  size_t changes = 0;
-  const std::vector<NodeId> order = graph.order();
-  for (const NodeId id : order)
-    if (graph.alive(id)) changes += merge(graph, id);
-  return changes;
+  return rewrite_nodes(graph, [&](NodeId id) { return merge(graph, id); });
 }
 
 }  // namespace linnet

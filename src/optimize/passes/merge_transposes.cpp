@@ -69,14 +69,11 @@ bool merge_into_product(Graph& graph, NodeId id) {
 }  // namespace
 
 Result<size_t> merge_transposes(Graph& graph, PassContext& context) {
-  size_t changes = 0;
-  const std::vector<NodeId> order = graph.order();
-  for (const NodeId id : order) {
-    if (graph.alive(id) && graph.node(id).is("Transpose")) changes += merge_pair(graph, id);
-  }
-  if (context.options.level < OptimizationLevel::extended) return changes;
-  for (const NodeId id : order)
-    if (graph.alive(id) && graph.node(id).is("MatMul")) changes += merge_into_product(graph, id);
+  size_t changes =
+      rewrite_nodes(graph, [&](NodeId id) { return graph.node(id).is("Transpose") && merge_pair(graph, id); });
+  if (context.options.level >= OptimizationLevel::extended)
+    changes +=
+        rewrite_nodes(graph, [&](NodeId id) { return graph.node(id).is("MatMul") && merge_into_product(graph, id); });
   return changes;
 }
 

@@ -118,14 +118,11 @@ bool join_constants(Graph& graph, NodeId id) {
 }  // namespace
 
 Result<size_t> simplify_arithmetic(Graph& graph, PassContext&) {
-  size_t changes = 0;
-  const std::vector<NodeId> order = graph.order();
-  for (const NodeId id : order) {
-    if (!graph.alive(id) || !graph.node(id).domain.empty() || graph.node(id).inputs.empty()) continue;
-    changes += hand_on(graph, id) || divide(graph, id) || choose_without_not(graph, id) ||
-               clip_without_relu(graph, id) || join_constants(graph, id);
-  }
-  return changes;
+  return rewrite_nodes(graph, [&](NodeId id) {
+    return graph.node(id).domain.empty() && !graph.node(id).inputs.empty() &&
+           (hand_on(graph, id) || divide(graph, id) || choose_without_not(graph, id) || clip_without_relu(graph, id) ||
+            join_constants(graph, id));
+  });
 }
 
 }  // namespace linnet
