@@ -9,6 +9,7 @@
 #define HWY_TARGET_INCLUDE "kernels/quant/int_block.cpp"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
+#include "kernels/quant/byte_products-inl.h"
 #include "kernels/quant/int_store-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -19,26 +20,6 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 constexpr size_t kVectors = kSumVectors;
 constexpr size_t kTileRows = kVectors > 2 ? 2 : 4;  // as many sums as registers hold beside the operands
-
-// a0 b0 + a1 b1 in each 16-bit lane; a unsigned, b signed. Saturates where packing does not exclude it.
-template <class V8>
-HWY_INLINE hn::Vec<Shorts> maddubs(V8 a, V8 b) {
-#if HWY_TARGET == HWY_AVX3
-  return hn::Vec<Shorts>{_mm512_maddubs_epi16(a.raw, b.raw)};
-#elif HWY_TARGET == HWY_AVX2
-  return hn::Vec<Shorts>{_mm256_maddubs_epi16(a.raw, b.raw)};
-#elif HWY_TARGET == HWY_SSE4
-  return hn::Vec<Shorts>{_mm_maddubs_epi16(a.raw, b.raw)};
-#else
-#error "add the byte products of this target"
-#endif
-}
-
-HWY_INLINE hn::Vec<Bytes> quad_at(const uint8_t* a) {
-  uint32_t quad;
-  memcpy(&quad, a, sizeof quad);
-  return hn::BitCast(Bytes(), hn::Set(Ints(), static_cast<int32_t>(quad)));
-}
 
 // Keeps the compiler from folding the load of an operand that several rows share into each of its uses.
 template <class V>
@@ -68,12 +49,12 @@ void int_tile(const IntBlock& block, size_t m) {
     const size_t k = at[0], l = at[1];
 #pragma GCC unroll 4
     for (size_t r = 0; r < kRows; ++r) {
-      const auto x = quad_at(a[r] + k), y = quad_at(a[r] + l);
+      const auto x = quad_at(d8, a[r] + k), y = quad_at(d8, a[r] + l);
 #pragma GCC unroll 4
       for (size_t v = 0; v < kVectors; ++v) {
-        const auto sum =
-            hn::Add(maddubs(x, hn::Load(d8, quads + v * kBytes)), maddubs(y, hn::Load(d8, quads + 64 + v * kBytes)));
-        sums[r][v] = hn::Add(sums[r][v], madd(sum, ones));
+        const auto sum = hn::Add(madd_bytes(x, hn::Load(d8, quads + v * kBytes)),
+                                 madd_bytes(y, hn::Load(d8, quads + 64 + v * kBytes)));
+        sums[r][v] = hn::Add(sums[r][v], madd_shorts(sum, ones));
       }
     }
   }
@@ -87,9 +68,9 @@ void int_tile(const IntBlock& block, size_t m) {
     }
 #pragma GCC unroll 4
     for (size_t r = 0; r < kRows; ++r) {
-      const auto x = quad_at(a[r] + k);
+      const auto x = quad_at(d8, a[r] + k);
 #pragma GCC unroll 4
-      for (size_t v = 0; v < kVectors; ++v) sums[r][v] = hn::Add(sums[r][v], madd(maddubs(x, b[v]), ones));
+      for (size_t v = 0; v < kVectors; ++v) sums[r][v] = hn::Add(sums[r][v], madd_shorts(madd_bytes(x, b[v]), ones));
     }
   }
   // In 16 bits, even and odd elements apart.
@@ -105,14 +86,14 @@ void int_tile(const IntBlock& block, size_t m) {
 #pragma GCC unroll 4
     for (size_t r = 0; r < kRows; ++r) {
       const hn::Repartition<uint16_t, Bytes> du;
-      const auto x = hn::BitCast(du, quad_at(a[r] + k));
+      const auto x = hn::BitCast(du, quad_at(d8, a[r] + k));
       const auto high = hn::BitCast(d16, hn::ShiftRight<8>(x)), low = hn::BitCast(d16, hn::And(x, hn::Set(du, 255)));
       // One product at a time: registers are scarce.
 #pragma GCC unroll 4
       for (size_t v = 0; v < kVectors; ++v) {
-        sums[r][v] = hn::Add(sums[r][v], madd(low, even[v]));
+        sums[r][v] = hn::Add(sums[r][v], madd_shorts(low, even[v]));
         hold(sums[r][v]);
-        sums[r][v] = hn::Add(sums[r][v], madd(high, odd[v]));
+        sums[r][v] = hn::Add(sums[r][v], madd_shorts(high, odd[v]));
       }
     }
   }

@@ -10,6 +10,7 @@
 #define HWY_TARGET_INCLUDE "kernels/quant/int_depthwise.cpp"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
+#include "kernels/quant/byte_products-inl.h"
 #include "kernels/quant/int_store-inl.h"
 
 #ifndef LINNET_INT_DEPTHWISE_ONCE
@@ -37,15 +38,6 @@ namespace {
 namespace hn = hwy::HWY_NAMESPACE;
 using Wide = hn::CappedTag<int16_t, 16>;  // products of 16-bit lanes, at most 8 channels at once
 using Sums = hn::Repartition<int32_t, Wide>;
-
-template <class V16>
-HWY_INLINE hn::Vec<Sums> madd_narrow(V16 a, V16 b) {
-#if HWY_TARGET == HWY_SSE4
-  return hn::Vec<Sums>{_mm_madd_epi16(a.raw, b.raw)};
-#else
-  return hn::Vec<Sums>{_mm256_madd_epi16(a.raw, b.raw)};
-#endif
-}
 
 template <class T, IntOutput kKind>
 void depthwise_position_of(const DepthwisePosition& p) {
@@ -83,7 +75,7 @@ void depthwise_position_of(const DepthwisePosition& p) {
       };
 #pragma GCC unroll 4
       for (size_t v = 0; v < kVectors; ++v)
-        total[v] = hn::Add(total[v], madd_narrow(part(v), hn::Load(d16, weights + 2 * kLanes * v)));
+        total[v] = hn::Add(total[v], madd_shorts(part(v), hn::Load(d16, weights + 2 * kLanes * v)));
     }
 #pragma GCC unroll 4
     for (size_t v = 0; v < kVectors; ++v) hn::Store(total[v], d, sums + v * kLanes);

@@ -10,7 +10,7 @@
 #define HWY_TARGET_INCLUDE "kernels/quant/int_gemm_pack.cpp"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
-#include "kernels/quant/int_store-inl.h"
+#include "kernels/quant/byte_products-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace linnet::HWY_NAMESPACE {
@@ -42,7 +42,7 @@ bool measure_quad(const int8_t* quad, PairSums& pairs, int32_t* sums) {
     hn::Store(positive, d, pairs.positive + i);
     hn::Store(negative, d, pairs.negative + i);
     int32_t* to = sums + i / kLanes * kColumns;
-    hn::Store(hn::Add(hn::Load(Sums(), to), madd(hn::Add(positive, negative), hn::Set(d, 1))), Sums(), to);
+    hn::Store(hn::Add(hn::Load(Sums(), to), madd_shorts(hn::Add(positive, negative), hn::Set(d, 1))), Sums(), to);
     greatest = hn::Max(greatest, positive);
     least = hn::Min(least, negative);
   }

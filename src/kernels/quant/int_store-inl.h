@@ -18,20 +18,6 @@ using Bytes = hwy::HWY_NAMESPACE::CappedTag<int8_t, 64>;
 using Shorts = hwy::HWY_NAMESPACE::Repartition<int16_t, Bytes>;
 using Ints = hwy::HWY_NAMESPACE::Repartition<int32_t, Bytes>;
 
-// a0 b0 + a1 b1 in each 32-bit lane.
-template <class V16>
-HWY_INLINE hwy::HWY_NAMESPACE::Vec<Ints> madd(V16 a, V16 b) {
-#if HWY_TARGET == HWY_AVX3
-  return hwy::HWY_NAMESPACE::Vec<Ints>{_mm512_madd_epi16(a.raw, b.raw)};
-#elif HWY_TARGET == HWY_AVX2
-  return hwy::HWY_NAMESPACE::Vec<Ints>{_mm256_madd_epi16(a.raw, b.raw)};
-#elif HWY_TARGET == HWY_SSE4
-  return hwy::HWY_NAMESPACE::Vec<Ints>{_mm_madd_epi16(a.raw, b.raw)};
-#else
-#error "this file is written for x86"
-#endif
-}
-
 inline constexpr size_t kSumVectors = kIntPanel / hwy::HWY_NAMESPACE::MaxLanes(Ints());
 using SumVector = hwy::HWY_NAMESPACE::Vec<Ints>;
 

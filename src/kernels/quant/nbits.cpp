@@ -12,6 +12,7 @@
 #define HWY_TARGET_INCLUDE "kernels/quant/nbits.cpp"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
+#include "kernels/quant/byte_products-inl.h"
 
 #ifndef LINNET_NBITS_ONCE
 #define LINNET_NBITS_ONCE
@@ -147,36 +148,6 @@ void nbits_decode(const NBitsFormat& f, const std::byte* block, float zero, floa
   }
 }
 
-// Pairs of products of unsigned and signed bytes, which cannot saturate for codes of 4 bits.
-HWY_INLINE hn::Vec<Shorts> byte_pairs(hn::Vec<Bytes> codes, hn::Vec<Bytes> a) {
-#if HWY_TARGET == HWY_AVX3
-  return hn::Vec<Shorts>{_mm512_maddubs_epi16(codes.raw, a.raw)};
-#elif HWY_TARGET == HWY_AVX2
-  return hn::Vec<Shorts>{_mm256_maddubs_epi16(codes.raw, a.raw)};
-#elif HWY_TARGET == HWY_SSE4
-  return hn::Vec<Shorts>{_mm_maddubs_epi16(codes.raw, a.raw)};
-#else
-#error "add the byte dot product of this target"
-#endif
-}
-
-HWY_INLINE hn::Vec<Ints> short_pairs(hn::Vec<Shorts> a) {
-  const auto ones = hn::Set(Shorts(), 1);
-#if HWY_TARGET == HWY_AVX3
-  return hn::Vec<Ints>{_mm512_madd_epi16(a.raw, ones.raw)};
-#elif HWY_TARGET == HWY_AVX2
-  return hn::Vec<Ints>{_mm256_madd_epi16(a.raw, ones.raw)};
-#else
-  return hn::Vec<Ints>{_mm_madd_epi16(a.raw, ones.raw)};
-#endif
-}
-
-HWY_INLINE hn::Vec<Bytes> quad_of(const int8_t* a) {
-  int32_t quad;
-  memcpy(&quad, a, sizeof quad);
-  return hn::BitCast(Bytes(), hn::Set(Ints(), quad));
-}
-
 template <size_t kRows>
 HWY_INLINE void byte_rows(const NBitsFormat& f, const std::byte* panel, const ByteRow* rows, float zero, float* c) {
   const Floats d;
@@ -196,7 +167,7 @@ HWY_INLINE void byte_rows(const NBitsFormat& f, const std::byte* panel, const By
       hn::Vec<Ints> sums[kRows];
 #pragma GCC unroll 4
       for (size_t r = 0; r < kRows; ++r) sums[r] = hn::Zero(Ints());
-      // Eight pairs of pairs, 32 rows of B, fit into 16 bits: 8 * 2 * 15 * 127 = 30480.
+      // Eight pairs of products of codes of 4 bits, 32 rows of B, fit into 16 bits: 8 * 2 * 15 * 127 = 30480.
       for (size_t g = 0; g < groups; g += 4) {
         hn::Vec<Shorts> pairs[kRows];
 #pragma GCC unroll 4
@@ -209,11 +180,12 @@ HWY_INLINE void byte_rows(const NBitsFormat& f, const std::byte* panel, const By
 #pragma GCC unroll 4
           for (size_t r = 0; r < kRows; ++r) {
             const int8_t* q = rows[r].q + b * f.block + i * 8;
-            pairs[r] = hn::Add(pairs[r], hn::Add(byte_pairs(first, quad_of(q)), byte_pairs(second, quad_of(q + 4))));
+            pairs[r] = hn::Add(
+                pairs[r], hn::Add(madd_bytes(first, quad_at(Bytes(), q)), madd_bytes(second, quad_at(Bytes(), q + 4))));
           }
         }
 #pragma GCC unroll 4
-        for (size_t r = 0; r < kRows; ++r) sums[r] = hn::Add(sums[r], short_pairs(pairs[r]));
+        for (size_t r = 0; r < kRows; ++r) sums[r] = hn::Add(sums[r], madd_shorts(pairs[r], hn::Set(Shorts(), 1)));
       }
       const auto scales = hn::LoadU(d, numbers + v * kLanes);
       const auto zeros = f.has_zeros ? hn::LoadU(d, numbers + kNBitsPanel + v * kLanes) : hn::Set(d, zero);
