@@ -4,10 +4,10 @@
 
 #include <cmath>
 #include <limits>
-#include <random>
 #include <vector>
 
 #include "kernels/isa.h"
+#include "noise.h"
 
 namespace linnet {
 namespace {
@@ -28,14 +28,6 @@ struct Case {
   ActivationSpec activation;
   bool bias = true, residual = false;
 };
-
-std::vector<float> noise(size_t count, unsigned seed) {
-  std::mt19937 random(seed);
-  std::uniform_real_distribution<float> uniform(-1.0f, 1.0f);
-  std::vector<float> values(count);
-  for (float& v : values) v = uniform(random);
-  return values;
-}
 
 // dst from src, kernel and pads that are equal on both sides, but one less at the end of the last axis if `odd`.
 void set_dst(ConvGeometry& g, bool odd) {

@@ -2,24 +2,16 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <random>
 #include <vector>
 
 #include "each_isa.h"
 #include "kernels/gemm/plain_product.h"
+#include "noise.h"
 
 namespace linnet {
 namespace {
 
 using Doubles = std::vector<double>;
-
-Doubles noise(size_t count, unsigned seed) {
-  std::mt19937 random(seed);
-  std::uniform_real_distribution<double> uniform(-1.0, 1.0);
-  Doubles values(count);
-  for (double& v : values) v = uniform(random);
-  return values;
-}
 
 struct Form {
   bool a_transposed, b_transposed;
@@ -33,7 +25,7 @@ TEST(DoubleProduct, EveryFormAndSize) {
           for (const size_t k : {0u, 1u, 3u, 4u, 31u}) {
             SCOPED_TRACE(testing::Message()
                          << form.a_transposed << form.b_transposed << " " << m << "x" << n << "x" << k);
-            const Doubles a = noise(m * k, 1), b = noise(k * n, 2);
+            const Doubles a = noise<double>(m * k, 1), b = noise<double>(k * n, 2);
             PlainProduct<double> p;
             p.n = n, p.k = k;
             p.a = a.data(), p.a_row = form.a_transposed ? 1 : k, p.a_column = form.a_transposed ? m : 1;

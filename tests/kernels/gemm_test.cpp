@@ -4,13 +4,13 @@
 #include <cmath>
 #include <limits>
 #include <new>
-#include <random>
 #include <vector>
 
 #include <gtest/gtest.h>
 
 #include "base/half.h"
 #include "kernels/isa.h"
+#include "noise.h"
 #include "split_parallel.h"
 
 namespace linnet {
@@ -27,14 +27,6 @@ struct Aligned {
   Aligned& operator=(const Aligned&) = delete;
   float* data;
 };
-
-Floats noise(size_t count, unsigned seed) {
-  std::mt19937 random(seed);
-  std::uniform_real_distribution<float> uniform(-1.0f, 1.0f);
-  Floats values(count);
-  for (float& v : values) v = uniform(random);
-  return values;
-}
 
 constexpr float kUntouched = 12345.0f;
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "each_isa.h"
+#include "noise.h"
 
 namespace linnet {
 namespace {
@@ -29,14 +30,6 @@ PoolGeometry plane(PoolKind kind, size_t channels, size_t h, size_t w, size_t ke
     g.dst[a] = room < 0 ? 0 : static_cast<size_t>(room) / g.stride[a] + 1;
   }
   return g;
-}
-
-std::vector<float> noise(size_t count) {
-  std::mt19937 random(7);
-  std::uniform_real_distribution<float> uniform(-1.0f, 1.0f);
-  std::vector<float> values(count);
-  for (float& v : values) v = uniform(random);
-  return values;
 }
 
 void check(const PoolGeometry& g, const std::vector<float>& src) {
@@ -69,29 +62,29 @@ TEST(Pool, WindowsMatchThePlainForm) {
             for (const size_t dilation : {1u, 2u}) {
               PoolGeometry g = plane(kind, channels, 7, 9, kernel, stride, kernel / 2, dilation);
               g.count_include_pad = include_pad;
-              check(g, noise(g.batch * channels * 63));
+              check(g, noise(g.batch * channels * 63, 7));
             }
 }
 
 TEST(Pool, AverageOfManyPositionsStaysExact) {
   const PoolGeometry g = plane(PoolKind::average, 40, 300, 300, 300, 1, 0);
-  std::vector<float> src = noise(2 * 40 * 300 * 300);
+  std::vector<float> src = noise(2 * 40 * 300 * 300, 7);
   for (float& x : src) x = x * 0.01f + 0.7f;  // in one go, float loses five digits of their sum
   check(g, src);
 }
 
 TEST(Pool, GlobalAndEmpty) {
   PoolGeometry g = plane(PoolKind::average, 515, 7, 7, 7, 1, 0);
-  check(g, noise(2 * 515 * 49));
+  check(g, noise(2 * 515 * 49, 7));
   g.batch = 0;
   check(g, {});
-  check(plane(PoolKind::max, 4, 2, 2, 3, 1, 0), noise(2 * 4 * 4));
+  check(plane(PoolKind::max, 4, 2, 2, 3, 1, 0), noise(2 * 4 * 4, 7));
 }
 
 TEST(Pool, NotANumberLosesAMaximumAndSpoilsAnAverage) {
   for (const PoolKind kind : {PoolKind::max, PoolKind::average}) {
     const PoolGeometry g = plane(kind, 9, 5, 5, 3, 1, 1);
-    std::vector<float> src = noise(g.batch * 9 * 25);
+    std::vector<float> src = noise(g.batch * 9 * 25, 7);
     src[9 * 12 + 2] = std::numeric_limits<float>::quiet_NaN();
     src[9 * 7 + 8] = std::numeric_limits<float>::infinity();
     src[9 * 3] = -std::numeric_limits<float>::infinity();

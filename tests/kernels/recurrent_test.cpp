@@ -3,27 +3,19 @@
 
 #include <cmath>
 #include <new>
-#include <random>
 #include <vector>
 
 #include <gtest/gtest.h>
 
 #include "base/result.h"
 #include "each_isa.h"
+#include "noise.h"
 #include "split_parallel.h"
 
 namespace linnet {
 namespace {
 
 using Floats = std::vector<float>;
-
-Floats noise(size_t count, unsigned seed) {
-  std::mt19937 random(seed);
-  std::uniform_real_distribution<float> uniform(-0.6f, 0.6f);
-  Floats values(count);
-  for (float& v : values) v = uniform(random);
-  return values;
-}
 
 struct Aligned {
   explicit Aligned(size_t bytes) : data(static_cast<float*>(::operator new(bytes + 64, std::align_val_t{64}))) {
@@ -45,14 +37,14 @@ struct Layer {
     args.cell = cell;
     args.steps = steps, args.batch = batch, args.input = input, args.hidden = hidden;
     const size_t gates = gates_of(cell) * hidden;
-    x = noise(steps * batch * input, 1);
-    w = noise(gates * input, 2);
-    r = noise(gates * hidden, 3);
+    x = noise(steps * batch * input, 1, 0.6f);
+    w = noise(gates * input, 2, 0.6f);
+    r = noise(gates * hidden, 3, 0.6f);
     for (float& v : r) v *= 0.5f;
-    bias = noise(2 * gates, 4);
-    peepholes = noise(3 * hidden, 5);
-    initial_h = noise(batch * (hidden + 1), 6);
-    initial_c = noise(batch * (hidden + 1), 7);
+    bias = noise(2 * gates, 4, 0.6f);
+    peepholes = noise(3 * hidden, 5, 0.6f);
+    initial_h = noise(batch * (hidden + 1), 6, 0.6f);
+    initial_c = noise(batch * (hidden + 1), 7, 0.6f);
     if (cell == CellKind::lstm) {
       args.activations[0].fn = UnaryFn::sigmoid;
     } else if (cell == CellKind::gru) {

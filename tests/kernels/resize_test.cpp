@@ -6,10 +6,10 @@
 #include <cstring>
 #include <limits>
 #include <list>
-#include <random>
 #include <vector>
 
 #include "each_isa.h"
+#include "noise.h"
 #include "split_parallel.h"
 
 namespace linnet {
@@ -42,14 +42,6 @@ struct Axes {
     return count;
   }
 };
-
-std::vector<float> noise(size_t count) {
-  std::mt19937 random(3);
-  std::uniform_real_distribution<float> uniform(-1.0f, 1.0f);
-  std::vector<float> values(count);
-  for (float& v : values) v = uniform(random);
-  return values;
-}
 
 // Expected values: onnx.reference.ops.op_resize._interpolate_nd.
 TEST(Resize, TablesFollowTheStandard) {
@@ -131,7 +123,7 @@ TEST(Resize, WeightsSumToOneAndStayInside) {
 }
 
 void check_separable(const Axes& axes) {
-  const std::vector<float> src = noise(axes.src_count());
+  const std::vector<float> src = noise(axes.src_count(), 3);
   std::vector<float> want(axes.dst_count());
   resize_plain(axes.axes, src.data(), want.data(), 0.0f, false, Parallel());
   for_each_isa([&] {

@@ -10,18 +10,11 @@
 
 #include "load.h"
 #include "optimize/optimizer.h"
+#include "optimize/rewritten.h"
 #include "run/graph_model.h"
 
 namespace linnet {
 namespace {
-
-using Counts = std::map<std::string, int>;
-
-Counts operators(const Graph& graph) {
-  Counts counts;
-  for (const NodeId id : graph.order()) ++counts[graph.node(id).op_type];
-  return counts;
-}
 
 struct Quantised {
   ValueId codes, scale, zero;
@@ -55,19 +48,6 @@ ValueId scaled(Graph& graph, ValueId sum, ValueId scale, ValueId weight_scale) {
   return add(graph, "Mul", {cast, add(graph, "Mul", {scale, weight_scale})});
 }
 
-std::vector<float> run(Graph& graph, const Tensor& x) {
-  Result<std::shared_ptr<const Model>> model = model_of(graph);
-  EXPECT_TRUE(model.ok()) << model.status().message();
-  if (!model.ok()) return {};
-  Session session(std::make_shared<Engine>(1), *model);
-  std::vector<Value> out(graph.outputs.size());
-  const Status status = session.run(std::vector<Value>{Value(x)}, out);
-  EXPECT_TRUE(status.ok()) << status.message();
-  std::vector<float> all;
-  for (const Value& v : out) all.insert(all.end(), v.tensor.as<float>().begin(), v.tensor.as<float>().end());
-  return all;
-}
-
 // The operators that are left, after checking that not one bit of the results differs.
 Counts optimized(const Shape& shape, const std::function<void(Graph&, ValueId)>& build) {
   Graph plain, fused;
@@ -82,7 +62,7 @@ Counts optimized(const Shape& shape, const std::function<void(Graph&, ValueId)>&
   const Counts counts = operators(fused);
   Tensor x = make_tensor(DType::f32, shape).value();
   for (int64_t i = 0; i < x.count(); ++i) x.ptr<float>()[i] = 2 * std::sin(static_cast<float>(i * i) * 0.37f);
-  const std::vector<float> a = run(plain, x), b = run(fused, x);
+  const std::vector<float> a = numbers_of(plain, x), b = numbers_of(fused, x);
   EXPECT_EQ(a.size(), b.size());
   EXPECT_EQ(std::memcmp(a.data(), b.data(), a.size() * sizeof(float)), 0);
   return counts;

@@ -11,6 +11,7 @@
 
 #include "load.h"
 #include "optimize/optimizer.h"
+#include "optimize/rewritten.h"
 #include "run/graph_model.h"
 
 namespace linnet {
@@ -57,29 +58,9 @@ class Builder {
 
 using Build = std::function<void(Builder&, ValueId x)>;
 
-std::map<std::string, int> operators(const Graph& graph) {
-  std::map<std::string, int> counts;
-  for (const NodeId id : graph.order()) ++counts[graph.node(id).op_type];
-  return counts;
-}
-
-std::vector<float> run(Graph& graph, const Tensor& x) {
-  Result<std::shared_ptr<const Model>> model = model_of(graph);
-  EXPECT_TRUE(model.ok()) << model.status().message();
-  if (!model.ok()) return {};
-  Session session(std::make_shared<Engine>(1), *model);
-  std::vector<Value> out(graph.outputs.size());
-  const Status status = session.run(std::vector<Value>{Value(x)}, out);
-  EXPECT_TRUE(status.ok()) << status.message();
-  std::vector<float> all;
-  for (const Value& v : out)
-    for (int64_t i = 0; i < v.tensor.count(); ++i) all.push_back(static_cast<float>(number_at(v.tensor, i)));
-  return all;
-}
-
 // The operators that are left, after checking that the results differ by at most one step of `step`, and that seldom.
-std::map<std::string, int> optimized(const Shape& shape, float step, const Build& build,
-                                     OptimizationLevel level = OptimizationLevel::extended) {
+Counts optimized(const Shape& shape, float step, const Build& build,
+                 OptimizationLevel level = OptimizationLevel::extended) {
   Builder plain, fused;
   for (Builder* b : {&plain, &fused}) {
     SymShape symbolic;
@@ -95,7 +76,7 @@ std::map<std::string, int> optimized(const Shape& shape, float step, const Build
   const auto counts = operators(fused.graph);
   Tensor x = make_tensor(DType::f32, shape).value();
   for (int64_t i = 0; i < x.count(); ++i) x.ptr<float>()[i] = 2 * std::sin(static_cast<float>(i * i) * 0.37f);
-  const std::vector<float> a = run(plain.graph, x), b = run(fused.graph, x);
+  const std::vector<float> a = numbers_of(plain.graph, x), b = numbers_of(fused.graph, x);
   EXPECT_EQ(a.size(), b.size());
   size_t off = 0;
   for (size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
@@ -105,8 +86,6 @@ std::map<std::string, int> optimized(const Shape& shape, float step, const Build
   EXPECT_LE(off * 50, a.size() + 49);
   return counts;
 }
-
-using Counts = std::map<std::string, int>;
 
 TEST(FuseQdq, ConvWithBiasByFilterAndRelu) {
   for (const auto level : {OptimizationLevel::extended, OptimizationLevel::all}) {

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <map>
+#include <string>
 
 #include <gtest/gtest.h>
 
@@ -33,6 +35,14 @@ inline const Node* node_of(const Graph& graph, std::string_view type) {
   return nullptr;
 }
 
+using Counts = std::map<std::string, int>;
+// How many nodes of each type there are.
+inline Counts operators(const Graph& graph) {
+  Counts counts;
+  for (const NodeId id : graph.order()) ++counts[graph.node(id).op_type];
+  return counts;
+}
+
 inline std::vector<std::vector<float>> outputs_of(const std::shared_ptr<const Model>& model,
                                                   const std::vector<Tensor>& inputs) {
   Session session(std::make_shared<Engine>(1), model);
@@ -41,7 +51,21 @@ inline std::vector<std::vector<float>> outputs_of(const std::shared_ptr<const Mo
   EXPECT_TRUE(status.ok()) << status.message();
   std::vector<std::vector<float>> all;
   if (!status.ok()) return all;
-  for (const Value& v : out) all.emplace_back(v.tensor.as<float>().begin(), v.tensor.as<float>().end());
+  for (const Value& v : out) {
+    std::vector<float>& numbers = all.emplace_back();
+    for (int64_t i = 0; i < v.tensor.count(); ++i) numbers.push_back(static_cast<float>(number_at(v.tensor, i)));
+  }
+  return all;
+}
+
+// All numbers that a graph of one input gives, output after output.
+inline std::vector<float> numbers_of(Graph& graph, const Tensor& x) {
+  const Result<std::shared_ptr<const Model>> model = model_of(graph);
+  EXPECT_TRUE(model.ok()) << model.status().message();
+  std::vector<float> all;
+  if (model.ok())
+    for (const std::vector<float>& output : outputs_of(*model, {x}))
+      all.insert(all.end(), output.begin(), output.end());
   return all;
 }
 
