@@ -1,6 +1,8 @@
 // The command line of Linnet: one file a command in commands/.
+#include <algorithm>
 #include <cstdio>
 #include <exception>
+#include <string_view>
 
 #include "commands/command.h"
 
@@ -11,6 +13,24 @@ static std::string what_failed(const CLI::App* app, const CLI::Error& error) {
   return command + ": " + error.what() + "; " + command + " --help tells more\n";
 }
 
+// Only the command that is asked for, or all where none is: describing the options of all of them takes as long as the
+// whole run of a small model.
+static void add_commands(CLI::App& app, std::string_view asked, int& exit_code) {
+  using namespace linnet::cli;
+  struct Command {
+    std::string_view name;
+    void (*add)(CLI::App& app, int& exit_code);
+  };
+  static constexpr Command kCommands[] = {
+      {"run", add_run},           {"inspect", add_inspect},  {"profile", add_profile}, {"dump", add_dump},
+      {"diff", add_diff},         {"check", add_check},      {"bench", add_bench},     {"compile", add_compile},
+      {"optimize", add_optimize}, {"quantize", add_quantize}};
+  const bool known =
+      std::any_of(std::begin(kCommands), std::end(kCommands), [&](const Command& c) { return c.name == asked; });
+  for (const Command& command : kCommands)
+    if (!known || command.name == asked) command.add(app, exit_code);
+}
+
 int main(int argc, char** argv) {
   CLI::App app{"Linnet runs ONNX models on this machine."};
   app.name("linnet");
@@ -18,16 +38,7 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", LINNET_VERSION);
   app.failure_message(what_failed);
   int exit_code = linnet::cli::kSuccess;
-  linnet::cli::add_run(app, exit_code);
-  linnet::cli::add_inspect(app, exit_code);
-  linnet::cli::add_profile(app, exit_code);
-  linnet::cli::add_dump(app, exit_code);
-  linnet::cli::add_diff(app, exit_code);
-  linnet::cli::add_check(app, exit_code);
-  linnet::cli::add_bench(app, exit_code);
-  linnet::cli::add_compile(app, exit_code);
-  linnet::cli::add_optimize(app, exit_code);
-  linnet::cli::add_quantize(app, exit_code);
+  add_commands(app, argc > 1 ? argv[1] : "", exit_code);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

@@ -18,8 +18,6 @@ struct Image {
 
 inline constexpr int64_t kMostPixels = int64_t{1} << 27;  // a few bytes can claim any size; this much is allocated
 
-// By its first bytes.
-bool is_image(std::string_view bytes);
 // Converted to `channels`, or as it is stored for 0. Where alpha is dropped, colours stay as they are stored; grey is
 // 0.299 R + 0.587 G + 0.114 B.
 Result<Image> decode_image(std::string_view bytes, int channels);

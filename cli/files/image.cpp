@@ -1,7 +1,8 @@
 #include "files/image.h"
 
-#include "codecs/image.h"
+#include "base/shared_library.h"
 #include "files/store_number.h"
+#include "ops/image_component.h"
 
 namespace linnet::cli {
 namespace {
@@ -29,7 +30,35 @@ std::optional<Layout> layout_of(const TensorSpec& spec) {
   return std::nullopt;
 }
 
-Status check_size(const TensorSpec& spec, int axis, int64_t size, const codecs::Image& image) {
+struct Image {
+  int64_t width = 0, height = 0;
+  int channels = 0;
+  std::vector<uint8_t> pixels;  // rows from the top, channels interleaved
+
+  static void* allocate(void* user, int64_t height, int64_t width) {
+    Image& image = *static_cast<Image*>(user);
+    image.height = height;
+    image.width = width;
+    image.pixels.resize(static_cast<size_t>(height * width * image.channels));
+    return image.pixels.data();
+  }
+};
+
+// The libraries behind it are loaded by the first image only: they would take longer to load than small models to run.
+Result<Image> decode_image(std::string_view bytes, int channels) {
+  static const auto decode = reinterpret_cast<LinnetDecodeImage>(function_of_component(kImageComponent, kDecodeImage));
+  LINNET_REQUIRE(decode,
+                 unsupported("reading images needs ", kImageComponent, ", which is not in ", component_folder()));
+  Image image;
+  image.channels = channels;
+  char message[256] = "the memory does not suffice";
+  const LinnetImageRequest request{bytes.data(), bytes.size(), channels,      Image::allocate,
+                                   &image,       message,      sizeof message};
+  LINNET_REQUIRE(decode(&request), invalid_argument(message));
+  return image;
+}
+
+Status check_size(const TensorSpec& spec, int axis, int64_t size, const Image& image) {
   const int64_t wanted = spec.any_rank ? -1 : spec.shape[static_cast<size_t>(axis)];
   LINNET_REQUIRE(wanted < 0 || wanted == size,
                  invalid_argument("the image is ", image.width, "x", image.height, " (width x height), but input '",
@@ -51,7 +80,7 @@ Result<Tensor> image_tensor(std::string_view bytes, const TensorSpec& spec) {
     channels = static_cast<int>(spec.shape[static_cast<size_t>(layout->channel)]);
   }
 
-  LINNET_ASSIGN(const codecs::Image image, codecs::decode_image(bytes, channels));
+  LINNET_ASSIGN(const Image image, decode_image(bytes, channels));
   LINNET_TRY(check_size(spec, layout->height, image.height, image));
   LINNET_TRY(check_size(spec, layout->width, image.width, image));
   Shape shape(spec.any_rank ? 4 : spec.shape.rank(), 1);

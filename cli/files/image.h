@@ -1,4 +1,4 @@
-// Images (codecs/image.h) as input tensors.
+// Images (codecs/) as input tensors.
 #pragma once
 
 #include <string_view>

@@ -2,7 +2,7 @@
 
 #include "base/file.h"
 #include "base/mapped_file.h"
-#include "codecs/image.h"
+#include "codecs/format.h"
 #include "files/image.h"
 #include "files/json_tensor.h"
 #include "files/npy.h"
@@ -43,7 +43,7 @@ Result<Tensor> parse_tensor(const std::shared_ptr<const MappedFile>& file, const
     LINNET_ASSIGN(onnx::NamedValue value, onnx::decode_value(file->bytes(), onnx::ElementKind::tensor, file));
     return std::move(value.value.tensor);
   }
-  if (codecs::is_image(bytes)) return image_tensor(bytes, spec);
+  if (codecs::format_of(bytes) != codecs::Format::none) return image_tensor(bytes, spec);
   return unsupported("neither .npy, .json, .pb nor a PNG, JPEG or PNM image");
 }
 

@@ -2,14 +2,19 @@
 
 #include <dlfcn.h>
 
+#include <filesystem>
+
 namespace linnet {
 
 std::string component_folder() {
   Dl_info here{};
   if (!dladdr(reinterpret_cast<void*>(&component_folder), &here) || !here.dli_fname) return {};
-  const std::string path = here.dli_fname;
-  const size_t slash = path.rfind('/');
-  return slash == std::string::npos ? "./" : path.substr(0, slash + 1);
+  std::string path = here.dli_fname;
+  if (path.find('/') == std::string::npos) {  // a program that was found through PATH
+    std::error_code failed;
+    path = std::filesystem::read_symlink("/proc/self/exe", failed).string();
+  }
+  return path.substr(0, path.rfind('/') + 1);
 }
 
 void* function_of_component(const std::string& file, const char* function) {

@@ -1,4 +1,4 @@
-// The boundary between the engine and liblinnet_image.so, the optional component that decodes images.
+// The boundary to liblinnet_image.so, the optional component that decodes images.
 #pragma once
 
 #include <cstddef>
@@ -9,10 +9,12 @@ extern "C" {
 struct LinnetImageRequest {
   const void* bytes;
   size_t size;
-  int channels;  // 1 grey, 3 RGB
+  int channels;  // 1 grey, 3 RGB, 4 RGBA
   // Gives memory for height x width x channels bytes, or null when it cannot.
   void* (*allocate)(void* user, int64_t height, int64_t width);
   void* user;
+  char* message;  // gets the reason where nothing is decoded, cut to message_size with its end; may be null
+  size_t message_size;
 };
 
 // 1, or 0 where the bytes are no image that can be decoded; allocate() is not called then.

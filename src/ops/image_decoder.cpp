@@ -34,8 +34,8 @@ class ImageDecoder final : public Op {
   Status run(RunContext& context) const override {
     const Tensor& bytes = context.in(0);
     Destination destination{&context, channels_, {}};
-    const LinnetImageRequest request{bytes.data, bytes.bytes(), static_cast<int>(channels_), Destination::allocate,
-                                     &destination};
+    const LinnetImageRequest request{
+        bytes.data, bytes.bytes(), static_cast<int>(channels_), Destination::allocate, &destination, nullptr, 0};
     // What cannot be decoded gives an empty image, as the standard says.
     if (!decode_(&request)) return context.allocate(0, DType::u8, Shape{0, 0, channels_});
     LINNET_TRY(std::move(destination.status));

@@ -5,6 +5,8 @@ Every error must be one sentence on stderr and exit code 2; an answer of "no" is
 
 import argparse
 import json
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -175,6 +177,19 @@ def run_decodes_images(linnet):
     close(linnet.outputs(model, "--input", f"image={linnet.path('i.ppm')}")["negative"], expected)
     linnet.path("wide.ppm").write_bytes(b"P6 3 2 255\n" + bytes(18))
     linnet.error("run", model, "--input", f"image={linnet.path('wide.ppm')}", says="resize the image")
+
+
+@case
+def run_finds_the_decoders_beside_it(linnet):
+    nodes = [helper.make_node("Neg", ["image"], ["negative"])]
+    model = save(linnet.path("m.onnx"), nodes, [info("image", FLOAT, [1, 1, 1, 1])], [info("negative", FLOAT, [1, 1, 1, 1])])
+    linnet.path("i.pgm").write_bytes(b"P5 1 1 255\n\xff")
+    command = ["linnet", "run", model, "--input", f"image={linnet.path('i.pgm')}"]
+    by_path = dict(os.environ, PATH=str(Path(linnet.binary).parent))
+    assert subprocess.run(command, env=by_path, cwd="/", capture_output=True, timeout=TIMEOUT_S).returncode == 0
+    alone = shutil.copy(linnet.binary, linnet.path("linnet"))
+    result = subprocess.run([alone, *command[1:]], capture_output=True, text=True, timeout=TIMEOUT_S)
+    assert result.returncode == 2 and "liblinnet_image.so" in result.stderr, result.stderr
 
 
 @case
