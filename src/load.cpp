@@ -188,6 +188,7 @@ Result<std::shared_ptr<const Model>> finish(Engine& engine, LoadedGraph loaded, 
   }
   LINNET_TRY(graph.sort());
   model.outputs = ports_of(graph, graph.outputs);
+  LINNET_TRY(options.optimize.begin(0, store ? 2 : 1, "packing weights"));
   const RunParallel parallel(engine.pool(), engine.executor(), nullptr);
   Program::Options plan;
   plan.parallel = &parallel;
@@ -202,6 +203,7 @@ Result<std::shared_ptr<const Model>> finish(Engine& engine, LoadedGraph loaded, 
   }
   LINNET_ASSIGN(model.program, Program::build(graph, loaded.symbols, plan));
   if (writer) {
+    LINNET_TRY(options.optimize.begin(1, 2, "writing"));
     write_description(model, writer->model());
     *stored = writer->write(*store, origin_of(model, options));
   }

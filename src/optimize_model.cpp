@@ -1,6 +1,9 @@
 #include "optimize_model.h"
 
 #include <algorithm>
+#include <utility>
+
+#include "base/json_text.h"
 
 namespace linnet {
 namespace {
@@ -47,6 +50,25 @@ Status refuse_own_operators(const Graph& graph) {
 
 }  // namespace
 
+std::string OptimizeModelReport::to_json() const {
+  std::string out =
+      concat("{\"nodes_before\": ", nodes_before, ", \"nodes_after\": ", nodes_after,
+             ", \"bytes_before\": ", bytes_before, ", \"bytes_after\": ", bytes_after,
+             ", \"converted_constants\": ", floats.constants, ", \"casts\": ", floats.casts, ", \"kept_float\": [");
+  const char* comma = "";
+  for (const std::string& node : floats.kept) {
+    append_json(out += std::exchange(comma, ", "), node);
+  }
+  out += "], \"passes\": [";
+  comma = "";
+  for (const PassReport& pass : passes) {
+    append_json(out += concat(std::exchange(comma, ",\n  "), "{\"pass\": "), pass.pass);
+    append_json(out += concat(", \"changes\": ", pass.changes, ", \"ms\": "), pass.milliseconds);
+    out += '}';
+  }
+  return out + "]}\n";
+}
+
 Result<OptimizeModelReport> optimize_model(const ModelSource& source, const OptimizeModelOptions& options,
                                            const std::filesystem::path& path) {
   OptimizeModelReport report;
@@ -79,6 +101,7 @@ Result<OptimizeModelReport> optimize_model(const ModelSource& source, const Opti
   graph.remove_unused();
   LINNET_TRY(graph.sort());
   report.nodes_after = count_nodes(graph);
+  LINNET_TRY(options.load.optimize.begin(0, 1, "writing"));
   LINNET_ASSIGN(report.bytes_after, save_model(loaded, path, options.save));
   return report;
 }

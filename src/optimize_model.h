@@ -21,6 +21,8 @@ struct OptimizeModelReport {
   FloatConversionReport floats;
   size_t nodes_before = 0, nodes_after = 0;    // subgraphs' included
   uint64_t bytes_before = 0, bytes_after = 0;  // of the files, external data included
+
+  std::string to_json() const;
 };
 
 // Reads the model and writes what became of it to `path`, whole or not at all.

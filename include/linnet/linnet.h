@@ -260,6 +260,15 @@ LINNET_API linnet_status* linnet_load_options_set_copy_files(linnet_load_options
 LINNET_API linnet_status* linnet_load_options_set_seed(linnet_load_options* options, uint64_t seed);
 /* A folder where what loading computes is kept for the next start; NULL: none. */
 LINNET_API linnet_status* linnet_load_options_set_cache_folder(linnet_load_options* options, const char* folder);
+/* Stops loading and what is written with these options (compiling, optimising, quantising) before its next stage: a
+ * rewrite of the graph, packing, writing. NULL: nothing does. */
+LINNET_API linnet_status* linnet_load_options_set_cancel(linnet_load_options* options, const linnet_cancel* cancel);
+/* Called before each of these stages on the thread that carries it out: `done` of `total`, and what comes. `release` as
+ * for lent memory. NULL progress: none. */
+LINNET_API linnet_status* linnet_load_options_set_progress(linnet_load_options* options,
+                                                           void (*progress)(void* user, size_t done, size_t total,
+                                                                            const char* what),
+                                                           void (*release)(void* user), void* user);
 /* Called on the thread that loads. `release` as for lent memory. NULL log: none. */
 LINNET_API linnet_status* linnet_load_options_set_log(linnet_load_options* options,
                                                       void (*log)(void* user, linnet_severity severity,
@@ -303,6 +312,12 @@ typedef struct linnet_optimize_options {
   size_t external_from;  /* weights of at least so many bytes go to a file beside the model, named like it with ".data"
                             appended; 0: only where the model would exceed the 2 GB of an ONNX file */
   linnet_cancel* cancel; /* or NULL */
+  /* Inputs, by name, whose sizes become these: input i has the shape shapes[i][0 .. ranks[i]). */
+  const char* const* shaped_inputs;
+  const int64_t* const* shapes;
+  const size_t* ranks;
+  size_t shape_count;
+  linnet_value** report; /* or NULL; receives JSON that tells what each pass did, as a string tensor of one element */
 } linnet_optimize_options;
 
 /* Rewrites a model and writes it as an .onnx file. The level says who loads that: everybody up to LINNET_LEVEL_BASIC,
@@ -315,6 +330,8 @@ LINNET_API linnet_status* linnet_optimize(const linnet_source* source, linnet_le
  * take the file, and start at once. */
 LINNET_API linnet_status* linnet_compile(linnet_engine* engine, const linnet_source* source,
                                          const linnet_load_options* load, const char* path);
+
+/* Asynchronous calls, in the section of these, have linnet_optimize_async and linnet_compile_async. */
 
 /* --- what a model is */
 
@@ -402,6 +419,7 @@ typedef struct linnet_completion {
   int8_t (*post)(int64_t port, void* message);
   int64_t port;
   int64_t message;
+  int32_t post_progress; /* not 0: posts lists [message, done, total, what], too, while a model is loaded or written */
 } linnet_completion;
 
 /* As linnet_session_run, but outputs are asked of the task. outputs: NULL, or tensors to write to and NULLs. Values and
@@ -419,10 +437,20 @@ LINNET_API linnet_status* linnet_model_load_async(linnet_engine* engine, const l
                                                   const linnet_load_options* options,
                                                   const linnet_completion* completion, linnet_task** task);
 
+/* As linnet_optimize. Its options' `report` is not used: linnet_task_report. */
+LINNET_API linnet_status* linnet_optimize_async(linnet_engine* engine, const linnet_source* source, linnet_level level,
+                                                const linnet_load_options* load, const linnet_optimize_options* options,
+                                                const char* path, const linnet_completion* completion,
+                                                linnet_task** task);
+/* As linnet_compile. */
+LINNET_API linnet_status* linnet_compile_async(linnet_engine* engine, const linnet_source* source,
+                                               const linnet_load_options* load, const char* path,
+                                               const linnet_completion* completion, linnet_task** task);
+
 /* Whether it has ended within timeout_ms; below 0: waits for as long as it takes. Its completion may still be running
  * then. Not from a callback. */
 LINNET_API linnet_status* linnet_task_wait(const linnet_task* task, int64_t timeout_ms, int32_t* ended);
-/* A run stops at its next step, a load before it begins; a task that has ended stays as it is. */
+/* A run stops at its next step, another call at its next stage; a task that has ended stays as it is. */
 LINNET_API void linnet_task_cancel(linnet_task* task);
 /* How the call ended: NULL or its failure, LINNET_CANCELLED among them. LINNET_INVALID_ARGUMENT while it has not ended.
  */
@@ -430,6 +458,8 @@ LINNET_API linnet_status* linnet_task_result(const linnet_task* task);
 /* Output i of a run, in the order asked for. Shares the memory. */
 LINNET_API linnet_status* linnet_task_output(const linnet_task* task, size_t i, linnet_value** value);
 LINNET_API linnet_status* linnet_task_model(const linnet_task* task, linnet_model** model);
+/* What optimising or quantising reports, JSON as a string tensor of one element. */
+LINNET_API linnet_status* linnet_task_report(const linnet_task* task, linnet_value** report);
 
 /* --- custom operators: planned, optimised and run like the built-in ones
  * Callbacks may be called on any thread that loads or runs the model, several at once for one node. A node whose inputs
@@ -540,6 +570,17 @@ typedef struct linnet_quantize_options {
   void (*progress)(void* user, size_t done, size_t total, const char* what);
   void* user;
   linnet_cancel* cancel; /* or NULL */
+  /* Instead of `sample`, where their number is not known: sets inputs as that does, or *ended to 1. `pass` counts up
+   * when the samples are needed again, from the first one on. */
+  linnet_status* (*next)(void* user, size_t pass, linnet_value** inputs, size_t input_count, int32_t* ended);
+  int32_t equalise;           /* channels of Convs behind each other become alike first */
+  int32_t smooth;             /* and those of what MatMul and Gemm read; the samples are needed twice */
+  double smooth_alpha;        /* how much of the activations' outliers goes into the weights, above 0 to 1; 0: 0.5 */
+  int32_t keep_biases;        /* biases do not make up for what rounding the weights does to means */
+  int32_t moving_average;     /* minmax: the mean of the samples' ranges, not their union */
+  int32_t symmetric_range;    /* ranges equally far to both sides of zero */
+  int32_t num_bins;           /* entropy: bins of the distribution; 0: 128 */
+  int32_t num_quantized_bins; /* entropy: bins that they are merged to; 0: 128 */
 } linnet_quantize_options;
 
 /* Reads the model at `path` and writes the quantised one to `output`, which is not a file of the model: whole or not at
@@ -549,6 +590,16 @@ LINNET_API linnet_status* linnet_quantize(linnet_engine* engine, const char* pat
                                           const linnet_load_options* load_options,
                                           const linnet_quantize_options* options, const char* output,
                                           linnet_value** report);
+/* The same as a task. Where static options have neither `sample` nor `next`, and the completion has `post`, samples are
+ * asked for by posting a list [message, pass], each to be answered by linnet_task_give_sample. `user` and what the
+ * functions use must live until the task has ended. */
+LINNET_API linnet_status* linnet_quantize_async(linnet_engine* engine, const linnet_source* source,
+                                                const linnet_load_options* load_options,
+                                                const linnet_quantize_options* options, const char* output,
+                                                const linnet_completion* completion, linnet_task** task);
+/* The sample that was asked for, a value for each input of the model in its order; no inputs: there are no more. A task
+ * whose handles are all closed while it asks is cancelled. */
+LINNET_API linnet_status* linnet_task_give_sample(linnet_task* task, const linnet_value* const* inputs, size_t count);
 
 #ifdef __cplusplus
 }

@@ -349,6 +349,23 @@ class Engine {
   std::shared_ptr<linnet_engine> engine_;
 };
 
+// Stops the calls that it is given to. Copies are the same token.
+class CancelToken {
+ public:
+  CancelToken() : CancelToken(try_create().value()) {}
+  static Result<CancelToken> try_create() {
+    auto made = detail::made<linnet_cancel>(linnet_cancel_create);
+    if (!made) return made.error();
+    return CancelToken(std::move(*made));
+  }
+  void request() noexcept { linnet_cancel_request(get()); }
+  linnet_cancel* get() const noexcept { return cancel_.get(); }
+
+ private:
+  explicit CancelToken(detail::Handle<linnet_cancel> cancel) : cancel_(std::move(cancel)) {}
+  std::shared_ptr<linnet_cancel> cancel_;
+};
+
 class OpContext;
 struct Operator;
 
@@ -394,6 +411,21 @@ class LoadOptions {
         get(),
         [](void* user, linnet_severity severity, const char* text) { (*static_cast<Log*>(user))(severity, text); },
         [](void* user) { delete static_cast<Log*>(user); }, kept.get());
+    if (!failed) static_cast<void>(kept.release());
+    return note(failed);
+  }
+  // Stops what is loaded or written with these options before its next stage.
+  LoadOptions& cancel(const CancelToken& token) { return note(linnet_load_options_set_cancel(get(), token.get())); }
+  // Called before each of these stages: `done` of `total`, and what comes.
+  using Progress = std::function<void(size_t done, size_t total, std::string_view what)>;
+  LoadOptions& progress(Progress progress) {
+    auto kept = std::make_unique<Progress>(std::move(progress));
+    linnet_status* const failed = linnet_load_options_set_progress(
+        get(),
+        [](void* user, size_t done, size_t total, const char* what) {
+          (*static_cast<Progress*>(user))(done, total, what);
+        },
+        [](void* user) { delete static_cast<Progress*>(user); }, kept.get());
     if (!failed) static_cast<void>(kept.release());
     return note(failed);
   }
@@ -471,23 +503,6 @@ class Source {
   std::span<const std::byte> bytes_;
   std::shared_ptr<const void> owner_;
   std::shared_ptr<const Reader> reader_;
-};
-
-// Stops the runs that it is given to. Copies are the same token.
-class CancelToken {
- public:
-  CancelToken() : CancelToken(try_create().value()) {}
-  static Result<CancelToken> try_create() {
-    auto made = detail::made<linnet_cancel>(linnet_cancel_create);
-    if (!made) return made.error();
-    return CancelToken(std::move(*made));
-  }
-  void request() noexcept { linnet_cancel_request(get()); }
-  linnet_cancel* get() const noexcept { return cancel_.get(); }
-
- private:
-  explicit CancelToken(detail::Handle<linnet_cancel> cancel) : cancel_(std::move(cancel)) {}
-  std::shared_ptr<linnet_cancel> cancel_;
 };
 
 // What runs tell of their steps. Copies are the same profile.
@@ -854,6 +869,131 @@ class Binding {
   explicit Binding(detail::Handle<linnet_binding> binding) : binding_(std::move(binding)) {}
   detail::Handle<linnet_binding> binding_;
 };
+
+// --- writing models: whole or not at all. The reports are JSON.
+
+namespace detail {
+
+inline std::vector<const char*> pointers_to(const std::vector<std::string>& texts) {
+  std::vector<const char*> pointers;
+  for (const std::string& text : texts) pointers.push_back(text.c_str());
+  return pointers;
+}
+
+// Of a tensor or map, to be closed by somebody else; NULL for nothing.
+inline linnet_value* another_handle(const Tensor& tensor) {
+  if (!tensor || tensor.kind() == LINNET_NONE) return nullptr;
+  const Tensor alone = Tensor::sequence(tensor.dtype(), {&tensor, 1});
+  linnet_value* handle = nullptr;
+  result_of(linnet_value_at(alone.get(), 0, &handle)).value();
+  return handle;
+}
+
+}  // namespace detail
+
+// Fields as in linnet_optimize_options.
+struct OptimizeOptions {
+  linnet_level level = LINNET_LEVEL_EXTENDED;
+  linnet_dtype floats = LINNET_UNDEFINED;
+  bool convert_io = false;
+  std::vector<std::string> keep_float;
+  size_t external_from = 0;
+  std::map<std::string, std::vector<int64_t>> shapes;  // of inputs
+};
+
+inline Result<std::string> try_optimize(const Source& source, const std::string& path,
+                                        const OptimizeOptions& options = {}, const LoadOptions& load = LoadOptions()) {
+  if (load.error()) return *load.error();
+  const std::vector<const char*> kept = detail::pointers_to(options.keep_float);
+  std::vector<const char*> names;
+  std::vector<const int64_t*> shapes;
+  std::vector<size_t> ranks;
+  for (const auto& [name, shape] : options.shapes) {
+    names.push_back(name.c_str());
+    shapes.push_back(shape.data());
+    ranks.push_back(shape.size());
+  }
+  linnet_value* report = nullptr;
+  linnet_optimize_options c{};
+  c.struct_size = sizeof c;
+  c.floats = options.floats;
+  c.convert_io = options.convert_io;
+  c.keep_float = kept.data();
+  c.keep_float_count = kept.size();
+  c.external_from = options.external_from;
+  c.shaped_inputs = names.data();
+  c.shapes = shapes.data();
+  c.ranks = ranks.data();
+  c.shape_count = names.size();
+  c.report = &report;
+  if (linnet_status* const failed = source.with(
+          [&](const linnet_source& s) { return linnet_optimize(&s, options.level, load.get(), &c, path.c_str()); }))
+    return detail::error_of(failed);
+  return std::string(Tensor(report).text(0));
+}
+inline std::string optimize(const Source& source, const std::string& path, const OptimizeOptions& options = {},
+                            const LoadOptions& load = LoadOptions()) {
+  return try_optimize(source, path, options, load).value();
+}
+
+inline Result<void> try_compile(const Engine& engine, const Source& source, const std::string& path,
+                                const LoadOptions& load = LoadOptions()) {
+  if (load.error()) return *load.error();
+  return detail::result_of(
+      source.with([&](const linnet_source& s) { return linnet_compile(engine.get(), &s, load.get(), path.c_str()); }));
+}
+inline void compile(const Engine& engine, const Source& source, const std::string& path,
+                    const LoadOptions& load = LoadOptions()) {
+  try_compile(engine, source, path, load).value();
+}
+
+struct QuantizeOptions {
+  linnet_quantize_options settings{};  // its plain fields; those below go before the others
+  std::vector<std::string> include, exclude;
+  // The next sample, a value for each input of the model in its order; none after the last one. `pass` counts up when
+  // they are needed again from the first one on. It throws to give up.
+  std::function<std::vector<Tensor>(size_t pass)> samples;
+  LoadOptions::Progress progress;
+  const CancelToken* cancel = nullptr;
+};
+
+inline Result<std::string> try_quantize(const Engine& engine, const std::string& path, const std::string& output,
+                                        const QuantizeOptions& options = {}, const LoadOptions& load = LoadOptions()) {
+  if (load.error()) return *load.error();
+  const std::vector<const char*> include = detail::pointers_to(options.include);
+  const std::vector<const char*> exclude = detail::pointers_to(options.exclude);
+  linnet_quantize_options c = options.settings;
+  c.struct_size = sizeof c;
+  c.include = include.data();
+  c.include_count = include.size();
+  c.exclude = exclude.data();
+  c.exclude_count = exclude.size();
+  c.user = const_cast<QuantizeOptions*>(&options);
+  if (options.samples)
+    c.next = [](void* user, size_t pass, linnet_value** inputs, size_t count, int32_t* ended) {
+      return detail::status_of([&] {
+        const std::vector<Tensor> sample = static_cast<const QuantizeOptions*>(user)->samples(pass);
+        *ended = sample.empty();
+        if (!sample.empty() && sample.size() != count)
+          throw Error(LINNET_INVALID_ARGUMENT, "a sample has a value for each input of the model");
+        for (size_t i = 0; i < sample.size(); ++i) inputs[i] = detail::another_handle(sample[i]);
+      });
+    };
+  if (options.progress)
+    c.progress = [](void* user, size_t done, size_t total, const char* what) {
+      static_cast<const QuantizeOptions*>(user)->progress(done, total, what);
+    };
+  if (options.cancel) c.cancel = options.cancel->get();
+  linnet_value* report = nullptr;
+  if (linnet_status* const failed =
+          linnet_quantize(engine.get(), path.c_str(), load.get(), &c, output.c_str(), &report))
+    return detail::error_of(failed);
+  return std::string(Tensor(report).text(0));
+}
+inline std::string quantize(const Engine& engine, const std::string& path, const std::string& output,
+                            const QuantizeOptions& options = {}, const LoadOptions& load = LoadOptions()) {
+  return try_quantize(engine, path, output, options, load).value();
+}
 
 inline std::string version() { return linnet_version(); }
 inline bool has_feature(const std::string& name) noexcept { return linnet_has_feature(name.c_str()) != 0; }

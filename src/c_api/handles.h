@@ -113,6 +113,8 @@ class Lent {
 Result<std::filesystem::path> path_of(const char* utf8, const char* what);
 
 linnet_view view_of(const Value& value) noexcept;
+// A new handle of a string tensor of one element.
+Result<linnet_value*> text_value(std::string text);
 
 // --- objects
 
@@ -145,7 +147,14 @@ struct LoadOptionsObject final : Object {
   static constexpr Kind kKind = Kind::load_options;
   static constexpr const char* kName = "load options";
   LoadOptions options;
+  std::function<void(size_t done, size_t total, const char* what)> progress;
+  std::shared_ptr<StopToken> cancel;
 };
+struct SharedTask;
+// The options behind the handle, or the defaults. Stages begin unless the options' token, `stop` or the task's is
+// requested; the task is told of them. Both must outlive what is done with the result.
+Result<LoadOptions> load_options_of(const linnet_load_options* options, const SharedTask* task,
+                                    const StopToken* stop = nullptr);
 
 // A port's shape in the form that linnet_port points to.
 struct PortShape {

@@ -1,5 +1,5 @@
 #include "base/unicode.h"
-#include "c_api/handles.h"
+#include "c_api/task.h"
 
 using namespace linnet;
 using c_api::guarded;
@@ -28,6 +28,27 @@ Result<std::filesystem::path> path_of(const char* utf8, const char* what) {
   LINNET_REQUIRE(*utf8, invalid_argument("the ", what, " is empty"));
   LINNET_REQUIRE(is_utf8(utf8), invalid_argument("the ", what, " is not UTF-8"));
   return std::filesystem::path(std::u8string(reinterpret_cast<const char8_t*>(utf8)));
+}
+
+Result<LoadOptions> load_options_of(const linnet_load_options* options, const SharedTask* task, const StopToken* stop) {
+  LoadOptions copied;
+  std::shared_ptr<StopToken> cancel;
+  std::function<void(size_t, size_t, const char*)> progress;
+  if (options) {
+    LINNET_ASSIGN(const Pin<LoadOptionsObject> pinned, use<LoadOptionsObject>(options));
+    copied = pinned->options;
+    cancel = pinned->cancel;
+    progress = pinned->progress;
+  }
+  if (!task && !stop && !cancel && !progress) return copied;
+  copied.optimize.before = [=](size_t done, size_t total, std::string_view what) -> Status {
+    for (const StopToken* token : {stop, static_cast<const StopToken*>(cancel.get()), task ? &task->stop : nullptr})
+      LINNET_REQUIRE(!token || !token->stop_requested(), error(Code::cancelled, "cancelled before: ", what));
+    if (progress) call_quietly([&] { progress(done, total, std::string(what).c_str()); });
+    if (task) task->tell(done, total, what);
+    return {};
+  };
+  return copied;
 }
 
 }  // namespace linnet::c_api
@@ -116,6 +137,33 @@ linnet_status* linnet_load_options_set_cache_folder(linnet_load_options* options
     o.cache_folder.clear();
     if (!folder) return {};
     LINNET_ASSIGN(o.cache_folder, c_api::path_of(folder, "cache folder"));
+    return {};
+  });
+}
+
+linnet_status* linnet_load_options_set_cancel(linnet_load_options* options, const linnet_cancel* cancel) {
+  return guarded([&]() -> Status {
+    LINNET_ASSIGN(const Pin<LoadOptionsObject> pinned, c_api::use<LoadOptionsObject>(options));
+    pinned->cancel = nullptr;
+    if (!cancel) return {};
+    LINNET_ASSIGN(const Pin<c_api::CancelObject> token, c_api::use<c_api::CancelObject>(cancel));
+    pinned->cancel = token->token;
+    return {};
+  });
+}
+
+linnet_status* linnet_load_options_set_progress(linnet_load_options* options,
+                                                void (*progress)(void*, size_t, size_t, const char*),
+                                                void (*release)(void* user), void* user) {
+  return guarded([&]() -> Status {
+    LINNET_ASSIGN(const Pin<LoadOptionsObject> pinned, c_api::use<LoadOptionsObject>(options));
+    pinned->progress = nullptr;
+    if (!progress) return {};
+    const auto lent = std::make_shared<Lent>(release, user);
+    pinned->progress = [progress, user, lent](size_t done, size_t total, const char* what) {
+      progress(user, done, total, what);
+    };
+    lent->accept();
     return {};
   });
 }

@@ -53,11 +53,7 @@ linnet_status* load_from(linnet_engine* engine, const linnet_load_options* optio
   return guarded([&]() -> Status {
     LINNET_ASSIGN(const Pin<EngineObject> pinned, c_api::use<EngineObject>(engine));
     LINNET_TRY(require(model, "model"));
-    LoadOptions given;
-    if (options) {
-      LINNET_ASSIGN(const Pin<c_api::LoadOptionsObject> o, c_api::use<c_api::LoadOptionsObject>(options));
-      given = o->options;
-    }
+    LINNET_ASSIGN(LoadOptions given, c_api::load_options_of(options, nullptr));
     std::shared_ptr<Lent> lent;
     LINNET_ASSIGN(ModelSource source, make_source(lent));
     LINNET_ASSIGN(auto loaded, c_api::load(pinned->shared, std::move(source), std::move(given)));
@@ -110,6 +106,7 @@ Result<std::shared_ptr<const SharedModel>> load(std::shared_ptr<SharedEngine> en
   made->reload = [core = engine->engine, source = std::move(source),
                   options = std::move(options)](std::vector<std::string> outputs) {
     LoadOptions more = options;
+    more.optimize.before = nullptr;  // of the first load
     more.extra_outputs.insert(more.extra_outputs.end(), outputs.begin(), outputs.end());
     return load_now(*core, source, more);
   };

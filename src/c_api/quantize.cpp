@@ -1,6 +1,6 @@
 #include "quantize/quantize.h"
 
-#include "c_api/handles.h"
+#include "c_api/task.h"
 #include "quantize/static_quantize.h"
 
 using namespace linnet;
@@ -8,7 +8,9 @@ using c_api::EngineObject;
 using c_api::guarded;
 using c_api::Pin;
 using c_api::require;
+using c_api::SharedTask;
 using c_api::ValueObject;
+using c_api::Write;
 
 namespace {
 
@@ -30,10 +32,6 @@ Status read_common(const linnet_quantize_options& given, QuantizeOptions& option
     options.weight_symmetric = given.weight_symmetry == LINNET_SYMMETRIC;
   options.per_channel = given.per_channel != 0;
   options.reduce_range = given.reduce_range != 0;
-  if (given.progress)
-    options.progress = [given](size_t done, size_t total, std::string_view node) {
-      c_api::call_quietly([&] { given.progress(given.user, done, total, std::string(node).c_str()); });
-    };
   return {};
 }
 
@@ -54,55 +52,121 @@ Result<StaticOptions> static_options(const linnet_quantize_options& given) {
   if (given.q_operator) options.format = StaticFormat::q_operator;
   if (given.activation_type != LINNET_UNDEFINED) options.activation_type = static_cast<DType>(given.activation_type);
   options.activation_symmetric = given.activation_symmetric != 0;
-  if (given.percentile != 0) options.range.percentile = given.percentile;
+  RangeOptions& range = options.range;
+  if (given.percentile != 0) range.percentile = given.percentile;
   if (given.calibration_method) {
     const auto method = parse_calibration(given.calibration_method);
     LINNET_REQUIRE(method, invalid_argument("there is no calibration method '", given.calibration_method, "'"));
-    options.range.method = *method;
+    range.method = *method;
   }
-  if (given.progress)
-    options.sample_progress = [given](size_t done, size_t total) {
-      c_api::call_quietly([&] { given.progress(given.user, done, total, "calibration"); });
-    };
+  constexpr int32_t kMostBins = 8192;
+  LINNET_REQUIRE(given.num_bins >= 0 && given.num_bins <= kMostBins && given.num_quantized_bins >= 0,
+                 invalid_argument("the distribution has 2 to ", kMostBins, " bins"));
+  if (given.num_bins) range.num_bins = static_cast<size_t>(given.num_bins);
+  if (given.num_quantized_bins) range.num_quantized_bins = static_cast<size_t>(given.num_quantized_bins);
+  range.moving_average = given.moving_average != 0;
+  range.symmetric = given.symmetric_range != 0;
+  options.equalise = given.equalise != 0;
+  options.smooth = given.smooth != 0;
+  if (given.smooth_alpha != 0) options.smooth_alpha = given.smooth_alpha;
+  options.bias_correction = given.keep_biases == 0;
   return options;
 }
 
-Result<std::vector<Value>> read_sample(const linnet_quantize_options& given, size_t i, const Model& model) {
-  std::vector<linnet_value*> handles(model.inputs.size(), nullptr);
-  const Status status =
-      c_api::called("the sample function", [&] { return given.sample(given.user, i, handles.data(), handles.size()); });
-  std::vector<Value> values(handles.size());
-  Status wrong;
-  for (size_t k = 0; k < handles.size(); ++k) {
+// What one of the caller's functions made of a sample: read(handles, count) gives a status.
+template <class Read>
+Result<std::vector<Value>> read_sample(size_t count, Read&& read) {
+  std::vector<linnet_value*> handles(count, nullptr);
+  Status status = c_api::called("the sample function", [&] { return read(handles.data(), handles.size()); });
+  std::vector<Value> values(count);
+  for (size_t k = 0; k < count; ++k) {
     if (!handles[k]) continue;  // an optional input that holds nothing
     if (const Result<Pin<ValueObject>> value = c_api::use<ValueObject>(handles[k]); value.ok()) {
       values[k] = (*value)->value;
-    } else {
-      wrong = value.status();
+    } else if (status.ok()) {
+      status = value.status();
     }
     linnet_release(handles[k]);
   }
-  LINNET_TRY(status.copy());
-  LINNET_TRY(std::move(wrong));
+  LINNET_TRY(std::move(status));
   return values;
 }
 
-Result<QuantizeReport> quantize(const std::shared_ptr<Engine>& engine, const ModelSource& source,
-                                const linnet_quantize_options& given, const QuantizeOptions& common,
-                                const std::filesystem::path& output) {
-  switch (given.scheme) {
-    case LINNET_QUANTIZE_DYNAMIC: return quantize_dynamic(source, common, output);
-    case LINNET_QUANTIZE_WEIGHTS: return quantize_weights(*engine, source, weight_options(given, common), output);
-    case LINNET_QUANTIZE_STATIC: {
-      if (given.sample_count) LINNET_TRY(require(reinterpret_cast<const void*>(given.sample), "sample"));
-      LINNET_ASSIGN(const StaticOptions how, static_options(given));
-      const Samples samples{given.sample_count, [](size_t i) { return concat("sample ", i); },
-                            [&](size_t i, const Model& model) { return read_sample(given, i, model); }};
-      return quantize_static(engine, source, common, how, samples, output);
-    }
-    case LINNET_QUANTIZE_SCHEME_32_BITS_: break;
+// What a call was given, checked and copied; the functions stay the caller's.
+struct QuantizeCall {
+  linnet_quantize_options given;
+  QuantizeOptions common;
+  StaticOptions how;
+  std::shared_ptr<StopToken> cancel;
+  std::filesystem::path output;
+};
+
+// `task`: NULL for a call that is carried out at once.
+Result<std::shared_ptr<const QuantizeCall>> read_call(const linnet_quantize_options* options,
+                                                      const linnet_load_options* load, const char* output,
+                                                      SharedTask* task) {
+  const auto made = std::make_shared<QuantizeCall>();
+  QuantizeCall& call = *made;
+  LINNET_ASSIGN(call.given, c_api::read_struct(options, "quantize options"));
+  const linnet_quantize_options& given = call.given;
+  LINNET_REQUIRE(given.scheme >= LINNET_QUANTIZE_DYNAMIC && given.scheme <= LINNET_QUANTIZE_WEIGHTS,
+                 invalid_argument("there is no quantisation scheme ", static_cast<int>(given.scheme)));
+  LINNET_TRY(read_common(given, call.common));
+  LINNET_ASSIGN(call.how, static_options(given));
+  if (given.cancel) {
+    LINNET_ASSIGN(const Pin<c_api::CancelObject> cancel, c_api::use<c_api::CancelObject>(given.cancel));
+    call.cancel = cancel->token;
   }
-  return invalid_argument("there is no quantisation scheme ", static_cast<int>(given.scheme));
+  if (task) task->stop.set_parent((task->cancel = call.cancel).get());
+  call.common.stop = task ? &task->stop : call.cancel.get();
+  LINNET_ASSIGN(call.common.load, c_api::load_options_of(load, task, call.cancel.get()));
+  const auto tell = [progress = given.progress, user = given.user, task](size_t done, size_t total,
+                                                                         std::string_view what) {
+    if (progress) c_api::call_quietly([&] { progress(user, done, total, std::string(what).c_str()); });
+    if (task) task->tell(done, total, what);
+  };
+  if (given.progress || task) {
+    call.common.progress = tell;
+    call.how.sample_progress = [tell](size_t done, size_t total) { tell(done, total, "calibration"); };
+  }
+  LINNET_ASSIGN(call.output, c_api::path_of(output, "output"));
+  return std::shared_ptr<const QuantizeCall>(made);
+}
+
+Result<Samples> samples_of(const linnet_quantize_options& given, SharedTask* task) {
+  Samples samples;
+  samples.name = [](size_t i) { return concat("sample ", i); };
+  if (given.sample || given.sample_count) {
+    LINNET_TRY(require(reinterpret_cast<const void*>(given.sample), "sample"));
+    samples.count = given.sample_count;
+    samples.read = [&given](size_t i, const Model& model) {
+      return read_sample(model.inputs.size(),
+                         [&](linnet_value** to, size_t count) { return given.sample(given.user, i, to, count); });
+    };
+  } else if (given.next || (task && task->completion.post)) {
+    samples.count = Samples::kUnknown;
+    samples.read = [&given, task, pass = SIZE_MAX](size_t i, const Model& model) mutable -> Result<std::vector<Value>> {
+      if (i == 0) ++pass;
+      if (!given.next) return task->ask(pass);
+      int32_t ended = 0;
+      LINNET_ASSIGN(std::vector<Value> values, read_sample(model.inputs.size(), [&](linnet_value** to, size_t count) {
+                      return given.next(given.user, pass, to, count, &ended);
+                    }));
+      if (ended) values.clear();
+      return values;
+    };
+  }
+  return samples;
+}
+
+Result<QuantizeReport> quantize(const std::shared_ptr<Engine>& engine, const ModelSource& source,
+                                const QuantizeCall& call, SharedTask* task) {
+  const linnet_quantize_options& given = call.given;
+  if (given.scheme == LINNET_QUANTIZE_DYNAMIC) return quantize_dynamic(source, call.common, call.output);
+  if (given.scheme == LINNET_QUANTIZE_WEIGHTS)
+    return quantize_weights(*engine, source, weight_options(given, call.common), call.output);
+  LINNET_ASSIGN(const Samples samples, samples_of(given, task));
+  return quantize_static(engine, source, call.common, call.how, samples, call.output);
 }
 
 }  // namespace
@@ -111,31 +175,26 @@ linnet_status* linnet_quantize(linnet_engine* engine, const char* path, const li
                                const linnet_quantize_options* options, const char* output, linnet_value** report) {
   return guarded([&]() -> Status {
     LINNET_ASSIGN(const Pin<EngineObject> pinned, c_api::use<EngineObject>(engine));
-    LINNET_ASSIGN(const linnet_quantize_options given, c_api::read_struct(options, "quantize options"));
-    QuantizeOptions common;
-    LINNET_TRY(read_common(given, common));
-    if (load_options) {
-      LINNET_ASSIGN(const Pin<c_api::LoadOptionsObject> load, c_api::use<c_api::LoadOptionsObject>(load_options));
-      common.load = load->options;
-    }
-    std::shared_ptr<StopToken> stop;
-    if (given.cancel) {
-      LINNET_ASSIGN(const Pin<c_api::CancelObject> cancel, c_api::use<c_api::CancelObject>(given.cancel));
-      stop = cancel->token;
-      common.stop = stop.get();
-    }
+    LINNET_ASSIGN(const auto call, read_call(options, load_options, output, nullptr));
     ModelSource source;
     LINNET_ASSIGN(source.path, c_api::path_of(path, "path"));
-    LINNET_ASSIGN(const std::filesystem::path target, c_api::path_of(output, "output"));
-    Tensor text;
+    LINNET_ASSIGN(const QuantizeReport told, quantize(pinned->shared->engine, source, *call, nullptr));
     if (report) {
-      LINNET_ASSIGN(text, make_tensor(DType::string, Shape()));
-    }
-    LINNET_ASSIGN(const QuantizeReport told, quantize(pinned->shared->engine, source, given, common, target));
-    if (report) {
-      *text.ptr<std::string>() = told.to_json();
-      *report = c_api::make_handle<ValueObject>(Value(std::move(text)));
+      LINNET_ASSIGN(*report, c_api::text_value(told.to_json()));
     }
     return {};
+  });
+}
+
+linnet_status* linnet_quantize_async(linnet_engine* engine, const linnet_source* source,
+                                     const linnet_load_options* load_options, const linnet_quantize_options* options,
+                                     const char* output, const linnet_completion* completion, linnet_task** task) {
+  return c_api::start_writing(engine, source, completion, task, [&](SharedTask& t) -> Result<Write> {
+    LINNET_ASSIGN(const auto call, read_call(options, load_options, output, &t));
+    return Write([call](SharedTask& at, const ModelSource& from) -> Status {
+      LINNET_ASSIGN(const QuantizeReport told, quantize(at.engine->engine, from, *call, &at));
+      at.report = told.to_json();
+      return {};
+    });
   });
 }

@@ -34,12 +34,12 @@ linnet_status* linnet_profile_trace(const linnet_profile* profile, linnet_value*
   return guarded([&]() -> Status {
     LINNET_ASSIGN(const Pin<ProfileObject> pinned, c_api::use<ProfileObject>(profile));
     LINNET_TRY(require(json, "json"));
-    LINNET_ASSIGN(Tensor text, make_tensor(DType::string, Shape()));
+    std::string trace;
     {
       const std::lock_guard lock(pinned->shared->mutex);
-      *text.ptr<std::string>() = pinned->shared->profiler.chrome_trace();
+      trace = pinned->shared->profiler.chrome_trace();
     }
-    *json = c_api::make_handle<ValueObject>(Value(std::move(text)));
+    LINNET_ASSIGN(*json, c_api::text_value(std::move(trace)));
     return {};
   });
 }

@@ -1,5 +1,5 @@
 // Asynchronous calls: what they are to do, who is told, and what came of them.
-#include <condition_variable>
+#include "c_api/task.h"
 
 #include "c_api/binding.h"
 
@@ -8,38 +8,37 @@ namespace {
 
 // A value that Dart's NativeApi.postCObject takes:
 // https://github.com/dart-lang/sdk/blob/main/runtime/include/dart_native_api.h
-struct DartInteger {
-  int32_t type = 3;  // Dart_CObject_kInt64
+struct DartValue {
+  int32_t type;
   union {
     int64_t as_int64;
+    const char* as_string;
+    struct {
+      intptr_t length;
+      DartValue** values;
+    } as_array;
     void* words[5];  // as large as the largest of its alternatives
   } value{};
+
+  explicit DartValue(int64_t number) : type(3) { value.as_int64 = number; }
+  explicit DartValue(const char* text) : type(5) { value.as_string = text; }
+  explicit DartValue(std::span<DartValue*> values) : type(6) {
+    value.as_array = {static_cast<intptr_t>(values.size()), values.data()};
+  }
 };
 
-struct SharedTask {
-  std::shared_ptr<SharedEngine> engine;
-  linnet_completion completion{};
-  StopToken stop;
-  std::shared_ptr<StopToken> cancel;  // the caller's, which `stop` listens to
-  StopToken::Clock::time_point deadline = StopToken::Clock::time_point::max();
+void post(const linnet_completion& completion, DartValue value) noexcept {
+  call_quietly([&] { completion.post(completion.port, &value); });
+}
 
-  std::mutex mutex;
-  std::condition_variable has_ended;
-  bool ended = false;
-  Status status;
-  std::vector<Value> outputs;
-  std::shared_ptr<const SharedModel> model;
-};
+template <size_t N>
+void post_list(const linnet_completion& completion, DartValue (&&elements)[N]) noexcept {
+  DartValue* list[N];
+  for (size_t i = 0; i < N; ++i) list[i] = &elements[i];
+  post(completion, DartValue(list));
+}
 
-struct TaskObject final : Object {
-  using Handle = linnet_task;
-  static constexpr Kind kKind = Kind::task;
-  static constexpr const char* kName = "task";
-  explicit TaskObject(std::shared_ptr<SharedTask> t) : shared(std::move(t)) {}
-  const std::shared_ptr<SharedTask> shared;
-};
-
-void tell(const std::shared_ptr<SharedTask>& task) noexcept {
+void complete(const std::shared_ptr<SharedTask>& task) noexcept {
   const linnet_completion& completion = task->completion;
   call_quietly([&] {
     if (!completion.done) return;
@@ -48,51 +47,7 @@ void tell(const std::shared_ptr<SharedTask>& task) noexcept {
     linnet_release(handle);
   });
   if (completion.release) call_quietly([&] { completion.release(completion.user); });
-  if (completion.post) {
-    DartInteger message;
-    message.value.as_int64 = completion.message;
-    call_quietly([&] { completion.post(completion.port, &message); });
-  }
-}
-
-// Hands the task to a runner: `work` fills in what it gives and returns how it ended.
-linnet_status* start(std::shared_ptr<SharedTask> task, const linnet_completion* completion, linnet_task** handle,
-                     std::function<Status(SharedTask&)> work) {
-  return guarded([&]() -> Status {
-    LINNET_ASSIGN(task->completion, read_struct(completion, "completion"));
-    linnet_task* const made = handle ? make_handle<TaskObject>(task) : nullptr;
-    try {
-      task->engine->runners.submit([task, work = std::move(work)]() mutable {
-        Status status;
-        if (task->stop.stop_requested()) {
-          status = error(Code::cancelled, "the call was cancelled before it began");
-        } else if (StopToken::Clock::now() >= task->deadline) {
-          status = error(Code::deadline_exceeded, "the deadline passed before the call began");
-        } else {
-          try {
-            status = work(*task);
-          } catch (const std::bad_alloc&) {
-            status = Status(Code::out_of_memory, "");
-          } catch (const std::exception& e) {
-            status = Status(Code::internal, e.what());
-          }
-        }
-        work = nullptr;  // lets go of the inputs, before anybody learns that it has ended
-        {
-          const std::lock_guard lock(task->mutex);
-          task->status = std::move(status);
-          task->ended = true;
-        }
-        task->has_ended.notify_all();
-        tell(task);
-      });
-    } catch (...) {
-      linnet_release(made);
-      return error(Code::out_of_memory, "no thread can be started for asynchronous calls");
-    }
-    if (handle) *handle = made;
-    return {};
-  });
+  if (completion.post) post(completion, DartValue(completion.message));
 }
 
 // Names and values of an asynchronous run, copied.
@@ -126,15 +81,6 @@ struct QueuedRun {
   }
 };
 
-std::shared_ptr<SharedTask> new_task(std::shared_ptr<SharedEngine> engine, const RunSettings& settings) {
-  auto task = std::make_shared<SharedTask>();
-  task->engine = std::move(engine);
-  task->cancel = settings.cancel;
-  task->stop.set_parent(task->cancel.get());
-  task->deadline = settings.deadline;
-  return task;
-}
-
 // What `get` makes of a task that ended well.
 template <class Get>
 linnet_status* of_ended(const linnet_task* task, Get&& get) {
@@ -149,6 +95,71 @@ linnet_status* of_ended(const linnet_task* task, Get&& get) {
 }
 
 }  // namespace
+
+void SharedTask::tell(size_t done, size_t total, std::string_view what) const {
+  if (!completion.post || !completion.post_progress) return;
+  const std::string text(what);
+  post_list(completion, {DartValue(completion.message), DartValue(static_cast<int64_t>(done)),
+                         DartValue(static_cast<int64_t>(total)), DartValue(text.c_str())});
+}
+
+Result<std::vector<Value>> SharedTask::ask(size_t pass) {
+  std::unique_lock lock(mutex);
+  asks = true;
+  post_list(completion, {DartValue(completion.message), DartValue(static_cast<int64_t>(pass))});
+  // Neither a cancel token that is requested nor the last handle's closing wakes anybody.
+  constexpr std::chrono::milliseconds kLookAgain(20);
+  while (!has_sample.wait_for(lock, kLookAgain, [&] { return !asks; }))
+    if (stop.stop_requested() || handles == 0) return error(Code::cancelled, "quantising was cancelled");
+  return std::exchange(sample, {});
+}
+
+std::shared_ptr<SharedTask> new_task(std::shared_ptr<SharedEngine> engine, const RunSettings& settings) {
+  auto task = std::make_shared<SharedTask>();
+  task->engine = std::move(engine);
+  task->cancel = settings.cancel;
+  task->stop.set_parent(task->cancel.get());
+  task->deadline = settings.deadline;
+  return task;
+}
+
+Status start(std::shared_ptr<SharedTask> task, const linnet_completion* completion, linnet_task** handle,
+             std::function<Status(SharedTask&)> work) {
+  LINNET_ASSIGN(task->completion, read_struct(completion, "completion"));
+  linnet_task* const made = handle ? make_handle<TaskObject>(task) : nullptr;
+  try {
+    task->engine->runners.submit([task, work = std::move(work)]() mutable {
+      Status status;
+      if (task->stop.stop_requested()) {
+        status = error(Code::cancelled, "the call was cancelled before it began");
+      } else if (StopToken::Clock::now() >= task->deadline) {
+        status = error(Code::deadline_exceeded, "the deadline passed before the call began");
+      } else {
+        try {
+          status = work(*task);
+        } catch (const std::bad_alloc&) {
+          status = Status(Code::out_of_memory, "");
+        } catch (const std::exception& e) {
+          status = Status(Code::internal, e.what());
+        }
+      }
+      work = nullptr;  // lets go of the inputs, before anybody learns that it has ended
+      {
+        const std::lock_guard lock(task->mutex);
+        task->status = std::move(status);
+        task->ended = true;
+      }
+      task->has_ended.notify_all();
+      complete(task);
+    });
+  } catch (...) {
+    linnet_release(made);
+    return error(Code::out_of_memory, "no thread can be started for asynchronous calls");
+  }
+  if (handle) *handle = made;
+  return {};
+}
+
 }  // namespace linnet::c_api
 
 using namespace linnet;
@@ -192,7 +203,7 @@ linnet_status* linnet_session_run_async(linnet_session* session, const linnet_ru
       run->outputs[i] = value->value;
     }
     auto made = c_api::new_task(pinned->shared->engine, run->settings);
-    return c_api::from_c(c_api::start(std::move(made), completion, task, [run](SharedTask& t) { return run->run(t); }));
+    return c_api::start(std::move(made), completion, task, [run](SharedTask& t) { return run->run(t); });
   });
 }
 
@@ -204,11 +215,11 @@ linnet_status* linnet_binding_run_async(linnet_binding* binding, const linnet_ru
     const auto lock = std::make_shared<c_api::BindingLock>(pinned->shared);
     LINNET_TRY(lock->status());
     auto made = c_api::new_task(pinned->shared->session->engine, settings);
-    return c_api::from_c(c_api::start(std::move(made), completion, task, [lock, settings](SharedTask& t) {
+    return c_api::start(std::move(made), completion, task, [lock, settings](SharedTask& t) {
       LINNET_TRY((*lock)->run(settings, &t.stop));
       t.outputs = (*lock)->outputs;
       return Status();
-    }));
+    });
   });
 }
 
@@ -217,18 +228,14 @@ linnet_status* linnet_model_load_async(linnet_engine* engine, const linnet_sourc
                                        linnet_task** task) {
   return guarded([&]() -> Status {
     LINNET_ASSIGN(const Pin<c_api::EngineObject> pinned, c_api::use<c_api::EngineObject>(engine));
-    LoadOptions given;
-    if (options) {
-      LINNET_ASSIGN(const Pin<c_api::LoadOptionsObject> o, c_api::use<c_api::LoadOptionsObject>(options));
-      given = o->options;
-    }
+    auto made = c_api::new_task(pinned->shared, {});
+    LINNET_ASSIGN(const LoadOptions given, c_api::load_options_of(options, made.get()));
     std::shared_ptr<c_api::Lent> lent;
     LINNET_ASSIGN(ModelSource from, c_api::source_of(source, lent));
-    auto made = c_api::new_task(pinned->shared, {});
-    LINNET_TRY(c_api::from_c(c_api::start(std::move(made), completion, task, [from, given](SharedTask& t) -> Status {
+    LINNET_TRY(c_api::start(std::move(made), completion, task, [from, given](SharedTask& t) -> Status {
       LINNET_ASSIGN(t.model, c_api::load(t.engine, from, given));
       return {};
-    })));
+    }));
     if (lent) lent->accept();
     return {};
   });
@@ -276,6 +283,35 @@ linnet_status* linnet_task_model(const linnet_task* task, linnet_model** model) 
     LINNET_TRY(require(model, "model"));
     LINNET_REQUIRE(shared.model, invalid_argument("the task loaded no model"));
     *model = c_api::make_handle<c_api::ModelObject>(shared.model);
+    return {};
+  });
+}
+
+linnet_status* linnet_task_report(const linnet_task* task, linnet_value** report) {
+  return c_api::of_ended(task, [&](SharedTask& shared) -> Status {
+    LINNET_TRY(require(report, "report"));
+    LINNET_REQUIRE(shared.report, invalid_argument("the task has no report"));
+    LINNET_ASSIGN(*report, c_api::text_value(*shared.report));
+    return {};
+  });
+}
+
+linnet_status* linnet_task_give_sample(linnet_task* task, const linnet_value* const* inputs, size_t count) {
+  return guarded([&]() -> Status {
+    LINNET_ASSIGN(const Pin<TaskObject> pinned, c_api::use<TaskObject>(task));
+    LINNET_REQUIRE(inputs || count == 0, invalid_argument("inputs are NULL"));
+    std::vector<Value> values(count);
+    for (size_t i = 0; i < count; ++i) {
+      if (!inputs[i]) continue;
+      LINNET_ASSIGN(const Pin<ValueObject> value, c_api::use<ValueObject>(inputs[i]));
+      values[i] = value->value;
+    }
+    SharedTask& shared = *pinned->shared;
+    const std::lock_guard lock(shared.mutex);
+    LINNET_REQUIRE(shared.asks, invalid_argument("the task does not ask for a sample"));
+    shared.sample = std::move(values);
+    shared.asks = false;
+    shared.has_sample.notify_one();
     return {};
   });
 }

@@ -30,6 +30,12 @@ Result<Tensor> kept(const Tensor& tensor) {
 
 }  // namespace
 
+Result<linnet_value*> c_api::text_value(std::string text) {
+  LINNET_ASSIGN(Tensor tensor, make_tensor(DType::string, Shape()));
+  *tensor.ptr<std::string>() = std::move(text);
+  return make_handle<ValueObject>(Value(std::move(tensor)));
+}
+
 linnet_status* linnet_value_create_tensor(linnet_dtype dtype, const int64_t* shape, size_t rank, linnet_value** value) {
   return guarded([&]() -> Status {
     LINNET_TRY(require(value, "value"));

@@ -43,6 +43,7 @@ Result<std::vector<PassReport>> optimize(Graph& graph, SymbolTable& symbols, con
   std::vector<PassReport> reports;
   LINNET_ASSIGN(GraphFacts facts, infer_graph(graph, symbols));
   for (const Pass& pass : kPasses) {
+    LINNET_TRY(options.begin(static_cast<size_t>(&pass - kPasses), std::size(kPasses), pass.name));
     if (pass.level > options.level || options.disabled.contains(pass.name)) continue;
     const auto begin = std::chrono::steady_clock::now();
     std::vector<NearMiss> misses;

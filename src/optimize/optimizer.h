@@ -1,6 +1,7 @@
 // The ordered list of rewrites that turn a graph into one that runs faster and gives the same results.
 #pragma once
 
+#include <functional>
 #include <set>
 #include <span>
 #include <string>
@@ -23,6 +24,12 @@ struct OptimizeOptions {
   std::set<std::string, std::less<>> disabled;  // passes, by name
   size_t fold_bytes = size_t{64} << 20;         // constant folding makes no value larger than this
   bool explain = false;                         // collect what almost fitted a pass, and why it did not
+  // Called before each pass and each later stage of loading, `done` of `total`; a failure ends all.
+  std::function<Status(size_t done, size_t total, std::string_view what)> before;
+
+  Status begin(size_t done, size_t total, std::string_view what) const {
+    return before ? before(done, total, what) : Status();
+  }
 };
 
 // A place where a pass found most of what it looks for.

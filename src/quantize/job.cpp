@@ -200,6 +200,7 @@ bool QuantizeJob::has(const Graph& graph, ValueId weight, std::string_view form)
 Result<QuantizeReport> QuantizeJob::write() {
   Graph& whole = graph();
   whole.remove_unused();
+  LINNET_TRY(options_.load.optimize.begin(0, 1, "writing"));
   LINNET_ASSIGN(report_.bytes_after, save_model(loaded_, path_));
   return std::move(report_);
 }

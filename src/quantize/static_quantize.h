@@ -24,7 +24,7 @@ struct StaticOptions {
   double smooth_alpha = 0.5;  // how much of the activations' outliers goes into the weights
   // Biases of Conv and Gemm make up for what rounding the weights does to the mean of their results.
   bool bias_correction = true;
-  std::function<void(size_t done, size_t total)> sample_progress;  // called before each sample
+  std::function<void(size_t done, size_t total)> sample_progress;  // called before each sample; total 0: not known
 };
 
 // Runs the model on the samples, and quantises weights and activations of Conv, ConvTranspose, Gemm, MatMul, Add, Mul,

@@ -5,6 +5,9 @@
 
 #include <atomic>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <stdexcept>
 #include <thread>
 
 #include "models.h"
@@ -181,6 +184,50 @@ TEST(Hpp, CustomOperators) {
   ASSERT_FALSE(failed);
   EXPECT_EQ(failed.error().code(), LINNET_CALLBACK_FAILED);
   EXPECT_NE(std::string(failed.error().what()).find("thirteen"), std::string::npos);
+}
+
+TEST(Hpp, WritesModels) {
+  namespace fs = std::filesystem;
+  const fs::path folder = fs::path(testing::TempDir()) / "linnet_hpp_writes";
+  fs::create_directories(folder);
+  const auto path = [&](const char* name) { return (folder / name).string(); };
+  const models::Bytes product = models::product();
+  std::ofstream(path("in.onnx"), std::ios::binary)
+      .write(reinterpret_cast<const char*>(product.data()), static_cast<std::streamsize>(product.size()));
+  const Engine engine(1);
+  linnet::OptimizeOptions half;
+  half.floats = LINNET_FLOAT16;
+  half.shapes["x"] = {2, 64};
+  size_t told = 0;
+  LoadOptions load;
+  load.progress([&](size_t, size_t total, std::string_view) { told += total != 0; });
+  EXPECT_NE(linnet::optimize(path("in.onnx"), path("half.onnx"), half, load).find("passes"), std::string::npos);
+  EXPECT_GT(told, 10u);
+  linnet::compile(engine, path("half.onnx"), path("half.linnet"));
+  EXPECT_EQ(Model(path("half.linnet"), engine).inputs()[0].shape, (std::vector<int64_t>{2, 64}));
+
+  linnet::QuantizeOptions options;
+  options.settings.scheme = LINNET_QUANTIZE_STATIC;
+  const std::vector<float> numbers(128, 0.5F);
+  size_t given = 0;
+  options.samples = [&](size_t) {
+    if (given++ == 3) return std::vector<Tensor>();
+    return std::vector<Tensor>{Tensor::view({2, 64}, std::span(numbers))};
+  };
+  EXPECT_NE(linnet::quantize(engine, path("in.onnx"), path("int8.onnx"), options).find("MatMul"), std::string::npos);
+  EXPECT_EQ(given, 4u);
+  options.samples = [](size_t) -> std::vector<Tensor> { throw std::runtime_error("no samples today"); };
+  const auto failed = linnet::try_quantize(engine, path("in.onnx"), path("int8.onnx"), options);
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.error().code(), LINNET_CALLBACK_FAILED);
+  linnet::CancelToken token;
+  token.request();
+  options.cancel = &token;
+  options.settings.scheme = LINNET_QUANTIZE_DYNAMIC;
+  EXPECT_EQ(linnet::try_quantize(engine, path("in.onnx"), path("never.onnx"), options).error().code(),
+            LINNET_CANCELLED);
+  EXPECT_FALSE(fs::exists(path("never.onnx")));
+  fs::remove_all(folder);
 }
 
 }  // namespace

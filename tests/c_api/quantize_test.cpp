@@ -1,5 +1,8 @@
+#include <condition_variable>
 #include <filesystem>
 #include <fstream>
+#include <mutex>
+#include <stdexcept>
 
 #include "support.h"
 
@@ -114,6 +117,294 @@ TEST_F(Quantize, StopsWhenAsked) {
   options.cancel = cancel;
   EXPECT_EQ(take_code(quantize(&options)), LINNET_CANCELLED);
   EXPECT_FALSE(fs::exists(out()));
+}
+
+// Samples whose number is not told, and how often they were begun.
+struct Stream {
+  size_t count, given = 0, passes = 0;
+  linnet_quantize_options options() {
+    linnet_quantize_options options{};
+    options.struct_size = sizeof options;
+    options.scheme = LINNET_QUANTIZE_STATIC;
+    options.user = this;
+    options.next = [](void* user, size_t pass, linnet_value** inputs, size_t inputs_count, int32_t* ended) {
+      auto& self = *static_cast<Stream*>(user);
+      if (pass == self.passes) {
+        ++self.passes;
+        self.given = 0;
+      }
+      *ended = self.given == self.count;
+      if (*ended) return static_cast<linnet_status*>(nullptr);
+      size_t index = self.given++;
+      linnet_status* const failed = sample(&index, index, inputs, inputs_count);
+      if (!failed) static_cast<float*>(view_of(inputs[0]).data)[0] = 60;  // far beyond the others
+      return failed;
+    };
+    return options;
+  }
+};
+
+TEST_F(Quantize, SamplesUntilThereAreNoMore) {
+  Stream stream{3};
+  linnet_quantize_options options = stream.options();
+  EXPECT_OK(quantize(&options));
+  EXPECT_EQ(stream.passes, 1u);
+  options.smooth = 1;  // which runs the model on them before
+  Stream twice{2};
+  options.user = &twice;
+  EXPECT_OK(quantize(&options));
+  EXPECT_EQ(twice.passes, 2u);
+  EXPECT_EQ(twice.given, 2u);
+  Stream none{0};
+  options.user = &none;
+  EXPECT_NE(take_message(quantize(&options)).find("no sample was found"), std::string::npos);
+}
+
+std::string content(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+TEST_F(Quantize, EverySettingOfTheRangesHasAnEffect) {
+  Stream stream{3};
+  const auto made_with = [&](auto&& set) {
+    stream.passes = 0;
+    linnet_quantize_options options = stream.options();
+    set(options);
+    EXPECT_OK(quantize(&options));
+    return content(out());
+  };
+  using Options = linnet_quantize_options;
+  const std::string plain = made_with([](Options&) {});
+  EXPECT_TRUE(plain == made_with([](Options& o) { o.num_bins = o.num_quantized_bins = 128; }));
+  EXPECT_FALSE(plain == made_with([](Options& o) { o.symmetric_range = 1; }));
+  EXPECT_FALSE(plain == made_with([](Options& o) { o.smooth = 1; }));
+  EXPECT_FALSE(made_with([](Options& o) { o.smooth = 1; }) == made_with([](Options& o) {
+                 o.smooth = 1;
+                 o.smooth_alpha = 0.9;
+               }));
+  EXPECT_FALSE(plain == made_with([](Options& o) {
+                 o.calibration_method = "entropy";
+                 o.num_bins = 2048;
+                 o.num_quantized_bins = 16;
+               }));
+  Options wrong = stream.options();
+  wrong.num_bins = -1;
+  EXPECT_EQ(take_code(quantize(&wrong)), LINNET_INVALID_ARGUMENT);
+  wrong.num_bins = 0;
+  wrong.smooth_alpha = 2;
+  EXPECT_EQ(take_code(quantize(&wrong)), LINNET_INVALID_ARGUMENT);
+}
+
+TEST_F(Quantize, CancelledBetweenSamplesAndByTheLoadOptions) {
+  struct Cancelling {
+    linnet_cancel* cancel = nullptr;
+    size_t told = 0;
+  } user;
+  EXPECT_OK(linnet_cancel_create(&user.cancel));
+  const Owned<linnet_cancel> owned(user.cancel);
+  const auto request = [](void* to, size_t done, size_t, const char* what) {
+    auto& self = *static_cast<Cancelling*>(to);
+    ++self.told;
+    EXPECT_STRNE(what, "");
+    if (done == 1) linnet_cancel_request(self.cancel);
+  };
+  size_t asked = 0;
+  linnet_quantize_options options{};
+  options.struct_size = sizeof options;
+  options.scheme = LINNET_QUANTIZE_STATIC;
+  options.sample = sample;
+  options.sample_count = 100;
+  options.user = &asked;
+  const auto load = make<linnet_load_options>(linnet_load_options_create);
+  EXPECT_OK(linnet_load_options_set_progress(load.get(), request, nullptr, &user));
+  EXPECT_OK(linnet_load_options_set_cancel(load.get(), user.cancel));
+  EXPECT_CODE(LINNET_CANCELLED,
+              linnet_quantize(engine_.get(), in().c_str(), load.get(), &options, out().c_str(), nullptr));
+  EXPECT_EQ(asked, 0u);
+  EXPECT_EQ(user.told, 2u);
+  EXPECT_CODE(LINNET_CLOSED, linnet_load_options_set_cancel(load.get(), reinterpret_cast<linnet_cancel*>(load.get())));
+  EXPECT_FALSE(fs::exists(out()));
+
+  Cancelling between;
+  EXPECT_OK(linnet_cancel_create(&between.cancel));
+  const Owned<linnet_cancel> owned_too(between.cancel);
+  options.cancel = between.cancel;
+  options.progress = request;
+  options.user = &between;
+  options.sample = [](void* to, size_t i, linnet_value** inputs, size_t count) {
+    EXPECT_LT(i, 2u);
+    size_t given = 0;
+    static_cast<void>(to);
+    return sample(&given, i, inputs, count);
+  };
+  EXPECT_CODE(LINNET_CANCELLED, quantize(&options));
+  EXPECT_EQ(between.told, 2u);
+  EXPECT_EQ(fs::exists(out()), false);
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()), 1);  // no other file is left
+}
+
+TEST_F(Quantize, FailuresOfTheCallersFunctionsEndIt) {
+  linnet_quantize_options options{};
+  options.struct_size = sizeof options;
+  options.scheme = LINNET_QUANTIZE_STATIC;
+  options.sample_count = 1;
+  options.sample = [](void*, size_t, linnet_value**, size_t) -> linnet_status* { throw std::runtime_error("no disk"); };
+  linnet_status* thrown = quantize(&options);
+  EXPECT_EQ(linnet_status_code(thrown), LINNET_CALLBACK_FAILED);
+  EXPECT_NE(take_message(thrown).find("no disk"), std::string::npos);
+  options.sample = [](void*, size_t, linnet_value** inputs, size_t) -> linnet_status* {
+    inputs[0] = reinterpret_cast<linnet_value*>(uintptr_t{12345});
+    return nullptr;
+  };
+  EXPECT_CODE(LINNET_CLOSED, quantize(&options));
+  options.progress = [](void*, size_t, size_t, const char*) { throw std::runtime_error("a progress that throws"); };
+  size_t asked = 0;
+  options.sample = sample;
+  options.user = &asked;
+  EXPECT_OK(quantize(&options));
+}
+
+// Stands for a port of Dart's: keeps what is posted.
+struct Port {
+  struct Value {
+    int32_t type;
+    union {
+      int64_t number;
+      const char* text;
+      struct {
+        intptr_t length;
+        Value** values;
+      } list;
+    } value;
+  };
+  std::mutex mutex;
+  std::condition_variable arrived;
+  std::vector<std::vector<int64_t>> messages;  // a list's numbers; of one with a text, four elements
+  std::string last_text;
+
+  linnet_completion completion() {
+    linnet_completion c{};
+    c.struct_size = sizeof c;
+    c.post = [](int64_t port, void* message) -> int8_t {
+      Port& self = *reinterpret_cast<Port*>(static_cast<intptr_t>(port));
+      const Value& value = *static_cast<Value*>(message);
+      const std::lock_guard lock(self.mutex);
+      std::vector<int64_t> numbers;
+      if (value.type == 3) numbers.push_back(value.value.number);
+      for (intptr_t i = 0; value.type == 6 && i < value.value.list.length; ++i) {
+        const Value& element = *value.value.list.values[i];
+        if (element.type == 5) self.last_text = element.value.text;
+        numbers.push_back(element.type == 3 ? element.value.number : 0);
+      }
+      self.messages.push_back(numbers);
+      self.arrived.notify_all();
+      return 1;
+    };
+    c.port = static_cast<int64_t>(reinterpret_cast<intptr_t>(this));
+    c.message = 7;
+    return c;
+  }
+  std::vector<int64_t> next(size_t length) {
+    std::unique_lock lock(mutex);
+    for (;;) {
+      for (auto at = messages.begin(); at != messages.end(); ++at) {
+        if (at->size() != length) continue;
+        const std::vector<int64_t> found = *at;
+        messages.erase(messages.begin(), at + 1);
+        return found;
+      }
+      arrived.wait(lock);
+    }
+  }
+};
+
+linnet_source source_of(const std::string& path) {
+  linnet_source source{};
+  source.struct_size = sizeof source;
+  source.path = path.c_str();
+  return source;
+}
+
+TEST_F(Quantize, TaskThatAsksForSamples) {
+  Port port;
+  const linnet_completion completion = port.completion();
+  linnet_quantize_options options{};
+  options.struct_size = sizeof options;
+  options.scheme = LINNET_QUANTIZE_STATIC;
+  options.smooth = 1;
+  const std::string path = in();
+  const linnet_source source = source_of(path);
+  const auto task = make<linnet_task>([&](linnet_task** t) {
+    return linnet_quantize_async(engine_.get(), &source, nullptr, &options, out().c_str(), &completion, t);
+  });
+  for (int64_t pass = 0; pass < 2; ++pass)
+    for (size_t i = 0; i < 3; ++i) {
+      EXPECT_EQ(port.next(2), (std::vector<int64_t>{7, pass}));
+      if (i == 2) {
+        EXPECT_OK(linnet_task_give_sample(task.get(), nullptr, 0));
+      } else {
+        linnet_value* value = nullptr;
+        size_t given = 0;
+        EXPECT_OK(sample(&given, i, &value, 1));
+        EXPECT_OK(linnet_task_give_sample(task.get(), &value, 1));
+        linnet_release(value);
+      }
+    }
+  EXPECT_EQ(port.next(1), (std::vector<int64_t>{7}));
+  EXPECT_OK(linnet_task_result(task.get()));
+  const auto report = make<linnet_value>([&](linnet_value** v) { return linnet_task_report(task.get(), v); });
+  EXPECT_NE(std::string(linnet_value_string(report.get(), 0, nullptr)).find("MatMul"), std::string::npos);
+  EXPECT_TRUE(fs::exists(out()));
+  EXPECT_CODE(LINNET_INVALID_ARGUMENT, linnet_task_give_sample(task.get(), nullptr, 0));
+  EXPECT_CODE(LINNET_CLOSED, linnet_task_give_sample(nullptr, nullptr, 0));
+}
+
+TEST_F(Quantize, TaskWhoseAskerIsGone) {
+  linnet_quantize_options options{};
+  options.struct_size = sizeof options;
+  options.scheme = LINNET_QUANTIZE_STATIC;
+  const std::string path = in();
+  const linnet_source source = source_of(path);
+  for (const bool cancels : {true, false}) {
+    Port port;
+    const linnet_completion completion = port.completion();
+    auto task = make<linnet_task>([&](linnet_task** t) {
+      return linnet_quantize_async(engine_.get(), &source, nullptr, &options, out().c_str(), &completion, t);
+    });
+    port.next(2);
+    if (cancels) {
+      linnet_task_cancel(task.get());
+    } else {
+      task.reset();
+    }
+    port.next(1);
+    if (cancels) {
+      EXPECT_CODE(LINNET_CANCELLED, linnet_task_result(task.get()));
+    }
+    EXPECT_FALSE(fs::exists(out()));
+  }
+}
+
+TEST_F(Quantize, TaskThatTellsOfItsProgress) {
+  Port port;
+  linnet_completion completion = port.completion();
+  completion.post_progress = 1;
+  const std::string path = in();
+  const linnet_source source = source_of(path);
+  const auto task = make<linnet_task>([&](linnet_task** t) {
+    return linnet_quantize_async(engine_.get(), &source, nullptr, nullptr, out().c_str(), &completion, t);
+  });
+  EXPECT_EQ(port.next(4)[0], 7);
+  port.next(1);
+  EXPECT_OK(linnet_task_result(task.get()));
+  EXPECT_EQ(port.last_text, "writing");
+  EXPECT_CODE(LINNET_CLOSED,
+              linnet_quantize_async(nullptr, &source, nullptr, nullptr, out().c_str(), nullptr, nullptr));
+  EXPECT_CODE(LINNET_INVALID_ARGUMENT,
+              linnet_quantize_async(engine_.get(), nullptr, nullptr, nullptr, out().c_str(), nullptr, nullptr));
+  EXPECT_CODE(LINNET_INVALID_ARGUMENT,
+              linnet_quantize_async(engine_.get(), &source, nullptr, nullptr, "\xff", nullptr, nullptr));
 }
 
 }  // namespace

@@ -42,6 +42,8 @@ class Observe final : public Op {
   std::pair<Observer*, Watch> watched_;
 };
 
+Status no_samples() { return invalid_argument("there is no calibration data: no sample was found"); }
+
 std::shared_ptr<ObserveDef> observe_def() {
   auto def = std::make_shared<ObserveDef>();
   static_cast<OpDef&>(*def) = {"linnet.calibration",    "Observe", 1, 1, 1, 1, 1, create<Observe>,
@@ -54,7 +56,7 @@ std::shared_ptr<ObserveDef> observe_def() {
 Result<Observations> observe(const std::shared_ptr<Engine>& engine, LoadedGraph loaded,
                              const std::map<ValueId, Watch>& values, const Samples& samples,
                              const ObserveOptions& options) {
-  LINNET_REQUIRE(samples.count != 0, invalid_argument("there is no calibration data: no sample was found"));
+  LINNET_REQUIRE(samples.count != 0, no_samples());
   Observations observations;
   const std::shared_ptr<ObserveDef> def = observe_def();
   Graph& graph = *loaded.graph;
@@ -83,8 +85,13 @@ Result<Observations> observe(const std::shared_ptr<Engine>& engine, LoadedGraph 
   run.stop = options.stop;
   std::vector<Value> outputs(model->outputs.size());
   for (size_t i = 0; i < samples.count; ++i) {
-    if (options.progress) options.progress(i, samples.count);
+    const bool known = samples.count != Samples::kUnknown;
+    if (options.progress) options.progress(i, known ? samples.count : 0);
     const Result<std::vector<Value>> inputs = samples.read(i, *model);
+    if (!known && inputs.ok() && inputs->empty()) {
+      LINNET_REQUIRE(i != 0, no_samples());
+      break;
+    }
     Status status = inputs.ok() ? session.run(*inputs, outputs, run) : inputs.status();
     if (!status.ok()) return std::move(status).within(samples.name(i));
     for (Value& output : outputs) output = Value();

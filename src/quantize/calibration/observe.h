@@ -14,9 +14,10 @@ namespace linnet {
 
 // Read one at a time, so that memory does not depend on their number.
 struct Samples {
-  size_t count = 0;
+  static constexpr size_t kUnknown = SIZE_MAX;
+  size_t count = 0;                               // kUnknown: until `read` gives no inputs
   std::function<std::string(size_t index)> name;  // for messages
-  // The model's inputs by position.
+  // The model's inputs by position. Called in order, from 0 again for each time that all samples are needed.
   std::function<Result<std::vector<Value>>(size_t index, const Model& model)> read;
 };
 
