@@ -21,7 +21,9 @@ void print_text(const QuantizeReport& report) {
   };
   std::map<std::pair<bool, std::string>, Group> groups;
   for (const NodeReport& node : report.nodes) {
-    Group& group = groups[{node.result.empty(), node.result.empty() ? node.reason : node.result}];
+    Group& group = groups[{node.result.empty(), node.result.empty() ? node.reason
+                                                : node.note.empty() ? node.result
+                                                                    : concat(node.result, ", ", node.note)}];
     ++group.count;
     if (!node.weight_snr_db || *node.weight_snr_db >= group.least_snr) continue;
     group.least_snr = *node.weight_snr_db;

@@ -1,6 +1,8 @@
 // linnet quantize: a model with weights, and where wanted arithmetic, of a few bits.
 #include "commands/command.h"
 #include "quantize_options.h"
+#include "samples.h"
+#include "terminal.h"
 
 namespace linnet::cli {
 
@@ -23,7 +25,8 @@ void add_quantize_dynamic(CLI::App& app, int& exit_code) {
 void add_quantize_weights(CLI::App& app, int& exit_code) {
   struct Arguments : QuantizeArguments {
     WeightOptions options;
-    std::string method = "nearest";
+    std::string method = "nearest", samples;
+    size_t calibration_mb = 256;
   };
   auto arguments = std::make_shared<Arguments>();
   CLI::App* command = app.add_subcommand("weights", "weights in blocks of few bits; activations stay floats");
@@ -34,9 +37,27 @@ void add_quantize_weights(CLI::App& app, int& exit_code) {
       ->check(CLI::IsMember({16, 32, 64, 128, 256}))
       ->capture_default_str();
   command->add_flag("--asymmetric", arguments->asymmetric, "a zero point for each block");
-  command->add_option("--method", arguments->method, "nearest, or hqq: zero points that suit most weights of a block")
-      ->check(CLI::IsMember({"nearest", "hqq"}))
+  command
+      ->add_option(
+          "--method", arguments->method,
+          "nearest; hqq: zero points that suit most weights of a block; gptq: weights make up for each other's "
+          "errors, by what the model computes for samples")
+      ->check(CLI::IsMember({"nearest", "hqq", "gptq"}))
       ->capture_default_str();
+  command->add_option("--calibrate", arguments->samples,
+                      "gptq: folder of samples: an .npz archive or a subfolder of tensor files each, or a tensor file "
+                      "each where the model has one input");
+  GptqOptions& gptq = arguments->options.gptq;
+  command->add_option("--percdamp", gptq.percdamp, "gptq: damping, as a part of the mean square of inputs")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  command->add_flag("--actorder", gptq.actorder, "gptq: round the columns with the greatest inputs first");
+  command
+      ->add_option("--calibration-memory", arguments->calibration_mb,
+                   "gptq: MB for what is kept of the samples; beyond that they are run again")
+      ->capture_default_str();
+  command->add_flag("--mse", blocks.mse,
+                    "nearest and gptq: ranges narrower than the weights where that has less errors");
   command->add_flag("--embeddings", arguments->options.embeddings, "tables of embeddings too");
   command->add_option("--accuracy-level", arguments->options.accuracy_level, "4: activations may be rounded to 8 bits")
       ->check(CLI::Range(0, 4))
@@ -45,13 +66,29 @@ void add_quantize_weights(CLI::App& app, int& exit_code) {
       "Example:\n  linnet quantize weights model.onnx -o model.q4.onnx --block 64 --method hqq --embeddings");
   command->callback([arguments, &exit_code] {
     WeightOptions& options = arguments->options;
-    const Status status = read_arguments(*arguments, options);
     options.blocks.symmetric = !arguments->asymmetric;
-    if (arguments->method == "hqq") options.blocks.method = BlockMethod::half_quadratic;
-    Engine engine(arguments->threads);
-    exit_code = tell(*arguments,
-                     status.ok() ? quantize_weights(engine, {arguments->model, {}, nullptr}, options, arguments->output)
-                                 : Result<QuantizeReport>(status.copy()));
+    const auto quantize = [&]() -> Result<QuantizeReport> {
+      LINNET_TRY(read_arguments(*arguments, options));
+      if (arguments->method == "hqq") options.blocks.method = BlockMethod::half_quadratic;
+      Samples samples;
+      if (arguments->method == "gptq") {
+        LINNET_REQUIRE(!arguments->samples.empty(),
+                       invalid_argument("--method gptq wants samples of the model's inputs: --calibrate FOLDER"));
+        LINNET_ASSIGN(samples, find_samples(arguments->samples));
+        options.blocks.method = BlockMethod::gptq;
+        options.samples = &samples;
+        options.gptq.memory = arguments->calibration_mb << 20;
+        options.sample_progress = [](size_t done, size_t total) {
+          show_progress(concat("calibrating, sample ", done + 1, " of ", total));
+        };
+      } else {
+        LINNET_REQUIRE(arguments->samples.empty(),
+                       invalid_argument("only --method gptq looks at samples: --calibrate has no use here"));
+      }
+      Engine engine(arguments->threads);
+      return quantize_weights(engine, {arguments->model, {}, nullptr}, options, arguments->output);
+    };
+    exit_code = tell(*arguments, quantize());
   });
 }
 

@@ -10,8 +10,11 @@
 
 #include "load.h"
 #include "quantize/blocks.h"
+#include "quantize/gptq.h"
 
 namespace linnet {
+
+struct Samples;
 
 struct QuantizeOptions {
   // Nodes by name, by operator type, or by pattern ("*" any characters, "?" one); without `include`, all that the
@@ -32,6 +35,7 @@ struct NodeReport {
   std::string name;    // as `exclude` takes it; empty where the model gives none
   std::string result;  // the operator that it became; empty: it stays as it was
   std::string reason;  // why it stays
+  std::string note;    // what else there is to know of the result
   // Of its weights: 10 log10(sum of squares / sum of squared errors), infinite when exact; bytes with scales.
   std::optional<double> weight_snr_db;
   uint64_t bytes_before = 0, bytes_after = 0;  // 0 where a node before it had the same weights
@@ -56,6 +60,10 @@ struct WeightOptions : QuantizeOptions {
   BlockScheme blocks;
   bool embeddings = false;  // tables of embeddings too
   int accuracy_level = 0;   // of MatMulNBits: 4 lets a runtime round activations to 8 bits
+  // The method gptq wants samples, on which the model runs as it is. Memory does not depend on their number.
+  GptqOptions gptq;
+  const Samples* samples = nullptr;                                // calibration/observe.h
+  std::function<void(size_t done, size_t total)> sample_progress;  // called before each sample
 };
 
 // Weights in blocks of few bits, all arithmetic in floats: MatMul, Gemm and, where asked for, tables that Gather reads.

@@ -18,6 +18,10 @@ std::string QuantizeReport::to_json() const {
     append_json(out, row.node);
     out += row.result.empty() ? ", \"reason\": " : ", \"result\": ";
     append_json(out, row.result.empty() ? row.reason : row.result);
+    if (!row.note.empty()) {
+      out += ", \"note\": ";
+      append_json(out, row.note);
+    }
     if (row.weight_snr_db) {
       out += ", \"weight_snr_db\": ";
       append_json(out, *row.weight_snr_db);  // null: exact

@@ -2,6 +2,7 @@
 // GatherBlockQuantized.
 #include <bit>
 
+#include "quantize/block_products.h"
 #include "quantize/job.h"
 #include "quantize/replace.h"
 
@@ -12,8 +13,9 @@ constexpr std::string_view kMicrosoft = "com.microsoft";
 
 class WeightQuantizer {
  public:
-  WeightQuantizer(QuantizeJob& job, const WeightOptions& options, const Parallel& parallel)
-      : job_(job), options_(options), scheme_(options.blocks), parallel_(parallel) {}
+  WeightQuantizer(QuantizeJob& job, const WeightOptions& options, const Parallel& parallel, InputProducts* inputs,
+                  const InputProducts::Source* source)
+      : job_(job), options_(options), scheme_(options.blocks), parallel_(parallel), inputs_(inputs), source_(source) {}
 
   static bool knows(const Graph& graph, const Node& node) {
     if (node.is("MatMul") || node.is("Gemm")) return true;
@@ -28,36 +30,13 @@ class WeightQuantizer {
 
  private:
   Status product(Graph& graph, NodeId id, NodeReport& report) {
-    const Node& node = graph.node(id);
-    const bool is_gemm = node.op_type == "Gemm";
-    if (is_gemm && node.int_or("transA", 0) != 0) {
-      report.reason = "MatMulNBits does not transpose its first input";
-      return {};
-    }
-    ValueId b = node.input(1);
-    bool by_row = is_gemm && node.int_or("transB", 0) != 0;
-    // The table that is transposed, so that others who read it share what becomes of it.
-    if (const Node* turn = graph.producer(b);
-        turn && turn->is("Transpose") && graph.constant(turn->input(0)) && graph.value(b).info.shape.size() == 2) {
-      const std::vector<int64_t>* order = turn->ints("perm");
-      if (!order || (*order)[0] == 1) {
-        b = turn->input(0);
-        by_row = !by_row;
-      }
-    }
-    const ValueInfo& info = graph.value(b).info;
-    if (!info.concrete() || info.shape.size() != 2) {
-      report.reason = graph.constant(b) ? "its weight is no matrix" : "none of its inputs is a constant weight";
-      return {};
-    }
-    const Shape shape = info.shape.values();
-    const int64_t n = shape[by_row ? 0 : 1], k = shape[by_row ? 1 : 0];
-    if (k < scheme_.block || n < 2) {
-      report.reason = "its weight is small";
-      return {};
-    }
-    LINNET_ASSIGN(const auto weight, quantize(graph, b, by_row, report));
+    const auto found = find_block_product(graph, graph.node(id), scheme_.block, report.reason);
+    if (!found) return {};
+    LINNET_ASSIGN(const auto weight, quantize(graph, found->weight, found->by_row, report));
     if (!weight) return {};
+    if (inputs_ && !inputs_->knows(graph, found->weight, found->by_row))
+      report.note = "rounded to nearest: the samples do not show its input";
+    const int64_t n = found->n, k = found->k;
     Replacement to(graph, id);
     const DType type = graph.value(to.node().input(0)).info.dtype;
     std::vector<Attribute> attributes{
@@ -67,7 +46,7 @@ class WeightQuantizer {
                             {to.cast(to.node().input(0), DType::f32), weight->codes, weight->scale, weight->zero_point},
                             std::move(attributes), kMicrosoft);
     graph.value(result).info.dtype = DType::f32;
-    if (is_gemm)
+    if (to.node().op_type == "Gemm")
       result = to.scaled_sum(result, to.node().float_or("alpha", 1), to.node().input(2), to.node().float_or("beta", 1));
     to.finish(to.cast(result, type));
     report.result = "MatMulNBits";
@@ -110,34 +89,68 @@ class WeightQuantizer {
 
   // `by_row`: the matrix is [n][k], else [k][n].
   Result<std::optional<QuantizedValues>> quantize(Graph& graph, ValueId weight, bool by_row, NodeReport& report) {
+    const std::string_view form = by_row ? "blocks by row" : "blocks by column";
+    const Gram* inputs = nullptr;
+    std::string reason;
+    if (inputs_ && inputs_->knows(graph, weight, by_row) && !job_.has(graph, weight, form)) {
+      LINNET_ASSIGN(inputs, inputs_->find(weight, by_row, *source_, reason));
+    }
     const auto make = [&](const Tensor& tensor) -> Result<QuantizedWeight> {
       LINNET_ASSIGN(const Tensor floats, as_float(tensor));
       const int64_t m = tensor.shape[0], n = tensor.shape[1];
       const MatrixView view =
           by_row ? MatrixView{floats.ptr<float>(), m, n, n, 1} : MatrixView{floats.ptr<float>(), n, m, 1, n};
+      if (inputs) return quantize_gptq(view, scheme_, options_.gptq, *inputs, parallel_);
+      if (!reason.empty()) report.note = concat("rounded to nearest: ", reason);
       return quantize_blocks(view, scheme_, parallel_);
     };
-    return job_.quantize(graph, weight, by_row ? "blocks by row" : "blocks by column", report, make);
+    return job_.quantize(graph, weight, form, report, make);
   }
 
   QuantizeJob& job_;
   const WeightOptions& options_;
   const BlockScheme scheme_;
   const Parallel& parallel_;
+  InputProducts* inputs_;  // of gptq alone
+  const InputProducts::Source* source_;
 };
 
-}  // namespace
-
-Result<QuantizeReport> quantize_weights(Engine& engine, const ModelSource& source, const WeightOptions& options,
-                                        const std::filesystem::path& path) {
+Status check(const WeightOptions& options) {
   const BlockScheme& blocks = options.blocks;
   LINNET_REQUIRE(blocks.bits == 4 || blocks.bits == 8,
                  invalid_argument("weights of ", blocks.bits, " bits: 4 or 8 are possible"));
   LINNET_REQUIRE(blocks.block >= 16 && blocks.block <= 256 && std::has_single_bit(static_cast<uint64_t>(blocks.block)),
                  invalid_argument("blocks of ", blocks.block, ": 16, 32, 64, 128 and 256 are possible"));
+  const bool is_gptq = blocks.method == BlockMethod::gptq;
+  LINNET_REQUIRE(!is_gptq || options.samples, invalid_argument("the method gptq wants calibration data"));
+  LINNET_REQUIRE(!is_gptq || options.samples->count != 0,
+                 invalid_argument("there is no calibration data: no sample was found"));
+  LINNET_REQUIRE(options.gptq.percdamp >= 0 && options.gptq.percdamp <= 1,
+                 invalid_argument("percdamp has to be from 0 to 1"));
+  return {};
+}
+
+}  // namespace
+
+Result<QuantizeReport> quantize_weights(Engine& engine, const ModelSource& source, const WeightOptions& options,
+                                        const std::filesystem::path& path) {
+  LINNET_TRY(check(options));
   LINNET_ASSIGN(const auto job, QuantizeJob::open(source, options, path));
-  const RunParallel parallel(engine.pool(), engine.executor(), nullptr);
-  WeightQuantizer quantizer(*job, options, parallel);
+  const RunParallel parallel(engine.pool(), engine.executor(), options.stop);
+  const bool is_gptq = options.blocks.method == BlockMethod::gptq;
+  const std::shared_ptr<Engine> shared(std::shared_ptr<void>(), &engine);  // the caller's
+  const auto load = [&]() -> Result<LoadedGraph> {
+    LINNET_ASSIGN(const auto again, QuantizeJob::open(source, options, path));
+    return again->take();
+  };
+  const ObserveOptions observing{options.stop, options.sample_progress};
+  const Samples none;
+  const InputProducts::Source calibration{shared, is_gptq ? *options.samples : none, load, observing};
+  std::optional<InputProducts> inputs;
+  if (is_gptq)
+    inputs.emplace(
+        job->graph(), options.blocks.block, [&](const Node& node) { return job->selects(node); }, options.gptq.memory);
+  WeightQuantizer quantizer(*job, options, parallel, inputs ? &*inputs : nullptr, &calibration);
   const auto knows = [](const Graph& graph, const Node& node) { return WeightQuantizer::knows(graph, node); };
   const auto rewrite = [&](Graph& graph, NodeId id, NodeReport& row) { return quantizer.rewrite(graph, id, row); };
   LINNET_TRY(job->for_each_node(knows, rewrite));

@@ -18,6 +18,7 @@ from pathlib import Path
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import numpy as np  # noqa: E402
 import onnx  # noqa: E402
+import gptq_reference  # noqa: E402
 import onnxruntime  # noqa: E402
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
@@ -65,12 +66,14 @@ def quantize(context, model, *options, scheme="dynamic", out=None, fails=None):
 
 
 def session(path, optimise=True):
+    """Of a file, or of a model."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
     if not optimise:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    source = path.SerializeToString() if isinstance(path, onnx.ModelProto) else str(path)
+    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
 def run_linnet(context, path, feeds):
@@ -330,6 +333,131 @@ def bad_paths(context):
     quantize(context, context.folder / "broken.onnx", fails="broken.onnx")
     assert model.read_bytes() == before
     quantize(context, model, "--report", context.folder / "none" / "r.json", fails="cannot write")
+
+
+def correlated(rows, width, seed=3):
+    """Rows whose elements depend on each other, as a layer's inputs do."""
+    rng = np.random.default_rng(seed)
+    return (rng.standard_normal((rows, width // 4)) @ rng.standard_normal((width // 4, width)) + 0.1 * rng.standard_normal((rows, width))).astype(np.float32)
+
+
+def write_samples(context, samples):
+    folder = context.folder / "samples"
+    folder.mkdir(exist_ok=True)
+    for file in folder.iterdir():
+        file.unlink()
+    for i, feeds in enumerate(samples):
+        np.savez(folder / f"{i}.npz", **feeds)
+    return folder
+
+
+def decoded(path):
+    graph = onnx.load(path).graph
+    initializers = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
+    return [gptq_reference.decode(node, initializers) for node in graph.node if node.op_type == "MatMulNBits"]
+
+
+@case
+def gptq_is_what_the_paper_says(context):
+    for k, n, seed in (96, 40, 1), (75, 33, 2), (300, 24, 3):
+        w = weight("w", k, n)
+        model = save(context.folder / "m.onnx", [helper.make_node("MatMul", ["x", "w"], ["y"])], [info("x", FLOAT, ["a", "b", k])],
+                     [info("y", FLOAT, None)], [w])  # fmt: skip
+        x = correlated(120, k, seed)
+        samples = write_samples(context, [{"x": part.reshape(batch, -1, k)} for part, batch in ((x[:50], 2), (x[50:110], 1), (x[110:111], 1), (x[111:], 9))])
+        w = numpy_helper.to_array(w)
+        for bits, block, symmetric, extra in (4, 32, True, []), (4, 16, False, []), (8, 64, True, []), (4, 32, True, ["--actorder"]), (4, 16, False, ["--actorder", "--percdamp", 0.1]):
+            options = ["--bits", bits, "--block", block, *([] if symmetric else ["--asymmetric"])]
+            quantize(context, model, *options, scheme="weights")
+            nearest = decoded(context.folder / "out.onnx")[0][1]
+            files = []
+            for threads in 1, 2, 3:
+                out = quantize(context, model, *options, "--method", "gptq", "--calibrate", samples, "--threads", threads, *extra, scheme="weights")
+                files.append(out.read_bytes())
+            assert files[0] == files[1] == files[2], "the number of threads changes the result"
+            codes, ours, _ = decoded(out)[0]
+            expected = gptq_reference.gptq(w, x, bits, block, symmetric, extra[-1] if len(extra) > 1 else 0.01, bool(extra))
+            # A number next to the middle between two codes goes either way, and its output's later numbers with it.
+            other = (codes != expected).any(axis=0).mean()
+            assert other == 0 if k < 100 else other < 0.1, f"{other:.0%} of outputs have other codes, {k}x{n}, {options}, {extra}"
+            better, worse = np.linalg.norm(x @ (w - ours)), np.linalg.norm(x @ (w - nearest))
+            assert better < 0.8 * worse, f"{better} against {worse} of nearest, {options}, {extra}"
+            agree(context, model, out, {"x": x[None, :7]}, least=0.97 if bits == 4 else 0.9995)
+
+
+@case
+def gptq_of_several_nodes(context):
+    """A Gemm, a weight that two nodes read, a table tied to a head, inputs that show nothing, a body; small memory."""
+    body = helper.make_graph([helper.make_node("MatMul", ["shown", "v"], ["t"], name="inner")], "then", [], [info("t", FLOAT, ["n", 64])], [weight("v", 64, 64)])
+    other = helper.make_graph([helper.make_node("Identity", ["shown"], ["e"])], "other", [], [info("e", FLOAT, ["n", 64])])
+    nodes = [
+        helper.make_node("Gather", ["table", "ids"], ["g"], name="gather"),
+        helper.make_node("Add", ["x", "g"], ["shown"]),
+        helper.make_node("MatMul", ["shown", "w"], ["a"], name="first"),
+        helper.make_node("Tanh", ["a"], ["b"]),
+        helper.make_node("Gemm", ["b", "u", "c"], ["d"], name="gemm", transB=1, alpha=0.5),
+        helper.make_node("MatMul", ["d", "w"], ["f"], name="again"),
+        helper.make_node("Transpose", ["table"], ["turned"], perm=[1, 0]),
+        helper.make_node("MatMul", ["f", "turned"], ["y"], name="head"),
+        helper.make_node("If", ["choice"], ["z"], then_branch=body, else_branch=other),
+        helper.make_node("MatMul", ["zero", "q"], ["p"], name="zeros"),
+        helper.make_node("MatMul", ["wrong", "r"], ["s"], name="nans"),
+    ]
+    initializers = [weight("table", 400, 64), weight("w", 64, 64), weight("u", 64, 64), numpy_helper.from_array(rows(1, 64)[0], "c"), weight("q", 64, 32), weight("r", 64, 32)]
+    ports = [("ids", INT64, ["n"]), ("x", FLOAT, ["n", 64]), ("choice", BOOL, []), ("zero", FLOAT, ["n", 64]), ("wrong", FLOAT, ["n", 64])]
+    model = save(context.folder / "m.onnx", nodes, [info(*port) for port in ports], [info(name, FLOAT, None) for name in "yzps"], initializers)
+
+    def feeds(n, seed):
+        return {"ids": np.arange(n) * 7 % 100, "x": correlated(n, 64, seed), "choice": np.array(True), "zero": np.zeros((n, 64), np.float32),
+                "wrong": np.full((n, 64), np.nan, np.float32)}  # fmt: skip
+
+    samples = write_samples(context, [feeds(n, n) for n in (30, 1, 55, 20)])
+    files = set()
+    for memory in 256, 0:
+        out = quantize(context, model, "--method", "gptq", "--embeddings", "--calibrate", samples, "--calibration-memory", memory, scheme="weights")
+        files.add(out.read_bytes())
+    assert len(files) == 1, "the memory limit changes the result"
+    assert "left" not in results(context), context.report
+    notes = {row["node"].split("/")[-1].split(" ")[0]: row.get("note", "") for row in context.report["nodes"]}
+    for name, words in ("first", ""), ("gemm", ""), ("again", ""), ("gather", ""), ("head", ""), ("zeros", "zero in all"), ("nans", "not a number"):
+        assert (words in notes[name]) if words else notes[name] == "", (name, notes)
+    assert "do not show" in notes["inner"], notes
+    agree(context, model, out, feeds(9, 5) | {"wrong": rows(9)}, least=0.9)
+    # A shared weight has both inputs' part.
+    inner = onnx.load(model)
+    inner.graph.output.extend(info(name, FLOAT, None) for name in ("shown", "d"))
+    seen = [session(inner).run(["shown", "d"], dict(np.load(samples / f"{i}.npz"))) for i in range(4)]
+    x = np.concatenate([part for run in seen for part in run])
+    w = numpy_helper.to_array(initializers[1])
+    expected = gptq_reference.gptq(w, x, 4, 32, True)
+    codes = next(codes for (codes, _, _), node in zip(decoded(out), [n for n in onnx.load(out).graph.node if n.op_type == "MatMulNBits"]) if "first" in node.name)
+    assert np.mean(codes != expected) < 2e-3, np.sum(codes != expected)
+
+
+@case
+def gptq_without_what_it_needs(context):
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["h"]), helper.make_node("Add", ["h", "b"], ["y"])]
+    model = save(context.folder / "m.onnx", nodes, [info("x", FLOAT, ["n", 64]), info("b", FLOAT, [48])], [info("y", FLOAT, ["n", 48])], [weight("w", 64, 48)])
+    gptq = {"scheme": "weights"}
+    quantize(context, model, "--method", "gptq", **gptq, fails="--calibrate FOLDER")
+    (context.folder / "empty").mkdir()
+    quantize(context, model, "--method", "gptq", "--calibrate", context.folder / "empty", **gptq, fails="no calibration data")
+    quantize(context, model, "--method", "gptq", "--calibrate", context.folder / "none", **gptq, fails="cannot read the folder")
+    samples = write_samples(context, [{"x": rows()}])
+    quantize(context, model, "--method", "gptq", "--calibrate", samples, **gptq, fails="input 'b' is not in")
+    samples = write_samples(context, [{"x": rows(5, 63), "b": rows(1, 48)[0]}])
+    quantize(context, model, "--method", "gptq", "--calibrate", samples, **gptq, fails="0.npz")
+    quantize(context, model, "--calibrate", samples, **gptq, fails="has no use here")
+    assert not (context.folder / "out.onnx").exists()
+
+
+@case
+def gptq_of_halves(context):
+    model = layers(context.folder / "m.onnx", np.float16)
+    samples = write_samples(context, [{"x": correlated(40, 64).astype(np.float16)}])
+    out = quantize(context, model, "--method", "gptq", "--calibrate", samples, scheme="weights")
+    assert "note" not in context.report["nodes"][0], context.report
+    agree(context, model, out, {"x": correlated(6, 64).astype(np.float16)}, least=0.97, linnet=False)
 
 
 def shared_inputs(folder, ports):

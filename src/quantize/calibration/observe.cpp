@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "ops/op.h"
+#include "quantize/weight.h"
 
 namespace linnet {
 namespace {
@@ -27,12 +28,17 @@ class Observe final : public Op {
   Status run(RunContext& context) const override {
     const Tensor& in = context.in(0);
     const auto& [observer, watch] = watched_;
-    observer->add(in.as<float>());
+    LINNET_ASSIGN(const Tensor floats, as_float(in));
+    const auto elements = floats.as<float>();
+    observer->add(elements);
     if (watch.channels && in.shape.rank() >= 2)
-      observer->add_channels(in.as<float>(), static_cast<size_t>(in.shape[1]),
+      observer->add_channels(elements, static_cast<size_t>(in.shape[1]),
                              static_cast<size_t>(in.shape.count(2, in.shape.rank())));
-    if (watch.magnitudes && in.shape.rank() != 0)
-      observer->add_magnitudes(in.as<float>(), static_cast<size_t>(in.shape[in.shape.rank() - 1]));
+    if (in.shape.rank() != 0) {
+      const auto width = static_cast<size_t>(in.shape.back());
+      if (watch.magnitudes) observer->add_magnitudes(elements, width);
+      if (watch.products) observer->products().add(elements, width, context.parallel);
+    }
     if (in.bytes() != 0 && context.out(0).data != in.data) std::memcpy(context.out(0).data, in.data, in.bytes());
     return {};
   }

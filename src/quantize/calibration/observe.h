@@ -26,6 +26,7 @@ struct Watch {
   bool histogram = false;
   bool channels = false;    // the means along axis 1
   bool magnitudes = false;  // those along the last axis
+  bool products = false;    // of the channels along the last axis with each other
 };
 
 struct ObserveOptions {
@@ -35,7 +36,8 @@ struct ObserveOptions {
 
 using Observations = std::map<ValueId, Observer>;
 
-// Observers of float values of the main graph, which may be inputs and outputs. The graph runs without any rewrite.
+// Observers of values of floats of any width of the main graph, which may be inputs and outputs. The graph runs without
+// any rewrite.
 Result<Observations> observe(const std::shared_ptr<Engine>& engine, LoadedGraph loaded,
                              const std::map<ValueId, Watch>& values, const Samples& samples,
                              const ObserveOptions& options);

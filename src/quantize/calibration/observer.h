@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "quantize/calibration/gram.h"
 #include "quantize/calibration/histogram.h"
 
 namespace linnet {
@@ -22,6 +23,9 @@ class Observer {
 
   // The greatest magnitudes of the channels along the last axis.
   void add_magnitudes(std::span<const float> elements, size_t channels);
+
+  Gram& products() noexcept { return products_; }
+  const Gram& products() const noexcept { return products_; }
 
   // Over finite elements.
   uint64_t count() const noexcept { return count_; }
@@ -52,6 +56,7 @@ class Observer {
   bool ragged_magnitudes_ = false;
   uint64_t per_channel_ = 0;
   bool ragged_channels_ = false;
+  Gram products_;
 };
 
 }  // namespace linnet

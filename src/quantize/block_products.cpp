@@ -1,0 +1,131 @@
+#include "quantize/block_products.h"
+
+#include <algorithm>
+#include <set>
+
+namespace linnet {
+namespace {
+
+// Whether only constants stand behind the value, a few nodes away at most, and none that is quantised.
+bool is_constant(const Graph& graph, ValueId value, int nodes = 4) {
+  if (value == kNoValue || graph.constant(value)) return true;
+  const Node* producer = graph.producer(value);
+  return producer && nodes > 0 && producer->op_type != "DequantizeLinear" &&
+         std::all_of(producer->inputs.begin(), producer->inputs.end(),
+                     [&](ValueId v) { return is_constant(graph, v, nodes - 1); });
+}
+
+}  // namespace
+
+std::optional<BlockProduct> find_block_product(const Graph& graph, const Node& node, int64_t block,
+                                               std::string& reason) {
+  const bool is_gemm = node.op_type == "Gemm";
+  if (is_gemm && node.int_or("transA", 0) != 0) {
+    reason = "MatMulNBits does not transpose its first input";
+    return {};
+  }
+  BlockProduct product{node.input(0), node.input(1), is_gemm && node.int_or("transB", 0) != 0};
+  // The table that is transposed, so that others who read it share what becomes of it.
+  if (const Node* turn = graph.producer(product.weight); turn && turn->is("Transpose") &&
+                                                         graph.constant(turn->input(0)) &&
+                                                         graph.value(product.weight).info.shape.size() == 2) {
+    const std::vector<int64_t>* order = turn->ints("perm");
+    if (!order || (*order)[0] == 1) {
+      product.weight = turn->input(0);
+      product.by_row = !product.by_row;
+    }
+  }
+  const ValueInfo& info = graph.value(product.weight).info;
+  if (!info.concrete() || info.shape.size() != 2) {
+    reason = graph.constant(product.weight) ? "its weight is no matrix" : "none of its inputs is a constant weight";
+    return {};
+  }
+  const Shape shape = info.shape.values();
+  product.n = shape[product.by_row ? 0 : 1];
+  product.k = shape[product.by_row ? 1 : 0];
+  if (product.k < block || product.n < 2) {
+    reason = "its weight is small";
+    return {};
+  }
+  return product;
+}
+
+InputProducts::InputProducts(const Graph& graph, int64_t block, FunctionRef<bool(const Node&)> wanted, size_t memory)
+    : graph_(graph) {
+  std::map<std::pair<ValueId, bool>, size_t> known;
+  const auto weight_of = [&](ValueId value, bool by_row, int64_t k) -> Weight& {
+    const auto [at, is_new] = known.emplace(std::pair(value, by_row), weights_.size());
+    if (is_new) weights_.push_back({value, by_row, k, {}});
+    return weights_[at->second];
+  };
+  for (const NodeId id : graph.order()) {
+    const Node& node = graph.node(id);
+    std::string reason;
+    // A table may be a product's weight, too, which is then needed here first.
+    if (const Tensor* table = node.is("Gather") ? graph.constant(node.input(0)) : nullptr;
+        table && table->shape.rank() == 2)
+      weight_of(node.input(0), true, table->shape[1]);
+    if ((!node.is("MatMul") && !node.is("Gemm")) || !wanted(node)) continue;
+    const auto product = find_block_product(graph, node, block, reason);
+    if (!product || graph.constant(product->input) || !is_constant(graph, product->weight)) continue;
+    std::vector<ValueId>& inputs = weight_of(product->weight, product->by_row, product->k).inputs;
+    if (std::find(inputs.begin(), inputs.end(), product->input) == inputs.end()) inputs.push_back(product->input);
+  }
+  std::erase_if(weights_, [](const Weight& weight) { return weight.inputs.empty(); });
+
+  double bytes = 0;
+  std::set<ValueId> in_group;
+  for (Weight& weight : weights_) {
+    const double each = static_cast<double>(weight.k) * static_cast<double>(weight.k) * sizeof(float);
+    const auto add = [&] {
+      for (const ValueId v : weight.inputs)
+        if (in_group.insert(v).second) bytes += each;
+    };
+    add();
+    if (groups_ == 0 || bytes > static_cast<double>(memory)) {
+      ++groups_;
+      bytes = 0;
+      in_group.clear();
+      add();
+    }
+    weight.group = groups_ - 1;
+  }
+}
+
+bool InputProducts::knows(const Graph& graph, ValueId weight, bool by_row) const noexcept {
+  return &graph == &graph_ && std::any_of(weights_.begin(), weights_.end(),
+                                          [&](const Weight& w) { return w.value == weight && w.by_row == by_row; });
+}
+
+Result<const Gram*> InputProducts::find(ValueId value, bool by_row, const Source& source, std::string& reason) {
+  const auto weight = std::find_if(weights_.begin(), weights_.end(),
+                                   [&](const Weight& w) { return w.value == value && w.by_row == by_row; });
+  LINNET_CHECK(weight != weights_.end());
+  if (observed_ != weight->group) {
+    observations_.clear();
+    observed_ = SIZE_MAX;
+    std::map<ValueId, Watch> watched;
+    for (const Weight& w : weights_)
+      if (w.group == weight->group)
+        for (const ValueId v : w.inputs) watched[v].products = true;
+    ObserveOptions options;
+    options.stop = source.options.stop;
+    if (source.options.progress)
+      options.progress = [&](size_t done, size_t total) {
+        source.options.progress(weight->group * total + done, groups_ * total);
+      };
+    LINNET_ASSIGN(LoadedGraph loaded, source.load());
+    LINNET_ASSIGN(observations_, observe(source.engine, std::move(loaded), watched, source.samples, options));
+    observed_ = weight->group;
+  }
+  const Gram* products = &observations_.at(weight->inputs[0]).products();
+  if (weight->inputs.size() > 1) {
+    sum_ = Gram();
+    for (const ValueId v : weight->inputs) sum_.add(observations_.at(v).products());
+    products = &sum_;
+  }
+  reason = complaint(*products);
+  return reason.empty() ? products : nullptr;
+}
+
+}  // namespace linnet

@@ -1,0 +1,58 @@
+// Products with constant weights that blocks can stand for, and what calibration knows of their inputs.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/function_ref.h"
+#include "quantize/calibration/observe.h"
+#include "quantize/gptq.h"
+
+namespace linnet {
+
+// A MatMul or Gemm. `weight` may be computed from constants; the matrix is [n][k] where it lies by row, else [k][n].
+struct BlockProduct {
+  ValueId input = kNoValue, weight = kNoValue;
+  bool by_row = false;
+  int64_t n = 0, k = 0;
+};
+// Nothing, with the reason, where MatMulNBits cannot stand for the node.
+std::optional<BlockProduct> find_block_product(const Graph& graph, const Node& node, int64_t block,
+                                               std::string& reason);
+
+// The products of the channels of what weights are multiplied by, all nodes that read a weight together. The model
+// runs on the samples when the first weight's are asked for, and again as often as the memory limit makes it necessary.
+class InputProducts {
+ public:
+  // Of the main graph's nodes that are `wanted`. The graph may change later, except for the values' numbers.
+  InputProducts(const Graph& graph, int64_t block, FunctionRef<bool(const Node&)> wanted, size_t memory);
+
+  struct Source {
+    const std::shared_ptr<Engine>& engine;
+    const Samples& samples;
+    FunctionRef<Result<LoadedGraph>()> load;  // the float model's graph anew, with the same values
+    const ObserveOptions& options;
+  };
+  bool knows(const Graph& graph, ValueId weight, bool by_row) const noexcept;
+  // Of a weight that is known. Null, with the reason, where there is nothing to learn. Valid until the next call.
+  Result<const Gram*> find(ValueId weight, bool by_row, const Source& source, std::string& reason);
+
+ private:
+  struct Weight {
+    ValueId value;
+    bool by_row;
+    int64_t k;
+    std::vector<ValueId> inputs;
+    size_t group = 0;  // those whose products fit into memory together
+  };
+
+  const Graph& graph_;
+  std::vector<Weight> weights_;
+  size_t groups_ = 0, observed_ = SIZE_MAX;  // of the groups
+  Observations observations_;
+  Gram sum_;
+};
+
+}  // namespace linnet

@@ -1,0 +1,282 @@
+#include "quantize/gptq.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "base/checked.h"
+#include "kernels/gemm/gemm.h"
+#include "kernels/gemm/plain_product.h"
+
+namespace linnet {
+namespace {
+
+constexpr size_t kNarrow = 64;   // columns of a step of the factorisation
+constexpr size_t kBatch = 128;   // columns whose errors are carried on to later batches together
+constexpr size_t kChunk = 4096;  // rows at once, which bounds the memory
+
+// A square matrix of doubles of which the lower half counts.
+class Lower {
+ public:
+  explicit Lower(size_t n) : n_(n), cells_(n * n) {}
+  double* row(size_t i) noexcept { return cells_.data() + i * n_; }
+
+  // Becomes L, where it was L transposed(L). False where it is not positive definite.
+  bool factorise(const Parallel& parallel);
+  // Becomes its inverse.
+  void invert(const Parallel& parallel);
+
+ private:
+  PlainProduct<double> product(size_t columns, size_t k, const double* a, size_t a_row) const noexcept {
+    PlainProduct<double> p;
+    p.n = columns;
+    p.k = k;
+    p.a = a;
+    p.a_row = a_row;
+    return p;
+  }
+
+  size_t n_;
+  std::vector<double> cells_;
+};
+
+bool Lower::factorise(const Parallel& parallel) {
+  std::vector<double> less(n_ * kNarrow);
+  for (size_t from = 0; from < n_; from += kNarrow) {
+    const size_t columns = std::min(kNarrow, n_ - from), rows = n_ - from;
+    parallel.for_range(rows, 16, [&](size_t begin, size_t end, size_t) {
+      PlainProduct<double> p = product(columns, from, row(from), n_);
+      p.b = row(from);
+      p.b_row = 1;
+      p.b_column = n_;
+      p.c = less.data();
+      p.ldc = kNarrow;
+      double_product(p, begin, end);
+      for (size_t r = begin; r < end; ++r)
+        for (size_t c = 0; c < columns; ++c) row(from + r)[from + c] -= less[r * kNarrow + c];
+    });
+    const auto solve = [&](size_t i, size_t last) {
+      double* x = row(i) + from;
+      for (size_t j = 0; j < last; ++j) {
+        const double* l = row(from + j) + from;
+        double sum = x[j];
+        for (size_t t = 0; t < j; ++t) sum -= x[t] * l[t];
+        x[j] = sum / l[j];
+      }
+    };
+    for (size_t j = 0; j < columns; ++j) {
+      solve(from + j, j);
+      double* x = row(from + j) + from;
+      for (size_t t = 0; t < j; ++t) x[j] -= x[t] * x[t];
+      if (!(x[j] > 0) || !std::isfinite(x[j])) return false;
+      x[j] = std::sqrt(x[j]);
+    }
+    parallel.for_range(rows - columns, 16, [&](size_t begin, size_t end, size_t) {
+      for (size_t r = begin; r < end; ++r) solve(from + columns + r, columns);
+    });
+  }
+  return true;
+}
+
+void Lower::invert(const Parallel& parallel) {
+  std::vector<double> sums(kNarrow * n_), corner(kNarrow * kNarrow);
+  for (size_t from = 0; from < n_; from += kNarrow) {
+    const size_t count = std::min(kNarrow, n_ - from);
+    // The inverse of the corner on the diagonal, column by column.
+    std::fill(corner.begin(), corner.end(), 0.0);
+    for (size_t c = 0; c < count; ++c) {
+      for (size_t r = c; r < count; ++r) {
+        const double* l = row(from + r) + from;
+        double sum = r == c ? 1.0 : 0.0;
+        for (size_t t = c; t < r; ++t) sum -= l[t] * corner[t * kNarrow + c];
+        corner[r * kNarrow + c] = sum / l[r];
+      }
+    }
+    // Rows of the inverse left of the corner: -corner (rows of L) (what is inverted above).
+    parallel.for_range(from / kNarrow, 1, [&](size_t begin, size_t end, size_t) {
+      for (size_t block = begin; block < end; ++block) {
+        const size_t column = block * kNarrow;
+        PlainProduct<double> p = product(kNarrow, from - column, row(from) + column, n_);
+        p.b = row(column) + column;
+        p.b_row = p.ldc = n_;
+        p.c = sums.data() + column;
+        double_product(p, 0, count);
+      }
+    });
+    parallel.for_range(from / kNarrow, 1, [&](size_t begin, size_t end, size_t) {
+      for (size_t block = begin; block < end; ++block) {
+        PlainProduct<double> p = product(kNarrow, count, corner.data(), kNarrow);
+        p.b = sums.data() + block * kNarrow;
+        p.c = row(from) + block * kNarrow;
+        p.b_row = p.ldc = n_;
+        double_product(p, 0, count);
+        for (size_t r = 0; r < count; ++r)
+          for (size_t c = 0; c < kNarrow; ++c) p.c[r * n_ + c] = -p.c[r * n_ + c];
+      }
+    });
+    for (size_t r = 0; r < count; ++r)
+      for (size_t c = 0; c < count; ++c) row(from + r)[from + c] = corner[r * kNarrow + c];
+  }
+}
+
+// The upper factor U of the inverse, transposed(U) U, of the products in this order of the channels, damped. With the
+// order reversed U is the inverse of the products' own lower factor.
+std::vector<float> inverse_factor(const Gram& inputs, const std::vector<size_t>& order, double percdamp,
+                                  const Parallel& parallel) {
+  const size_t n = order.size();
+  double mean = 0;
+  for (size_t i = 0; i < n; ++i) mean += static_cast<double>(inputs.at(i, i)) / static_cast<double>(n);
+  Lower lower(n);
+  // Products of few vectors, or of vectors alike, have no inverse without damping.
+  for (bool done = false; !done; percdamp = std::max(percdamp * 10, 1e-8)) {
+    for (size_t i = 0; i < n; ++i) {
+      for (size_t j = 0; j <= i; ++j) {
+        const auto [a, b] = std::minmax(order[n - 1 - i], order[n - 1 - j]);
+        lower.row(i)[j] = static_cast<double>(inputs.at(a, b));
+      }
+      lower.row(i)[i] += percdamp * mean;
+    }
+    done = lower.factorise(parallel);
+  }
+  lower.invert(parallel);
+  std::vector<float> upper(n * n);
+  for (size_t i = 0; i < n; ++i)
+    for (size_t j = i; j < n; ++j) upper[i * n + j] = static_cast<float>(lower.row(n - 1 - i)[n - 1 - j]);
+  return upper;
+}
+
+// Rows of the matrix, `depth` columns in the order in which they are rounded.
+class Rounding {
+ public:
+  Rounding(const MatrixView& matrix, const BlockScheme& scheme, const std::vector<size_t>& order, bool blocks_first,
+           const std::vector<float>& upper, BlockWriter& writer)
+      : matrix_(matrix),
+        scheme_(scheme),
+        order_(order),
+        blocks_first_(blocks_first),
+        upper_(upper),
+        writer_(writer),
+        depth_(order.size()),
+        block_(static_cast<size_t>(scheme.block)),
+        batch_(std::max(kBatch, block_)) {}
+
+  void round_rows(size_t first, size_t count, std::span<BlockWriter::Errors> errors, const Parallel& parallel) {
+    weights_.resize(count * depth_);
+    errors_.resize(count * batch_);
+    blocks_.resize(count * static_cast<size_t>(writer_.blocks()));
+    parallel.for_range(count, 4, [&](size_t begin, size_t end, size_t) {
+      for (size_t r = begin; r < end; ++r) take(first + r, r, errors[r]);
+    });
+    for (size_t from = 0; from < depth_ && !parallel.stopped(); from += batch_) {
+      const size_t to = std::min(from + batch_, depth_);
+      parallel.for_range(count, 4, [&](size_t begin, size_t end, size_t) {
+        for (size_t r = begin; r < end; ++r) round_batch(first + r, r, from, to, errors[r]);
+      });
+      if (to == depth_) break;
+      GemmArgs g;
+      g.m = count;
+      g.n = depth_ - to;
+      g.k = to - from;
+      g.a = errors_.data();
+      g.lda = batch_;
+      g.b = upper_.data() + from * depth_ + to;
+      g.b_form = BForm::rows;
+      g.ldb = g.ldc = g.ld_addend = depth_;
+      g.alpha = -1.0f;
+      g.c = weights_.data() + to;
+      g.addend = g.c;
+      g.scratch = gemm_scratch(g, parallel, scratch_);
+      gemm(g, parallel);
+    }
+  }
+
+ private:
+  void take(size_t row, size_t r, BlockWriter::Errors& errors) {
+    float* w = weights_.data() + r * depth_;
+    const auto at = static_cast<int64_t>(row);
+    float all = 0;  // becomes NaN through any element that is not finite
+    for (size_t j = 0; j < depth_; ++j) {
+      w[j] = matrix_.at(at, static_cast<int64_t>(order_[j]));
+      all += w[j] * 0.0f;
+    }
+    errors.finite = all == 0.0f;
+    std::vector<float> numbers(block_);
+    for (int64_t b = 0; errors.finite && blocks_first_ && b < writer_.blocks(); ++b) {
+      const int64_t k = b * scheme_.block, count = std::min(scheme_.block, matrix_.depth - k);
+      for (int64_t i = 0; i < count; ++i) numbers[static_cast<size_t>(i)] = matrix_.at(at, k + i);
+      choose(row, r, static_cast<size_t>(b), std::span(numbers).first(static_cast<size_t>(count)));
+    }
+  }
+
+  void choose(size_t row, size_t r, size_t block, std::span<const float> numbers) {
+    Block& chosen = blocks_[r * static_cast<size_t>(writer_.blocks()) + block];
+    chosen = choose_block(numbers, scheme_);
+    writer_.set_block(static_cast<int64_t>(row), static_cast<int64_t>(block), chosen);
+  }
+
+  void round_batch(size_t row, size_t r, size_t from, size_t to, BlockWriter::Errors& errors) {
+    if (!errors.finite) return;
+    float* w = weights_.data() + r * depth_;
+    float* error = errors_.data() + r * batch_;
+    for (size_t j = from; j < to; ++j) {
+      const size_t k = order_[j];
+      if (!blocks_first_ && j % block_ == 0)
+        choose(row, r, j / block_, std::span<const float>(w + j, std::min(block_, depth_ - j)));
+      const Block& block = blocks_[r * static_cast<size_t>(writer_.blocks()) + k / block_];
+      const int32_t code = block.nearest(w[j], scheme_.most());
+      writer_.set_code(static_cast<int64_t>(row), static_cast<int64_t>(k), code);
+      const float decoded = block.decoded(code);
+      const double wanted = matrix_.at(static_cast<int64_t>(row), static_cast<int64_t>(k)), off = wanted - decoded;
+      errors.signal += wanted * wanted;
+      errors.noise += off * off;
+      const float* u = upper_.data() + j * depth_;
+      const float e = (w[j] - decoded) / u[j];
+      error[j - from] = e;
+      for (size_t t = j + 1; t < to; ++t) w[t] -= e * u[t];
+    }
+  }
+
+  const MatrixView& matrix_;
+  const BlockScheme& scheme_;
+  const std::vector<size_t>& order_;
+  const bool blocks_first_;
+  const std::vector<float>& upper_;
+  BlockWriter& writer_;
+  const size_t depth_, block_, batch_;
+  std::vector<float> weights_, errors_, scratch_;
+  std::vector<Block> blocks_;
+};
+
+}  // namespace
+
+std::string complaint(const Gram& inputs) {
+  if (inputs.ragged()) return "its input's width differs between samples";
+  if (inputs.rows() == 0) return "its input had no elements in the calibration data";
+  double sum = 0;
+  for (size_t i = 0; i < inputs.channels(); ++i) sum += static_cast<double>(inputs.at(i, i));
+  if (std::isnan(sum)) return "its input is not a number somewhere in the calibration data";
+  if (std::isinf(sum)) return "its input is infinite, or too large to square, somewhere in the calibration data";
+  if (sum == 0) return "its input is zero in all of the calibration data";
+  return {};
+}
+
+Result<QuantizedWeight> quantize_gptq(const MatrixView& matrix, const BlockScheme& scheme, const GptqOptions& options,
+                                      const Gram& inputs, const Parallel& parallel) {
+  LINNET_CHECK(static_cast<int64_t>(inputs.channels()) == matrix.depth);
+  std::vector<size_t> order(inputs.channels());
+  std::iota(order.begin(), order.end(), size_t{0});
+  if (options.actorder)
+    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return inputs.at(a, a) > inputs.at(b, b); });
+  const std::vector<float> upper = inverse_factor(inputs, order, options.percdamp, parallel);
+  LINNET_ASSIGN(BlockWriter writer, BlockWriter::make(matrix.rows, matrix.depth, scheme));
+  std::vector<BlockWriter::Errors> errors(static_cast<size_t>(matrix.rows));
+  Rounding rounding(matrix, scheme, order, options.actorder, upper, writer);
+  for (size_t first = 0; first < errors.size(); first += kChunk) {
+    const size_t count = std::min(kChunk, errors.size() - first);
+    rounding.round_rows(first, count, std::span(errors).subspan(first, count), parallel);
+    LINNET_REQUIRE(!parallel.stopped(), error(Code::cancelled, "quantising was cancelled"));
+  }
+  return writer.finish(errors);
+}
+
+}  // namespace linnet

@@ -1,0 +1,27 @@
+// GPTQ: weights are rounded one column after the other, and the columns that are not yet rounded make up for the error,
+// as far as the layer's inputs allow. E. Frantar et al.: GPTQ, 2022, https://arxiv.org/abs/2210.17323.
+#pragma once
+
+#include "quantize/blocks.h"
+#include "quantize/calibration/gram.h"
+
+namespace linnet {
+
+struct GptqOptions {
+  double percdamp = 0.01;  // what is added to the products' diagonal, as a part of its mean
+  // Columns in the order of their inputs' magnitudes, not as they stand. Blocks stay where they are: their scales are
+  // decided beforehand then.
+  bool actorder = false;
+  // Bytes that products of activations may take at a time. Beyond them samples are run again for the next nodes.
+  size_t memory = size_t{256} << 20;
+};
+
+// Why nothing can be learnt of these products; empty when it can.
+std::string complaint(const Gram& inputs);
+
+// `inputs`: of the vectors that the rows are multiplied by. It has no complaint and as many channels as the matrix is
+// deep. The result does not depend on the number of threads; it is cancelled when `parallel` is stopped.
+Result<QuantizedWeight> quantize_gptq(const MatrixView& matrix, const BlockScheme& scheme, const GptqOptions& options,
+                                      const Gram& inputs, const Parallel& parallel);
+
+}  // namespace linnet
