@@ -5,12 +5,51 @@
 #include <cstdio>
 
 #include "base/file.h"
+#include "base/mapped_file.h"
 #include "commands/command.h"
 #include "model_options.h"
+#include "quantize_page.h"
+#include "samples.h"
 #include "terminal.h"
 
 namespace linnet::cli {
 namespace {
+
+constexpr std::string_view kSlower = "slower as ";  // how reasons of nodes that are slower as integers start
+
+std::string percent(double share) { return fixed(100 * share, 1) + " %"; }
+
+// What all nodes that stay for a reason like this have in common.
+std::string kind_of(const std::string& reason) { return reason.starts_with(kSlower) ? std::string(kSlower) : reason; }
+
+void print_explanation(const Explanation& explanation) {
+  const OutputQuality& q = explanation.quality.overall;
+  std::string line = concat("on ", explanation.quality.samples, " samples");
+  if (q.mean_cosine) line += concat(", cosine ", fixed(*q.mean_cosine, 5), " (least ", fixed(*q.least_cosine, 5), ")");
+  if (q.top1_agreement) line += concat(", same greatest element ", percent(*q.top1_agreement));
+  if (q.equal) line += concat(", equal elements ", percent(*q.equal));
+  if (const auto& task = explanation.quality.task)
+    line += concat(", right answers ", percent(task->accuracy), " instead of ", percent(task->reference_accuracy));
+  if (q.not_comparable) line += concat(", not comparable on ", q.not_comparable);
+  std::printf("%s\na run takes %s ms instead of %s ms\n", line.c_str(),
+              fixed(explanation.milliseconds_after, 3).c_str(), fixed(explanation.milliseconds_before, 3).c_str());
+}
+
+// The nodes that cost most when they alone are quantised.
+void print_sensitive(const QuantizeReport& report) {
+  constexpr size_t kMost = 10;
+  std::vector<const NodeReport*> nodes;
+  for (const NodeReport& row : report.nodes)
+    if (row.alone && row.alone->mean_cosine) nodes.push_back(&row);
+  if (nodes.empty()) return;
+  std::stable_sort(nodes.begin(), nodes.end(), [](const NodeReport* a, const NodeReport* b) {
+    return *a->alone->mean_cosine < *b->alone->mean_cosine;
+  });
+  std::vector<std::vector<std::string>> rows{{"cosine", "quantised alone"}};
+  for (size_t i = 0; i < nodes.size() && i < kMost; ++i)
+    rows.push_back({fixed(*nodes[i]->alone->mean_cosine, 6), printable(nodes[i]->node)});
+  std::printf("%s", table(rows, {true}).c_str());
+}
 
 // Nodes with the same fate share a line.
 void print_text(const QuantizeReport& report) {
@@ -21,7 +60,7 @@ void print_text(const QuantizeReport& report) {
   };
   std::map<std::pair<bool, std::string>, Group> groups;
   for (const NodeReport& node : report.nodes) {
-    Group& group = groups[{node.result.empty(), node.result.empty() ? node.reason
+    Group& group = groups[{node.result.empty(), node.result.empty() ? kind_of(node.reason)
                                                 : node.note.empty() ? node.result
                                                                     : concat(node.result, ", ", node.note)}];
     ++group.count;
@@ -38,6 +77,34 @@ void print_text(const QuantizeReport& report) {
   std::printf("%zu of %zu nodes quantised, %s to %s (%s)\n%s", report.quantized(), report.nodes.size(),
               bytes_text(report.bytes_before).c_str(), bytes_text(report.bytes_after).c_str(), fixed(ratio, 3).c_str(),
               table(rows, {true}).c_str());
+  if (report.explanation) print_explanation(*report.explanation);
+  print_sensitive(report);
+}
+
+Result<std::vector<int64_t>> read_labels(const std::string& path) {
+  std::vector<int64_t> labels;
+  if (path.empty()) return labels;
+  LINNET_ASSIGN(const auto file, MappedFile::open(path, MappedFile::Mode::copy));
+  std::string_view text(reinterpret_cast<const char*>(file->bytes().data()), file->bytes().size());
+  for (size_t number = 1; !text.empty(); ++number) {
+    const size_t end = std::min(text.find('\n'), text.size());
+    std::string_view line = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    const char* const stop = line.data() + line.size();
+    const auto [at, failed] = std::from_chars(line.data(), stop, labels.emplace_back());
+    LINNET_REQUIRE(failed == std::errc() && at == stop, invalid_argument("line ", number, " of '", path, "' is '", line,
+                                                                         "': labels are integers, one on a line"));
+  }
+  LINNET_REQUIRE(!labels.empty(), invalid_argument("there are no labels in '", path, "'"));
+  return labels;
+}
+
+Status write_report(const QuantizeArguments& arguments, const QuantizeReport& report) {
+  if (arguments.report.empty()) return {};
+  const std::string text =
+      arguments.report.ends_with(".html") ? quantize_page(arguments.model, arguments.output, report) : report.to_json();
+  return write_file(arguments.report, std::as_bytes(std::span(text)));
 }
 
 }  // namespace
@@ -49,7 +116,17 @@ void add_quantize_options(CLI::App& command, QuantizeArguments& arguments) {
                  "quantise only nodes of this name, operator type or pattern (* and ?)");
   add_repeatable(command, "--exclude", arguments.exclude, "leave nodes of this name, operator type or pattern alone");
   add_repeatable(command, "--dim", arguments.sizes, "fix a size by its name, as in --dim batch=1");
-  command.add_option("--report", arguments.report, "write what became of each node to this .json file");
+  command.add_option("--report", arguments.report, "write what became of each node to this .html or .json file");
+  command.add_option("--samples", arguments.samples,
+                     "folder of inputs to explain with: quality, noise inside, and times of nodes join the report");
+  command.add_option("--labels", arguments.labels, "file of the samples' right classes, an integer on each line");
+  command.add_option("--label-output", arguments.label_output,
+                     "the output that labels are for; without it, the first with one row of scores");
+  command.add_option(
+      "--sensitivity", arguments.sensitivity,
+      "quantise so many nodes alone, those of the noisiest weights first, or `all`: what each one costs");
+  command.add_flag("--only-faster", arguments.only_faster,
+                   "leave nodes in floats that take longer on this machine when they are quantised");
   command.add_flag("--json", arguments.json, "tell what became of each node as JSON");
   add_threads(command, "--threads", arguments.threads);
 }
@@ -82,23 +159,56 @@ Status read_arguments(const QuantizeArguments& arguments, QuantizeOptions& optio
                    invalid_argument("--dim wants NAME=SIZE, not '", text, "'"));
     options.load.fixed_sizes[text.substr(0, at)] = size;
   }
+  LINNET_REQUIRE(arguments.report.empty() || arguments.report.ends_with(".html") || arguments.report.ends_with(".json"),
+                 invalid_argument("a report is a .html or .json file, not '", arguments.report, "'"));
   options.progress = [](size_t done, size_t total, std::string_view node) {
     show_progress(concat("quantising ", done + 1, " of ", total, ": ", node));
   };
   return {};
 }
 
+Result<QuantizeReport> quantize_with(const QuantizeArguments& arguments, const std::shared_ptr<Engine>& engine,
+                                     const QuantizeOptions& options, std::optional<Samples> samples,
+                                     const Quantizer& scheme) {
+  const std::pair<const char*, bool> wanted[] = {{"--labels", !arguments.labels.empty()},
+                                                 {"--label-output", !arguments.label_output.empty()},
+                                                 {"--sensitivity", !arguments.sensitivity.empty()},
+                                                 {"--only-faster", arguments.only_faster}};
+  const auto* first = std::find_if(std::begin(wanted), std::end(wanted), [](const auto& w) { return w.second; });
+  if (!arguments.samples.empty()) {
+    LINNET_ASSIGN(samples, find_samples(arguments.samples));
+  } else {
+    LINNET_REQUIRE(samples || first == std::end(wanted),
+                   invalid_argument(first->first, " takes samples of inputs to run: name their folder with --samples"));
+    if (first == std::end(wanted) && arguments.report.empty()) samples.reset();
+  }
+  if (!samples) return scheme(options, arguments.output);
+  LINNET_REQUIRE(arguments.label_output.empty() || !arguments.labels.empty(),
+                 invalid_argument("--label-output takes --labels to compare with"));
+  ExplainOptions how;
+  LINNET_ASSIGN(how.labels, read_labels(arguments.labels));
+  how.labelled = arguments.label_output;
+  how.only_faster = arguments.only_faster;
+  if (arguments.sensitivity == "all") {
+    how.sensitivity = SIZE_MAX;
+  } else if (!arguments.sensitivity.empty()) {
+    const std::string& text = arguments.sensitivity;
+    const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), how.sensitivity);
+    LINNET_REQUIRE(failed == std::errc() && end == text.data() + text.size(),
+                   invalid_argument("--sensitivity wants a number of nodes or 'all', not '", text, "'"));
+  }
+  how.progress = [](std::string_view doing, size_t done, size_t total) {
+    show_progress(concat(doing, ", ", done + 1, " of ", total));
+  };
+  return quantize_and_explain(engine, {arguments.model, {}, nullptr}, options, how, *samples, arguments.output, scheme);
+}
+
 int tell(const QuantizeArguments& arguments, const Result<QuantizeReport>& report) {
   if (!report.ok()) return report_error("quantize", arguments.model, report.status());
   clear_progress();
-  if (!arguments.report.empty() || arguments.json) {
-    const std::string text = report->to_json();
-    if (!arguments.report.empty()) {
-      const Status status = write_file(arguments.report, std::as_bytes(std::span(text)));
-      if (!status.ok()) return report_error("quantize", arguments.report, status);
-    }
-    if (arguments.json) std::fputs(text.c_str(), stdout);
-  }
+  if (const Status status = write_report(arguments, *report); !status.ok())
+    return report_error("quantize", arguments.report, status);
+  if (arguments.json) std::fputs(report->to_json().c_str(), stdout);
   if (!arguments.json) print_text(*report);
   return kSuccess;
 }

@@ -3,7 +3,7 @@
 
 #include <CLI/CLI.hpp>
 
-#include "quantize/quantize.h"
+#include "quantize/explain.h"
 
 namespace linnet::cli {
 
@@ -13,15 +13,21 @@ struct QuantizeArguments {
   std::string weight_type = "int8";
   bool symmetric = false, asymmetric = false, per_channel = false, reduce_range = false, json = false;
   size_t threads = 0;
+  std::string samples, labels, label_output, sensitivity;
+  bool only_faster = false;
 };
 
-// MODEL, --output, the nodes to take, --report, --json, --threads.
+// MODEL, --output, the nodes to take, --report and what explains, --json, --threads.
 void add_quantize_options(CLI::App& command, QuantizeArguments& arguments);
 // The weights' type and how they are scaled.
 void add_weight_options(CLI::App& command, QuantizeArguments& arguments);
 
 // Fills in what `arguments` says; the progress goes to the terminal.
 Status read_arguments(const QuantizeArguments& arguments, QuantizeOptions& options);
+// Quantises; where the arguments ask for explanations, on `--samples` or else on `samples`, if there are any.
+Result<QuantizeReport> quantize_with(const QuantizeArguments& arguments, const std::shared_ptr<Engine>& engine,
+                                     const QuantizeOptions& options, std::optional<Samples> samples,
+                                     const Quantizer& scheme);
 // Tells the report, or the error. Returns the exit code.
 int tell(const QuantizeArguments& arguments, const Result<QuantizeReport>& report);
 

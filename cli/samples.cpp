@@ -54,7 +54,7 @@ Result<Samples> find_samples(const fs::path& folder) {
   } else {
     fs::directory_iterator entries(folder, failed);
     LINNET_REQUIRE(!failed, error(Code::not_found, "cannot read the folder '", folder.string(),
-                                  "' with calibration data: ", failed.message()));
+                                  "' with samples: ", failed.message()));
     for (const fs::directory_entry& entry : entries) {
       const fs::path& path = entry.path();
       const bool archive = path.extension() == ".npz" && entry.is_regular_file(failed);
@@ -62,7 +62,7 @@ Result<Samples> find_samples(const fs::path& folder) {
       if (archive || tensor || entry.is_directory(failed)) paths.push_back(path);
     }
   }
-  LINNET_REQUIRE(!paths.empty(), error(Code::not_found, "there is no calibration data in '", folder.string(),
+  LINNET_REQUIRE(!paths.empty(), error(Code::not_found, "there are no samples in '", folder.string(),
                                        "': it may hold .npz archives, folders with a file for each input, or tensor "
                                        "files (.npy, .pb, .json, images) of a model with one input"));
   std::sort(paths.begin(), paths.end());

@@ -1,4 +1,4 @@
-// Calibration data in a folder.
+// Samples of a model's inputs in a folder.
 #pragma once
 
 #include <filesystem>

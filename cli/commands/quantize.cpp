@@ -12,20 +12,24 @@ void add_quantize_dynamic(CLI::App& app, int& exit_code) {
   add_quantize_options(*command, *arguments);
   add_weight_options(*command, *arguments);
   command->footer(
-      "Example:\n  linnet quantize dynamic model.onnx -o model.int8.onnx --per-channel --exclude '*/lm_head/*'");
+      "Examples:\n  linnet quantize dynamic model.onnx -o model.int8.onnx --per-channel --exclude '*/lm_head/*'\n"
+      "  linnet quantize dynamic model.onnx -o model.int8.onnx --samples inputs/ --only-faster --report report.html");
   command->callback([arguments, &exit_code] {
     QuantizeOptions options;
     const Status status = read_arguments(*arguments, options);
-    exit_code =
-        tell(*arguments, status.ok() ? quantize_dynamic({arguments->model, {}, nullptr}, options, arguments->output)
-                                     : Result<QuantizeReport>(status.copy()));
+    const auto scheme = [&](const QuantizeOptions& how, const std::filesystem::path& path) {
+      return quantize_dynamic({arguments->model, {}, nullptr}, how, path);
+    };
+    const auto engine = std::make_shared<Engine>(arguments->threads);
+    exit_code = tell(*arguments, status.ok() ? quantize_with(*arguments, engine, options, std::nullopt, scheme)
+                                             : Result<QuantizeReport>(status.copy()));
   });
 }
 
 void add_quantize_weights(CLI::App& app, int& exit_code) {
   struct Arguments : QuantizeArguments {
     WeightOptions options;
-    std::string method = "nearest", samples;
+    std::string method = "nearest", calibration;
     size_t calibration_mb = 256;
   };
   auto arguments = std::make_shared<Arguments>();
@@ -44,7 +48,7 @@ void add_quantize_weights(CLI::App& app, int& exit_code) {
           "errors, by what the model computes for samples")
       ->check(CLI::IsMember({"nearest", "hqq", "gptq"}))
       ->capture_default_str();
-  command->add_option("--calibrate", arguments->samples,
+  command->add_option("--calibrate", arguments->calibration,
                       "gptq: folder of samples: an .npz archive or a subfolder of tensor files each, or a tensor file "
                       "each where the model has one input");
   GptqOptions& gptq = arguments->options.gptq;
@@ -63,30 +67,36 @@ void add_quantize_weights(CLI::App& app, int& exit_code) {
       ->check(CLI::Range(0, 4))
       ->capture_default_str();
   command->footer(
-      "Example:\n  linnet quantize weights model.onnx -o model.q4.onnx --block 64 --method hqq --embeddings");
+      "Examples:\n  linnet quantize weights model.onnx -o model.q4.onnx --block 64 --method hqq --embeddings\n"
+      "  linnet quantize weights model.onnx -o model.q4.onnx --samples inputs/ --sensitivity 20 --report report.html");
   command->callback([arguments, &exit_code] {
     WeightOptions& options = arguments->options;
     options.blocks.symmetric = !arguments->asymmetric;
     const auto quantize = [&]() -> Result<QuantizeReport> {
       LINNET_TRY(read_arguments(*arguments, options));
       if (arguments->method == "hqq") options.blocks.method = BlockMethod::half_quadratic;
-      Samples samples;
+      std::optional<Samples> samples;
       if (arguments->method == "gptq") {
-        LINNET_REQUIRE(!arguments->samples.empty(),
+        LINNET_REQUIRE(!arguments->calibration.empty(),
                        invalid_argument("--method gptq wants samples of the model's inputs: --calibrate FOLDER"));
-        LINNET_ASSIGN(samples, find_samples(arguments->samples));
+        LINNET_ASSIGN(samples, find_samples(arguments->calibration));
         options.blocks.method = BlockMethod::gptq;
-        options.samples = &samples;
+        options.samples = &*samples;
         options.gptq.memory = arguments->calibration_mb << 20;
         options.sample_progress = [](size_t done, size_t total) {
           show_progress(concat("calibrating, sample ", done + 1, " of ", total));
         };
       } else {
-        LINNET_REQUIRE(arguments->samples.empty(),
+        LINNET_REQUIRE(arguments->calibration.empty(),
                        invalid_argument("only --method gptq looks at samples: --calibrate has no use here"));
       }
-      Engine engine(arguments->threads);
-      return quantize_weights(engine, {arguments->model, {}, nullptr}, options, arguments->output);
+      const auto engine = std::make_shared<Engine>(arguments->threads);
+      return quantize_with(*arguments, engine, options, samples,
+                           [&](const QuantizeOptions& common, const std::filesystem::path& path) {
+                             WeightOptions all = options;
+                             static_cast<QuantizeOptions&>(all) = common;
+                             return quantize_weights(*engine, {arguments->model, {}, nullptr}, all, path);
+                           });
     };
     exit_code = tell(*arguments, quantize());
   });

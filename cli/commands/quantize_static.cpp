@@ -9,7 +9,7 @@ namespace linnet::cli {
 namespace {
 
 struct Arguments : QuantizeArguments {
-  std::string samples, format = "qdq", activation_type = "int8", method = "minmax";
+  std::string calibration, format = "qdq", activation_type = "int8", method = "minmax";
   StaticOptions how;
 };
 
@@ -23,9 +23,13 @@ Result<QuantizeReport> quantize(Arguments& arguments) {
   how.sample_progress = [](size_t done, size_t total) {
     show_progress(concat("calibrating, sample ", done + 1, " of ", total));
   };
-  LINNET_ASSIGN(const Samples samples, find_samples(arguments.samples));
-  return quantize_static(std::make_shared<Engine>(arguments.threads), {arguments.model, {}, nullptr}, options, how,
-                         samples, arguments.output);
+  LINNET_ASSIGN(const Samples samples, find_samples(arguments.calibration));
+  if (arguments.only_faster || !arguments.sensitivity.empty()) how.memory = std::make_shared<RememberedValues>();
+  const auto engine = std::make_shared<Engine>(arguments.threads);
+  return quantize_with(arguments, engine, options, samples,
+                       [&](const QuantizeOptions& common, const std::filesystem::path& path) {
+                         return quantize_static(engine, {arguments.model, {}, nullptr}, common, how, samples, path);
+                       });
 }
 
 }  // namespace
@@ -36,7 +40,7 @@ void add_quantize_static(CLI::App& app, int& exit_code) {
   add_quantize_options(*command, *arguments);
   add_weight_options(*command, *arguments);
   command
-      ->add_option("--calibrate", arguments->samples,
+      ->add_option("--calibrate", arguments->calibration,
                    "folder of samples: an .npz archive or a subfolder of tensor files each, or a tensor file each "
                    "where the model has one input")
       ->required();
@@ -78,8 +82,9 @@ void add_quantize_static(CLI::App& app, int& exit_code) {
       "--no-bias-correction", [arguments] { arguments->how.bias_correction = false; },
       "leave biases alone, which otherwise make up for what rounding the weights does to the mean of a result");
   command->footer(
-      "Example:\n  linnet quantize static model.onnx -o model.int8.onnx --calibrate samples/ --calibrate-method "
-      "percentile --per-channel");
+      "Examples:\n  linnet quantize static model.onnx -o model.int8.onnx --calibrate samples/ --calibrate-method "
+      "percentile --per-channel\n  linnet quantize static model.onnx -o model.int8.onnx --calibrate samples/ --report "
+      "report.html --samples others/ --labels classes.txt");
   command->callback([arguments, &exit_code] { exit_code = tell(*arguments, quantize(*arguments)); });
 }
 

@@ -123,18 +123,6 @@ void append_field(std::string& out, std::string_view name, const std::optional<d
   append_json(out, *value);
 }
 
-void append_output(std::string& out, const OutputQuality& quality) {
-  out += concat("\"not_comparable\": ", quality.not_comparable);
-  append_field(out, "mean_cosine", quality.mean_cosine);
-  append_field(out, "least_cosine", quality.least_cosine);
-  append_field(out, "snr_db", quality.snr_db);
-  append_field(out, "max_abs_error", quality.max_abs_error);
-  append_field(out, "kl_divergence", quality.kl_divergence);
-  append_field(out, "top1_agreement", quality.top1_agreement);
-  append_field(out, "equal", quality.equal);
-  out += '}';
-}
-
 }  // namespace
 
 QualityMeter::QualityMeter(std::vector<std::string> names, std::vector<int64_t> labels, std::string labelled)
@@ -271,16 +259,27 @@ Quality QualityMeter::result() const {
   return quality;
 }
 
-std::string Quality::to_json() const {
-  std::string out = concat("{\"samples\": ", samples, ", \"overall\": {");
-  append_output(out, overall);
-  out += ", \"outputs\": [";
-  for (const OutputQuality& output : outputs) {
-    out += &output == outputs.data() ? "{\"name\": " : ", {\"name\": ";
-    append_json(out, output.name);
+std::string OutputQuality::to_json() const {
+  std::string out = "{";
+  if (!name.empty()) {
+    out += "\"name\": ";
+    append_json(out, name);
     out += ", ";
-    append_output(out, output);
   }
+  out += concat("\"not_comparable\": ", not_comparable);
+  append_field(out, "mean_cosine", mean_cosine);
+  append_field(out, "least_cosine", least_cosine);
+  append_field(out, "snr_db", snr_db);
+  append_field(out, "max_abs_error", max_abs_error);
+  append_field(out, "kl_divergence", kl_divergence);
+  append_field(out, "top1_agreement", top1_agreement);
+  append_field(out, "equal", equal);
+  return out + '}';
+}
+
+std::string Quality::to_json() const {
+  std::string out = concat("{\"samples\": ", samples, ", \"overall\": ", overall.to_json(), ", \"outputs\": [");
+  for (const OutputQuality& output : outputs) out += concat(&output == outputs.data() ? "" : ", ", output.to_json());
   out += ']';
   if (task) {
     out += ", \"task\": {\"output\": ";

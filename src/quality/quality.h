@@ -23,6 +23,8 @@ struct OutputQuality {
   std::optional<double> kl_divergence, top1_agreement;
   // Of all others, strings included: the share of equal elements.
   std::optional<double> equal;
+
+  std::string to_json() const;  // an object on one line; null for what is infinite
 };
 
 // Of samples with a known answer.
@@ -37,7 +39,7 @@ struct Quality {
   std::vector<OutputQuality> outputs;
   std::optional<TaskQuality> task;
 
-  std::string to_json() const;  // an object on one line; null for what is infinite
+  std::string to_json() const;
 };
 
 // Adds up samples. Its memory does not depend on their number. Elements of sequences and maps count like tensors of one

@@ -4,6 +4,7 @@
 
 #include "optimize/evaluate.h"
 #include "optimize/optimizer.h"
+#include "quantize/node_names.h"
 #include "save.h"
 
 namespace linnet {
@@ -54,6 +55,12 @@ ValueId add_shared(Graph& graph, std::string name, const std::shared_ptr<const T
   return value;
 }
 
+std::string_view first_output(const Graph& graph, const Node& node) {
+  for (const ValueId v : node.outputs)
+    if (v != kNoValue) return graph.value(v).name;
+  return {};
+}
+
 std::shared_ptr<const Tensor> share(Tensor&& tensor) {
   if (tensor.dtype == DType::undefined) return nullptr;
   return std::make_shared<const Tensor>(std::move(tensor));
@@ -86,6 +93,7 @@ Result<std::unique_ptr<QuantizeJob>> QuantizeJob::open(const ModelSource& source
   if (const auto unknown = unknown_operators(graph); !unknown.empty())
     return unsupported("the model uses an operator that is not supported: ", unknown.begin()->first, " at ",
                        unknown.begin()->second.front());
+  name_nodes(graph);
   LINNET_ASSIGN(job->selection_, NodeSelection::make(graph, options.include, options.exclude));
   OptimizeOptions basic = options.load.optimize;
   basic.level = std::min(basic.level, OptimizationLevel::basic);
@@ -93,6 +101,11 @@ Result<std::unique_ptr<QuantizeJob>> QuantizeJob::open(const ModelSource& source
   LINNET_TRY(optimize(graph, *job->loaded_.symbols, basic).status());
   raise_opset(graph);
   return job;
+}
+
+std::string QuantizeJob::refusal(const Graph& graph, const Node& node) const {
+  std::string words = selection_.refusal(node);
+  return words.empty() && options_.leave ? options_.leave(first_output(graph, node)) : words;
 }
 
 Status QuantizeJob::for_each_node(Knows knows, Rewrite rewrite) {
@@ -112,7 +125,8 @@ Status QuantizeJob::visit(Graph& graph, Knows knows, Rewrite rewrite, size_t tot
     row.name = graph.node(id).name;
     if (options_.progress) options_.progress(done, total, row.node);
     ++done;
-    row.reason = selection_.refusal(graph.node(id));
+    row.output = first_output(graph, graph.node(id));
+    row.reason = refusal(graph, graph.node(id));
     if (row.reason.empty()) {
       const std::vector<ValueId>& inputs = graph.node(id).inputs;
       const std::set<ValueId> before(inputs.begin(), inputs.end());
@@ -200,6 +214,10 @@ bool QuantizeJob::has(const Graph& graph, ValueId weight, std::string_view form)
 Result<QuantizeReport> QuantizeJob::write() {
   Graph& whole = graph();
   whole.remove_unused();
+  if (options_.take) {
+    LINNET_TRY(options_.take(take()));
+    return std::move(report_);
+  }
   LINNET_TRY(options_.load.optimize.begin(0, 1, "writing"));
   LINNET_ASSIGN(report_.bytes_after, save_model(loaded_, path_));
   return std::move(report_);

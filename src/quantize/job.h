@@ -26,8 +26,8 @@ class QuantizeJob {
   const LoadedGraph& loaded() const noexcept { return loaded_; }
   SymbolTable& symbols() noexcept { return *loaded_.symbols; }
   const QuantizeOptions& options() const noexcept { return options_; }
-  // Whether the caller wants the node.
-  bool selects(const Node& node) const { return selection_.refusal(node).empty(); }
+  // Why the caller does not want the node; empty when it is wanted.
+  std::string refusal(const Graph& graph, const Node& node) const;
   // The model itself; the job is over then.
   LoadedGraph take() { return std::move(loaded_); }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "load.h"
+#include "quality/quality.h"
 #include "quantize/blocks.h"
 #include "quantize/gptq.h"
 
@@ -27,23 +28,41 @@ struct QuantizeOptions {
   LoadOptions load;                      // fixed sizes, external data, disabled passes
   std::function<void(size_t done, size_t total, std::string_view node)> progress;  // called before each node
   const StopToken* stop = nullptr;
+  // Why the node whose first output has this name stays as it is, beyond `include` and `exclude`; empty: it need not.
+  std::function<std::string(std::string_view output)> leave;
+  // Takes the model in place of a file, whose size then stays 0.
+  std::function<Status(LoadedGraph)> take;
 };
 
 // What became of a node that the scheme knows.
 struct NodeReport {
   std::string node;    // its path
-  std::string name;    // as `exclude` takes it; empty where the model gives none
+  std::string name;    // as `exclude` takes it; its first output's where the model gives none
   std::string result;  // the operator that it became; empty: it stays as it was
   std::string reason;  // why it stays
   std::string note;    // what else there is to know of the result
   // Of its weights: 10 log10(sum of squares / sum of squared errors), infinite when exact; bytes with scales.
   std::optional<double> weight_snr_db;
   uint64_t bytes_before = 0, bytes_after = 0;  // 0 where a node before it had the same weights
+  std::string output;                          // the name of its first output
+  // What running both models on samples tells (explain.h), where it does.
+  std::optional<double> activation_snr_db;  // of its output, all that is quantised before it included
+  std::optional<double> milliseconds_before, milliseconds_after;
+  std::optional<OutputQuality> alone;  // of the model with no other node quantised: the worst of the outputs
+};
+
+// What explaining tells of the whole model.
+struct Explanation {
+  Quality quality;                                         // beside the model as it was
+  double milliseconds_before = 0, milliseconds_after = 0;  // a run, with this many threads
+  size_t threads = 0;
+  size_t timed_samples = 0, activation_samples = 0, sensitivity_samples = 0;  // of them
 };
 
 struct QuantizeReport {
   std::vector<NodeReport> nodes;
   uint64_t bytes_before = 0, bytes_after = 0;  // of the models, external data included
+  std::optional<Explanation> explanation;
 
   size_t quantized() const noexcept;
   std::string to_json() const;

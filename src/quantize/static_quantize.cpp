@@ -42,6 +42,33 @@ Status check(const StaticOptions& how) {
   return {};
 }
 
+// Observes what is not remembered.
+Result<Observations> recall(const std::shared_ptr<Engine>& engine, LoadedGraph loaded, const QuantizeJob& job,
+                            const std::map<ValueId, Watch>& wanted, const StaticOptions& how, const Samples& samples) {
+  const Graph& graph = *job.loaded().graph;
+  RememberedValues* const memory = how.smooth ? nullptr : how.memory.get();
+  Observations known;
+  std::map<ValueId, Watch> missing;
+  for (const auto& [v, watch] : wanted) {
+    const auto found = memory ? memory->find(graph.value(v).name) : RememberedValues::iterator();
+    if (memory && found != memory->end() && (found->second.first.channels || !watch.channels)) {
+      known.emplace(v, found->second.second);
+    } else {
+      missing.emplace(v, watch);
+    }
+  }
+  if (missing.empty()) return known;
+  ObserveOptions observing;
+  observing.stop = job.options().stop;
+  observing.progress = how.sample_progress;
+  LINNET_ASSIGN(Observations seen, observe(engine, std::move(loaded), missing, samples, observing));
+  if (memory)
+    for (const auto& [v, observer] : seen)
+      memory->insert_or_assign(graph.value(v).name, std::pair(missing.at(v), observer));
+  known.merge(seen);
+  return known;
+}
+
 // Ranges go to `codes`.
 Result<Measured> measure(const std::shared_ptr<Engine>& engine, LoadedGraph loaded, const QuantizeJob& job,
                          const Marks& marks, const StaticOptions& how, const Samples& samples, ActivationCodes& codes) {
@@ -58,10 +85,7 @@ Result<Measured> measure(const std::shared_ptr<Engine>& engine, LoadedGraph load
     for (const auto& [id, node] : marks.nodes)
       if (corrects_bias(graph, graph.node(id))) wanted[node.values[0]].channels = true;
   for (const auto& [v, watch] : wanted) LINNET_CHECK(loaded.graph->value(v).name == graph.value(v).name);
-  ObserveOptions observing;
-  observing.stop = job.options().stop;
-  observing.progress = how.sample_progress;
-  LINNET_ASSIGN(const Observations observations, observe(engine, std::move(loaded), wanted, samples, observing));
+  LINNET_ASSIGN(const Observations observations, recall(engine, std::move(loaded), job, wanted, how, samples));
   Measured measured;
   for (const auto& [v, observer] : observations) {
     if (wanted.at(v).channels) measured.means.emplace(v, observer.channel_means());
@@ -80,7 +104,7 @@ Result<Measured> measure(const std::shared_ptr<Engine>& engine, LoadedGraph load
 // In both graphs; `load` gives one more of them, which is run.
 Status smooth_graph(const std::shared_ptr<Engine>& engine, QuantizeJob& job, QuantizeJob& twin,
                     const StaticOptions& how, const Samples& samples, FunctionRef<Result<LoadedGraph>()> load) {
-  const auto wanted = [&](const Node& node) { return job.selects(node); };
+  const auto wanted = [&](const Node& node) { return job.refusal(job.graph(), node).empty(); };
   const std::vector<SmoothPlace> places = find_smooth_places(job.graph(), wanted);
   if (places.empty()) return {};
   LINNET_ASSIGN(LoadedGraph loaded, load());
@@ -116,7 +140,8 @@ Result<QuantizeReport> quantize_static(const std::shared_ptr<Engine>& engine, co
     return again->take();
   };
   if (how.smooth) LINNET_TRY(smooth_graph(engine, *job, *twin, how, samples, load_again));
-  const Marks marks = mark_graph(graph, how.format, [&](const Node& node) { return job->selects(node); });
+  const Marks marks =
+      mark_graph(graph, how.format, [&](const Node& node) { return job->refusal(graph, node).empty(); });
 
   const bool wide = dtype_bits(how.activation_type) == 16;
   ActivationCodes codes(graph, how.activation_type, std::max(graph.opsets[""], wide ? 21 : 13));

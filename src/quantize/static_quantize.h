@@ -1,6 +1,9 @@
 // Quantisation with ranges of activations that were measured beforehand.
 #pragma once
 
+#include <memory>
+#include <utility>
+
 #include "quantize/calibration/observe.h"
 #include "quantize/calibration/range.h"
 #include "quantize/quantize.h"
@@ -11,6 +14,9 @@ enum class StaticFormat : uint8_t {
   qdq,         // every operator stays, between QuantizeLinear and DequantizeLinear
   q_operator,  // operators on integers: QLinearConv, QLinearMatMul and those of com.microsoft
 };
+
+// By name, what samples told of values.
+using RememberedValues = std::map<std::string, std::pair<Watch, Observer>>;
 
 struct StaticOptions {
   StaticFormat format = StaticFormat::qdq;
@@ -25,6 +31,9 @@ struct StaticOptions {
   // Biases of Conv and Gemm make up for what rounding the weights does to the mean of their results.
   bool bias_correction = true;
   std::function<void(size_t done, size_t total)> sample_progress;  // called before each sample; total 0: not known
+  // Taken from and added to, where the same model is quantised again with the same options on the same samples, and
+  // other nodes are chosen. Not with `smooth`, whose result depends on the choice.
+  std::shared_ptr<RememberedValues> memory;
 };
 
 // Runs the model on the samples, and quantises weights and activations of Conv, ConvTranspose, Gemm, MatMul, Add, Mul,

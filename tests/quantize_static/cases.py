@@ -355,7 +355,7 @@ def bad_samples_are_refused_with_a_sentence(scratch):
     empty = scratch / "empty"
     empty.mkdir()
     (empty / "readme.txt").write_text("nothing")
-    assert "no calibration data in" in refusal("static", model, out, "--calibrate", empty)
+    assert "no samples in" in refusal("static", model, out, "--calibrate", empty)
     assert "cannot read the folder" in refusal("static", model, out, "--calibrate", scratch / "nowhere")
     ragged = write(scratch / "ragged", [{"x": np.zeros((1, 4, 8, 8), np.float32)}])
     assert "000.npz" in refusal("static", model, out, "--calibrate", ragged)
