@@ -104,7 +104,7 @@ Result<Measured> measure(const std::shared_ptr<Engine>& engine, LoadedGraph load
 // In both graphs; `load` gives one more of them, which is run.
 Status smooth_graph(const std::shared_ptr<Engine>& engine, QuantizeJob& job, QuantizeJob& twin,
                     const StaticOptions& how, const Samples& samples, FunctionRef<Result<LoadedGraph>()> load) {
-  const auto wanted = [&](const Node& node) { return job.refusal(job.graph(), node).empty(); };
+  const auto wanted = [&](const Node& node) { return job.selects(node); };
   const std::vector<SmoothPlace> places = find_smooth_places(job.graph(), wanted);
   if (places.empty()) return {};
   LINNET_ASSIGN(LoadedGraph loaded, load());
@@ -140,8 +140,7 @@ Result<QuantizeReport> quantize_static(const std::shared_ptr<Engine>& engine, co
     return again->take();
   };
   if (how.smooth) LINNET_TRY(smooth_graph(engine, *job, *twin, how, samples, load_again));
-  const Marks marks =
-      mark_graph(graph, how.format, [&](const Node& node) { return job->refusal(graph, node).empty(); });
+  const Marks marks = mark_graph(graph, how.format, [&](const Node& node) { return job->selects(node); });
 
   const bool wide = dtype_bits(how.activation_type) == 16;
   ActivationCodes codes(graph, how.activation_type, std::max(graph.opsets[""], wide ? 21 : 13));

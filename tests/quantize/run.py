@@ -441,7 +441,7 @@ def gptq_without_what_it_needs(context):
     gptq = {"scheme": "weights"}
     quantize(context, model, "--method", "gptq", **gptq, fails="--calibrate FOLDER")
     (context.folder / "empty").mkdir()
-    quantize(context, model, "--method", "gptq", "--calibrate", context.folder / "empty", **gptq, fails="no calibration data")
+    quantize(context, model, "--method", "gptq", "--calibrate", context.folder / "empty", **gptq, fails="no samples")
     quantize(context, model, "--method", "gptq", "--calibrate", context.folder / "none", **gptq, fails="cannot read the folder")
     samples = write_samples(context, [{"x": rows()}])
     quantize(context, model, "--method", "gptq", "--calibrate", samples, **gptq, fails="input 'b' is not in")
