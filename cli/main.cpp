@@ -22,9 +22,9 @@ static void add_commands(CLI::App& app, std::string_view asked, int& exit_code) 
     void (*add)(CLI::App& app, int& exit_code);
   };
   static constexpr Command kCommands[] = {
-      {"run", add_run},           {"inspect", add_inspect},  {"profile", add_profile}, {"dump", add_dump},
-      {"diff", add_diff},         {"check", add_check},      {"bench", add_bench},     {"compile", add_compile},
-      {"optimize", add_optimize}, {"quantize", add_quantize}};
+      {"run", add_run},           {"inspect", add_inspect},   {"profile", add_profile}, {"dump", add_dump},
+      {"diff", add_diff},         {"check", add_check},       {"bench", add_bench},     {"compile", add_compile},
+      {"optimize", add_optimize}, {"quantize", add_quantize}, {"tune", add_tune}};
   const bool known =
       std::any_of(std::begin(kCommands), std::end(kCommands), [&](const Command& c) { return c.name == asked; });
   for (const Command& command : kCommands)

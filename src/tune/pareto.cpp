@@ -1,0 +1,129 @@
+#include "tune/pareto.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <tuple>
+
+namespace linnet {
+namespace {
+
+std::string percent(double part) {
+  char text[32];
+  std::snprintf(text, sizeof text, part < 0.1 ? "%.1f %%" : "%.0f %%", 100 * part);
+  return text;
+}
+
+std::string number(double value, const char* format) {
+  char text[48];
+  std::snprintf(text, sizeof text, format, value);
+  return text;
+}
+
+}  // namespace
+
+TuneFigures figures_of(const TuneReport& report, const TunePoint& point) {
+  const TuneCandidate& candidate = report.candidates[point.candidate];
+  return {
+      candidate.loss.value_or(0),   point.times.median_ms, point.times.p95_ms, point.times.spread_ms, candidate.bytes,
+      candidate.memory.value_or(0), point.threads};
+}
+
+TuneSteps steps_of(const TuneFigures& figures, const TuneReport& report, double fastest_ms) {
+  constexpr double kLeastLoss = 1e-6, kLossSteps = 100, kTimeSteps = 100, kSizeSteps = 200, kMemoryStep = 1e6;
+  const auto steps = [](double value, double step) { return step > 0 ? std::llround(value / step) : 0; };
+  return {steps(figures.loss, std::max(report.limits.loss / kLossSteps, kLeastLoss)),
+          steps(figures.median_ms, fastest_ms / kTimeSteps),
+          steps(static_cast<double>(figures.bytes), static_cast<double>(report.model_bytes) / kSizeSteps),
+          steps(static_cast<double>(figures.memory), kMemoryStep), static_cast<int64_t>(figures.threads)};
+}
+
+bool no_worse_untimed(const TuneSteps& a, const TuneSteps& b) noexcept {
+  return a.loss <= b.loss && a.bytes <= b.bytes && a.memory <= b.memory && a.threads <= b.threads;
+}
+
+bool dominates(const TuneSteps& a, const TuneSteps& b) noexcept {
+  return no_worse_untimed(a, b) && a.ms <= b.ms &&
+         (a.loss < b.loss || a.ms < b.ms || a.bytes < b.bytes || a.memory < b.memory || a.threads < b.threads);
+}
+
+double excess(const TuneFigures& figures, const TuneLimits& limits, std::string* words) {
+  double sum = 0;
+  const auto add = [&](double value, double limit, const char* name, const char* format, double unit) {
+    if (!(value > limit)) return;
+    // A limit of nothing is exceeded by as many times this.
+    constexpr double kLeast = 1e-4;
+    const double part = (value - limit) / std::max(limit, kLeast);
+    sum += part;
+    if (words)
+      *words += concat(words->empty() ? "" : ", ", name, " ", number(value / unit, format), " instead of ",
+                       number(limit / unit, format), " (", percent(part), " more)");
+  };
+  add(figures.loss, limits.loss, "loss", "%.4g", 1);
+  if (limits.p95_ms) add(figures.p95_ms, *limits.p95_ms, "p95", "%.3g ms", 1);
+  if (limits.bytes) add(static_cast<double>(figures.bytes), static_cast<double>(*limits.bytes), "size", "%.2f MB", 1e6);
+  if (limits.memory)
+    add(static_cast<double>(figures.memory), static_cast<double>(*limits.memory), "memory", "%.1f MB", 1e6);
+  return sum;
+}
+
+void choose(TuneReport& report, TunePreference preference) {
+  std::vector<TuneFigures> figures;
+  for (const TunePoint& point : report.points) figures.push_back(figures_of(report, point));
+  double least_ms = INFINITY;
+  for (const TuneFigures& f : figures) least_ms = std::min(least_ms, f.median_ms);
+  std::vector<TuneSteps> steps;
+  for (const TuneFigures& f : figures) steps.push_back(steps_of(f, report, least_ms));
+  report.chosen = report.nearest = std::nullopt;
+  report.beyond.clear();
+  double fastest_end = INFINITY, fastest = INFINITY, least_excess = INFINITY;
+  TuneFigures nearest;
+  for (size_t i = 0; i < figures.size(); ++i) {
+    const double beyond = excess(figures[i], report.limits);
+    report.points[i].within = beyond == 0;
+    report.points[i].front =
+        std::none_of(steps.begin(), steps.end(), [&](const TuneSteps& s) { return dominates(s, steps[i]); });
+    if (beyond == 0 && figures[i].median_ms < fastest) {
+      fastest = figures[i].median_ms;
+      fastest_end = fastest + figures[i].spread_ms / 2;
+    }
+    if (beyond < least_excess) {
+      least_excess = beyond;
+      nearest = figures[i];
+      report.nearest = report.points[i].candidate;
+    }
+  }
+  const auto rank = [&](const TuneFigures& f) {
+    const auto bytes = static_cast<double>(f.bytes), threads = static_cast<double>(f.threads);
+    // As fast as the fastest: what else there is decides.
+    const double ms = std::max(f.median_ms, fastest_end);
+    switch (preference) {
+      case TunePreference::size: return std::tuple(bytes, ms, f.loss, threads, f.median_ms);
+      case TunePreference::quality: return std::tuple(f.loss, ms, bytes, threads, f.median_ms);
+      case TunePreference::memory: return std::tuple(static_cast<double>(f.memory), ms, f.loss, threads, f.median_ms);
+      case TunePreference::speed: break;
+    }
+    return std::tuple(ms, bytes, f.loss, threads, f.median_ms);
+  };
+  for (size_t i = 0; i < figures.size(); ++i)
+    if (report.points[i].within && (!report.chosen || rank(figures[i]) < rank(figures[*report.chosen])))
+      report.chosen = i;
+  if (report.chosen) {
+    report.nearest.reset();
+    return;
+  }
+  if (figures.empty())
+    for (size_t i = 0; i < report.candidates.size(); ++i) {
+      const TuneCandidate& candidate = report.candidates[i];
+      if (candidate.bytes == 0 || !candidate.loss) continue;
+      const TuneFigures f = figures_of(report, {i, 1, {}, false, false});
+      if (const double beyond = excess(f, report.limits); beyond < least_excess) {
+        least_excess = beyond;
+        nearest = f;
+        report.nearest = i;
+      }
+    }
+  if (report.nearest) excess(nearest, report.limits, &report.beyond);
+}
+
+}  // namespace linnet

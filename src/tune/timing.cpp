@@ -1,0 +1,69 @@
+#include "tune/timing.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace linnet {
+namespace {
+
+double quantile(const std::vector<double>& sorted, double q) {
+  const double at = q * static_cast<double>(sorted.size() - 1);
+  const auto below = static_cast<size_t>(at);
+  const size_t above = std::min(below + 1, sorted.size() - 1);
+  return sorted[below] + (at - static_cast<double>(below)) * (sorted[above] - sorted[below]);
+}
+
+// Twice the standard error of the median, of times that are spread as normal ones are.
+double doubt(const TuneTimes& times) {
+  constexpr double kErrorOfMedian = 1.2533, kQuartiles = 1.349;
+  return 2 * kErrorOfMedian * times.spread_ms / (kQuartiles * std::sqrt(static_cast<double>(times.runs)));
+}
+
+}  // namespace
+
+TuneTimes summarize(std::vector<double>& ms) {
+  TuneTimes times;
+  if (ms.empty()) return times;
+  std::sort(ms.begin(), ms.end());
+  times.runs = ms.size();
+  times.median_ms = quantile(ms, 0.5);
+  times.p95_ms = quantile(ms, 0.95);
+  times.spread_ms = quantile(ms, 0.75) - quantile(ms, 0.25);
+  return times;
+}
+
+Status Timing::run(std::vector<size_t> points, const TimingPlan& plan, Run run, NoWorse no_worse, Clock clock) {
+  size_t rounds = plan.first_rounds;
+  for (size_t round = 0; !points.empty(); ++round) {
+    if (round == rounds) {
+      for (const size_t p : points) times_[p] = summarize(ms_[p]);
+      if (round >= plan.most_rounds || clock() >= plan.deadline) break;
+      const auto beats = [&](size_t a, size_t b, double margin) {
+        return a != b && no_worse(a, b) && times_[a].median_ms + margin < times_[b].median_ms;
+      };
+      std::vector<size_t> beaten;
+      std::erase_if(points, [&](size_t p) {
+        const auto surely = [&](size_t q) { return beats(q, p, doubt(times_[p]) + doubt(times_[q])); };
+        const auto maybe = [&](size_t q) { return beats(q, p, 0); };
+        if (std::any_of(points.begin(), points.end(), surely)) return true;
+        if (std::any_of(points.begin(), points.end(), maybe)) beaten.push_back(p);
+        return false;
+      });
+      std::sort(beaten.begin(), beaten.end(),
+                [&](size_t a, size_t b) { return times_[a].median_ms < times_[b].median_ms; });
+      for (size_t i = (beaten.size() + 1) / 2; i < beaten.size(); ++i) std::erase(points, beaten[i]);
+      rounds *= 2;
+    } else if (round > plan.first_rounds && clock() >= plan.deadline) {
+      for (const size_t p : points) times_[p] = summarize(ms_[p]);
+      break;
+    }
+    for (size_t i = 0; i < points.size(); ++i) {
+      const size_t p = points[(i + round) % points.size()];
+      LINNET_ASSIGN(const double ms, run(p, round));
+      ms_[p].push_back(ms);
+    }
+  }
+  return {};
+}
+
+}  // namespace linnet
