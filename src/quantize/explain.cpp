@@ -52,18 +52,23 @@ class Explainer {
     LINNET_TRY(open());
     if (how_.only_faster) LINNET_TRY(find_slower());
     LINNET_ASSIGN(QuantizeReport report, quantize_(options_with(leaving(left_)), path));
-    report.explanation.emplace();
     written_ = {path, {}, nullptr};
+    if (Status status = explain(report); !status.ok())
+      return std::move(status).within("the result is written, but not explained");
+    return report;
+  }
+
+ private:
+  Status explain(QuantizeReport& report) {
+    report.explanation.emplace();
     LINNET_ASSIGN(LoadedGraph loaded, load_graph(written_, written_load_));
     LINNET_ASSIGN(const auto quantized, open_session(std::move(loaded)));
     LINNET_TRY(compare(*quantized, report));
     LINNET_TRY(time(*quantized, report));
     LINNET_TRY(look_inside(report));
-    LINNET_TRY(look_at_nodes_alone(report));
-    return report;
+    return look_at_nodes_alone(report);
   }
 
- private:
   using Names = std::map<std::string, std::string>;
   using Left = std::map<std::string, std::string, std::less<>>;  // by first output: why it stays
 
@@ -82,12 +87,12 @@ class Explainer {
     name_nodes(*loaded.graph);
     LINNET_ASSIGN(float_, open_session(std::move(loaded), options_.load));
     const Samples timed = some_of(samples_, kTimedSamples);
+    QualityMeter meter = new_meter();
     for (size_t i = 0; i < timed.count; ++i) {
       LINNET_ASSIGN(timed_.emplace_back(), timed.read(i, float_->model()));
+      LINNET_ASSIGN(const std::vector<Value> outputs, run(*float_, timed_.back(), timed.name(i)));
+      LINNET_TRY(meter.add(outputs, outputs));
     }
-    LINNET_ASSIGN(const std::vector<Value> outputs, run(*float_, samples_, 0));
-    QualityMeter meter = new_meter();
-    LINNET_TRY(meter.add(outputs, outputs));
     LINNET_ASSIGN(const LoadedGraph reference, load_reference());
     names_.emplace(*reference.graph);
     return {};
@@ -107,17 +112,11 @@ class Explainer {
     return open_session(std::move(loaded), written_load_);
   }
 
-  Result<std::vector<Value>> run(Session& session, std::span<const Value> inputs) const {
+  Result<std::vector<Value>> run(Session& session, std::span<const Value> inputs, const std::string& sample) const {
     RunOptions run;
     run.stop = options_.stop;
     std::vector<Value> outputs(session.model().outputs.size());
-    LINNET_TRY(session.run(inputs, outputs, run));
-    return outputs;
-  }
-  Result<std::vector<Value>> run(Session& session, const Samples& samples, size_t i) const {
-    Result<std::vector<Value>> inputs = samples.read(i, session.model());
-    Result<std::vector<Value>> outputs = inputs.ok() ? run(session, *inputs) : std::move(inputs);
-    if (!outputs.ok()) return std::move(outputs).status().within(samples.name(i));
+    if (Status status = session.run(inputs, outputs, run); !status.ok()) return std::move(status).within(sample);
     return outputs;
   }
 
@@ -213,8 +212,8 @@ class Explainer {
     for (size_t i = 0; i < samples_.count; ++i) {
       tell("comparing outputs", i, samples_.count);
       LINNET_ASSIGN(const std::vector<Value> inputs, samples_.read(i, float_->model()));
-      LINNET_ASSIGN(const std::vector<Value> expected, run(*float_, inputs));
-      LINNET_ASSIGN(const std::vector<Value> actual, run(quantized, inputs));
+      LINNET_ASSIGN(const std::vector<Value> expected, run(*float_, inputs, samples_.name(i)));
+      LINNET_ASSIGN(const std::vector<Value> actual, run(quantized, inputs, samples_.name(i)));
       LINNET_TRY(meter.add(expected, actual));
     }
     report.explanation->quality = meter.result();
@@ -322,7 +321,7 @@ class Explainer {
     std::vector<std::vector<Value>> inputs(some.count), expected(some.count);
     for (size_t i = 0; i < some.count; ++i) {
       LINNET_ASSIGN(inputs[i], some.read(i, float_->model()));
-      LINNET_ASSIGN(expected[i], run(*float_, inputs[i]));
+      LINNET_ASSIGN(expected[i], run(*float_, inputs[i], some.name(i)));
     }
     for (size_t n = 0; n < nodes.size(); ++n) {
       tell("one node at a time", n, nodes.size());
@@ -335,7 +334,7 @@ class Explainer {
       LINNET_ASSIGN(const auto session, open_session(std::move(loaded)));
       QualityMeter meter = new_meter(false);
       for (size_t i = 0; i < some.count; ++i) {
-        LINNET_ASSIGN(const std::vector<Value> outputs, run(*session, inputs[i]));
+        LINNET_ASSIGN(const std::vector<Value> outputs, run(*session, inputs[i], some.name(i)));
         LINNET_TRY(meter.add(expected[i], outputs));
       }
       nodes[n]->alone = meter.result().overall;
