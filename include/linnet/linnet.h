@@ -214,6 +214,8 @@ LINNET_API linnet_status* linnet_value_create_sequence(linnet_dtype dtype, const
 LINNET_API linnet_status* linnet_value_create_map(const linnet_value* keys, const linnet_value* values,
                                                   linnet_value** value);
 LINNET_API linnet_status* linnet_value_create_none(linnet_value** value);
+/* Another handle of the same value. */
+LINNET_API linnet_status* linnet_value_share(const linnet_value* value, linnet_value** shared);
 
 LINNET_API linnet_status* linnet_value_view(const linnet_value* value, linnet_view* view);
 /* Element i of a string tensor and its length in bytes (`length` may be NULL); NULL when there is none. */
@@ -570,17 +572,19 @@ typedef struct linnet_quantize_options {
   void (*progress)(void* user, size_t done, size_t total, const char* what);
   void* user;
   linnet_cancel* cancel; /* or NULL */
-  /* Instead of `sample`, where their number is not known: sets inputs as that does, or *ended to 1. `pass` counts up
-   * when the samples are needed again, from the first one on. */
-  linnet_status* (*next)(void* user, size_t pass, linnet_value** inputs, size_t input_count, int32_t* ended);
-  int32_t equalise;           /* channels of Convs behind each other become alike first */
-  int32_t smooth;             /* and those of what MatMul and Gemm read; the samples are needed twice */
-  double smooth_alpha;        /* how much of the activations' outliers goes into the weights, above 0 to 1; 0: 0.5 */
-  int32_t keep_biases;        /* biases do not make up for what rounding the weights does to means */
-  int32_t moving_average;     /* minmax: the mean of the samples' ranges, not their union */
-  int32_t symmetric_range;    /* ranges equally far to both sides of zero */
-  int32_t num_bins;           /* entropy: bins of the distribution; 0: 128 */
-  int32_t num_quantized_bins; /* entropy: bins that they are merged to; 0: 128 */
+  /* Instead of `sample`, where their number is not known: sets inputs, whose names it is told, as that does, or *ended
+   * to 1. `pass` counts up when the samples are needed again, from the first one on. */
+  linnet_status* (*next)(void* user, size_t pass, const char* const* names, linnet_value** inputs, size_t input_count,
+                         int32_t* ended);
+  int32_t equalise;            /* channels of Convs behind each other become alike first */
+  int32_t smooth;              /* and those of what MatMul and Gemm read; the samples are needed twice */
+  double smooth_alpha;         /* how much of the activations' outliers goes into the weights, above 0 to 1; 0: 0.5 */
+  int32_t keep_biases;         /* biases do not make up for what rounding the weights does to means */
+  int32_t moving_average;      /* minmax: the mean of the samples' ranges, not their union */
+  int32_t symmetric_range;     /* ranges equally far to both sides of zero */
+  int32_t num_bins;            /* entropy: bins of the distribution; 0: 128 */
+  int32_t num_quantized_bins;  /* entropy: bins that they are merged to; 0: 128 */
+  const linnet_source* source; /* of linnet_quantize, instead of its path, which is NULL then */
 } linnet_quantize_options;
 
 /* Reads the model at `path` and writes the quantised one to `output`, which is not a file of the model: whole or not at
@@ -591,8 +595,8 @@ LINNET_API linnet_status* linnet_quantize(linnet_engine* engine, const char* pat
                                           const linnet_quantize_options* options, const char* output,
                                           linnet_value** report);
 /* The same as a task. Where static options have neither `sample` nor `next`, and the completion has `post`, samples are
- * asked for by posting a list [message, pass], each to be answered by linnet_task_give_sample. `user` and what the
- * functions use must live until the task has ended. */
+ * asked for by posting a list [message, pass, [names of the inputs]], each to be answered by linnet_task_give_sample.
+ * `user` and what the functions use must live until the task has ended. */
 LINNET_API linnet_status* linnet_quantize_async(linnet_engine* engine, const linnet_source* source,
                                                 const linnet_load_options* load_options,
                                                 const linnet_quantize_options* options, const char* output,

@@ -880,12 +880,11 @@ inline std::vector<const char*> pointers_to(const std::vector<std::string>& text
   return pointers;
 }
 
-// Of a tensor or map, to be closed by somebody else; NULL for nothing.
+// To be closed by somebody else; NULL for nothing.
 inline linnet_value* another_handle(const Tensor& tensor) {
   if (!tensor || tensor.kind() == LINNET_NONE) return nullptr;
-  const Tensor alone = Tensor::sequence(tensor.dtype(), {&tensor, 1});
   linnet_value* handle = nullptr;
-  result_of(linnet_value_at(alone.get(), 0, &handle)).value();
+  result_of(linnet_value_share(tensor.get(), &handle)).value();
   return handle;
 }
 
@@ -970,7 +969,7 @@ inline Result<std::string> try_quantize(const Engine& engine, const std::string&
   c.exclude_count = exclude.size();
   c.user = const_cast<QuantizeOptions*>(&options);
   if (options.samples)
-    c.next = [](void* user, size_t pass, linnet_value** inputs, size_t count, int32_t* ended) {
+    c.next = [](void* user, size_t pass, const char* const*, linnet_value** inputs, size_t count, int32_t* ended) {
       return detail::status_of([&] {
         const std::vector<Tensor> sample = static_cast<const QuantizeOptions*>(user)->samples(pass);
         *ended = sample.empty();

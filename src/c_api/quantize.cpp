@@ -147,10 +147,12 @@ Result<Samples> samples_of(const linnet_quantize_options& given, SharedTask* tas
     samples.count = Samples::kUnknown;
     samples.read = [&given, task, pass = SIZE_MAX](size_t i, const Model& model) mutable -> Result<std::vector<Value>> {
       if (i == 0) ++pass;
-      if (!given.next) return task->ask(pass);
+      if (!given.next) return task->ask(pass, model.inputs);
       int32_t ended = 0;
+      std::vector<const char*> names;
+      for (const Model::Port& port : model.inputs) names.push_back(port.name.c_str());
       LINNET_ASSIGN(std::vector<Value> values, read_sample(model.inputs.size(), [&](linnet_value** to, size_t count) {
-                      return given.next(given.user, pass, to, count, &ended);
+                      return given.next(given.user, pass, names.data(), to, count, &ended);
                     }));
       if (ended) values.clear();
       return values;
@@ -176,12 +178,18 @@ linnet_status* linnet_quantize(linnet_engine* engine, const char* path, const li
   return guarded([&]() -> Status {
     LINNET_ASSIGN(const Pin<EngineObject> pinned, c_api::use<EngineObject>(engine));
     LINNET_ASSIGN(const auto call, read_call(options, load_options, output, nullptr));
-    ModelSource source;
-    LINNET_ASSIGN(source.path, c_api::path_of(path, "path"));
+    linnet_source file{};
+    file.struct_size = sizeof file;
+    file.path = path;
+    LINNET_REQUIRE(!path || !call->given.source, invalid_argument("there is both a path and a source"));
+    std::shared_ptr<c_api::Lent> lent;
+    LINNET_ASSIGN(ModelSource source, c_api::source_of(call->given.source ? call->given.source : &file, lent));
+    LINNET_TRY(c_api::read_now(source));
     LINNET_ASSIGN(const QuantizeReport told, quantize(pinned->shared->engine, source, *call, nullptr));
     if (report) {
       LINNET_ASSIGN(*report, c_api::text_value(told.to_json()));
     }
+    lent->accept();
     return {};
   });
 }

@@ -31,12 +31,16 @@ void post(const linnet_completion& completion, DartValue value) noexcept {
   call_quietly([&] { completion.post(completion.port, &value); });
 }
 
-template <size_t N>
-void post_list(const linnet_completion& completion, DartValue (&&elements)[N]) noexcept {
-  DartValue* list[N];
-  for (size_t i = 0; i < N; ++i) list[i] = &elements[i];
-  post(completion, DartValue(list));
-}
+// Values and the list that points to them.
+struct DartList {
+  std::vector<DartValue> values;
+  std::vector<DartValue*> pointers;
+
+  explicit DartList(std::vector<DartValue> elements) : values(std::move(elements)) {
+    for (DartValue& value : values) pointers.push_back(&value);
+  }
+  DartValue value() { return DartValue(pointers); }
+};
 
 void complete(const std::shared_ptr<SharedTask>& task) noexcept {
   const linnet_completion& completion = task->completion;
@@ -99,14 +103,19 @@ linnet_status* of_ended(const linnet_task* task, Get&& get) {
 void SharedTask::tell(size_t done, size_t total, std::string_view what) const {
   if (!completion.post || !completion.post_progress) return;
   const std::string text(what);
-  post_list(completion, {DartValue(completion.message), DartValue(static_cast<int64_t>(done)),
-                         DartValue(static_cast<int64_t>(total)), DartValue(text.c_str())});
+  post(completion, DartList({DartValue(completion.message), DartValue(static_cast<int64_t>(done)),
+                             DartValue(static_cast<int64_t>(total)), DartValue(text.c_str())})
+                       .value());
 }
 
-Result<std::vector<Value>> SharedTask::ask(size_t pass) {
+Result<std::vector<Value>> SharedTask::ask(size_t pass, const std::vector<Model::Port>& inputs) {
+  std::vector<DartValue> texts;
+  for (const Model::Port& port : inputs) texts.emplace_back(port.name.c_str());
+  DartList names(std::move(texts));
+  DartList question({DartValue(completion.message), DartValue(static_cast<int64_t>(pass)), names.value()});
   std::unique_lock lock(mutex);
   asks = true;
-  post_list(completion, {DartValue(completion.message), DartValue(static_cast<int64_t>(pass))});
+  post(completion, question.value());
   // Neither a cancel token that is requested nor the last handle's closing wakes anybody.
   constexpr std::chrono::milliseconds kLookAgain(20);
   while (!has_sample.wait_for(lock, kLookAgain, [&] { return !asks; }))

@@ -179,6 +179,15 @@ linnet_view view_of(const Value& value) noexcept {
 
 }  // namespace linnet::c_api
 
+linnet_status* linnet_value_share(const linnet_value* value, linnet_value** shared) {
+  return guarded([&]() -> Status {
+    LINNET_ASSIGN(const Pin<ValueObject> pinned, c_api::use<ValueObject>(value));
+    LINNET_TRY(require(shared, "shared"));
+    *shared = make_handle<ValueObject>(pinned->value);
+    return {};
+  });
+}
+
 linnet_status* linnet_value_view(const linnet_value* value, linnet_view* view) {
   return guarded([&]() -> Status {
     LINNET_ASSIGN(const Pin<ValueObject> pinned, c_api::use<ValueObject>(value));

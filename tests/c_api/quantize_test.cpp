@@ -74,6 +74,25 @@ TEST_F(Quantize, EveryScheme) {
   }
 }
 
+TEST_F(Quantize, FromMemory) {
+  const models::Bytes bytes = models::product();
+  linnet_source source{};
+  source.struct_size = sizeof source;
+  source.data = bytes.data();
+  source.size = bytes.size();
+  size_t released = 0;
+  source.user = &released;
+  source.release = [](void* user) { ++*static_cast<size_t*>(user); };
+  linnet_quantize_options options{};
+  options.struct_size = sizeof options;
+  options.source = &source;
+  EXPECT_CODE(LINNET_INVALID_ARGUMENT, quantize(&options));  // a path, too
+  EXPECT_EQ(released, 0u);
+  EXPECT_OK(linnet_quantize(engine_.get(), nullptr, nullptr, &options, out().c_str(), nullptr));
+  EXPECT_EQ(released, 1u);
+  EXPECT_LT(fs::file_size(out()), bytes.size() / 2);
+}
+
 TEST_F(Quantize, DefaultsAndNames) {
   EXPECT_OK(quantize(nullptr));
   fs::remove(out());
@@ -104,6 +123,8 @@ TEST_F(Quantize, RefusesWhatMakesNoSense) {
   EXPECT_EQ(take_code(quantize(&options)), LINNET_INVALID_ARGUMENT);
   EXPECT_EQ(take_code(linnet_quantize(engine_.get(), in().c_str(), nullptr, nullptr, in().c_str(), nullptr)),
             LINNET_INVALID_ARGUMENT);
+  EXPECT_CODE(LINNET_INVALID_ARGUMENT,
+              linnet_quantize(engine_.get(), nullptr, nullptr, nullptr, out().c_str(), nullptr));
   EXPECT_EQ(take_code(linnet_quantize(nullptr, in().c_str(), nullptr, nullptr, out().c_str(), nullptr)), LINNET_CLOSED);
 }
 
@@ -127,7 +148,9 @@ struct Stream {
     options.struct_size = sizeof options;
     options.scheme = LINNET_QUANTIZE_STATIC;
     options.user = this;
-    options.next = [](void* user, size_t pass, linnet_value** inputs, size_t inputs_count, int32_t* ended) {
+    options.next = [](void* user, size_t pass, const char* const* names, linnet_value** inputs, size_t inputs_count,
+                      int32_t* ended) {
+      EXPECT_STREQ(names[0], "x");
       auto& self = *static_cast<Stream*>(user);
       if (pass == self.passes) {
         ++self.passes;
@@ -295,7 +318,7 @@ struct Port {
       for (intptr_t i = 0; value.type == 6 && i < value.value.list.length; ++i) {
         const Value& element = *value.value.list.values[i];
         if (element.type == 5) self.last_text = element.value.text;
-        numbers.push_back(element.type == 3 ? element.value.number : 0);
+        numbers.push_back(element.type == 3 ? element.value.number : element.type == 6 ? element.value.list.length : 0);
       }
       self.messages.push_back(numbers);
       self.arrived.notify_all();
@@ -340,7 +363,7 @@ TEST_F(Quantize, TaskThatAsksForSamples) {
   });
   for (int64_t pass = 0; pass < 2; ++pass)
     for (size_t i = 0; i < 3; ++i) {
-      EXPECT_EQ(port.next(2), (std::vector<int64_t>{7, pass}));
+      EXPECT_EQ(port.next(3), (std::vector<int64_t>{7, pass, 1}));
       if (i == 2) {
         EXPECT_OK(linnet_task_give_sample(task.get(), nullptr, 0));
       } else {
@@ -372,7 +395,7 @@ TEST_F(Quantize, TaskWhoseAskerIsGone) {
     auto task = make<linnet_task>([&](linnet_task** t) {
       return linnet_quantize_async(engine_.get(), &source, nullptr, &options, out().c_str(), &completion, t);
     });
-    port.next(2);
+    port.next(3);
     if (cancels) {
       linnet_task_cancel(task.get());
     } else {

@@ -163,4 +163,15 @@ TEST(Structs, OfOlderAndNewerCallers) {
   EXPECT_CODE(LINNET_UNSUPPORTED, loaded.run({value.get()}, &out, 1, &newer.known));
 }
 
+TEST(Value, AnotherHandle) {
+  auto value = floats({2}, {1, 2});
+  const auto shared = make<linnet_value>([&](linnet_value** v) { return linnet_value_share(value.get(), v); });
+  EXPECT_NE(shared.get(), value.get());
+  value.reset();
+  EXPECT_EQ(elements_of(shared.get()), (std::vector<float>{1, 2}));
+  linnet_value* none = nullptr;
+  EXPECT_CODE(LINNET_CLOSED, linnet_value_share(nullptr, &none));
+  EXPECT_CODE(LINNET_INVALID_ARGUMENT, linnet_value_share(shared.get(), nullptr));
+}
+
 }  // namespace
