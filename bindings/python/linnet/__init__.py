@@ -35,16 +35,27 @@ from ._session import (
     RunOptions,
     SessionOptions,
 )
-from ._writing import compile, optimize
+from ._writing import (
+    CalibrationDataReader,
+    CalibrationMethod,
+    QuantFormat,
+    QuantType,
+    compile,
+    optimize,
+    quantize_dynamic,
+    quantize_static,
+    quantize_weights,
+)
 
 __version__ = _native.version()
 
 __all__ = [
-    "CallbackError", "CancelledError", "ClosedError", "DeadlineExceededError", "Engine", "Error", "ExecutionMode",
+    "CalibrationDataReader", "CalibrationMethod", "CallbackError", "CancelledError", "ClosedError", "DeadlineExceededError", "Engine", "Error", "ExecutionMode",
     "GraphOptimizationLevel", "IOBinding", "InferenceSession", "InternalError", "InvalidArgumentError",
     "InvalidModelError", "IoError", "Model", "ModelMetadata", "NodeArg", "NotFoundError", "OrtValue", "OutOfMemoryError",
-    "RunOptions", "SessionOptions", "Task", "UnsupportedError", "get_all_providers", "get_available_providers",
+    "QuantFormat", "QuantType", "RunOptions", "SessionOptions", "Task", "UnsupportedError", "get_all_providers", "get_available_providers",
     "compile", "get_device", "has_feature", "load", "optimize",
+    "quantize_dynamic", "quantize_static", "quantize_weights",
 ]  # fmt: skip
 
 
@@ -64,5 +75,6 @@ def has_feature(name: str) -> bool:
     return _native.has_feature(name)
 
 
-# Runs that nobody has waited for would call back into an interpreter that is gone.
+# What nobody has waited for would call back into an interpreter that is gone.
 _atexit.register(_native.cancel_all)
+_atexit.register(_native.cancel_writing)

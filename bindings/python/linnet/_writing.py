@@ -1,54 +1,273 @@
-"""Models that are written to files: optimized ones for everybody, compiled ones for the next start."""
+"""Models that are written to files: optimized or quantised ones for everybody, compiled ones for the next start."""
 
 from __future__ import annotations
 
+import enum
+import json
 import os
-from typing import Iterable, Mapping
+from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
 
 from . import _native
+from ._errors import InvalidArgumentError
+from ._session import _path
 
 _LEVELS = {"none": 0, "basic": 1, "extended": 2, "all": 3}
 _FLOATS = {None: 0, "float16": 10, "bfloat16": 16}
+_INTEGERS = {"uint8": 2, "int8": 3, "uint16": 4, "int16": 5}
+_SYMMETRY = {None: 0, True: 1, False: 2}
+
+Source = Any  # a path, bytes, or an onnx.ModelProto
+Progress = Callable[[int, int, str], None]
+
+
+class QuantType(enum.Enum):
+    """The names of onnxruntime.quantization; the strings serve as well, and so do its own."""
+
+    QInt8 = "int8"
+    QUInt8 = "uint8"
+    QInt16 = "int16"
+    QUInt16 = "uint16"
+
+
+class QuantFormat(enum.Enum):
+    QDQ = "qdq"
+    QOperator = "qoperator"
+
+
+class CalibrationMethod(enum.Enum):
+    MinMax = "minmax"
+    Entropy = "entropy"
+    Percentile = "percentile"
+    MSE = "mse"
+
+
+class CalibrationDataReader:
+    """Gives samples one at a time: `get_next` a dict of arrays, or None after the last one; `rewind` begins anew."""
+
+    def get_next(self) -> Mapping[str, Any] | None:
+        raise NotImplementedError
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        return iter(self.get_next, None)
 
 
 def optimize(
-    source: str | os.PathLike[str],
+    source: Source,
     to: str | os.PathLike[str],
     *,
     level: str = "extended",
     sizes: Mapping[str, int] | None = None,
+    shapes: Mapping[str, Sequence[int]] | None = None,
     disabled: Iterable[str] = (),
     floats: str | None = None,
     convert_io: bool = False,
     keep_float: Iterable[str] = (),
     external_from: int = 0,
-) -> None:
-    """Writes the model rewritten into a faster one, as an .onnx file.
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Writes the model rewritten into a faster one, as an .onnx file, and tells what was done.
 
     level: "none", "basic" (standard operators only), "extended" (and those of com.microsoft) or "all" (for Linnet
-    alone). sizes: symbolic sizes of the inputs that become numbers. disabled: rewrites to leave out, by name. floats:
-    "float16" or "bfloat16", what float32 becomes, with convert_io at inputs and outputs, too; keep_float: operators, and
-    nodes by name, that stay. external_from: weights of at least so many bytes go to a file beside the model.
+    alone). sizes: symbolic sizes of the inputs that become numbers; shapes: inputs that get these. disabled: rewrites to
+    leave out, by name. floats: "float16" or "bfloat16", what float32 becomes, with convert_io at inputs and outputs, too;
+    keep_float: operators, and nodes by name, that stay. external_from: weights of at least so many bytes go to a file
+    beside the model. progress(done, total, what) is called before each stage; what it raises, and Ctrl-C, ends all, and
+    no file is left.
     """
     if level not in _LEVELS:
         raise ValueError(f"level is {level!r}; it is one of {', '.join(_LEVELS)}")
     if floats not in _FLOATS:
         raise ValueError(f"floats is {floats!r}; it is None, 'float16' or 'bfloat16'")
+    fixed = [(name, list(shape)) for name, shape in (shapes or {}).items()]
     load = _load_options(sizes, disabled)
-    _native.optimize(os.fspath(source), os.fspath(to), _LEVELS[level], load, _FLOATS[floats], convert_io,
-                     list(keep_float), external_from)  # fmt: skip
+    return json.loads(_native.optimize(_source(source), _path(to), _LEVELS[level], load, _FLOATS[floats], convert_io,
+                                       list(keep_float), external_from, fixed, progress))  # fmt: skip
 
 
 def compile(
-    source: str | os.PathLike[str],
+    source: Source,
     to: str | os.PathLike[str],
     *,
     sizes: Mapping[str, int] | None = None,
     disabled: Iterable[str] = (),
     threads: int = 0,
+    progress: Progress | None = None,
 ) -> None:
     """Writes the model optimized and packed for this version of Linnet: `load` takes the file, and it starts at once."""
-    _native.compile(_native.Engine(threads=threads), os.fspath(source), os.fspath(to), _load_options(sizes, disabled))
+    engine, load = _native.Engine(threads=threads), _load_options(sizes, disabled)
+    _native.compile(engine, _source(source), _path(to), load, progress)
+
+
+def quantize_dynamic(
+    model_input: Source,
+    model_output: str | os.PathLike[str],
+    op_types_to_quantize: Sequence[str] | None = None,
+    per_channel: bool = False,
+    reduce_range: bool = False,
+    weight_type: Any = QuantType.QInt8,
+    nodes_to_quantize: Sequence[str] | None = None,
+    nodes_to_exclude: Sequence[str] | None = None,
+    *,
+    weight_symmetric: bool | None = None,
+    sizes: Mapping[str, int] | None = None,
+    threads: int = 0,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Writes the model with 8-bit weights; activations are quantised as they are computed. Tells of each node what it
+    became, or why it stays.
+
+    Names and defaults are onnxruntime's. Nodes may be named by patterns with * and ?. weight_type: "int8" or "uint8", by
+    which weights are symmetric or not unless weight_symmetric says so. progress(done, total, what) is called before
+    each stage and node; what it raises, and Ctrl-C, ends all, and no file is left.
+    """
+    settings = _weights(per_channel, reduce_range, weight_type, weight_symmetric)
+    return _quantize(0, model_input, model_output, _included(op_types_to_quantize, nodes_to_quantize), nodes_to_exclude,
+                     settings, None, sizes, threads, progress)  # fmt: skip
+
+
+def quantize_static(
+    model_input: Source,
+    model_output: str | os.PathLike[str],
+    calibration_data_reader: Any,
+    quant_format: Any = QuantFormat.QDQ,
+    op_types_to_quantize: Sequence[str] | None = None,
+    per_channel: bool = False,
+    reduce_range: bool = False,
+    activation_type: Any = QuantType.QInt8,
+    weight_type: Any = QuantType.QInt8,
+    nodes_to_quantize: Sequence[str] | None = None,
+    nodes_to_exclude: Sequence[str] | None = None,
+    calibrate_method: Any = CalibrationMethod.MinMax,
+    *,
+    activation_symmetric: bool = False,
+    weight_symmetric: bool | None = None,
+    symmetric_range: bool = False,
+    moving_average: bool = False,
+    percentile: float = 99.999,
+    num_bins: int = 128,
+    num_quantized_bins: int = 128,
+    smooth_quant: bool = False,
+    smooth_quant_alpha: float = 0.5,
+    bias_correction: bool = True,
+    equalise: bool = False,
+    sizes: Mapping[str, int] | None = None,
+    threads: int = 0,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Writes the model with integer weights and activations, by ranges that are measured on samples. Tells of each node
+    what it became, or why it stays.
+
+    calibration_data_reader: an iterable of samples, each a dict of arrays by the inputs' names (a list, a generator), or
+    an object with onnxruntime's `get_next`. Samples are taken one at a time, on the calling thread. smooth_quant needs
+    them twice: of a list, or what has `rewind`. quant_format: "qdq" or "qoperator"; activation_type: "int8", "uint8",
+    "int16", "uint16"; calibrate_method: "minmax", "entropy", "percentile", "mse". The rest as for quantize_dynamic; what
+    onnxruntime has in extra_options are arguments here (docs/static-quantization.md has a table).
+    """
+    settings = _weights(per_channel, reduce_range, weight_type, weight_symmetric) | {
+        "q_operator": _choice("quant_format", quant_format, QuantFormat) == "qoperator",
+        "activation_type": _INTEGERS[_choice("activation_type", activation_type, QuantType)],
+        "calibration_method": _choice("calibrate_method", calibrate_method, CalibrationMethod),
+        "activation_symmetric": activation_symmetric, "symmetric_range": symmetric_range,
+        "moving_average": moving_average, "percentile": percentile, "num_bins": num_bins,
+        "num_quantized_bins": num_quantized_bins, "smooth": smooth_quant, "smooth_alpha": smooth_quant_alpha,
+        "keep_biases": not bias_correction, "equalise": equalise,
+    }  # fmt: skip
+    for name in ("percentile", "num_bins", "num_quantized_bins", "smooth_alpha"):
+        if not settings[name] > 0:  # 0 would mean the default
+            raise InvalidArgumentError(f"{name} must be above 0")
+    samples = _Samples(calibration_data_reader, 2 if smooth_quant else 1)
+    return _quantize(1, model_input, model_output, _included(op_types_to_quantize, nodes_to_quantize), nodes_to_exclude,
+                     settings, samples, sizes, threads, progress)  # fmt: skip
+
+
+def quantize_weights(
+    model_input: Source,
+    model_output: str | os.PathLike[str],
+    bits: int = 4,
+    block_size: int = 32,
+    is_symmetric: bool = True,
+    *,
+    method: str = "nearest",
+    embeddings: bool = False,
+    accuracy_level: int | None = None,
+    op_types_to_quantize: Sequence[str] | None = None,
+    nodes_to_quantize: Sequence[str] | None = None,
+    nodes_to_exclude: Sequence[str] | None = None,
+    sizes: Mapping[str, int] | None = None,
+    threads: int = 0,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Writes the model with weights in blocks of 4 or 8 bits; everything else stays in floats. Tells of each node what it
+    became, or why it stays.
+
+    The names are those of onnxruntime's MatMulNBitsQuantizer. method: "nearest" or "hqq". embeddings: tables that Gather
+    reads, too. accuracy_level: 4 lets a runtime round activations to 8 bits.
+    """
+    if method not in ("nearest", "hqq"):
+        raise ValueError(f"method is {method!r}; it is 'nearest' or 'hqq'")
+    if not bits or not block_size:  # 0 would mean the default
+        raise InvalidArgumentError("bits and block_size must be above 0")
+    settings = {"bits": bits, "block": block_size, "weight_symmetry": _SYMMETRY[bool(is_symmetric)],
+                "half_quadratic": method == "hqq", "embeddings": embeddings, "accuracy_level": accuracy_level or 0}  # fmt: skip
+    return _quantize(2, model_input, model_output, _included(op_types_to_quantize, nodes_to_quantize), nodes_to_exclude,
+                     settings, None, sizes, threads, progress)  # fmt: skip
+
+
+class _Samples:
+    """What the engine asks for the next sample."""
+
+    def __init__(self, source: Any, passes: int) -> None:
+        self._source, self._pass = source, 0
+        again = hasattr(source, "rewind") if hasattr(source, "get_next") else iter(source) is not source
+        if passes > 1 and not again:
+            raise InvalidArgumentError("smooth_quant needs the samples twice: pass a list, or what can be iterated again")
+        self._samples = self._begin()
+
+    def _begin(self) -> Iterator[Mapping[str, Any]]:
+        return iter(self._source.get_next, None) if hasattr(self._source, "get_next") else iter(self._source)
+
+    def __call__(self, number: int) -> dict[str, Any] | None:
+        if number != self._pass:
+            if hasattr(self._source, "get_next"):
+                self._source.rewind()
+            self._pass, self._samples = number, self._begin()
+        sample = next(self._samples, None)
+        if sample is not None and not isinstance(sample, Mapping):
+            raise TypeError(f"a sample is a dict of arrays by the inputs' names, not {type(sample).__name__}")
+        return None if sample is None else dict(sample)
+
+
+def _quantize(
+    scheme: int, source: Source, to: Any, include: list[str], exclude: Sequence[str] | None, settings: dict[str, Any],
+    samples: _Samples | None, sizes: Mapping[str, int] | None, threads: int, progress: Progress | None,
+) -> dict[str, Any]:  # fmt: skip
+    return json.loads(_native.quantize(_native.Engine(threads=threads), _source(source), _path(to), scheme,
+                                       _load_options(sizes, ()), include, list(exclude or ()), settings, samples, progress))  # fmt: skip
+
+
+def _weights(per_channel: bool, reduce_range: bool, weight_type: Any, symmetric: bool | None) -> dict[str, Any]:
+    return {"per_channel": per_channel, "reduce_range": reduce_range, "weight_symmetry": _SYMMETRY[symmetric],
+            "weight_type": _INTEGERS[_choice("weight_type", weight_type, QuantType)]}  # fmt: skip
+
+
+def _choice(argument: str, chosen: Any, kind: type[enum.Enum]) -> str:
+    """The string of a choice, which may be one, or a member of the enumeration or of onnxruntime's of that name."""
+    for member in kind:
+        if chosen == member.value or getattr(chosen, "name", None) == member.name:
+            return member.value
+    raise ValueError(f"{argument} is {chosen!r}; it is one of {', '.join(member.value for member in kind)}")
+
+
+def _included(types: Sequence[str] | None, nodes: Sequence[str] | None) -> list[str]:
+    if types and nodes:
+        raise ValueError("give op_types_to_quantize or nodes_to_quantize, not both")
+    return list(types or nodes or ())
+
+
+def _source(source: Source) -> Any:
+    if hasattr(source, "SerializeToString"):
+        return source.SerializeToString()
+    return source if isinstance(source, (bytes, bytearray, memoryview)) else _path(source)
 
 
 def _load_options(sizes: Mapping[str, int] | None, disabled: Iterable[str]) -> _native.LoadOptions:

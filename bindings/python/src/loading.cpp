@@ -20,10 +20,6 @@ Engine make_engine(size_t threads, size_t memory_limit, size_t runners) {
   return engine;
 }
 
-struct LoadOptions {
-  Handle<linnet_load_options> handle;
-};
-
 LoadOptions make_load_options() {
   LoadOptions options;
   check(linnet_load_options_create(options.handle.out()));
@@ -74,80 +70,19 @@ std::vector<Port> ports_of(const linnet_model* model, size_t count, ReadPort rea
   return ports;
 }
 
-Model load(const Engine& engine, nb::handle source, const LoadOptions& options) {
+Model load(const Engine& engine, nb::handle from, const LoadOptions& options) {
   Model model;
+  Source source(from);
   linnet_status* failed = nullptr;
-  if (PyUnicode_Check(source.ptr())) {
-    const auto path = nb::cast<std::string>(source);
+  {
     const nb::gil_scoped_release unlocked;
-    failed = linnet_model_load(engine.handle.get(), path.c_str(), options.handle.get(), model.handle.out());
-  } else {
-    auto buffer = std::make_unique<Py_buffer>();
-    if (PyObject_GetBuffer(source.ptr(), buffer.get(), PyBUF_SIMPLE) != 0) throw nb::python_error();
-    linnet_source from{};
-    from.struct_size = sizeof from;
-    from.data = buffer->buf;
-    from.size = static_cast<size_t>(buffer->len);
-    from.user = buffer.get();
-    from.release = [](void* user) {
-      if (!Py_IsInitialized()) return;
-      const nb::gil_scoped_acquire lock;
-      auto* const held = static_cast<Py_buffer*>(user);
-      PyBuffer_Release(held);
-      delete held;
-    };
-    {
-      const nb::gil_scoped_release unlocked;
-      failed = linnet_model_load_source(engine.handle.get(), &from, options.handle.get(), model.handle.out());
-    }
-    if (failed) {
-      PyBuffer_Release(buffer.get());
-    } else {
-      buffer.release();
-    }
+    failed = linnet_model_load_source(engine.handle.get(), &source.get(), options.handle.get(), model.handle.out());
   }
-  check(failed);
+  source.take(failed);
   const linnet_model* const handle = model.handle.get();
   model.inputs = ports_of(handle, linnet_model_input_count(handle), linnet_model_input);
   model.outputs = ports_of(handle, linnet_model_output_count(handle), linnet_model_output);
   return model;
-}
-
-linnet_source file_source(const std::string& path) {
-  linnet_source source{};
-  source.struct_size = sizeof source;
-  source.path = path.c_str();
-  return source;
-}
-
-void optimize(const std::string& from, const std::string& to, int level, const LoadOptions& load, int floats,
-              bool convert_io, const std::vector<std::string>& keep_float, size_t external_from) {
-  const linnet_source source = file_source(from);
-  std::vector<const char*> names;
-  for (const std::string& name : keep_float) names.push_back(name.c_str());
-  linnet_optimize_options options{};
-  options.struct_size = sizeof options;
-  options.floats = static_cast<linnet_dtype>(floats);
-  options.convert_io = convert_io;
-  options.keep_float = names.data();
-  options.keep_float_count = names.size();
-  options.external_from = external_from;
-  linnet_status* failed = nullptr;
-  {
-    const nb::gil_scoped_release unlocked;
-    failed = linnet_optimize(&source, static_cast<linnet_level>(level), load.handle.get(), &options, to.c_str());
-  }
-  check(failed);
-}
-
-void compile(const Engine& engine, const std::string& from, const std::string& to, const LoadOptions& load) {
-  const linnet_source source = file_source(from);
-  linnet_status* failed = nullptr;
-  {
-    const nb::gil_scoped_release unlocked;
-    failed = linnet_compile(engine.handle.get(), &source, load.handle.get(), to.c_str());
-  }
-  check(failed);
 }
 
 nb::dict metadata_of(const Model& model) {
@@ -161,6 +96,40 @@ nb::dict metadata_of(const Model& model) {
 }
 
 }  // namespace
+
+Source::Source(nb::handle from) {
+  source_.struct_size = sizeof source_;
+  if (PyUnicode_Check(from.ptr())) {
+    path_ = nb::cast<std::string>(from);
+    source_.path = path_.c_str();
+    return;
+  }
+  buffer_ = std::make_unique<Py_buffer>();
+  if (PyObject_GetBuffer(from.ptr(), buffer_.get(), PyBUF_SIMPLE) != 0) {
+    buffer_.reset();
+    throw nb::python_error();
+  }
+  static char nothing;
+  source_.data = buffer_->buf ? buffer_->buf : &nothing;
+  source_.size = static_cast<size_t>(buffer_->len);
+  source_.user = buffer_.get();
+  source_.release = [](void* user) {
+    if (!Py_IsInitialized()) return;
+    const nb::gil_scoped_acquire lock;
+    auto* const held = static_cast<Py_buffer*>(user);
+    PyBuffer_Release(held);
+    delete held;
+  };
+}
+
+Source::~Source() {
+  if (buffer_) PyBuffer_Release(buffer_.get());
+}
+
+void Source::take(linnet_status* failed) {
+  if (!failed) buffer_.release();
+  check(failed);
+}
 
 void bind_loading(nb::module_& module) {
   nb::class_<Engine>(module, "Engine", "Threads and a memory limit, which models may share.")
@@ -242,9 +211,6 @@ void bind_loading(nb::module_& module) {
       .def_prop_ro("metadata", &metadata_of)
       .def_prop_ro("bytes", [](const Model& m) { return linnet_model_bytes(m.handle.get()); });
   module.def("load", &load, nb::arg("engine"), nb::arg("source"), nb::arg("options"));
-  module.def("optimize", &optimize, nb::arg("source"), nb::arg("to"), nb::arg("level"), nb::arg("load"),
-             nb::arg("floats"), nb::arg("convert_io"), nb::arg("keep_float"), nb::arg("external_from"));
-  module.def("compile", &compile, nb::arg("engine"), nb::arg("source"), nb::arg("to"), nb::arg("load"));
 }
 
 }  // namespace linnet_python

@@ -45,4 +45,5 @@ NB_MODULE(_native, module) {
   linnet_python::bind_values(module);
   linnet_python::bind_loading(module);
   linnet_python::bind_sessions(module);
+  linnet_python::bind_writing(module);
 }

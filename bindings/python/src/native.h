@@ -4,6 +4,7 @@
 
 #include <nanobind/nanobind.h>
 
+#include <memory>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -60,6 +61,8 @@ class Argument {
  public:
   Argument(nb::handle object, const Port* port);
   const linnet_value* get() const noexcept { return borrowed_ ? borrowed_ : made_.get(); }
+  // A handle of its own, for somebody who closes it; NULL for nothing.
+  linnet_value* share() const;
 
  private:
   Handle<linnet_value> made_;
@@ -73,9 +76,31 @@ nb::object to_python(Handle<linnet_value> value);
 void bind_values(nb::module_& module);
 void bind_loading(nb::module_& module);
 void bind_sessions(nb::module_& module);
+void bind_writing(nb::module_& module);
 
 struct Engine {
   Handle<linnet_engine> handle;
+};
+
+struct LoadOptions {
+  Handle<linnet_load_options> handle;
+};
+
+// Where a model comes from: a str, or what has a buffer, which stays locked until Linnet lets go of it.
+class Source {
+ public:
+  explicit Source(nb::handle from);
+  Source(const Source&) = delete;
+  Source& operator=(const Source&) = delete;
+  ~Source();
+  const linnet_source& get() const noexcept { return source_; }
+  // To be told how the call that took it ended; raises unless the status is NULL.
+  void take(linnet_status* failed);
+
+ private:
+  std::string path_;
+  std::unique_ptr<Py_buffer> buffer_;
+  linnet_source source_{};
 };
 
 struct Model {

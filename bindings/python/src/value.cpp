@@ -291,6 +291,12 @@ Argument::Argument(nb::handle object, const Port* port) {
   borrowed_ = nb::cast<const Value&>(kept_).get();
 }
 
+linnet_value* Argument::share() const {
+  linnet_value* shared = nullptr;
+  if (get()) check(linnet_value_share(get(), &shared));
+  return shared;
+}
+
 void bind_values(nb::module_& module) {
   nb::class_<Value>(module, "OrtValue",
                     "A tensor, a sequence, a map or nothing in native memory. The names are onnxruntime's.")

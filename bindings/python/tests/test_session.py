@@ -187,6 +187,49 @@ def test_run_async(add):
     assert told == [(2, "mine", "")]
 
 
+def test_a_callback_that_raises(add, monkeypatch):
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda about: told.append(about.exc_value))
+    session = linnet.InferenceSession(add)
+    task = session.run_async(None, FEED, lambda *ended: {}["gone"])
+    assert task.wait(30)
+    deadline = time.monotonic() + 30
+    while not told and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert [type(error) for error in told] == [KeyError]
+    assert session.run(None, FEED)
+
+
+def test_a_session_that_goes_during_a_run(slow, slow_feed):
+    ended = []
+    session = linnet.InferenceSession(slow)
+    task = session.run_async(None, {**slow_feed, "count": np.array(500)}, lambda outputs, user, error: ended.append(error))
+    del session
+    gc.collect()
+    assert task.wait(60)
+    deadline = time.monotonic() + 30
+    while not ended and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert ended == [""]
+
+
+def test_memory_that_is_too_small(add):
+    binding = linnet.InferenceSession(add).io_binding()
+    with pytest.raises(linnet.Error):
+        linnet._native.borrow_array(np.zeros(2, np.float32), 1, [3])
+    for name, array in (("a", ONES), ("b", ONES)):
+        binding.bind_cpu_input(name, array)
+    binding.bind_cpu_output("y", np.zeros((1, 3), np.float32))
+    with pytest.raises(linnet.InvalidArgumentError):
+        binding._session.run_with_iobinding(binding)
+    with pytest.raises(ValueError):
+        binding.bind_cpu_output("y", np.zeros((2, 6), np.float32)[:, ::2])
+    locked = np.zeros((2, 3), np.float32)
+    locked.flags.writeable = False
+    with pytest.raises(ValueError):
+        binding.bind_cpu_output("y", locked)
+
+
 EXIT = """
 import numpy as np, sys, linnet
 model = linnet.load(sys.argv[1])

@@ -1,0 +1,303 @@
+"""linnet.quantize_dynamic, quantize_static and quantize_weights: files that onnxruntime runs as Linnet does."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import weakref
+
+import numpy as np
+import onnx
+import pytest
+from conftest import model_bytes, tensor
+from onnx import helper, numpy_helper
+
+import linnet
+
+ort = pytest.importorskip("onnxruntime")
+WIDTH = 128
+
+
+@pytest.fixture(scope="module")
+def weights():
+    return np.random.default_rng(1).normal(size=(WIDTH, WIDTH)).astype(np.float32)
+
+
+@pytest.fixture
+def model(weights, tmp_path):
+    """y = Relu(x W) V."""
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["a"], name="first"), helper.make_node("Relu", ["a"], ["b"]),
+             helper.make_node("MatMul", ["b", "v"], ["y"], name="second")]  # fmt: skip
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model_bytes(nodes, [tensor("x", shape=["n", WIDTH])], [tensor("y", shape=["n", WIDTH])], [numpy_helper.from_array(weights, "w"), numpy_helper.from_array(weights.T.copy(), "v")]))
+    return path
+
+
+def samples(count=4, seed=0):
+    noise = np.random.default_rng(seed)
+    return [{"x": noise.normal(size=(5, WIDTH)).astype(np.float32)} for _ in range(count)]
+
+
+def cosine(a, b):
+    return float(np.vdot(a, b) / np.linalg.norm(a) / np.linalg.norm(b))
+
+
+def check(model, made, least):
+    """Both engines run the result, near the float model."""
+    feed = samples(1, seed=7)[0]
+    expected = linnet.load(model).run(feed)["y"]
+    ours = linnet.load(made).run(feed)["y"]
+    theirs = ort.InferenceSession(made, providers=["CPUExecutionProvider"]).run(None, feed)[0]
+    assert cosine(ours, expected) > least and cosine(theirs, ours) > least
+    assert made.stat().st_size < 0.4 * model.stat().st_size
+
+
+def operators(path):
+    return [node.op_type for node in onnx.load(path).graph.node]
+
+
+@pytest.mark.parametrize("options", [{}, {"weight_type": "uint8"}, {"per_channel": True, "reduce_range": True}, {"weight_type": linnet.QuantType.QUInt8}])
+def test_dynamic(model, options):
+    to = model.with_name("int8.onnx")
+    report = linnet.quantize_dynamic(model, to, **options)
+    check(model, to, 0.999)
+    assert operators(to).count("MatMulInteger") == 2 and report["quantized"] == 2
+    first = next(row for row in report["nodes"] if "first" in row["node"])
+    assert first["result"] == "MatMulInteger" and first["weight_snr_db"] > 20
+
+
+def test_as_onnxruntime_does(model):
+    from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_dynamic, quantize_static
+
+    class Reader(CalibrationDataReader):
+        def __init__(self):
+            self.left = samples()
+
+        def get_next(self):
+            return self.left.pop() if self.left else None
+
+    theirs, ours = model.with_name("theirs.onnx"), model.with_name("ours.onnx")
+    for quantize, to in ((quantize_dynamic, theirs), (linnet.quantize_dynamic, ours)):
+        quantize(str(model), str(to), ["MatMul"], True, weight_type=QuantType.QUInt8, nodes_to_exclude=["second"])
+        assert operators(to).count("MatMul") == 1
+    for quantize, to in ((quantize_static, theirs), (linnet.quantize_static, ours)):
+        quantize(str(model), str(to), Reader(), QuantFormat.QOperator, activation_type=QuantType.QUInt8, weight_type=QuantType.QUInt8,
+                 calibrate_method=CalibrationMethod.Percentile)  # fmt: skip
+        assert operators(to).count("QLinearMatMul") == 2
+    check(model, ours, 0.999)
+
+
+@pytest.mark.parametrize("options", [
+    {}, {"calibrate_method": "entropy", "num_bins": 2048}, {"calibrate_method": linnet.CalibrationMethod.MSE}, {"quant_format": "qoperator", "activation_type": "uint8"},
+    {"activation_type": "int16"}, {"smooth_quant": True, "smooth_quant_alpha": 0.7}, {"moving_average": True, "symmetric_range": True},
+    {"activation_symmetric": True, "bias_correction": False, "equalise": True, "percentile": 99.9},
+])  # fmt: skip
+def test_static(model, options):
+    to = model.with_name("static.onnx")
+    report = linnet.quantize_static(model, to, samples(), **options)
+    check(model, to, 0.99)
+    assert report["bytes_after"] == to.stat().st_size
+
+
+def test_samples_are_taken_one_at_a_time(model):
+    references, most = [], 0
+
+    class Array(np.ndarray):
+        """An array that can be watched."""
+
+    def alive():
+        return sum(reference() is not None for reference in references)
+
+    def stream():
+        nonlocal most
+        for sample in samples(20):
+            array = sample["x"].view(Array)
+            references.append(weakref.ref(array))
+            del sample
+            yield {"x": array}
+            del array
+            most = max(most, alive())
+
+    linnet.quantize_static(model, model.with_name("static.onnx"), stream())
+    assert most <= 1 and not alive() and len(references) == 20
+
+
+def test_a_stream_serves_one_pass(model):
+    to = model.with_name("static.onnx")
+    with pytest.raises(linnet.InvalidArgumentError, match="twice"):
+        linnet.quantize_static(model, to, (sample for sample in samples()), smooth_quant=True)
+
+    class Reader(linnet.CalibrationDataReader):
+        def __init__(self):
+            self.rewound, self.left = 0, samples()
+
+        def get_next(self):
+            return self.left.pop() if self.left else None
+
+        def rewind(self):
+            self.rewound, self.left = self.rewound + 1, samples()
+
+    reader = Reader()
+    linnet.quantize_static(model, to, reader, smooth_quant=True)
+    assert reader.rewound == 1
+    assert len(list(Reader())) == 4
+
+
+def test_samples_of_other_kinds(model):
+    to = model.with_name("static.onnx")
+    value = linnet.OrtValue.ortvalue_from_numpy(samples(1)[0]["x"])
+    linnet.quantize_static(model, to, [{"x": value}, {"x": value}])
+    assert value.numpy().shape == (5, WIDTH)
+
+
+@pytest.mark.parametrize("options,expected", [({}, 0.99), ({"bits": 8}, 0.9999), ({"block_size": 16, "is_symmetric": False}, 0.99), ({"method": "hqq"}, 0.99), ({"accuracy_level": 4}, 0.99)])
+def test_weights(model, options, expected):
+    to = model.with_name("q4.onnx")
+    linnet.quantize_weights(model, to, **options)
+    check(model, to, expected)
+    assert operators(to).count("MatMulNBits") == 2
+
+
+def test_from_memory(model):
+    to = model.with_name("int8.onnx")
+    for source in (model.read_bytes(), onnx.load(model), memoryview(model.read_bytes())):
+        linnet.quantize_dynamic(source, to)
+        check(model, to, 0.999)
+    linnet.compile(model.read_bytes(), model.with_name("model.linnet"))
+    linnet.optimize(onnx.load(model), model.with_name("optimized.onnx"))
+
+
+def test_errors(model):
+    to = model.with_name("x.onnx")
+
+    def fails(error, call, match=None):
+        with pytest.raises(error, match=match):
+            call()
+
+    fails(linnet.NotFoundError, lambda: linnet.quantize_dynamic(model.with_name("missing.onnx"), to))
+    fails(linnet.NotFoundError, lambda: linnet.quantize_dynamic(model, to, nodes_to_exclude=["Matmul"]), "MatMul")
+    fails(linnet.InvalidArgumentError, lambda: linnet.quantize_dynamic(model, model))
+    fails(linnet.InvalidArgumentError, lambda: linnet.quantize_dynamic(model, "/nowhere/\udcff.onnx"))
+    fails(linnet.InvalidModelError, lambda: linnet.quantize_dynamic(b"no model at all", to))
+    fails(linnet.Error, lambda: linnet.quantize_dynamic(model, to, weight_type="int16"))
+    fails(ValueError, lambda: linnet.quantize_dynamic(model, to, weight_type="int7"), "weight_type")
+    fails(ValueError, lambda: linnet.quantize_dynamic(model, to, ["MatMul"], nodes_to_quantize=["first"]))
+    fails(linnet.InvalidArgumentError, lambda: linnet.quantize_weights(model, to, bits=3))
+    fails(linnet.InvalidArgumentError, lambda: linnet.quantize_static(model, to, []), "no sample")
+    fails(linnet.InvalidArgumentError, lambda: linnet.quantize_static(model, to, samples(), percentile=0))
+    fails(TypeError, lambda: linnet.quantize_static(model, to, None))
+    fails(TypeError, lambda: linnet.quantize_static(model, to, [np.zeros(3)]), "dict")
+    fails(linnet.NotFoundError, lambda: linnet.quantize_static(model, to, [{"x": samples(1)[0]["x"], "q": np.zeros(3)}]), "'q'")
+    fails(linnet.InvalidArgumentError, lambda: linnet.quantize_static(model, to, [{}]), "x")
+    fails(linnet.InvalidArgumentError, lambda: linnet.quantize_static(model, to, [{"x": np.zeros((2, 3), np.float32)}]), "sample 0")
+    assert sorted(path.name for path in model.parent.iterdir()) == ["model.onnx"]
+
+
+def broken():
+    yield samples(1)[0]
+    raise KeyError("the third file is gone")
+
+
+@pytest.mark.parametrize("call", [
+    lambda model, to: linnet.quantize_static(model, to, broken()),
+    lambda model, to: linnet.quantize_static(model, to, samples(), progress=lambda done, total, what: {}["gone"]),
+    lambda model, to: linnet.quantize_dynamic(model, to, progress=lambda done, total, what: {}["gone"]),
+    lambda model, to: linnet.optimize(model, to, progress=lambda done, total, what: {}["gone"]),
+    lambda model, to: linnet.compile(model, to, progress=lambda done, total, what: {}["gone"]),
+])  # fmt: skip
+def test_what_is_raised_meanwhile(model, call):
+    with pytest.raises(KeyError):
+        call(model, model.with_name("never.onnx"))
+    assert [path.name for path in model.parent.iterdir()] == ["model.onnx"]
+
+
+def test_progress(model):
+    told = []
+    linnet.quantize_static(model, model.with_name("static.onnx"), samples(3), progress=lambda *step: told.append(step))
+    assert [done for done, total, what in told if what == "calibration"] == [0, 1, 2, 3] and any("second" in what for _, _, what in told)
+    assert told[-1][2] == "writing"
+
+
+@pytest.mark.parametrize("call", ["quantize_static", "quantize_dynamic", "optimize", "compile"])
+def test_keyboard_interrupt(model, call):
+    to = model.with_name("never.onnx")
+
+    def interrupt(*step):
+        if interrupt.left == 0:
+            signal.raise_signal(signal.SIGINT)
+        interrupt.left -= 1
+
+    def stream():
+        while True:
+            yield samples(1)[0]
+
+    interrupt.left = 3
+    arguments = [stream()] if call == "quantize_static" else []
+    with pytest.raises(KeyboardInterrupt):
+        getattr(linnet, call)(model, to, *arguments, progress=interrupt)
+    assert [path.name for path in model.parent.iterdir()] == ["model.onnx"]
+
+
+INTERRUPTED = """
+import numpy as np, sys, linnet
+def stream():
+    print("begun", flush=True)
+    while True:
+        yield {"x": np.ones((5, 128), np.float32)}
+linnet.quantize_static(sys.argv[1], sys.argv[2], stream())
+"""
+
+
+def test_control_c(model):
+    to = model.with_name("never.onnx")
+    child = subprocess.Popen([sys.executable, "-c", INTERRUPTED, str(model), str(to)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert child.stdout.readline() == "begun\n"
+    os.kill(child.pid, signal.SIGINT)
+    _, told = child.communicate(timeout=60)
+    assert "KeyboardInterrupt" in told and child.returncode != 0
+    assert [path.name for path in model.parent.iterdir()] == ["model.onnx"]
+
+
+EXIT = """
+import numpy as np, sys, threading, time, linnet
+def stream():
+    while True:
+        yield {"x": np.ones((5, 128), np.float32)}
+for i in range(3):
+    threading.Thread(target=linnet.quantize_static, args=(sys.argv[1], sys.argv[2] + str(i), stream()), daemon=True).start()
+time.sleep(float(sys.argv[3]))
+"""
+
+
+@pytest.mark.parametrize("seconds", [0, 0.02, 0.2])
+def test_exit_meanwhile(model, seconds):
+    done = subprocess.run([sys.executable, "-c", EXIT, str(model), str(model.with_name("never")), str(seconds)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and "Fatal" not in done.stderr
+    assert [path.name for path in model.parent.iterdir()] == ["model.onnx"]
+
+
+def test_other_threads_go_on(slow, slow_feed, tmp_path):
+    turns, spent, ended = 0, [], threading.Event()
+
+    def count():
+        nonlocal turns
+        while not ended.is_set():
+            turns += 1
+            time.sleep(0.001)
+
+    def stream():
+        before = turns
+        yield {**slow_feed, "count": np.array(20_000)}
+        spent.append(turns - before)
+
+    thread = threading.Thread(target=count)
+    thread.start()
+    try:
+        linnet.quantize_static(slow, tmp_path / "slow.onnx", stream())
+    except linnet.Error:
+        pass  # nothing in it can be quantised
+    ended.set()
+    thread.join()
+    assert spent and spent[0] > 5
