@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 namespace linnet {
@@ -81,10 +82,42 @@ Block narrowed(std::span<const float> x, const Block& whole, int32_t most) {
   return best;
 }
 
+template <class T>
+bool read_as(const MatrixView& m, int64_t first, int64_t count, float* to) noexcept {
+  const char* from = static_cast<const char*>(m.data);
+  float all = 0;  // becomes NaN through any element that is not finite
+  const auto copy = [&](int64_t row, int64_t k) {
+    T element;
+    std::memcpy(&element, from + ((first + row) * m.row_stride + k * m.depth_stride) * ptrdiff_t{sizeof(T)},
+                sizeof element);
+    const float v = static_cast<float>(element);
+    to[row * m.depth + k] = v;
+    all += v * 0.0f;
+  };
+  // In the order in which they lie.
+  if (m.depth_stride == 1) {
+    for (int64_t r = 0; r < count; ++r)
+      for (int64_t k = 0; k < m.depth; ++k) copy(r, k);
+  } else {
+    for (int64_t k = 0; k < m.depth; ++k)
+      for (int64_t r = 0; r < count; ++r) copy(r, k);
+  }
+  return all == 0.0f;
+}
+
 // Rows are quantised in tiles, so that a matrix with its rows far apart is read by cache lines.
 constexpr int64_t kTile = 16;
 
 }  // namespace
+
+bool MatrixView::read(int64_t first, int64_t count, float* to) const noexcept {
+  switch (type) {
+    case DType::f16: return read_as<f16>(*this, first, count, to);
+    case DType::bf16: return read_as<bf16>(*this, first, count, to);
+    case DType::f64: return read_as<double>(*this, first, count, to);
+    default: return read_as<float>(*this, first, count, to);
+  }
+}
 
 int32_t Block::nearest(float x, int32_t most) const noexcept {
   return std::clamp(static_cast<int32_t>(std::lrintf(x / scale)) + zero, 0, most);
@@ -161,15 +194,7 @@ Result<QuantizedWeight> quantize_blocks(const MatrixView& matrix, const BlockSch
     const std::span<float> numbers = std::span(scratch).subspan(worker * tile_size, tile_size);
     for (size_t tile = begin; tile < end; ++tile) {
       const int64_t first = static_cast<int64_t>(tile) * kTile, rows = std::min(kTile, matrix.rows - first);
-      float all = 0;  // becomes NaN through any element that is not finite
-      for (int64_t k = 0; k < matrix.depth; ++k) {
-        for (int64_t r = 0; r < rows; ++r) {
-          const float v = matrix.at(first + r, k);
-          numbers[static_cast<size_t>(r * matrix.depth + k)] = v;
-          all += v * 0.0f;
-        }
-      }
-      by_tile[tile].finite = all == 0.0f;
+      by_tile[tile].finite = matrix.read(first, rows, numbers.data());
       for (int64_t r = 0; by_tile[tile].finite && r < rows; ++r)
         quantize_row(first + r,
                      numbers.subspan(static_cast<size_t>(r * matrix.depth), static_cast<size_t>(matrix.depth)),

@@ -26,12 +26,15 @@ struct BlockScheme {
   int32_t most() const noexcept { return (1 << bits) - 1; }  // the greatest code
 };
 
-// A matrix of `rows` sums over `depth` numbers, at data[row * row_stride + k * depth_stride].
+// A matrix of `rows` sums over `depth` numbers, at data[row * row_stride + k * depth_stride]: floats of any width at any
+// address, as they lie in a model's file.
 struct MatrixView {
-  const float* data = nullptr;
+  const void* data = nullptr;
   int64_t rows = 0, depth = 0, row_stride = 0, depth_stride = 0;
+  DType type = DType::f32;
 
-  float at(int64_t row, int64_t k) const noexcept { return data[row * row_stride + k * depth_stride]; }
+  // Rows from `first` on as [count][depth]. False where an element is not finite.
+  bool read(int64_t first, int64_t count, float* to) const noexcept;
 };
 
 // (code - zero) scale stands for a number.

@@ -13,7 +13,8 @@ namespace {
 
 constexpr size_t kNarrow = 64;   // columns of a step of the factorisation
 constexpr size_t kBatch = 128;   // columns whose errors are carried on to later batches together
-constexpr size_t kChunk = 4096;  // rows at once, which bounds the memory
+constexpr size_t kTile = 16;     // rows that are read together
+constexpr size_t kChunk = 1024;  // rows at once, which bounds the memory
 
 // A square matrix of doubles of which the lower half counts.
 class Lower {
@@ -162,10 +163,12 @@ class Rounding {
 
   void round_rows(size_t first, size_t count, std::span<BlockWriter::Errors> errors, const Parallel& parallel) {
     weights_.resize(count * depth_);
+    wanted_.resize(count * depth_);
     errors_.resize(count * batch_);
     blocks_.resize(count * static_cast<size_t>(writer_.blocks()));
-    parallel.for_range(count, 4, [&](size_t begin, size_t end, size_t) {
-      for (size_t r = begin; r < end; ++r) take(first + r, r, errors[r]);
+    parallel.for_range(ceil_div(count, kTile), 1, [&](size_t begin, size_t end, size_t) {
+      for (size_t tile = begin; tile < end; ++tile)
+        take(first, tile * kTile, std::min((tile + 1) * kTile, count), errors);
     });
     for (size_t from = 0; from < depth_ && !parallel.stopped(); from += batch_) {
       const size_t to = std::min(from + batch_, depth_);
@@ -191,20 +194,16 @@ class Rounding {
   }
 
  private:
-  void take(size_t row, size_t r, BlockWriter::Errors& errors) {
-    float* w = weights_.data() + r * depth_;
-    const auto at = static_cast<int64_t>(row);
-    float all = 0;  // becomes NaN through any element that is not finite
-    for (size_t j = 0; j < depth_; ++j) {
-      w[j] = matrix_.at(at, static_cast<int64_t>(order_[j]));
-      all += w[j] * 0.0f;
-    }
-    errors.finite = all == 0.0f;
-    std::vector<float> numbers(block_);
-    for (int64_t b = 0; errors.finite && blocks_first_ && b < writer_.blocks(); ++b) {
-      const int64_t k = b * scheme_.block, count = std::min(scheme_.block, matrix_.depth - k);
-      for (int64_t i = 0; i < count; ++i) numbers[static_cast<size_t>(i)] = matrix_.at(at, k + i);
-      choose(row, r, static_cast<size_t>(b), std::span(numbers).first(static_cast<size_t>(count)));
+  void take(size_t first, size_t begin, size_t end, std::span<BlockWriter::Errors> errors) {
+    const bool finite = matrix_.read(static_cast<int64_t>(first + begin), static_cast<int64_t>(end - begin),
+                                     wanted_.data() + begin * depth_);
+    for (size_t r = begin; r < end; ++r) {
+      errors[r].finite = finite;
+      if (!finite) continue;
+      const std::span<const float> wanted(wanted_.data() + r * depth_, depth_);
+      for (size_t j = 0; j < depth_; ++j) weights_[r * depth_ + j] = wanted[order_[j]];
+      for (size_t k = 0; blocks_first_ && k < depth_; k += block_)
+        choose(first + r, r, k / block_, wanted.subspan(k, std::min(block_, depth_ - k)));
     }
   }
 
@@ -226,7 +225,7 @@ class Rounding {
       const int32_t code = block.nearest(w[j], scheme_.most());
       writer_.set_code(static_cast<int64_t>(row), static_cast<int64_t>(k), code);
       const float decoded = block.decoded(code);
-      const double wanted = matrix_.at(static_cast<int64_t>(row), static_cast<int64_t>(k)), off = wanted - decoded;
+      const double wanted = static_cast<double>(wanted_[r * depth_ + k]), off = wanted - static_cast<double>(decoded);
       errors.signal += wanted * wanted;
       errors.noise += off * off;
       const float* u = upper_.data() + j * depth_;
@@ -243,7 +242,9 @@ class Rounding {
   const std::vector<float>& upper_;
   BlockWriter& writer_;
   const size_t depth_, block_, batch_;
-  std::vector<float> weights_, errors_, scratch_;
+  std::vector<float> wanted_;   // as they are, [row][depth]
+  std::vector<float> weights_;  // in the order of rounding, with what they make up for
+  std::vector<float> errors_, scratch_;
   std::vector<Block> blocks_;
 };
 

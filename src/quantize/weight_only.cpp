@@ -96,10 +96,9 @@ class WeightQuantizer {
       LINNET_ASSIGN(inputs, inputs_->find(weight, by_row, *source_, reason));
     }
     const auto make = [&](const Tensor& tensor) -> Result<QuantizedWeight> {
-      LINNET_ASSIGN(const Tensor floats, as_float(tensor));
       const int64_t m = tensor.shape[0], n = tensor.shape[1];
       const MatrixView view =
-          by_row ? MatrixView{floats.ptr<float>(), m, n, n, 1} : MatrixView{floats.ptr<float>(), n, m, 1, n};
+          by_row ? MatrixView{tensor.data, m, n, n, 1, tensor.dtype} : MatrixView{tensor.data, n, m, 1, n, tensor.dtype};
       if (inputs) return quantize_gptq(view, scheme_, options_.gptq, *inputs, parallel_);
       if (!reason.empty()) report.note = concat("rounded to nearest: ", reason);
       return quantize_blocks(view, scheme_, parallel_);

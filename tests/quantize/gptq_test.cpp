@@ -95,7 +95,7 @@ TEST(Gptq, TakesInputsOfAnyRank) {
         for (int64_t k = 0; k < depth; ++k) {
           const int code = q.codes.ptr<uint8_t>()[r * 48 + k / 2] >> (k % 2 * 4) & 15;
           const double number = (code - 8) * static_cast<double>(q.scale.ptr<float>()[r * 3 + k / 32]);
-          off += (number - view.at(r, k)) * x[static_cast<size_t>(k)];
+          off += (number - w[static_cast<size_t>(r * depth + k)]) * x[static_cast<size_t>(k)];
           size += std::fabs(number);
         }
         worst = std::max(worst, std::fabs(off) / size);

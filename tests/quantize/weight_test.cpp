@@ -137,7 +137,7 @@ TEST(QuantizeBlocks, EveryForm) {
           double signal = 0, noise = 0;
           for (int64_t r = 0; r < rows; ++r) {
             for (int64_t k = 0; k < depth; ++k) {
-              const double wanted = view.data[r * view.row_stride + k * view.depth_stride];
+              const double wanted = w[static_cast<size_t>(r * view.row_stride + k * view.depth_stride)];
               const double error = read_back(q, scheme, depth, r, k) - wanted;
               const int64_t blocks = (depth + block - 1) / block;
               // Symmetric codes reach further on one side: up to one step on the other is cut off.
