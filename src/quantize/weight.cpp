@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #include "tensor/alignment.h"
@@ -23,15 +24,31 @@ struct Range {
   float min = 0, max = 0;
 };
 
-Result<std::vector<Range>> ranges_of(const float* x, const Channels& size) {
+// Floats at any address, as they lie in a model's file.
+class Floats {
+ public:
+  explicit Floats(const Tensor& tensor) : at_(tensor.ptr<char>()) {}
+  float next() noexcept {
+    float x;
+    std::memcpy(&x, at_, sizeof x);
+    at_ += sizeof x;
+    return x;
+  }
+
+ private:
+  const char* at_;
+};
+
+Result<std::vector<Range>> ranges_of(Floats floats, const Channels& size) {
   std::vector<Range> ranges(static_cast<size_t>(size.channels));
   float all = 0;  // becomes NaN through any element that is not finite
   for (int64_t o = 0; o < size.outer; ++o) {
     for (Range& range : ranges) {
-      for (int64_t i = 0; i < size.inner; ++i, ++x) {
-        range.min = std::min(range.min, *x);
-        range.max = std::max(range.max, *x);
-        all += *x * 0.0f;
+      for (int64_t i = 0; i < size.inner; ++i) {
+        const float x = floats.next();
+        range.min = std::min(range.min, x);
+        range.max = std::max(range.max, x);
+        all += x * 0.0f;
       }
     }
   }
@@ -41,7 +58,7 @@ Result<std::vector<Range>> ranges_of(const float* x, const Channels& size) {
 
 // Writes the codes and returns signal to noise.
 template <class T>
-double write_codes(const float* x, const Channels& size, const std::vector<Quantization>& by_channel, CodeRange range,
+double write_codes(Floats floats, const Channels& size, const std::vector<Quantization>& by_channel, CodeRange range,
                    T* codes) {
   double signal = 0, noise = 0;
   const float low = static_cast<float>(range.min), high = static_cast<float>(range.max);
@@ -49,12 +66,13 @@ double write_codes(const float* x, const Channels& size, const std::vector<Quant
     for (const Quantization& q : by_channel) {
       const float zero = static_cast<float>(q.zero_point);
       float run_signal = 0, run_noise = 0;
-      for (int64_t i = 0; i < size.inner; ++i, ++x, ++codes) {
-        const float rounded = static_cast<float>(std::lrintf(*x / q.scale)) + zero;
+      for (int64_t i = 0; i < size.inner; ++i, ++codes) {
+        const float x = floats.next();
+        const float rounded = static_cast<float>(std::lrintf(x / q.scale)) + zero;
         const float code = std::min(std::max(rounded, low), high);
-        const float error = (code - zero) * q.scale - *x;
+        const float error = (code - zero) * q.scale - x;
         *codes = static_cast<T>(static_cast<int32_t>(code));
-        run_signal += *x * *x;
+        run_signal += x * x;
         run_noise += error * error;
         if ((i & 255) == 255) {
           signal += static_cast<double>(run_signal);
@@ -95,9 +113,13 @@ Quantization choose_quantization(float min, float max, CodeRange codes, bool sym
 }
 
 Result<QuantizedWeight> quantize_weight(const Tensor& weight, const WeightScheme& scheme) {
-  LINNET_ASSIGN(const Tensor floats, as_float(weight));
+  Tensor tensor = weight;
+  if (weight.dtype != DType::f32) {
+    LINNET_ASSIGN(tensor, as_float(weight));
+  }
+  const Floats floats(tensor);
   const Channels size = channels_of(weight.shape, scheme.axis);
-  LINNET_ASSIGN(const std::vector<Range> ranges, ranges_of(floats.ptr<float>(), size));
+  LINNET_ASSIGN(const std::vector<Range> ranges, ranges_of(floats, size));
   const CodeRange codes = code_range(scheme.type, scheme.symmetric, scheme.reduced);
   std::vector<Quantization> by_channel;
   for (const Range& r : ranges) by_channel.push_back(choose_quantization(r.min, r.max, codes, scheme.symmetric));
@@ -111,9 +133,8 @@ Result<QuantizedWeight> quantize_weight(const Tensor& weight, const WeightScheme
     out.scale.ptr<float>()[c] = by_channel[c].scale;
     out.zero_point.ptr<uint8_t>()[c] = static_cast<uint8_t>(by_channel[c].zero_point);
   }
-  const float* x = floats.ptr<float>();
-  out.snr_db = scheme.type == DType::u8 ? write_codes(x, size, by_channel, codes, out.codes.ptr<uint8_t>())
-                                        : write_codes(x, size, by_channel, codes, out.codes.ptr<int8_t>());
+  out.snr_db = scheme.type == DType::u8 ? write_codes(floats, size, by_channel, codes, out.codes.ptr<uint8_t>())
+                                        : write_codes(floats, size, by_channel, codes, out.codes.ptr<int8_t>());
   return out;
 }
 
