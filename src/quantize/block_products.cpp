@@ -50,8 +50,9 @@ std::optional<BlockProduct> find_block_product(const Graph& graph, const Node& n
   return product;
 }
 
-InputProducts::InputProducts(const Graph& graph, int64_t block, FunctionRef<bool(const Node&)> wanted, size_t memory)
-    : graph_(graph) {
+InputProducts::InputProducts(const Graph& graph, int64_t block, FunctionRef<bool(const Node&)> wanted,
+                             const GptqOptions& options, const Parallel& parallel)
+    : graph_(graph), options_(options), parallel_(parallel) {
   std::map<std::pair<ValueId, bool>, size_t> known;
   const auto weight_of = [&](ValueId value, bool by_row, int64_t k) -> Weight& {
     const auto [at, is_new] = known.emplace(std::pair(value, by_row), weights_.size());
@@ -82,7 +83,7 @@ InputProducts::InputProducts(const Graph& graph, int64_t block, FunctionRef<bool
         if (in_group.insert(v).second) bytes += each;
     };
     add();
-    if (groups_ == 0 || bytes > static_cast<double>(memory)) {
+    if (groups_ == 0 || bytes > static_cast<double>(options.memory)) {
       ++groups_;
       bytes = 0;
       in_group.clear();
@@ -97,7 +98,7 @@ bool InputProducts::knows(const Graph& graph, ValueId weight, bool by_row) const
                                           [&](const Weight& w) { return w.value == weight && w.by_row == by_row; });
 }
 
-Result<const Gram*> InputProducts::find(ValueId value, bool by_row, const Source& source, std::string& reason) {
+Result<const GptqFactor*> InputProducts::find(ValueId value, bool by_row, const Source& source, std::string& reason) {
   const auto weight = std::find_if(weights_.begin(), weights_.end(),
                                    [&](const Weight& w) { return w.value == value && w.by_row == by_row; });
   LINNET_CHECK(weight != weights_.end());
@@ -118,14 +119,20 @@ Result<const Gram*> InputProducts::find(ValueId value, bool by_row, const Source
     LINNET_ASSIGN(observations_, observe(source.engine, std::move(loaded), watched, source.samples, options));
     observed_ = weight->group;
   }
-  const Gram* products = &observations_.at(weight->inputs[0]).products();
-  if (weight->inputs.size() > 1) {
-    sum_ = Gram();
-    for (const ValueId v : weight->inputs) sum_.add(observations_.at(v).products());
-    products = &sum_;
+  if (factored_ != weight->inputs) {
+    factored_ = weight->inputs;
+    factor_ = GptqFactor();
+    Gram sum;
+    const Gram* products = &observations_.at(factored_[0]).products();
+    if (factored_.size() > 1) {
+      for (const ValueId v : factored_) sum.add(observations_.at(v).products());
+      products = &sum;
+    }
+    complaint_ = complaint(*products);
+    if (complaint_.empty()) factor_ = make_gptq_factor(*products, options_, parallel_);
   }
-  reason = complaint(*products);
-  return reason.empty() ? products : nullptr;
+  reason = complaint_;
+  return reason.empty() ? &factor_ : nullptr;
 }
 
 }  // namespace linnet

@@ -22,12 +22,13 @@ struct BlockProduct {
 std::optional<BlockProduct> find_block_product(const Graph& graph, const Node& node, int64_t block,
                                                std::string& reason);
 
-// The products of the channels of what weights are multiplied by, all nodes that read a weight together. The model
+// What gptq wants of the inputs by which weights are multiplied, of all nodes that read a weight together. The model
 // runs on the samples when the first weight's are asked for, and again as often as the memory limit makes it necessary.
 class InputProducts {
  public:
   // Of the main graph's nodes that are `wanted`. The graph may change later, except for the values' numbers.
-  InputProducts(const Graph& graph, int64_t block, FunctionRef<bool(const Node&)> wanted, size_t memory);
+  InputProducts(const Graph& graph, int64_t block, FunctionRef<bool(const Node&)> wanted, const GptqOptions& options,
+                const Parallel& parallel);
 
   struct Source {
     const std::shared_ptr<Engine>& engine;
@@ -37,7 +38,7 @@ class InputProducts {
   };
   bool knows(const Graph& graph, ValueId weight, bool by_row) const noexcept;
   // Of a weight that is known. Null, with the reason, where there is nothing to learn. Valid until the next call.
-  Result<const Gram*> find(ValueId weight, bool by_row, const Source& source, std::string& reason);
+  Result<const GptqFactor*> find(ValueId weight, bool by_row, const Source& source, std::string& reason);
 
  private:
   struct Weight {
@@ -52,7 +53,11 @@ class InputProducts {
   std::vector<Weight> weights_;
   size_t groups_ = 0, observed_ = SIZE_MAX;  // of the groups
   Observations observations_;
-  Gram sum_;
+  const GptqOptions& options_;
+  const Parallel& parallel_;
+  std::vector<ValueId> factored_;  // the inputs that the factor is of
+  std::string complaint_;
+  GptqFactor factor_;
 };
 
 }  // namespace linnet

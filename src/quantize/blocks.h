@@ -26,8 +26,8 @@ struct BlockScheme {
   int32_t most() const noexcept { return (1 << bits) - 1; }  // the greatest code
 };
 
-// A matrix of `rows` sums over `depth` numbers, at data[row * row_stride + k * depth_stride]: floats of any width at any
-// address, as they lie in a model's file.
+// A matrix of `rows` sums over `depth` numbers, at data[row * row_stride + k * depth_stride]: floats of any width at
+// any address, as they lie in a model's file.
 struct MatrixView {
   const void* data = nullptr;
   int64_t rows = 0, depth = 0, row_stride = 0, depth_stride = 0;

@@ -12,6 +12,7 @@ namespace linnet {
 namespace {
 
 constexpr size_t kNarrow = 64;   // columns of a step of the factorisation
+constexpr size_t kStrip = 16;    // of them, which lie together while they are multiplied
 constexpr size_t kBatch = 128;   // columns whose errors are carried on to later batches together
 constexpr size_t kTile = 16;     // rows that are read together
 constexpr size_t kChunk = 1024;  // rows at once, which bounds the memory
@@ -28,13 +29,19 @@ class Lower {
   void invert(const Parallel& parallel);
 
  private:
-  PlainProduct<double> product(size_t columns, size_t k, const double* a, size_t a_row) const noexcept {
+  // `rows` rows of a by a strip of `k`.
+  void multiply(const double* a, size_t a_row, size_t rows, size_t k, const double* strip, double* c,
+                size_t ldc) const noexcept {
     PlainProduct<double> p;
-    p.n = columns;
+    p.n = kStrip;
     p.k = k;
     p.a = a;
     p.a_row = a_row;
-    return p;
+    p.b = strip;
+    p.b_row = kStrip;
+    p.c = c;
+    p.ldc = ldc;
+    double_product(p, 0, rows);
   }
 
   size_t n_;
@@ -42,17 +49,20 @@ class Lower {
 };
 
 bool Lower::factorise(const Parallel& parallel) {
-  std::vector<double> less(n_ * kNarrow);
+  std::vector<double> less(n_ * kNarrow), strips(n_ * kNarrow);
   for (size_t from = 0; from < n_; from += kNarrow) {
     const size_t columns = std::min(kNarrow, n_ - from), rows = n_ - from;
+    // Columns [from, from + columns) lose the products of their rows with all rows below, as far as they are known.
+    parallel.for_range(kNarrow / kStrip, 1, [&](size_t begin, size_t end, size_t) {
+      for (size_t c = begin * kStrip; c < end * kStrip; ++c) {
+        double* strip = strips.data() + c / kStrip * kStrip * n_ + c % kStrip;
+        for (size_t x = 0; x < from; ++x) strip[x * kStrip] = c < columns ? row(from + c)[x] : 0.0;
+      }
+    });
     parallel.for_range(rows, 16, [&](size_t begin, size_t end, size_t) {
-      PlainProduct<double> p = product(columns, from, row(from), n_);
-      p.b = row(from);
-      p.b_row = 1;
-      p.b_column = n_;
-      p.c = less.data();
-      p.ldc = kNarrow;
-      double_product(p, begin, end);
+      for (size_t c = 0; c < columns; c += kStrip)
+        multiply(row(from + begin), n_, end - begin, from, strips.data() + c * n_, less.data() + begin * kNarrow + c,
+                 kNarrow);
       for (size_t r = begin; r < end; ++r)
         for (size_t c = 0; c < columns; ++c) row(from + r)[from + c] -= less[r * kNarrow + c];
     });
@@ -80,7 +90,7 @@ bool Lower::factorise(const Parallel& parallel) {
 }
 
 void Lower::invert(const Parallel& parallel) {
-  std::vector<double> sums(kNarrow * n_), corner(kNarrow * kNarrow);
+  std::vector<double> sums(kNarrow * n_), corner(kNarrow * kNarrow), strips(parallel.threads() * n_ * kStrip);
   for (size_t from = 0; from < n_; from += kNarrow) {
     const size_t count = std::min(kNarrow, n_ - from);
     // The inverse of the corner on the diagonal, column by column.
@@ -94,25 +104,19 @@ void Lower::invert(const Parallel& parallel) {
       }
     }
     // Rows of the inverse left of the corner: -corner (rows of L) (what is inverted above).
-    parallel.for_range(from / kNarrow, 1, [&](size_t begin, size_t end, size_t) {
-      for (size_t block = begin; block < end; ++block) {
-        const size_t column = block * kNarrow;
-        PlainProduct<double> p = product(kNarrow, from - column, row(from) + column, n_);
-        p.b = row(column) + column;
-        p.b_row = p.ldc = n_;
-        p.c = sums.data() + column;
-        double_product(p, 0, count);
+    parallel.for_range(from / kStrip, 1, [&](size_t begin, size_t end, size_t worker) {
+      double* strip = strips.data() + worker * n_ * kStrip;
+      for (size_t column = begin * kStrip; column < end * kStrip; column += kStrip) {
+        for (size_t x = column; x < from; ++x) std::copy_n(row(x) + column, kStrip, strip + (x - column) * kStrip);
+        multiply(row(from) + column, n_, count, from - column, strip, sums.data() + column * kNarrow, kStrip);
       }
     });
-    parallel.for_range(from / kNarrow, 1, [&](size_t begin, size_t end, size_t) {
-      for (size_t block = begin; block < end; ++block) {
-        PlainProduct<double> p = product(kNarrow, count, corner.data(), kNarrow);
-        p.b = sums.data() + block * kNarrow;
-        p.c = row(from) + block * kNarrow;
-        p.b_row = p.ldc = n_;
-        double_product(p, 0, count);
+    parallel.for_range(from / kStrip, 1, [&](size_t begin, size_t end, size_t) {
+      for (size_t column = begin * kStrip; column < end * kStrip; column += kStrip) {
+        double* to = row(from) + column;
+        multiply(corner.data(), kNarrow, count, count, sums.data() + column * kNarrow, to, n_);
         for (size_t r = 0; r < count; ++r)
-          for (size_t c = 0; c < kNarrow; ++c) p.c[r * n_ + c] = -p.c[r * n_ + c];
+          for (size_t c = 0; c < kStrip; ++c) to[r * n_ + c] = -to[r * n_ + c];
       }
     });
     for (size_t r = 0; r < count; ++r)
@@ -149,15 +153,14 @@ std::vector<float> inverse_factor(const Gram& inputs, const std::vector<size_t>&
 // Rows of the matrix, `depth` columns in the order in which they are rounded.
 class Rounding {
  public:
-  Rounding(const MatrixView& matrix, const BlockScheme& scheme, const std::vector<size_t>& order, bool blocks_first,
-           const std::vector<float>& upper, BlockWriter& writer)
+  Rounding(const MatrixView& matrix, const BlockScheme& scheme, const GptqFactor& factor, BlockWriter& writer)
       : matrix_(matrix),
         scheme_(scheme),
-        order_(order),
-        blocks_first_(blocks_first),
-        upper_(upper),
+        order_(factor.order),
+        blocks_first_(factor.reordered),
+        upper_(factor.upper),
         writer_(writer),
-        depth_(order.size()),
+        depth_(factor.order.size()),
         block_(static_cast<size_t>(scheme.block)),
         batch_(std::max(kBatch, block_)) {}
 
@@ -261,17 +264,24 @@ std::string complaint(const Gram& inputs) {
   return {};
 }
 
-Result<QuantizedWeight> quantize_gptq(const MatrixView& matrix, const BlockScheme& scheme, const GptqOptions& options,
-                                      const Gram& inputs, const Parallel& parallel) {
-  LINNET_CHECK(static_cast<int64_t>(inputs.channels()) == matrix.depth);
-  std::vector<size_t> order(inputs.channels());
-  std::iota(order.begin(), order.end(), size_t{0});
+GptqFactor make_gptq_factor(const Gram& inputs, const GptqOptions& options, const Parallel& parallel) {
+  GptqFactor factor;
+  factor.order.resize(inputs.channels());
+  std::iota(factor.order.begin(), factor.order.end(), size_t{0});
+  factor.reordered = options.actorder;
   if (options.actorder)
-    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return inputs.at(a, a) > inputs.at(b, b); });
-  const std::vector<float> upper = inverse_factor(inputs, order, options.percdamp, parallel);
+    std::stable_sort(factor.order.begin(), factor.order.end(),
+                     [&](size_t a, size_t b) { return inputs.at(a, a) > inputs.at(b, b); });
+  factor.upper = inverse_factor(inputs, factor.order, options.percdamp, parallel);
+  return factor;
+}
+
+Result<QuantizedWeight> quantize_gptq(const MatrixView& matrix, const BlockScheme& scheme, const GptqFactor& factor,
+                                      const Parallel& parallel) {
+  LINNET_CHECK(static_cast<int64_t>(factor.order.size()) == matrix.depth);
   LINNET_ASSIGN(BlockWriter writer, BlockWriter::make(matrix.rows, matrix.depth, scheme));
   std::vector<BlockWriter::Errors> errors(static_cast<size_t>(matrix.rows));
-  Rounding rounding(matrix, scheme, order, options.actorder, upper, writer);
+  Rounding rounding(matrix, scheme, factor, writer);
   for (size_t first = 0; first < errors.size(); first += kChunk) {
     const size_t count = std::min(kChunk, errors.size() - first);
     rounding.round_rows(first, count, std::span(errors).subspan(first, count), parallel);

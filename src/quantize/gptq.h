@@ -19,9 +19,18 @@ struct GptqOptions {
 // Why nothing can be learnt of these products; empty when it can.
 std::string complaint(const Gram& inputs);
 
-// `inputs`: of the vectors that the rows are multiplied by. It has no complaint and as many channels as the matrix is
-// deep. The result does not depend on the number of threads; it is cancelled when `parallel` is stopped.
-Result<QuantizedWeight> quantize_gptq(const MatrixView& matrix, const BlockScheme& scheme, const GptqOptions& options,
-                                      const Gram& inputs, const Parallel& parallel);
+// How columns make up for each other's errors.
+struct GptqFactor {
+  std::vector<size_t> order;  // of the columns
+  bool reordered = false;
+  std::vector<float> upper;  // U, with transposed(U) U the inverse of the products in this order
+};
+// `inputs`: of the vectors that the rows of a matrix are multiplied by, without a complaint.
+GptqFactor make_gptq_factor(const Gram& inputs, const GptqOptions& options, const Parallel& parallel);
+
+// Of a matrix as deep as the factor. The result does not depend on the number of threads; it is cancelled when
+// `parallel` is stopped.
+Result<QuantizedWeight> quantize_gptq(const MatrixView& matrix, const BlockScheme& scheme, const GptqFactor& factor,
+                                      const Parallel& parallel);
 
 }  // namespace linnet

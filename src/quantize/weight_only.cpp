@@ -90,16 +90,16 @@ class WeightQuantizer {
   // `by_row`: the matrix is [n][k], else [k][n].
   Result<std::optional<QuantizedValues>> quantize(Graph& graph, ValueId weight, bool by_row, NodeReport& report) {
     const std::string_view form = by_row ? "blocks by row" : "blocks by column";
-    const Gram* inputs = nullptr;
+    const GptqFactor* factor = nullptr;
     std::string reason;
     if (inputs_ && inputs_->knows(graph, weight, by_row) && !job_.has(graph, weight, form)) {
-      LINNET_ASSIGN(inputs, inputs_->find(weight, by_row, *source_, reason));
+      LINNET_ASSIGN(factor, inputs_->find(weight, by_row, *source_, reason));
     }
     const auto make = [&](const Tensor& tensor) -> Result<QuantizedWeight> {
       const int64_t m = tensor.shape[0], n = tensor.shape[1];
-      const MatrixView view =
-          by_row ? MatrixView{tensor.data, m, n, n, 1, tensor.dtype} : MatrixView{tensor.data, n, m, 1, n, tensor.dtype};
-      if (inputs) return quantize_gptq(view, scheme_, options_.gptq, *inputs, parallel_);
+      const MatrixView view = by_row ? MatrixView{tensor.data, m, n, n, 1, tensor.dtype}
+                                     : MatrixView{tensor.data, n, m, 1, n, tensor.dtype};
+      if (factor) return quantize_gptq(view, scheme_, *factor, parallel_);
       if (!reason.empty()) report.note = concat("rounded to nearest: ", reason);
       return quantize_blocks(view, scheme_, parallel_);
     };
@@ -148,7 +148,8 @@ Result<QuantizeReport> quantize_weights(Engine& engine, const ModelSource& sourc
   std::optional<InputProducts> inputs;
   if (is_gptq)
     inputs.emplace(
-        job->graph(), options.blocks.block, [&](const Node& node) { return job->selects(node); }, options.gptq.memory);
+        job->graph(), options.blocks.block, [&](const Node& node) { return job->selects(node); }, options.gptq,
+        parallel);
   WeightQuantizer quantizer(*job, options, parallel, inputs ? &*inputs : nullptr, &calibration);
   const auto knows = [](const Graph& graph, const Node& node) { return WeightQuantizer::knows(graph, node); };
   const auto rewrite = [&](Graph& graph, NodeId id, NodeReport& row) { return quantizer.rewrite(graph, id, row); };

@@ -87,7 +87,8 @@ TEST(Gptq, TakesInputsOfAnyRank) {
       GptqOptions options;
       options.percdamp = percdamp;
       options.actorder = actorder;
-      const QuantizedWeight q = quantize_gptq(view, scheme, options, inputs, Parallel()).value();
+      const QuantizedWeight q =
+          quantize_gptq(view, scheme, make_gptq_factor(inputs, options, Parallel()), Parallel()).value();
       EXPECT_TRUE(std::isfinite(q.snr_db));
       double worst = 0;
       for (int64_t r = 0; r < rows; ++r) {
@@ -105,17 +106,48 @@ TEST(Gptq, TakesInputsOfAnyRank) {
   }
 }
 
+TEST(Gptq, FactorIsThatOfTheInverse) {
+  const size_t width = 150;
+  const std::vector<float> x = correlated(400, width, 5);
+  Gram inputs;
+  inputs.add(x, width, Parallel());
+  ThreadPool pool(3);
+  const RunParallel threads(&pool, nullptr, nullptr);
+  GptqOptions options;
+  options.actorder = true;
+  const GptqFactor factor = make_gptq_factor(inputs, options, threads);
+  EXPECT_EQ(factor.upper, make_gptq_factor(inputs, options, Parallel()).upper) << "threads change a bit";
+  double mean = 0;
+  for (size_t i = 0; i < width; ++i) mean += inputs.at(i, i) / static_cast<double>(width);
+  // transposed(U) U (products + damping) is the identity.
+  for (size_t i = 0; i < width; i += 11) {
+    std::vector<double> row(width);
+    for (size_t j = 0; j < width; ++j)
+      for (size_t t = 0; t <= std::min(i, j); ++t)
+        row[j] += static_cast<double>(factor.upper[t * width + i]) * factor.upper[t * width + j];
+    for (size_t j = 0; j < width; ++j) {
+      double sum = 0;
+      for (size_t t = 0; t < width; ++t) {
+        const auto [a, b] = std::minmax(factor.order[t], factor.order[j]);
+        sum += row[t] * (inputs.at(a, b) + (t == j ? 0.01 * mean : 0.0));
+      }
+      ASSERT_NEAR(sum, i == j, 1e-3) << i << " " << j;
+    }
+  }
+}
+
 TEST(Gptq, RefusesWeightsThatAreNoNumbersAndStops) {
   std::vector<float> w = correlated(4, 32, 3);
   const std::vector<float> x = correlated(50, 32, 4);
   const MatrixView view{w.data(), 4, 32, 32, 1};
   Gram inputs;
   inputs.add(x, 32, Parallel());
+  const GptqFactor factor = make_gptq_factor(inputs, {}, Parallel());
   StopToken stop;
   stop.request_stop();
-  EXPECT_EQ(quantize_gptq(view, {}, {}, inputs, Parallel(&stop)).status().code(), Code::cancelled);
+  EXPECT_EQ(quantize_gptq(view, {}, factor, Parallel(&stop)).status().code(), Code::cancelled);
   w[40] = std::numeric_limits<float>::infinity();
-  EXPECT_EQ(quantize_gptq(view, {}, {}, inputs, Parallel()).status().code(), Code::invalid_argument);
+  EXPECT_EQ(quantize_gptq(view, {}, factor, Parallel()).status().code(), Code::invalid_argument);
 }
 
 TEST(QuantizeBlocks, NarrowerRangesHaveLessErrors) {
