@@ -63,10 +63,16 @@ std::string choice_text(const TuneReport& report) {
 }  // namespace
 
 std::string tune_text(const TuneReport& report) {
+  constexpr size_t kRows = 16;
+  size_t more = 0;
   std::vector<std::vector<std::string>> rows;
   for (const size_t i : ordered(report)) {
     const TunePoint& point = report.points[i];
     if (!point.front && report.chosen != i) continue;
+    if (rows.size() > kRows && report.chosen != i) {
+      ++more;
+      continue;
+    }
     if (rows.empty())
       rows.push_back({"", "threads", "median ms", "p95 ms", "spread ms", "size", "memory", "loss", "on the front"});
     const TuneCandidate& c = report.candidates[point.candidate];
@@ -78,6 +84,7 @@ std::string tune_text(const TuneReport& report) {
   for (const TuneCandidate& c : report.candidates)
     if (c.fate != TuneCandidate::Fate::kept) ++fates[std::string(fate_name(c.fate))];
   std::string text = table(rows, {false, true, true, true, true, true, true, true});
+  if (more != 0) text += concat("  and ", more, " more, see the report\n");
   text += concat(report.candidates.size(), " candidates in ", fixed(report.seconds, 1), " s");
   for (const auto& [fate, count] : fates) text += concat(", ", count, " ", fate);
   text += report.out_of_time ? "; the budget ended before the candidates did\n" : "\n";

@@ -190,7 +190,7 @@ Result<TuneReport> run_search(const Arguments& arguments, TuneOptions& options) 
     input.calibration_path = arguments.calibration;
     LINNET_ASSIGN(input.calibration, find_samples(arguments.calibration));
   }
-  ProcessMemory memory(options.folder / "candidates" / "inputs");
+  ProcessMemory memory(options.folder / "tune.candidates" / "inputs");
   input.samples = memory.watch(std::move(samples));
   if (arguments.memory == "process")
     options.process_memory = [&](const fs::path& model, size_t threads) { return memory.measure(model, threads); };

@@ -7,6 +7,8 @@
 #include "base/mapped_file.h"
 #include "base/sha256.h"
 #include "graph/graph.h"
+#include "optimize_model.h"
+#include "quantize/static_quantize.h"
 
 namespace linnet {
 namespace {
@@ -16,6 +18,8 @@ namespace fs = std::filesystem;
 // Inputs and outputs of samples that are kept in memory; those beyond are read and computed whenever they are needed.
 constexpr size_t kKeptBytes = size_t{256} << 20;
 constexpr size_t kTimedSamples = 8;
+// The folder of files that are being judged; nothing else is ever removed.
+constexpr const char* kCandidates = "tune.candidates";
 constexpr size_t kRankingSamples = 4;
 // Losses that differ by less are the same.
 constexpr double kLossStep = 1e-6;
@@ -33,6 +37,12 @@ void add_value(Sha256& hash, const Value& value) {
   } else {
     hash.add({tensor.ptr<std::byte>(), tensor.bytes()});
   }
+}
+
+bool same_shapes(const std::vector<Value>& a, const std::vector<Value>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const Value& x, const Value& y) {
+    return x.is_tensor() && y.is_tensor() && x.tensor.shape == y.tensor.shape;
+  });
 }
 
 size_t bytes_of(const std::vector<Value>& values) {
@@ -87,13 +97,26 @@ Result<MadeModel> make_model(const std::shared_ptr<Engine>& engine, const TuneIn
     options.stop = stop;
     LINNET_TRY(optimize_model(source, options, path).status());
   } else {
-    WeightOptions options = recipe.weights;
+    WeightOptions options;
+    options.include = recipe.include;
+    options.exclude = recipe.exclude;
+    options.weight_type = recipe.weight_type;
+    options.per_channel = recipe.per_channel;
+    options.blocks = recipe.blocks;
+    options.embeddings = recipe.embeddings;
+    options.accuracy_level = recipe.accuracy_level;
     options.stop = stop;
-    LINNET_ASSIGN(QuantizeReport quantized,
-                  recipe.scheme == Recipe::Scheme::dynamic ? quantize_dynamic(source, options, path)
-                  : recipe.scheme == Recipe::Scheme::weights
-                      ? quantize_weights(*engine, source, options, path)
-                      : quantize_static(engine, source, options, recipe.ranges, calibration, path));
+    StaticOptions ranges;
+    ranges.activation_type = recipe.activation_type;
+    ranges.range = recipe.range;
+    ranges.equalise = recipe.equalise;
+    ranges.smooth = recipe.smooth;
+    ranges.bias_correction = recipe.bias_correction;
+    LINNET_ASSIGN(QuantizeReport quantized, recipe.scheme == Recipe::Scheme::dynamic
+                                                ? quantize_dynamic(source, options, path)
+                                            : recipe.scheme == Recipe::Scheme::weights
+                                                ? quantize_weights(*engine, source, options, path)
+                                                : quantize_static(engine, source, options, ranges, calibration, path));
     made.quantized = quantized.quantized();
     if (report) *report = std::move(quantized);
   }
@@ -113,7 +136,7 @@ Result<std::unique_ptr<ModelWorkshop>> ModelWorkshop::open(const TuneInput& inpu
 ModelWorkshop::~ModelWorkshop() {
   running_.clear();
   std::error_code ignored;
-  fs::remove_all(options_.folder / "candidates", ignored);
+  fs::remove_all(options_.folder / kCandidates, ignored);
 }
 
 Status ModelWorkshop::prepare() {
@@ -188,7 +211,7 @@ fs::path ModelWorkshop::path_of(const Recipe& recipe) const {
   const std::string key = recipe.key();
   const uint64_t number = hash_bytes(std::as_bytes(std::span(key)));
   // A file of the same name as the result: the name of external data is in the file.
-  return options_.folder / "candidates" / std::to_string(number) / options_.output.filename();
+  return options_.folder / kCandidates / std::to_string(number) / options_.output.filename();
 }
 
 double ModelWorkshop::seconds() {
@@ -254,7 +277,7 @@ Result<std::vector<std::string>> ModelWorkshop::rank(const Recipe& recipe, doubl
     std::string name;
     double snr = INFINITY, loss = 0;
   };
-  const fs::path path = options_.folder / "candidates" / options_.output.filename();
+  const fs::path path = options_.folder / kCandidates / options_.output.filename();
   QuantizeReport report;
   LINNET_TRY(make_model(engine_, input_, recipe, calibration(), options_.stop, path, &report).status());
   std::vector<Node> nodes;
@@ -275,8 +298,8 @@ Result<std::vector<std::string>> ModelWorkshop::rank(const Recipe& recipe, doubl
   for (size_t i = 0; measured && i < nodes.size(); ++i) {
     if (options_.progress) options_.progress({TuneProgress::Stage::candidates, i, nodes.size(), nodes[i].name});
     Recipe alone = recipe;
-    alone.weights.include = {nodes[i].name};
-    alone.weights.exclude.clear();
+    alone.include = {nodes[i].name};
+    alone.exclude.clear();
     LINNET_TRY(make_model(engine_, input_, alone, few, options_.stop, path).status());
     LINNET_ASSIGN(const Quality quality, judge_file(path, std::min(input_.samples.count, kRankingSamples)));
     nodes[i].loss = 1 - value_of(quality, TuneMeasure::cosine).value_or(0);
@@ -312,8 +335,9 @@ Status ModelWorkshop::load(const Recipe& recipe) {
   running.outputs.resize(model->outputs.size());
   for (const auto& [threads, engine] : engines_) {
     running.sessions[threads] = std::make_unique<Session>(engine, model);
+    // What new shapes cost once is not part of a run.
     for (size_t i = 0; i < std::min(inputs_.size(), kTimedSamples); ++i)
-      LINNET_TRY(run_ms(recipe, threads, i).status());
+      if (i == 0 || !same_shapes(inputs_[i], inputs_[i - 1])) LINNET_TRY(run_ms(recipe, threads, i).status());
   }
   return {};
 }

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "quality/quality.h"
+#include "quantize/quantize.h"
 #include "tune/tune.h"
 #include "tune/workshop.h"
 

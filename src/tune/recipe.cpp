@@ -9,6 +9,7 @@ namespace {
 using Scheme = Recipe::Scheme;
 
 constexpr std::string_view kLevels[] = {"none", "basic", "extended", "all"};
+constexpr std::string_view kSchemes[] = {"", "dynamic", "static", "weights"};
 constexpr CalibrationMethod kMethods[] = {CalibrationMethod::mse, CalibrationMethod::percentile,
                                           CalibrationMethod::min_max, CalibrationMethod::entropy};
 // With as many bins as quantised ones entropy would be min_max.
@@ -20,83 +21,93 @@ std::string number_text(double number) {
   return failed == std::errc() ? std::string(text, end) : std::string();
 }
 
-void add_weight_arguments(const WeightOptions& options, std::vector<std::string>& out) {
-  if (options.weight_type == DType::u8) out.insert(out.end(), {"--weight-type", "uint8"});
-  if (options.weight_symmetric) out.emplace_back(*options.weight_symmetric ? "--symmetric" : "--asymmetric");
-  if (options.per_channel) out.emplace_back("--per-channel");
+// Appends the words to a command's arguments.
+class Words {
+ public:
+  explicit Words(std::vector<std::string>& to) : to_(to) {}
+  void flag(bool given, std::string_view name) {
+    if (given) to_.emplace_back(name);
+  }
+  void option(bool given, std::string_view name, std::string_view value) {
+    if (!given) return;
+    to_.emplace_back(name);
+    to_.emplace_back(value);
+  }
+
+ private:
+  std::vector<std::string>& to_;
+};
+
+void add_range_arguments(const Recipe& recipe, Words& words) {
+  const RangeOptions standard, &range = recipe.range;
+  words.option(recipe.activation_type != DType::i8, "--activation-type", dtype_name(recipe.activation_type));
+  words.option(range.method != standard.method, "--calibrate-method", calibration_name(range.method));
+  words.option(range.percentile != standard.percentile, "--percentile", number_text(range.percentile));
+  words.option(range.num_bins != standard.num_bins, "--num-bins", std::to_string(range.num_bins));
+  words.flag(range.moving_average, "--moving-average");
+  words.flag(recipe.equalise, "--equalise");
+  words.flag(recipe.smooth, "--smooth-quant");
+  words.flag(!recipe.bias_correction, "--no-bias-correction");
 }
 
-void add_range_arguments(const StaticOptions& how, std::vector<std::string>& out) {
-  const StaticOptions standard;
-  if (how.activation_type != standard.activation_type)
-    out.insert(out.end(), {"--activation-type", how.activation_type == DType::u8    ? "uint8"
-                                                : how.activation_type == DType::u16 ? "uint16"
-                                                                                    : "int16"});
-  if (how.activation_symmetric) out.emplace_back("--activation-symmetric");
-  if (how.range.method != standard.range.method)
-    out.insert(out.end(), {"--calibrate-method", std::string(calibration_name(how.range.method))});
-  if (how.range.percentile != standard.range.percentile)
-    out.insert(out.end(), {"--percentile", number_text(how.range.percentile)});
-  if (how.range.num_bins != standard.range.num_bins)
-    out.insert(out.end(), {"--num-bins", std::to_string(how.range.num_bins)});
-  if (how.range.moving_average) out.emplace_back("--moving-average");
-  if (how.range.symmetric) out.emplace_back("--symmetric-range");
-  if (how.equalise) out.emplace_back("--equalise");
-  if (how.smooth) out.emplace_back("--smooth-quant");
-  if (!how.bias_correction) out.emplace_back("--no-bias-correction");
-}
-
-void add_block_arguments(const WeightOptions& options, std::vector<std::string>& out) {
-  const BlockScheme& blocks = options.blocks;
-  out.insert(out.end(), {"--bits", std::to_string(blocks.bits), "--block", std::to_string(blocks.block)});
-  if (!blocks.symmetric) out.emplace_back("--asymmetric");
-  if (blocks.method == BlockMethod::half_quadratic) out.insert(out.end(), {"--method", "hqq"});
-  if (options.embeddings) out.emplace_back("--embeddings");
-  if (options.accuracy_level != 0) out.insert(out.end(), {"--accuracy-level", std::to_string(options.accuracy_level)});
+void add_block_arguments(const Recipe& recipe, Words& words) {
+  const BlockScheme& blocks = recipe.blocks;
+  words.option(true, "--bits", std::to_string(blocks.bits));
+  words.option(true, "--block", std::to_string(blocks.block));
+  words.flag(!blocks.symmetric, "--asymmetric");
+  words.option(blocks.method == BlockMethod::half_quadratic, "--method", "hqq");
+  words.flag(recipe.embeddings, "--embeddings");
+  words.option(recipe.accuracy_level != 0, "--accuracy-level", std::to_string(recipe.accuracy_level));
 }
 
 void set_method(Recipe& recipe, CalibrationMethod method) {
-  recipe.ranges.range = {};
-  recipe.ranges.range.method = method;
-  if (method == CalibrationMethod::entropy) recipe.ranges.range.num_bins = kEntropyBins;
+  recipe.range = {};
+  recipe.range.method = method;
+  if (method == CalibrationMethod::entropy) recipe.range.num_bins = kEntropyBins;
 }
 
 Recipe static_recipe(DType activations, bool per_channel, CalibrationMethod method) {
   Recipe recipe;
   recipe.scheme = Scheme::ranges;
-  recipe.ranges.activation_type = activations;
-  recipe.weights.per_channel = per_channel;
+  recipe.activation_type = activations;
+  recipe.per_channel = per_channel;
   set_method(recipe, method);
   return recipe;
 }
 
-Recipe block_recipe(int bits, int64_t block, bool symmetric, BlockMethod method) {
+Recipe block_recipe(int bits, BlockMethod method) {
   Recipe recipe;
   recipe.scheme = Scheme::weights;
-  recipe.weights.blocks = {bits, block, symmetric, method};
-  recipe.weights.embeddings = true;
+  recipe.blocks.bits = bits;
+  recipe.blocks.method = method;
+  recipe.blocks.symmetric = method == BlockMethod::nearest;
+  recipe.embeddings = true;
   return recipe;
 }
+
+DType other_type(DType type) { return type == DType::u8 ? DType::i8 : DType::u8; }
 
 }  // namespace
 
 std::vector<std::string> Recipe::arguments() const {
+  std::vector<std::string> out;
+  Words words(out);
   if (scheme == Scheme::optimize) {
-    std::vector<std::string> out = {"optimize", "--level", std::string(kLevels[static_cast<size_t>(level)])};
-    if (half) out.emplace_back("--float16");
+    words.flag(true, "optimize");
+    words.option(true, "--level", kLevels[static_cast<size_t>(level)]);
+    words.flag(half, "--float16");
     return out;
   }
-  std::vector<std::string> out = {"quantize", scheme == Scheme::dynamic  ? "dynamic"
-                                              : scheme == Scheme::ranges ? "static"
-                                                                         : "weights"};
+  words.option(true, "quantize", kSchemes[static_cast<size_t>(scheme)]);
   if (scheme == Scheme::weights) {
-    add_block_arguments(weights, out);
+    add_block_arguments(*this, words);
   } else {
-    if (scheme == Scheme::ranges) add_range_arguments(ranges, out);
-    add_weight_arguments(weights, out);
+    if (scheme == Scheme::ranges) add_range_arguments(*this, words);
+    words.option(weight_type == DType::u8, "--weight-type", "uint8");
+    words.flag(per_channel, "--per-channel");
   }
-  for (const std::string& name : weights.include) out.insert(out.end(), {"--include", name});
-  for (const std::string& name : weights.exclude) out.insert(out.end(), {"--exclude", name});
+  for (const std::string& name : include) words.option(true, "--include", name);
+  for (const std::string& name : exclude) words.option(true, "--exclude", name);
   return out;
 }
 
@@ -108,68 +119,62 @@ std::string Recipe::key() const {
 }
 
 std::vector<Recipe> preset_recipes() {
-  std::vector<Recipe> presets(4);
+  // The level `all` is what loading makes of every candidate.
+  std::vector<Recipe> presets(5);
   presets[1].level = OptimizationLevel::basic;
-  presets[2].level = OptimizationLevel::all;
-  presets[3].half = true;
-  for (const bool per_channel : {false, true}) {
-    Recipe& dynamic = presets.emplace_back();
-    dynamic.scheme = Scheme::dynamic;
-    dynamic.weights.per_channel = per_channel;
-  }
+  presets[2].half = true;
+  presets[3].scheme = presets[4].scheme = Scheme::dynamic;
+  presets[4].per_channel = true;
   presets.push_back(static_recipe(DType::u8, true, CalibrationMethod::min_max));
   presets.push_back(static_recipe(DType::i8, true, CalibrationMethod::min_max));
   presets.push_back(static_recipe(DType::u8, false, CalibrationMethod::min_max));
   for (const CalibrationMethod method :
        {CalibrationMethod::percentile, CalibrationMethod::entropy, CalibrationMethod::mse})
     presets.push_back(static_recipe(DType::u8, true, method));
-  presets.push_back(block_recipe(8, 32, true, BlockMethod::nearest));
-  presets.push_back(block_recipe(4, 32, true, BlockMethod::nearest));
-  presets.push_back(block_recipe(4, 32, false, BlockMethod::half_quadratic));
+  presets.push_back(block_recipe(8, BlockMethod::nearest));
+  presets.push_back(block_recipe(4, BlockMethod::nearest));
+  presets.push_back(block_recipe(4, BlockMethod::half_quadratic));
   return presets;
 }
 
 std::vector<Recipe> neighbours(const Recipe& recipe) {
   std::vector<Recipe> found;
-  const auto add = [&](auto&& change) {
-    Recipe next = recipe;
-    change(next);
-    if (next.key() != recipe.key()) found.push_back(std::move(next));
-  };
-  const auto flip = [&](bool WeightOptions::*field) {
-    add([&](Recipe& r) { r.weights.*field = !(r.weights.*field); });
+  // A copy to change.
+  const auto next = [&]() -> Recipe& { return found.emplace_back(recipe); };
+  const auto flip = [&](bool Recipe::*field) {
+    Recipe& r = next();
+    r.*field = !(r.*field);
   };
   switch (recipe.scheme) {
     case Scheme::optimize: break;
     case Scheme::dynamic:
-      flip(&WeightOptions::per_channel);
-      add([](Recipe& r) { r.weights.weight_type = r.weights.weight_type == DType::u8 ? DType::i8 : DType::u8; });
+      flip(&Recipe::per_channel);
+      next().weight_type = other_type(recipe.weight_type);
       break;
     case Scheme::ranges:
       for (const CalibrationMethod method : kMethods)
-        if (method != recipe.ranges.range.method) add([&](Recipe& r) { set_method(r, method); });
-      for (bool StaticOptions::*const field :
-           {&StaticOptions::smooth, &StaticOptions::equalise, &StaticOptions::bias_correction})
-        add([&](Recipe& r) { r.ranges.*field = !(r.ranges.*field); });
-      flip(&WeightOptions::per_channel);
-      add([](Recipe& r) { r.ranges.activation_type = r.ranges.activation_type == DType::u8 ? DType::i8 : DType::u8; });
-      if (recipe.ranges.range.method == CalibrationMethod::percentile)
-        for (const double percentile : {99.99, 99.9}) add([&](Recipe& r) { r.ranges.range.percentile = percentile; });
-      if (recipe.ranges.range.method == CalibrationMethod::min_max)
-        add([](Recipe& r) { r.ranges.range.moving_average = !r.ranges.range.moving_average; });
+        if (method != recipe.range.method) set_method(next(), method);
+      for (bool Recipe::*const field :
+           {&Recipe::smooth, &Recipe::equalise, &Recipe::bias_correction, &Recipe::per_channel})
+        flip(field);
+      next().activation_type = other_type(recipe.activation_type);
+      if (recipe.range.method == CalibrationMethod::percentile)
+        for (const double percentile : {99.99, 99.9})
+          if (percentile != recipe.range.percentile) next().range.percentile = percentile;
+      if (recipe.range.method == CalibrationMethod::min_max) next().range.moving_average = !recipe.range.moving_average;
       break;
-    case Scheme::weights:
-      add([](Recipe& r) { r.weights.accuracy_level = r.weights.accuracy_level == 0 ? 4 : 0; });
-      for (const int64_t block : {64, 128, 16, 256}) add([&](Recipe& r) { r.weights.blocks.block = block; });
-      if (recipe.weights.blocks.method == BlockMethod::nearest)
-        add([](Recipe& r) { r.weights.blocks.symmetric = !r.weights.blocks.symmetric; });
-      add([](Recipe& r) {
-        const bool nearest = r.weights.blocks.method == BlockMethod::nearest;
-        r.weights.blocks.method = nearest ? BlockMethod::half_quadratic : BlockMethod::nearest;
-        r.weights.blocks.symmetric = !nearest;
-      });
-      flip(&WeightOptions::embeddings);
+    case Scheme::weights: {
+      const bool nearest = recipe.blocks.method == BlockMethod::nearest;
+      next().accuracy_level = recipe.accuracy_level == 0 ? 4 : 0;
+      for (const int64_t block : {64, 128, 32, 16, 256})
+        if (block != recipe.blocks.block) next().blocks.block = block;
+      if (nearest) next().blocks.symmetric = !recipe.blocks.symmetric;
+      Recipe& method = next();
+      method.blocks.method = nearest ? BlockMethod::half_quadratic : BlockMethod::nearest;
+      method.blocks.symmetric = !nearest;
+      flip(&Recipe::embeddings);
       break;
+    }
   }
   return found;
 }

@@ -4,8 +4,9 @@
 #include <string>
 #include <vector>
 
-#include "optimize_model.h"
-#include "quantize/static_quantize.h"
+#include "optimize/optimizer.h"
+#include "quantize/blocks.h"
+#include "quantize/calibration/range.h"
 
 namespace linnet {
 
@@ -13,10 +14,22 @@ struct Recipe {
   enum class Scheme : uint8_t { optimize, dynamic, ranges, weights };
 
   Scheme scheme = Scheme::optimize;
-  OptimizationLevel level = OptimizationLevel::extended;  // optimize
-  bool half = false;                                      // optimize: floats of 16 bits
-  WeightOptions weights;                                  // of the other schemes, as far as they know them
-  StaticOptions ranges;
+  // optimize
+  OptimizationLevel level = OptimizationLevel::extended;
+  bool half = false;  // floats of 16 bits
+  // dynamic and ranges
+  DType weight_type = DType::i8;
+  bool per_channel = false;
+  // ranges
+  DType activation_type = DType::i8;
+  RangeOptions range;
+  bool equalise = false, smooth = false, bias_correction = true;
+  // weights
+  BlockScheme blocks;
+  bool embeddings = false;
+  int accuracy_level = 0;
+  // Nodes that are quantised, or are not.
+  std::vector<std::string> include, exclude;
 
   // What `linnet` takes beside the files: "quantize", "dynamic", "--per-channel". Recipes with the same arguments give
   // the same model.

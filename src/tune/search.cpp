@@ -189,8 +189,7 @@ Status Search::exclude_from(size_t base) {
   const auto without = [&](size_t count) -> Result<std::optional<bool>> {
     if (late(kExclusions)) return std::optional<bool>();
     Recipe next = recipe;
-    next.weights.exclude.insert(next.weights.exclude.end(), names.begin(),
-                                names.begin() + static_cast<std::ptrdiff_t>(count));
+    next.exclude.insert(next.exclude.end(), names.begin(), names.begin() + static_cast<std::ptrdiff_t>(count));
     LINNET_ASSIGN(const size_t index, evaluate(next));
     const TuneCandidate& c = report_->candidates[index];
     return std::optional<bool>(c.fate != Fate::too_lossy && c.fate != Fate::failed);
@@ -275,7 +274,6 @@ Status Search::time_points(size_t most_rounds, double until) {
     if (kept(i) && !timed.contains(i))
       for (const size_t threads : options_.threads) report_->points.push_back({i, threads, {}, false, false});
   if (report_->points.empty()) return {};
-  timing_.emplace(report_->points.size());
 
   TimingPlan plan{kFirstRounds, most_rounds, until};
   // What does not fit into memory at once is timed in groups.
@@ -283,6 +281,7 @@ Status Search::time_points(size_t most_rounds, double until) {
   std::set<size_t> loaded;
   uint64_t bytes = 0;
   for (size_t p = 0; p < report_->points.size(); ++p) {
+    if (timing_.left(p)) continue;
     const size_t candidate = report_->points[p].candidate;
     if (!loaded.contains(candidate)) {
       if (bytes + report_->candidates[candidate].bytes > kLoadedBytes && !groups.back().empty()) {
@@ -300,7 +299,7 @@ Status Search::time_points(size_t most_rounds, double until) {
     plan.deadline = now + share * static_cast<double>(i + 1);
     LINNET_TRY(time_group(groups[i], plan));
   }
-  for (size_t p = 0; p < report_->points.size(); ++p) report_->points[p].times = timing_->times(p);
+  for (size_t p = 0; p < report_->points.size(); ++p) report_->points[p].times = timing_.times(p);
   return {};
 }
 
@@ -321,7 +320,7 @@ Status Search::time_group(const std::vector<size_t>& points, const TimingPlan& p
   };
   const auto steps = [&](size_t p) { return steps_of(figures_of(*report_, report_->points[p]), *report_, 0); };
   const auto no_worse = [&](size_t a, size_t b) { return no_worse_untimed(steps(a), steps(b)); };
-  if (status.ok()) status = timing_->run(points, plan, run, no_worse, [&] { return workshop_.seconds(); });
+  if (status.ok()) status = timing_.run(points, plan, run, no_worse, [&] { return workshop_.seconds(); });
   for (const size_t c : candidates) workshop_.unload(recipes_[c]);
   return status;
 }

@@ -28,7 +28,7 @@ class Search {
   using Scheme = Recipe::Scheme;
   // Candidates of a scheme, 4-bit weights apart from others, are refined on their own.
   using Family = std::pair<Scheme, int>;
-  static Family family_of(const Recipe& recipe) { return {recipe.scheme, recipe.weights.blocks.bits}; }
+  static Family family_of(const Recipe& recipe) { return {recipe.scheme, recipe.blocks.bits}; }
 
   double deadline(double part) const { return started_ + options_.budget_seconds * part; }
   bool late(double part);
@@ -59,7 +59,7 @@ class Search {
   std::vector<Recipe> recipes_;  // by candidate
   std::map<std::string, size_t> known_;
   std::map<std::string, size_t> by_content_;
-  std::optional<Timing> timing_;
+  Timing timing_;
 };
 
 }  // namespace linnet

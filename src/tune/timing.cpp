@@ -33,34 +33,42 @@ TuneTimes summarize(std::vector<double>& ms) {
 }
 
 Status Timing::run(std::vector<size_t> points, const TimingPlan& plan, Run run, NoWorse no_worse, Clock clock) {
+  std::erase_if(points, [&](size_t p) { return left(p); });
+  for (const size_t p : points) points_[p].ms.clear();
+  const auto ms_of = [&](size_t p) { return times(p).median_ms; };
   size_t rounds = plan.first_rounds;
   for (size_t round = 0; !points.empty(); ++round) {
+    const bool is_over = clock() >= plan.deadline && round >= plan.first_rounds;
+    if (round == rounds || is_over)
+      for (const size_t p : points) points_[p].times = summarize(points_[p].ms);
+    if (round >= plan.most_rounds || is_over) break;
     if (round == rounds) {
-      for (const size_t p : points) times_[p] = summarize(ms_[p]);
-      if (round >= plan.most_rounds || clock() >= plan.deadline) break;
       const auto beats = [&](size_t a, size_t b, double margin) {
-        return a != b && no_worse(a, b) && times_[a].median_ms + margin < times_[b].median_ms;
+        return a != b && no_worse(a, b) && ms_of(a) + margin < ms_of(b);
       };
-      std::vector<size_t> beaten;
-      std::erase_if(points, [&](size_t p) {
-        const auto surely = [&](size_t q) { return beats(q, p, doubt(times_[p]) + doubt(times_[q])); };
+      std::vector<size_t> leaving, beaten;
+      for (const size_t p : points) {
+        const auto surely = [&](size_t q) { return beats(q, p, doubt(times(p)) + doubt(times(q))); };
         const auto maybe = [&](size_t q) { return beats(q, p, 0); };
-        if (std::any_of(points.begin(), points.end(), surely)) return true;
-        if (std::any_of(points.begin(), points.end(), maybe)) beaten.push_back(p);
-        return false;
-      });
-      std::sort(beaten.begin(), beaten.end(),
-                [&](size_t a, size_t b) { return times_[a].median_ms < times_[b].median_ms; });
-      for (size_t i = (beaten.size() + 1) / 2; i < beaten.size(); ++i) std::erase(points, beaten[i]);
+        if (std::any_of(points.begin(), points.end(), surely)) {
+          leaving.push_back(p);
+        } else if (std::any_of(points.begin(), points.end(), maybe)) {
+          beaten.push_back(p);
+        }
+      }
+      std::sort(beaten.begin(), beaten.end(), [&](size_t a, size_t b) { return ms_of(a) < ms_of(b); });
+      leaving.insert(leaving.end(), beaten.begin() + static_cast<std::ptrdiff_t>((beaten.size() + 1) / 2),
+                     beaten.end());
+      for (const size_t p : leaving) {
+        points_[p].left = true;
+        std::erase(points, p);
+      }
       rounds *= 2;
-    } else if (round > plan.first_rounds && clock() >= plan.deadline) {
-      for (const size_t p : points) times_[p] = summarize(ms_[p]);
-      break;
     }
     for (size_t i = 0; i < points.size(); ++i) {
       const size_t p = points[(i + round) % points.size()];
       LINNET_ASSIGN(const double ms, run(p, round));
-      ms_[p].push_back(ms);
+      points_[p].ms.push_back(ms);
     }
   }
   return {};

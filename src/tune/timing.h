@@ -1,6 +1,7 @@
 // Runs of several points in turns, more of those that may be among the best.
 #pragma once
 
+#include <map>
 #include <vector>
 
 #include "base/function_ref.h"
@@ -26,18 +27,21 @@ class Timing {
   using NoWorse = FunctionRef<bool(size_t a, size_t b)>;
   using Clock = FunctionRef<double()>;
 
-  explicit Timing(size_t points) : ms_(points), times_(points) {}
-
   // In each round every point runs once; the order turns from round to round. When all have had `first_rounds`, and
   // then each time that their number has doubled, those leave that another one beats for sure, and the slower half of
-  // those that are beaten at all.
+  // those that are beaten at all. Points that left an earlier run are not run again, and the others' times begin anew.
   Status run(std::vector<size_t> points, const TimingPlan& plan, Run run, NoWorse no_worse, Clock clock);
 
-  const TuneTimes& times(size_t point) const { return times_[point]; }
+  const TuneTimes& times(size_t point) { return points_[point].times; }
+  bool left(size_t point) { return points_[point].left; }
 
  private:
-  std::vector<std::vector<double>> ms_;
-  std::vector<TuneTimes> times_;
+  struct Point {
+    std::vector<double> ms;
+    TuneTimes times;
+    bool left = false;
+  };
+  std::map<size_t, Point> points_;
 };
 
 }  // namespace linnet

@@ -62,9 +62,13 @@ Status check_places(const TuneInput& input, const TuneOptions& options) {
                                       "', and would become one of them: choose another place for the result"));
   LINNET_REQUIRE(!fs::is_directory(options.output, failed),
                  invalid_argument("'", options.output.string(), "' is a folder, not a file to write the model to"));
-  fs::create_directories(options.folder, failed);
-  LINNET_REQUIRE(!failed,
-                 error(Code::io, "cannot make the folder '", options.folder.string(), "': ", failed.message()));
+  return {};
+}
+
+Status make_folder(const fs::path& folder) {
+  std::error_code failed;
+  fs::create_directories(folder, failed);
+  LINNET_REQUIRE(!failed, error(Code::io, "cannot make the folder '", folder.string(), "': ", failed.message()));
   return {};
 }
 
@@ -111,8 +115,9 @@ Result<TuneReport> tune(const TuneInput& input, const TuneOptions& asked) {
   std::sort(options.threads.begin(), options.threads.end());
   options.threads.erase(std::unique(options.threads.begin(), options.threads.end()), options.threads.end());
   LINNET_TRY(check(input, options));
-  LINNET_ASSIGN(const auto workshop, ModelWorkshop::open(input, options));
   LINNET_TRY(check_places(input, options));
+  LINNET_ASSIGN(const auto workshop, ModelWorkshop::open(input, options));
+  LINNET_TRY(make_folder(options.folder));
 
   TuneReport report;
   report.engine = LINNET_VERSION;

@@ -13,16 +13,16 @@ TEST(Recipe, ArgumentsAreThoseOfTheCommandLine) {
   recipe.half = true;
   EXPECT_EQ(recipe.key(), "optimize --level extended --float16");
   recipe.scheme = Recipe::Scheme::ranges;
-  recipe.ranges.activation_type = DType::u8;
-  recipe.ranges.range.method = CalibrationMethod::percentile;
-  recipe.ranges.range.percentile = 99.99;
-  recipe.ranges.bias_correction = false;
-  recipe.weights.exclude = {"/layer 1/MatMul"};
+  recipe.activation_type = DType::u8;
+  recipe.range.method = CalibrationMethod::percentile;
+  recipe.range.percentile = 99.99;
+  recipe.bias_correction = false;
+  recipe.exclude = {"/layer 1/MatMul"};
   EXPECT_EQ(recipe.key(),
             "static --activation-type uint8 --calibrate-method percentile --percentile 99.99 --no-bias-correction "
             "--exclude '/layer 1/MatMul'");
   recipe.scheme = Recipe::Scheme::weights;
-  recipe.weights.blocks = {4, 64, false, BlockMethod::half_quadratic};
+  recipe.blocks = {4, 64, false, BlockMethod::half_quadratic};
   EXPECT_EQ(recipe.key(), "weights --bits 4 --block 64 --asymmetric --method hqq --exclude '/layer 1/MatMul'");
 }
 
@@ -46,9 +46,9 @@ TEST(Recipe, NeighboursAreOfTheSchemeAndDiffer) {
 }
 
 TEST(Recipe, NeighboursKeepTheExclusions) {
-  Recipe recipe = preset_recipes()[6];
-  recipe.weights.exclude = {"head"};
-  for (const Recipe& next : neighbours(recipe)) EXPECT_EQ(next.weights.exclude, recipe.weights.exclude);
+  Recipe recipe = preset_recipes()[5];
+  recipe.exclude = {"head"};
+  for (const Recipe& next : neighbours(recipe)) EXPECT_EQ(next.exclude, recipe.exclude);
 }
 
 TEST(CommandLine, IsWhatAShellTakes) {

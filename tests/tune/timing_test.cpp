@@ -43,7 +43,7 @@ struct Race {
 
 TEST(Timing, WhatIsSurelyBeatenLeavesEarly) {
   Race race{{10, 20, 30, 5}};
-  Timing timing(4);
+  Timing timing;
   race.run(timing, {4, 64, 1e9}, true);
   EXPECT_EQ(race.runs, (std::vector<size_t>{4, 4, 4, 64}));
   EXPECT_DOUBLE_EQ(timing.times(1).median_ms, 20);  // what left keeps its times
@@ -52,21 +52,31 @@ TEST(Timing, WhatIsSurelyBeatenLeavesEarly) {
 
 TEST(Timing, PointsThatAreBetterInSomethingElseStay) {
   Race race{{10, 20, 30, 5}};
-  Timing timing(4);
+  Timing timing;
   race.run(timing, {4, 16, 1e9}, false);
   EXPECT_EQ(race.runs, (std::vector<size_t>{16, 16, 16, 16}));
 }
 
 TEST(Timing, TheDeadlineEndsItAfterTheFirstRounds) {
   Race race{{10, 20}};
-  Timing timing(2);
+  Timing timing;
   race.run(timing, {4, 1000, 3}, false);
   EXPECT_EQ(race.runs, (std::vector<size_t>{4, 4}));
   EXPECT_EQ(timing.times(1).runs, 4u);
 }
 
+TEST(Timing, WhatLeftIsNotRunAgain) {
+  Race race{{10, 20, 5}};
+  Timing timing;
+  race.run(timing, {4, 8, 1e9}, true);
+  EXPECT_TRUE(timing.left(0) && timing.left(1));
+  race.run(timing, {4, 16, 1e9}, true);
+  EXPECT_EQ(race.runs, (std::vector<size_t>{4, 4, 24}));
+  EXPECT_EQ(timing.times(2).runs, 16u);
+}
+
 TEST(Timing, AFailedRunIsTold) {
-  Timing timing(1);
+  Timing timing;
   const auto fail = [](size_t, size_t) -> Result<double> { return error(Code::io, "gone"); };
   const Status status = timing.run(
       {0}, {4, 8, 10}, fail, [](size_t, size_t) { return false; }, [] { return 0.0; });
