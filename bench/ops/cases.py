@@ -270,14 +270,23 @@ for op in ["QLinearSigmoid", "QLinearLeakyRelu"]:
 add("QLinearGlobalAveragePool", "1280x7x7", lambda: [data(1, 1, 1280, 7, 7, low=0, high=255, dtype=np.uint8), scalar(0.02), scalar(128, np.uint8), scalar(0.02), scalar(128, np.uint8)], {"channels_last": 0}, opset=1, domain="com.microsoft")
 
 
-def nbits(name, rows, n, k, level):
-    add("MatMulNBits", name, lambda: [data(1, 1, rows, k), data(2, n, k // 32, 16, low=0, high=255, dtype=np.uint8), data(3, n * k // 32, low=0.01, high=0.05)],
-        {"N": n, "K": k, "bits": 4, "block_size": 32, "accuracy_level": level}, opset=1, domain="com.microsoft")  # fmt: skip
+def nbits(rows, n, k, bits, level, block=32):
+    add("MatMulNBits", f"{rows}x{k} {k}x{n} {bits} bits, level {level}" + (f", blocks of {block}" if block != 32 else ""),
+        lambda: [data(1, 1, rows, k), data(2, n, k // block, block * bits // 8, low=0, high=255, dtype=np.uint8), data(3, n * k // block, low=0.01, high=0.05)],
+        {"N": n, "K": k, "bits": bits, "block_size": block, "accuracy_level": level}, opset=1, domain="com.microsoft")  # fmt: skip
 
 
-nbits("1x2048 2048x2048 level 4", 1, 2048, 2048, 4)
-nbits("1x2048 2048x2048 level 0", 1, 2048, 2048, 0)
-nbits("32x2048 2048x2048 level 4", 32, 2048, 2048, 4)
+for bits in 4, 8:
+    for level in 0, 4:
+        for rows in 1, 32:
+            nbits(rows, 2048, 2048, bits, level)
+nbits(128, 2048, 2048, 4, 4)
+nbits(1, 2048, 2048, 4, 4, 128)
+for bits, block in (4, 32), (8, 32), (4, 128):
+    add("GatherBlockQuantized", f"64 of 4096x1024, {bits} bits, blocks of {block}",
+        lambda bits=bits, block=block: [data(1, 4096, 1024 * bits // 8, low=0, high=255, dtype=np.uint8), data(2, 64, low=0, high=4095, dtype=np.int64),
+                                        data(3, 4096, 1024 // block, low=0.01, high=0.05)],
+        {"bits": bits, "block_size": block, "gather_axis": 0, "quantize_axis": 1}, frees=[1], opset=1, domain="com.microsoft")  # fmt: skip
 
 # --- recurrent, attention, signals
 for op, gates in [("LSTM", 4), ("GRU", 3), ("RNN", 1)]:

@@ -15,8 +15,10 @@ import argparse
 import logging
 import os
 import subprocess
+import sys
 import tempfile
 import time
+import types
 from pathlib import Path
 
 import numpy as np
@@ -42,8 +44,8 @@ class Reader:
     def __init__(self, samples):
         self.samples = iter(samples)
 
-    def __iter__(self):  # as its gptq wants it
-        return self.samples
+    def __iter__(self):  # as its gptq wants it: inputs and a label
+        return ((sample, None) for sample in self.samples)
 
     def get_next(self):
         return next(self.samples, None)
@@ -54,6 +56,8 @@ def quantize_theirs(scheme, source, target, samples, bits, block):
 
     config = q.DefaultWeightOnlyQuantConfig(block_size=block, is_symmetric=THEIRS[scheme], bits=bits)
     if scheme == "ORT gptq":
+        # It imports torch to ask whether samples are its tensors.
+        sys.modules.setdefault("torch", types.SimpleNamespace(Tensor=type(None)))
         config = q.GPTQWeightOnlyQuantConfig(Reader(samples), block_size=128)
     quantizer = q.MatMulNBitsQuantizer(onnx.load(source), block_size=block, is_symmetric=THEIRS[scheme], algo_config=config)
     quantizer.process()

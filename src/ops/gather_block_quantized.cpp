@@ -1,7 +1,9 @@
 // Rows of a table whose numbers share a scale in blocks, dequantised.
 // https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.GatherBlockQuantized
+#include <algorithm>
 #include <bit>
 
+#include "kernels/quant/gather_block.h"
 #include "ops/infer_shapes.h"
 #include "ops/op.h"
 
@@ -92,6 +94,7 @@ class GatherBlockQuantized final : public Op {
                   scale_columns = std::max<int64_t>(1, scales.shape.back());
     const int64_t block = block_ == 0 ? std::max<int64_t>(1, codes[quantized]) : block_;
     const float default_zero = data.dtype == DType::u8 ? static_cast<float>(1 << (bits_ - 1)) : 0.0f;
+    if (by_rows(data, scales, zeros, axis, quantized)) return rows(context, codes, axis);
 
     const auto row = [&](int64_t item) {
       const int64_t o = item / std::max<int64_t>(1, picks), pick = item % std::max<int64_t>(1, picks);
@@ -123,6 +126,53 @@ class GatherBlockQuantized final : public Op {
   }
 
  private:
+  // Whether the kernel takes it: rows of codes of 4 or 8 bits, each with its scales and zero points in whole bytes.
+  bool by_rows(const Tensor& data, const Tensor& scales, const Tensor* zeros, size_t axis, size_t quantized) const {
+    if (quantized + 1 != data.shape.rank() || axis == quantized || scales.dtype != DType::f32) return false;
+    if (data.dtype == DType::u8) return bits_ != 2;
+    return (data.dtype == DType::u4 || data.dtype == DType::i4) && data.shape.back() % 2 == 0 &&
+           (!zeros || zeros->shape.back() % 2 == 0);
+  }
+
+  Status rows(RunContext& context, const Shape& codes, size_t axis) const {
+    const Tensor& data = context.in(0);
+    const Tensor& indices = context.in(1);
+    const Tensor& scales = context.in(2);
+    const Tensor* zeros = context.maybe(3);
+    const bool bytes = data.dtype == DType::u8;
+    BlockRow row;
+    row.bits = bytes ? static_cast<int>(bits_) : 4;
+    row.is_signed = data.dtype == DType::i4;
+    row.block = static_cast<size_t>(block_);
+    row.zero = bytes ? 1 << (bits_ - 1) : 0;
+    const int64_t per_byte = 8 / row.bits, width = codes.back(), blocks = scales.shape.back();
+    const int64_t row_bytes = width / per_byte, zero_bytes = (blocks + per_byte - 1) / per_byte;
+    // Rows that an index picks together.
+    const int64_t together = codes.count(axis + 1, codes.rank() - 1), picks = indices.count(), size = codes[axis];
+    float* y = context.out(0).ptr<float>();
+    const auto pick = [&](int64_t item, BlockRow r) {
+      int64_t index = integer_at(indices, item % picks);
+      float* to = y + item * together * width;
+      if (index < -size || index >= size) {
+        std::fill_n(to, together * width, 0.0f);
+        return;
+      }
+      const int64_t first = (item / picks * size + (index < 0 ? index + size : index)) * together;
+      for (int64_t at = first; at < first + together; ++at, to += width) {
+        r.codes = data.ptr<uint8_t>() + at * row_bytes;
+        r.scales = scales.ptr<float>() + at * blocks;
+        if (zeros) r.zeros = zeros->ptr<uint8_t>() + at * zero_bytes;
+        decode_block_row(r, 0, static_cast<size_t>(width), to);
+      }
+    };
+    context.parallel.for_range(static_cast<size_t>(codes.count(0, axis) * picks),
+                               grain_for(static_cast<double>(together * width) * 0.3),
+                               [&](size_t begin, size_t end, size_t) {
+                                 for (size_t i = begin; i < end; ++i) pick(static_cast<int64_t>(i), row);
+                               });
+    return {};
+  }
+
   static bool is_small_float(DType t) noexcept { return (is_float8(t) && t != DType::f8e8m0) || t == DType::f4e2m1; }
   int64_t codes_per_byte(DType data) const noexcept { return data == DType::u8 ? 8 / bits_ : 1; }
 

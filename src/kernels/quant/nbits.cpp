@@ -148,8 +148,11 @@ void nbits_decode(const NBitsFormat& f, const std::byte* block, float zero, floa
   }
 }
 
-template <size_t kRows>
+// Codes of 8 bits are taken as two of 4 bits: pairs of their products with 8-bit numbers cannot saturate.
+template <int kBits, size_t kRows>
 HWY_INLINE void byte_rows(const NBitsFormat& f, const std::byte* panel, const ByteRow* rows, float zero, float* c) {
+  constexpr bool kWide = kBits == 8;
+  constexpr size_t kDepth = 32 / kBits;  // rows of B in a 64-byte group of codes
   const Floats d;
   const auto low = hn::Set(Bytes(), 15);
   hn::Vec<Floats> total[kRows][kVectors];
@@ -157,7 +160,7 @@ HWY_INLINE void byte_rows(const NBitsFormat& f, const std::byte* panel, const By
   for (size_t r = 0; r < kRows; ++r)
 #pragma GCC unroll 4
     for (size_t v = 0; v < kVectors; ++v) total[r][v] = hn::Zero(d);
-  const size_t blocks = f.blocks(), groups = f.block / 8, code_bytes = nbits_code_bytes(f),
+  const size_t blocks = f.blocks(), groups = f.block / kDepth, code_bytes = nbits_code_bytes(f),
                block_bytes = nbits_block_bytes(f);
   for (size_t b = 0; b < blocks; ++b, panel += block_bytes) {
     const auto* codes = reinterpret_cast<const int8_t*>(panel);
@@ -168,24 +171,32 @@ HWY_INLINE void byte_rows(const NBitsFormat& f, const std::byte* panel, const By
 #pragma GCC unroll 4
       for (size_t r = 0; r < kRows; ++r) sums[r] = hn::Zero(Ints());
       // Eight pairs of products of codes of 4 bits, 32 rows of B, fit into 16 bits: 8 * 2 * 15 * 127 = 30480.
-      for (size_t g = 0; g < groups; g += 4) {
-        hn::Vec<Shorts> pairs[kRows];
+      for (size_t g = 0; g < groups; g += 32 / kDepth) {
+        hn::Vec<Shorts> pairs[kRows], high[kRows];
 #pragma GCC unroll 4
-        for (size_t r = 0; r < kRows; ++r) pairs[r] = hn::Zero(Shorts());
-        const size_t end = HWY_MIN(groups, g + 4);
+        for (size_t r = 0; r < kRows; ++r) pairs[r] = high[r] = hn::Zero(Shorts());
+        const size_t end = HWY_MIN(groups, g + 32 / kDepth);
         for (size_t i = g; i < end; ++i) {
           const auto both = hn::LoadU(Bytes(), codes + i * 64 + v * hn::MaxLanes(Bytes()));
           const auto first = hn::And(both, low);
           const auto second = hn::And(hn::BitCast(Bytes(), hn::ShiftRight<4>(hn::BitCast(Words(), both))), low);
 #pragma GCC unroll 4
           for (size_t r = 0; r < kRows; ++r) {
-            const int8_t* q = rows[r].q + b * f.block + i * 8;
-            pairs[r] = hn::Add(
-                pairs[r], hn::Add(madd_bytes(first, quad_at(Bytes(), q)), madd_bytes(second, quad_at(Bytes(), q + 4))));
+            const int8_t* q = rows[r].q + b * f.block + i * kDepth;
+            const auto a = quad_at(Bytes(), q);
+            if constexpr (kWide) {
+              pairs[r] = hn::Add(pairs[r], madd_bytes(first, a));
+              high[r] = hn::Add(high[r], madd_bytes(second, a));
+            } else {
+              pairs[r] = hn::Add(pairs[r], hn::Add(madd_bytes(first, a), madd_bytes(second, quad_at(Bytes(), q + 4))));
+            }
           }
         }
 #pragma GCC unroll 4
-        for (size_t r = 0; r < kRows; ++r) sums[r] = hn::Add(sums[r], madd_shorts(pairs[r], hn::Set(Shorts(), 1)));
+        for (size_t r = 0; r < kRows; ++r) {
+          sums[r] = hn::Add(sums[r], madd_shorts(pairs[r], hn::Set(Shorts(), 1)));
+          if constexpr (kWide) sums[r] = hn::Add(sums[r], madd_shorts(high[r], hn::Set(Shorts(), 16)));
+        }
       }
       const auto scales = hn::LoadU(d, numbers + v * kLanes);
       const auto zeros = f.has_zeros ? hn::LoadU(d, numbers + kNBitsPanel + v * kLanes) : hn::Set(d, zero);
@@ -202,13 +213,23 @@ HWY_INLINE void byte_rows(const NBitsFormat& f, const std::byte* panel, const By
     for (size_t v = 0; v < kVectors; ++v) hn::StoreU(total[r][v], d, c + r * kNBitsPanel + v * kLanes);
 }
 
+template <int kBits>
+void byte_rows_of(const NBitsFormat& f, const std::byte* panel, const ByteRow* rows, size_t count, float zero,
+                  float* c) {
+  switch (count) {
+    case 1: return byte_rows<kBits, 1>(f, panel, rows, zero, c);
+    case 2: return byte_rows<kBits, 2>(f, panel, rows, zero, c);
+    case 3: return byte_rows<kBits, 3>(f, panel, rows, zero, c);
+    default: return byte_rows<kBits, 4>(f, panel, rows, zero, c);
+  }
+}
+
 void nbits_byte_rows(const NBitsFormat& f, const std::byte* panel, const ByteRow* rows, size_t count, float zero,
                      float* c) {
-  switch (count) {
-    case 1: return byte_rows<1>(f, panel, rows, zero, c);
-    case 2: return byte_rows<2>(f, panel, rows, zero, c);
-    case 3: return byte_rows<3>(f, panel, rows, zero, c);
-    default: return byte_rows<4>(f, panel, rows, zero, c);
+  if (f.bits == 8) {
+    byte_rows_of<8>(f, panel, rows, count, zero, c);
+  } else {
+    byte_rows_of<4>(f, panel, rows, count, zero, c);
   }
 }
 
@@ -284,6 +305,10 @@ struct Scratch {
   bool decoded = false;
 };
 
+// Codes of 8 bits: the longest block whose sums fit into 32 bits, 255 * 127 * 65536, and the rows from which on
+// decoding them to floats is faster.
+constexpr size_t kWideBlock = 65536, kWideRows = 7;
+
 // Rows at which decoding a panel to floats pays.
 constexpr size_t kDecodeRows = 2;
 
@@ -291,7 +316,7 @@ Scratch scratch_of(const NBitsGemm& g) noexcept {
   Scratch s;
   const size_t blocks = g.format.blocks();
   s.row = blocks * g.format.block;
-  s.bytes = g.a_int8 && g.format.bits != 8;
+  s.bytes = g.a_int8 && (g.format.bits != 8 || (g.m <= kWideRows && g.format.block <= kWideBlock));
   s.decoded = !s.bytes && g.m >= kDecodeRows;
   if (s.bytes) {
     s.rows = round_up(g.m * s.row, 64) + round_up(g.m * blocks * 2 * sizeof(float), 64);

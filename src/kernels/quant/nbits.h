@@ -38,7 +38,7 @@ struct NBitsGemm {
   const float* a = nullptr;  // [m][k]
   const float* bias = nullptr;
   float* c = nullptr;  // [m][n]
-  // Rounds A to 8 bits with a scale for each block: faster, and less exact. For codes of 2 and 4 bits; else ignored.
+  // May round A to 8 bits with a scale for each block: faster, and less exact.
   bool a_int8 = false;
 };
 
