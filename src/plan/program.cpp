@@ -36,6 +36,8 @@ class Program::AlignedCopies {
       if (slot.constant && slot.constant->data) options_.made->in_place.insert(original(slot.constant.get()));
   }
 
+  // What the constant is a copy of, or itself. A copy's address may be another's once it is released; an original keeps
+  // its own as long as copies are made.
   const Tensor* original(const Tensor* constant) const {
     const auto found = originals_.find(constant);
     return found == originals_.end() ? constant : found->second;
@@ -83,7 +85,7 @@ class Preparation final : public PackingContext {
     }
     LINNET_REQUIRE(has_data(input, also), invalid_model("the compiled model lacks packed weights"));
     PackedForm key = form_of(input, concat(form, ':', source->shape, ':', bytes), also,
-                             [](const Tensor& t) -> const void* { return t.data; });
+                             [&](const Tensor& t) -> const void* { return copies_.original(&t)->data; });
     const std::byte*& packed = program_.packed_[std::move(key)];
     if (!packed) {
       std::byte* buffer = program_.packed_memory_.allocate(bytes);

@@ -13,9 +13,9 @@
 namespace linnet {
 namespace {
 
-Tensor random_tensor(DType type, const Shape& shape) {
+Tensor random_tensor(DType type, const Shape& shape, unsigned seed = 0) {
   Tensor tensor = make_tensor(type, shape).value();
-  std::mt19937 random(static_cast<unsigned>(shape.count()));
+  std::mt19937 random(static_cast<unsigned>(shape.count()) + seed);
   for (int64_t i = 0; i < tensor.count(); ++i) {
     const float value = static_cast<float>(random()) / static_cast<float>(UINT32_MAX) - 0.5f;
     type == DType::f32 ? void(tensor.ptr<float>()[i] = value) : void(tensor.ptr<f16>()[i] = f16(value));
@@ -92,6 +92,39 @@ TEST(UnalignedConstants, GiveTheSameBits) {
             << (*model)->outputs[i].name << " shifted by " << shift;
       }
     }
+}
+
+// Two constants of one shape, packed alike one after the other: the copy of the second may lie where that of the first
+// did.
+TEST(UnalignedConstants, AreNotTakenForEachOther) {
+  const auto engine = std::make_shared<Engine>(1);
+  for (int64_t hidden = 8; hidden <= 240; hidden += 8) {
+    Graph graph;
+    graph.opsets = {{"", 20}};
+    const ValueId x = add_input(graph, "x", DType::f32, {Dim(2), Dim(1), Dim(hidden)});
+    const Shape shape{1, hidden, hidden};
+    const ValueId w = graph.add_constant("w", random_tensor(DType::f32, shape));
+    const ValueId r = graph.add_constant("r", random_tensor(DType::f32, shape, 1));
+    add_output(graph, "y", add(graph, "RNN", {x, w, r}, {{"hidden_size", hidden}}));
+    SymbolTable symbols(true);
+    ASSERT_TRUE(graph.sort().ok());
+    const std::vector<std::byte> bytes = onnx::encode(export_model(graph, symbols)).value();
+    const std::vector<Value> inputs = {Value(random_tensor(DType::f32, Shape{2, 1, hidden}))};
+    Value first;
+    for (size_t shift = 0; shift < 4; ++shift) {
+      const auto buffer = std::make_shared<AlignedBuffer>(bytes.size() + shift);
+      std::memcpy(buffer->data() + shift, bytes.data(), bytes.size());
+      ModelSource source;
+      source.bytes = {buffer->data() + shift, bytes.size()};
+      source.owner = buffer;
+      const auto model = load_model(*engine, source, {}).value();
+      std::vector<Value> outputs(1);
+      ASSERT_TRUE(Session(engine, model).run(inputs, outputs).ok());
+      if (shift == 0) first = outputs[0];
+      const Tensor &a = outputs[0].tensor, &b = first.tensor;
+      ASSERT_EQ(std::memcmp(a.data, b.data, b.bytes()), 0) << hidden << ' ' << shift;
+    }
+  }
 }
 
 }  // namespace
