@@ -20,11 +20,14 @@ constexpr std::string_view kSlower = "slower as ";  // how reasons of nodes that
 std::string percent(double share) { return fixed(100 * share, 1) + " %"; }
 
 // What all nodes that stay for a reason like this have in common.
-std::string kind_of(const std::string& reason) { return reason.starts_with(kSlower) ? std::string(kSlower) : reason; }
+std::string kind_of(const std::string& reason) {
+  return reason.starts_with(kSlower) ? "it is slower when it is quantised" : reason;
+}
 
 void print_explanation(const Explanation& explanation) {
   const OutputQuality& q = explanation.quality.overall;
-  std::string line = concat("on ", explanation.quality.samples, " samples");
+  const size_t samples = explanation.quality.samples;
+  std::string line = concat("on ", samples, samples == 1 ? " sample" : " samples");
   if (q.mean_cosine) line += concat(", cosine ", fixed(*q.mean_cosine, 5), " (least ", fixed(*q.least_cosine, 5), ")");
   if (q.top1_agreement) line += concat(", same greatest element ", percent(*q.top1_agreement));
   if (q.equal) line += concat(", equal elements ", percent(*q.equal));

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
+#include <filesystem>
 
 #include "html.h"
 #include "terminal.h"
@@ -11,6 +13,7 @@ namespace {
 
 constexpr size_t kBars = 25;
 
+std::string samples_text(size_t count) { return concat(count, count == 1 ? " sample" : " samples"); }
 std::string percent(double share) { return fixed(100 * share, 2) + " %"; }
 std::string small(double value) {
   char text[32];
@@ -18,9 +21,15 @@ std::string small(double value) {
   return text;
 }
 
+std::string milliseconds_text(double time) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.3g", time);
+  return text;
+}
+
 HtmlCell decibels(const std::optional<double>& snr) { return snr ? HtmlCell(decibels_text(*snr), *snr) : HtmlCell(""); }
 HtmlCell milliseconds(const std::optional<double>& time) {
-  return time ? HtmlCell(fixed(*time, 3), *time) : HtmlCell("");
+  return time ? HtmlCell(milliseconds_text(*time), *time) : HtmlCell("");
 }
 HtmlCell number(const std::optional<double>& value, std::string (*text)(double)) {
   return value ? HtmlCell(text(*value), *value) : HtmlCell("");
@@ -48,12 +57,13 @@ HtmlRow quality_row(std::string name, const OutputQuality& q) {
 void add_quality(HtmlPage& page, const Quality& quality) {
   page.heading("Outputs beside the float model's");
   std::vector<HtmlRow> rows;
+  rows.reserve(quality.outputs.size());
   for (const OutputQuality& output : quality.outputs) rows.push_back(quality_row(output.name, output));
   page.table({"output", "cosine, mean", "cosine, least", "signal to noise", "greatest error", "KL divergence",
               "same greatest element", "equal elements", "samples not comparable"},
              rows);
-  page.paragraph(concat("Over ", quality.samples,
-                        " samples. The divergence is that of the last axis, as probabilities where the float model's "
+  page.paragraph(concat("Over ", samples_text(quality.samples),
+                        ". The divergence is that of the last axis, as probabilities where the float model's "
                         "sum up to 1, else of its softmax, in nats."));
   if (quality.task)
     page.paragraph(concat("Right answers by output ", quality.task->output, ": ", percent(quality.task->accuracy),
@@ -84,11 +94,11 @@ void add_charts(HtmlPage& page, const QuantizeReport& report) {
   add_bars(
       page, "What a node gains: milliseconds a run", report.nodes,
       [](const NodeReport& row) { return gain(row).value_or(0); },
-      [](const NodeReport& row) { return fixed(*gain(row), 3) + " ms"; });
+      [](const NodeReport& row) { return milliseconds_text(*gain(row)) + " ms"; });
   add_bars(
       page, "What a node loses: milliseconds a run", report.nodes,
       [](const NodeReport& row) { return -gain(row).value_or(0); },
-      [](const NodeReport& row) { return fixed(-*gain(row), 3) + " ms"; });
+      [](const NodeReport& row) { return milliseconds_text(-*gain(row)) + " ms"; });
   const auto error = [](const NodeReport& row) {
     return row.weight_snr_db ? 100 * std::pow(10, -*row.weight_snr_db / 20) : 0;
   };
@@ -134,15 +144,14 @@ void add_nodes(HtmlPage& page, const QuantizeReport& report) {
   const Explanation& e = *report.explanation;
   page.paragraph(concat(
       "Times are medians on this machine with ", e.threads, e.threads == 1 ? " thread" : " threads", ", over ",
-      e.timed_samples, e.timed_samples == 1 ? " sample" : " samples",
+      samples_text(e.timed_samples),
       ", of the optimised models as they are served. A step counts for the node whose name it carries: what is fused "
       "into another node's step has no time of its own, and an input that several nodes read as integers counts for "
       "the first of them. Activations were compared on ",
-      e.activation_samples, e.activation_samples == 1 ? " sample" : " samples",
+      samples_text(e.activation_samples),
       "; a value that is not there any more, or lies inside a subgraph, has no number."));
   if (alone)
-    page.paragraph(concat("Alone: no other node was quantised; on ", e.sensitivity_samples,
-                          e.sensitivity_samples == 1 ? " sample" : " samples",
+    page.paragraph(concat("Alone: no other node was quantised; on ", samples_text(e.sensitivity_samples),
                           ". Nodes that are quantised only beside others have no numbers."));
 }
 
@@ -151,7 +160,7 @@ void add_nodes(HtmlPage& page, const QuantizeReport& report) {
 std::string decibels_text(double snr) { return std::isinf(snr) && snr > 0 ? "exact" : fixed(snr, 1) + " dB"; }
 
 std::string quantize_page(const std::string& model, const std::string& output, const QuantizeReport& report) {
-  HtmlPage page("Quantising " + model);
+  HtmlPage page("Quantising " + std::filesystem::path(model).filename().string());
   const double ratio = static_cast<double>(report.bytes_after) / static_cast<double>(report.bytes_before);
   std::vector<std::pair<std::string, std::string>> facts{
       {"result", output},
