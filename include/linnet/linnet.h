@@ -559,7 +559,7 @@ typedef struct linnet_quantize_options {
   int32_t half_quadratic; /* zero points that suit most weights of a block, not only its range */
   int32_t embeddings;     /* tables of embeddings too */
   int32_t accuracy_level; /* of MatMulNBits; 4 lets a runtime round activations to 8 bits */
-  /* static */
+  /* static; samples and functions also for the method gptq */
   linnet_dtype activation_type; /* LINNET_INT8 (also for LINNET_UNDEFINED), UINT8, INT16 or UINT16 */
   int32_t activation_symmetric;
   int32_t q_operator;             /* integer operators instead of QuantizeLinear and DequantizeLinear */
@@ -585,6 +585,13 @@ typedef struct linnet_quantize_options {
   int32_t num_bins;            /* entropy: bins of the distribution; 0: 128 */
   int32_t num_quantized_bins;  /* entropy: bins that they are merged to; 0: 128 */
   const linnet_source* source; /* of linnet_quantize, instead of its path, which is NULL then */
+  /* weights */
+  const char* method;    /* "nearest" (also for NULL), "hqq" (half_quadratic), or "gptq": weights make up for each
+                            other's errors, by what the model computes for samples */
+  double damping;        /* gptq: what is added to the mean square of inputs, as a part of it; 0: 0.01 */
+  int32_t act_order;     /* gptq: columns with the greatest inputs first */
+  int32_t search_ranges; /* nearest, gptq: ranges narrower than the weights where that has less errors */
+  size_t gptq_memory; /* gptq: bytes for what is kept of the samples, beyond which they are needed again; 0: 256 MB */
 } linnet_quantize_options;
 
 /* Reads the model at `path` and writes the quantised one to `output`, which is not a file of the model: whole or not at

@@ -35,13 +35,22 @@ Status read_common(const linnet_quantize_options& given, QuantizeOptions& option
   return {};
 }
 
-WeightOptions weight_options(const linnet_quantize_options& given, const QuantizeOptions& common) {
+Result<WeightOptions> weight_options(const linnet_quantize_options& given, const QuantizeOptions& common) {
   WeightOptions options;
   static_cast<QuantizeOptions&>(options) = common;
   if (given.bits) options.blocks.bits = given.bits;
   if (given.block) options.blocks.block = given.block;
   options.blocks.symmetric = given.weight_symmetry != LINNET_ASYMMETRIC;
-  if (given.half_quadratic) options.blocks.method = BlockMethod::half_quadratic;
+  const std::string_view method = given.method ? given.method : given.half_quadratic ? "hqq" : "nearest";
+  LINNET_REQUIRE(method == "nearest" || method == "hqq" || method == "gptq",
+                 invalid_argument("there is no method '", method, "' for weights"));
+  if (method == "hqq") options.blocks.method = BlockMethod::half_quadratic;
+  if (method == "gptq") options.blocks.method = BlockMethod::gptq;
+  options.blocks.mse = given.search_ranges != 0;
+  LINNET_REQUIRE(given.damping >= 0 && given.damping <= 1, invalid_argument("damping has to be from 0 to 1"));
+  if (given.damping != 0) options.gptq.percdamp = given.damping;
+  options.gptq.actorder = given.act_order != 0;
+  if (given.gptq_memory != 0) options.gptq.memory = given.gptq_memory;
   options.embeddings = given.embeddings != 0;
   options.accuracy_level = given.accuracy_level;
   return options;
@@ -165,9 +174,13 @@ Result<QuantizeReport> quantize(const std::shared_ptr<Engine>& engine, const Mod
                                 const QuantizeCall& call, SharedTask* task) {
   const linnet_quantize_options& given = call.given;
   if (given.scheme == LINNET_QUANTIZE_DYNAMIC) return quantize_dynamic(source, call.common, call.output);
-  if (given.scheme == LINNET_QUANTIZE_WEIGHTS)
-    return quantize_weights(*engine, source, weight_options(given, call.common), call.output);
   LINNET_ASSIGN(const Samples samples, samples_of(given, task));
+  if (given.scheme == LINNET_QUANTIZE_WEIGHTS) {
+    LINNET_ASSIGN(WeightOptions options, weight_options(given, call.common));
+    if (samples.count) options.samples = &samples;
+    options.sample_progress = call.how.sample_progress;
+    return quantize_weights(*engine, source, options, call.output);
+  }
   return quantize_static(engine, source, call.common, call.how, samples, call.output);
 }
 

@@ -349,6 +349,36 @@ linnet_source source_of(const std::string& path) {
   return source;
 }
 
+TEST_F(Quantize, WeightsByEachMethod) {
+  Stream stream{3};
+  const auto made_with = [&](const char* method, auto&& set) {
+    stream.passes = 0;
+    linnet_quantize_options options = stream.options();
+    options.scheme = LINNET_QUANTIZE_WEIGHTS;
+    options.method = method;
+    set(options);
+    EXPECT_OK(quantize(&options));
+    return content(out());
+  };
+  using Options = linnet_quantize_options;
+  const auto nothing = [](Options&) {};
+  const std::string nearest = made_with("nearest", nothing), gptq = made_with("gptq", nothing);
+  EXPECT_EQ(stream.passes, 1u);
+  EXPECT_TRUE(nearest == made_with(nullptr, nothing));
+  EXPECT_TRUE(made_with("hqq", nothing) == made_with(nullptr, [](Options& o) { o.half_quadratic = 1; }));
+  EXPECT_FALSE(nearest == gptq);
+  EXPECT_FALSE(nearest == made_with("nearest", [](Options& o) { o.search_ranges = 1; }));
+  EXPECT_FALSE(gptq == made_with("gptq", [](Options& o) { o.act_order = 1; }));
+  EXPECT_FALSE(gptq == made_with("gptq", [](Options& o) { o.damping = 0.9; }));
+  Options wrong = stream.options();
+  wrong.scheme = LINNET_QUANTIZE_WEIGHTS;
+  wrong.method = "awq";
+  EXPECT_CODE(LINNET_INVALID_ARGUMENT, quantize(&wrong));
+  wrong.method = "gptq";
+  wrong.next = nullptr;
+  EXPECT_CODE(LINNET_INVALID_ARGUMENT, quantize(&wrong));
+}
+
 TEST_F(Quantize, TaskThatAsksForSamples) {
   Port port;
   const linnet_completion completion = port.completion();

@@ -188,6 +188,10 @@ def quantize_weights(
     is_symmetric: bool = True,
     *,
     method: str = "nearest",
+    calibration_data_reader: Any = None,
+    percdamp: float = 0.01,
+    actorder: bool = False,
+    mse: bool = False,
     embeddings: bool = False,
     accuracy_level: int | None = None,
     op_types_to_quantize: Sequence[str] | None = None,
@@ -200,17 +204,22 @@ def quantize_weights(
     """Writes the model with weights in blocks of 4 or 8 bits; everything else stays in floats. Tells of each node what it
     became, or why it stays.
 
-    The names are those of onnxruntime's MatMulNBitsQuantizer. method: "nearest" or "hqq". embeddings: tables that Gather
-    reads, too. accuracy_level: 4 lets a runtime round activations to 8 bits.
+    The names are those of onnxruntime's MatMulNBitsQuantizer. method: "nearest", "hqq", or "gptq", which learns from
+    samples (calibration_data_reader as for quantize_static; a list where the model is large) with percdamp and actorder.
+    mse: ranges narrower than the weights where that has less errors. embeddings: tables that Gather reads, too.
+    accuracy_level: 4 lets a runtime round activations to 8 bits.
     """
-    if method not in ("nearest", "hqq"):
-        raise ValueError(f"method is {method!r}; it is 'nearest' or 'hqq'")
-    if not bits or not block_size:  # 0 would mean the default
-        raise InvalidArgumentError("bits and block_size must be above 0")
+    if method not in ("nearest", "hqq", "gptq"):
+        raise ValueError(f"method is {method!r}; it is 'nearest', 'hqq' or 'gptq'")
+    if (method == "gptq") != (calibration_data_reader is not None):
+        raise ValueError("samples are for the method 'gptq', which needs them")
+    if not bits or not block_size or not percdamp:  # 0 would mean the default
+        raise InvalidArgumentError("bits, block_size and percdamp must be above 0")
+    samples = None if calibration_data_reader is None else _Samples(calibration_data_reader, 1)
     settings = {"bits": bits, "block": block_size, "weight_symmetry": _SYMMETRY[bool(is_symmetric)],
-                "half_quadratic": method == "hqq", "embeddings": embeddings, "accuracy_level": accuracy_level or 0}  # fmt: skip
+                "method": method, "damping": percdamp, "act_order": actorder, "search_ranges": mse, "embeddings": embeddings, "accuracy_level": accuracy_level or 0}  # fmt: skip
     return _quantize(2, model_input, model_output, _included(op_types_to_quantize, nodes_to_quantize), nodes_to_exclude,
-                     settings, None, sizes, threads, progress)  # fmt: skip
+                     settings, samples, sizes, threads, progress)  # fmt: skip
 
 
 class _Samples:
@@ -218,16 +227,21 @@ class _Samples:
 
     def __init__(self, source: Any, passes: int) -> None:
         self._source, self._pass = source, 0
-        again = hasattr(source, "rewind") if hasattr(source, "get_next") else iter(source) is not source
-        if passes > 1 and not again:
-            raise InvalidArgumentError("smooth_quant needs the samples twice: pass a list, or what can be iterated again")
+        self._again = hasattr(source, "rewind") if hasattr(source, "get_next") else iter(source) is not source
+        if passes > 1:
+            self._need_again()
         self._samples = self._begin()
 
     def _begin(self) -> Iterator[Mapping[str, Any]]:
         return iter(self._source.get_next, None) if hasattr(self._source, "get_next") else iter(self._source)
 
+    def _need_again(self) -> None:
+        if not self._again:
+            raise InvalidArgumentError("the samples are needed more than once: pass a list, or what can be iterated again")
+
     def __call__(self, number: int) -> dict[str, Any] | None:
         if number != self._pass:
+            self._need_again()
             if hasattr(self._source, "get_next"):
                 self._source.rewind()
             self._pass, self._samples = number, self._begin()

@@ -1,6 +1,5 @@
 // Models that are written: optimised, compiled, quantised. All of it happens on the calling thread, without the
 // interpreter's lock; between two stages signals are looked at, so that Ctrl-C ends it.
-#include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
@@ -8,7 +7,6 @@
 #include <condition_variable>
 #include <exception>
 #include <mutex>
-#include <optional>
 #include <set>
 #include <string_view>
 
@@ -222,7 +220,8 @@ std::string quantize(const Engine& engine, nb::handle from, const std::string& t
   Source source(from);
   Samples samples{call, nb::borrow(next)};
   const std::vector<const char*> included = pointers_to(include), excluded = pointers_to(exclude);
-  const auto method = given<std::optional<std::string>>(settings, "calibration_method", std::nullopt);
+  const auto calibration = given<std::string>(settings, "calibration_method", "");
+  const auto method = given<std::string>(settings, "method", "");
   linnet_quantize_options options{};
   options.struct_size = sizeof options;
   options.scheme = static_cast<linnet_quantize_scheme>(scheme);
@@ -235,7 +234,6 @@ std::string quantize(const Engine& engine, nb::handle from, const std::string& t
       {"reduce_range", &linnet_quantize_options::reduce_range},
       {"bits", &linnet_quantize_options::bits},
       {"block", &linnet_quantize_options::block},
-      {"half_quadratic", &linnet_quantize_options::half_quadratic},
       {"embeddings", &linnet_quantize_options::embeddings},
       {"accuracy_level", &linnet_quantize_options::accuracy_level},
       {"activation_symmetric", &linnet_quantize_options::activation_symmetric},
@@ -247,6 +245,8 @@ std::string quantize(const Engine& engine, nb::handle from, const std::string& t
       {"symmetric_range", &linnet_quantize_options::symmetric_range},
       {"num_bins", &linnet_quantize_options::num_bins},
       {"num_quantized_bins", &linnet_quantize_options::num_quantized_bins},
+      {"act_order", &linnet_quantize_options::act_order},
+      {"search_ranges", &linnet_quantize_options::search_ranges},
   };
   for (const auto& [name, field] : numbers) options.*field = given<int32_t>(settings, name, 0);
   options.weight_type = static_cast<linnet_dtype>(given<int>(settings, "weight_type", 0));
@@ -254,7 +254,9 @@ std::string quantize(const Engine& engine, nb::handle from, const std::string& t
   options.weight_symmetry = static_cast<linnet_symmetry>(given<int>(settings, "weight_symmetry", 0));
   options.percentile = given<double>(settings, "percentile", 0);
   options.smooth_alpha = given<double>(settings, "smooth_alpha", 0);
-  options.calibration_method = method ? method->c_str() : nullptr;
+  options.damping = given<double>(settings, "damping", 0);
+  options.calibration_method = calibration.empty() ? nullptr : calibration.c_str();
+  options.method = method.empty() ? nullptr : method.c_str();
   if (!next.is_none()) options.next = Samples::read;
   options.progress = Samples::tell;
   options.user = &samples;
