@@ -35,9 +35,9 @@ Status read_common(const linnet_quantize_options& given, QuantizeOptions& option
   return {};
 }
 
-Result<WeightOptions> weight_options(const linnet_quantize_options& given, const QuantizeOptions& common) {
+// Without what all schemes have.
+Result<WeightOptions> weight_options(const linnet_quantize_options& given) {
   WeightOptions options;
-  static_cast<QuantizeOptions&>(options) = common;
   if (given.bits) options.blocks.bits = given.bits;
   if (given.block) options.blocks.block = given.block;
   options.blocks.symmetric = given.weight_symmetry != LINNET_ASYMMETRIC;
@@ -106,6 +106,7 @@ struct QuantizeCall {
   linnet_quantize_options given;
   QuantizeOptions common;
   StaticOptions how;
+  WeightOptions weights;
   std::shared_ptr<StopToken> cancel;
   std::filesystem::path output;
 };
@@ -122,6 +123,7 @@ Result<std::shared_ptr<const QuantizeCall>> read_call(const linnet_quantize_opti
                  invalid_argument("there is no quantisation scheme ", static_cast<int>(given.scheme)));
   LINNET_TRY(read_common(given, call.common));
   LINNET_ASSIGN(call.how, static_options(given));
+  LINNET_ASSIGN(call.weights, weight_options(given));
   if (given.cancel) {
     LINNET_ASSIGN(const Pin<c_api::CancelObject> cancel, c_api::use<c_api::CancelObject>(given.cancel));
     call.cancel = cancel->token;
@@ -176,7 +178,8 @@ Result<QuantizeReport> quantize(const std::shared_ptr<Engine>& engine, const Mod
   if (given.scheme == LINNET_QUANTIZE_DYNAMIC) return quantize_dynamic(source, call.common, call.output);
   LINNET_ASSIGN(const Samples samples, samples_of(given, task));
   if (given.scheme == LINNET_QUANTIZE_WEIGHTS) {
-    LINNET_ASSIGN(WeightOptions options, weight_options(given, call.common));
+    WeightOptions options = call.weights;
+    static_cast<QuantizeOptions&>(options) = call.common;
     if (samples.count) options.samples = &samples;
     options.sample_progress = call.how.sample_progress;
     return quantize_weights(*engine, source, options, call.output);

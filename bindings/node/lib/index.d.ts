@@ -119,6 +119,105 @@ export class InferenceSession {
   trim(): void;
 }
 
+/** Called before each stage of what is written: `done` of `total` (0: not known), and what comes. What it throws ends all. */
+export type Progress = (done: number, total: number, what: string) => void;
+
+export interface WriteOptions {
+  /** Threads that compute; 0, the default: one for each core. */
+  threads?: number;
+  /** Symbolic sizes of the inputs that become numbers. */
+  freeDimensionOverrides?: Readonly<Record<string, number>>;
+  /** Rewrites to leave out, by name. */
+  disabledPasses?: readonly string[];
+  externalData?: SessionOptions['externalData'];
+  onProgress?: Progress;
+  /** Ends it; no file is left, and the promise is rejected with the signal's reason. */
+  signal?: AbortSignal;
+}
+
+export interface OptimizeOptions extends WriteOptions {
+  /** Who can load the result: all with standard operators (basic), who knows those of com.microsoft (extended, the default), Linnet (all). */
+  level?: 'disabled' | 'basic' | 'extended' | 'all';
+  /** What float32 becomes. */
+  floats?: 'float16' | 'bfloat16';
+  /** Inputs and outputs become that, too. */
+  convertIo?: boolean;
+  /** Operators, and nodes by name, that go on computing in float32. */
+  keepFloat?: readonly string[];
+  /** Weights of at least so many bytes go to a file beside the model. */
+  externalFrom?: number;
+  /** Shapes of inputs, which become these. */
+  shapes?: Readonly<Record<string, readonly number[]>>;
+}
+
+export interface OptimizeReport {
+  nodes_before: number;
+  nodes_after: number;
+  bytes_before: number;
+  bytes_after: number;
+  converted_constants: number;
+  casts: number;
+  kept_float: string[];
+  passes: { pass: string; changes: number; ms: number }[];
+}
+
+export type Feeds = Readonly<Record<string, Value>>;
+
+export interface QuantizeOptions extends WriteOptions {
+  /** dynamic, the default: 8-bit weights; static: activations with measured ranges, too; weights: blocks of few bits, all else in floats. */
+  scheme?: 'dynamic' | 'static' | 'weights';
+  /** Nodes by name, operator type or pattern with * and ?. */
+  include?: readonly string[];
+  exclude?: readonly string[];
+  /** dynamic and static: int8 by default; symmetric by the type. */
+  weightType?: 'int8' | 'uint8';
+  weightSymmetric?: boolean;
+  perChannel?: boolean;
+  reduceRange?: boolean;
+  /** static, and the method gptq: samples, which are asked for one at a time; a function where they may be needed more than once. */
+  samples?: Iterable<Feeds> | AsyncIterable<Feeds> | (() => Iterable<Feeds> | AsyncIterable<Feeds>);
+  format?: 'qdq' | 'qoperator';
+  activationType?: 'int8' | 'uint8' | 'int16' | 'uint16';
+  activationSymmetric?: boolean;
+  calibrationMethod?: 'minmax' | 'entropy' | 'percentile' | 'mse';
+  percentile?: number;
+  numBins?: number;
+  numQuantizedBins?: number;
+  movingAverage?: boolean;
+  symmetricRange?: boolean;
+  smoothQuant?: boolean;
+  smoothQuantAlpha?: number;
+  /** True by default. */
+  biasCorrection?: boolean;
+  equalise?: boolean;
+  /** weights */
+  bits?: 4 | 8;
+  blockSize?: 16 | 32 | 64 | 128 | 256;
+  method?: 'nearest' | 'hqq' | 'gptq';
+  /** gptq: as a part of the mean square of inputs; the columns with the greatest inputs first. */
+  damping?: number;
+  actOrder?: boolean;
+  /** nearest and gptq: ranges narrower than the weights where that has less errors. */
+  searchRanges?: boolean;
+  embeddings?: boolean;
+  accuracyLevel?: number;
+}
+
+export interface QuantizeReport {
+  bytes_before: number;
+  bytes_after: number;
+  /** Nodes. */
+  quantized: number;
+  nodes: { node: string; result?: string; reason?: string; weight_snr_db?: number | null; bytes_before?: number; bytes_after?: number }[];
+}
+
+type ModelSource = string | URL | Uint8Array | ArrayBuffer;
+/** These write a file, whole or not at all, while the event loop goes on. */
+export function optimize(source: ModelSource, path: string | URL, options?: OptimizeOptions): Promise<OptimizeReport>;
+/** For this version of Linnet: InferenceSession.create takes the file, and it starts at once. */
+export function compile(source: ModelSource, path: string | URL, options?: WriteOptions): Promise<void>;
+export function quantize(source: ModelSource, path: string | URL, options?: QuantizeOptions): Promise<QuantizeReport>;
+
 export type ErrorCode =
   | 'INVALID_ARGUMENT' | 'INVALID_MODEL' | 'UNSUPPORTED' | 'NOT_FOUND' | 'IO' | 'OUT_OF_MEMORY' | 'CANCELLED'
   | 'DEADLINE_EXCEEDED' | 'INTERNAL' | 'CLOSED' | 'CALLBACK_FAILED';

@@ -1,36 +1,14 @@
 'use strict';
 const native = require('./native.js');
-const { LinnetError } = require('./errors.js');
+const { abortReason, bytesOf, integer, invalid, pathOf } = require('./arguments.js');
 const { Tensor, fromForm, toForm, typeOf } = require('./tensor.js');
 
 const LEVELS = { disabled: 0, basic: 1, extended: 2, layout: 3, all: 3 };
-
-function invalid(message) {
-  return new LinnetError('INVALID_ARGUMENT', message);
-}
-
-function integer(value, name) {
-  if (value === undefined) return 0;
-  if (!Number.isSafeInteger(value) || value < 0) throw invalid(`${name} must be an integer that is not negative`);
-  return value;
-}
 
 function milliseconds(timeout) {
   if (timeout === undefined) return 0;
   if (typeof timeout !== 'number' || !(timeout >= 0)) throw invalid('timeout must be a number of milliseconds');
   return Number.isFinite(timeout) ? Math.ceil(timeout) : 0;
-}
-
-function bytesOf(source) {
-  if (source instanceof ArrayBuffer || source instanceof SharedArrayBuffer) return new Uint8Array(source);
-  if (ArrayBuffer.isView(source)) return new Uint8Array(source.buffer, source.byteOffset, source.byteLength);
-  throw invalid('a model must be a path or the bytes of one');
-}
-
-function pathOf(source) {
-  const text = source instanceof URL ? require('node:url').fileURLToPath(source) : source;
-  if (text.includes('\0')) throw invalid('the path has a NUL character');
-  return text;
 }
 
 function loadOptions(options) {
@@ -44,10 +22,6 @@ function loadOptions(options) {
     sizes: options.freeDimensionOverrides,
     externalData: options.externalData?.map(({ path, data }) => ({ path: String(path), data: bytesOf(data) })),
   };
-}
-
-function abortReason(signal) {
-  return signal.reason ?? new LinnetError('CANCELLED', 'the run was cancelled');
 }
 
 /** A model that is ready to run; runs may be under way at once. */

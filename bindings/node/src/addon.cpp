@@ -34,6 +34,9 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   });
   add("load", load);
   add("allocate", allocate);
+  add("write", write);
+  add("giveSample", give_sample);
+  add("cancelWriting", cancel_writing);
   add("openHandles", [](const Napi::CallbackInfo& info) -> Napi::Value {
     return Napi::Number::New(info.Env(), static_cast<double>(linnet_open_handles()));
   });

@@ -8,6 +8,7 @@
 #include <napi.h>
 
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -29,13 +30,21 @@ struct Ended {
   std::vector<Handle<linnet_value>> outputs;
 };
 
+struct Addon;
+
 // Where runs under way report to. Engine threads may outlive the environment, so they share this and ask `closed`.
 struct Reports {
   std::mutex mutex;
   bool closed = false;
   napi_threadsafe_function wake = nullptr;
   std::deque<Ended> ended;
+  std::deque<std::function<void(Napi::Env, Addon&)>> told;  // of models that are written
+
+  // From any thread; does nothing once the environment is gone.
+  void tell(std::function<void(Napi::Env, Addon&)> what);
 };
+
+class Writing;
 
 // One for each environment (the main thread's and each worker's). All but `reports` belongs to its thread.
 struct Addon {
@@ -46,7 +55,11 @@ struct Addon {
   Napi::FunctionReference error_factory, session;
   std::shared_ptr<Reports> reports = std::make_shared<Reports>();
   std::map<uint64_t, Pending> pending;
+  std::map<uint64_t, std::shared_ptr<Writing>> writing;
   uint64_t last_id = 0;
+
+  // Node goes on while there is something to be told.
+  void keep_alive(Napi::Env env);
 };
 
 // Takes the status: what lib/errors.js makes of it.
@@ -71,5 +84,16 @@ Napi::Function session_class(Napi::Env env);
 // load(path or bytes, options): a promise of a session.
 Napi::Value load(const Napi::CallbackInfo& info);
 void open_reports(Napi::Env env, Addon& addon);
+// { level, cacheFolder, sizes, disabled, externalData }, all of them optional.
+void read_load_options(Napi::Env env, const Napi::Object& from, linnet_load_options* to);
+
+// write(kind, source, path, options, callback(error, report)): an id. What is told meanwhile: options.progress(done,
+// total, what) and options.sample(pass, names), to be answered by giveSample(id, forms, or null after the last one, or
+// false where there is none to give).
+Napi::Value write(const Napi::CallbackInfo& info);
+Napi::Value give_sample(const Napi::CallbackInfo& info);
+Napi::Value cancel_writing(const Napi::CallbackInfo& info);
+// The environment ends.
+void close_writing(Addon& addon);
 
 }  // namespace linnet_node

@@ -135,8 +135,8 @@ Napi::Value Session::run(const Napi::CallbackInfo& info) {
                                       arguments.inputs.data(), arguments.inputs.size(), arguments.wanted(),
                                       targets.data(), targets.size(), &completion, task.out()));
   call.release();
-  if (addon.pending.empty()) napi_ref_threadsafe_function(env, addon.reports->wake);
   addon.pending[id] = {Napi::Persistent(info[5].As<Napi::Function>()), std::move(task)};
+  addon.keep_alive(env);
   return Napi::Number::New(env, static_cast<double>(id));
 }
 
@@ -168,6 +168,17 @@ void deliver(napi_env raw, napi_value, void*, void*) {
   const Napi::Env env(raw);
   Addon& addon = *env.GetInstanceData<Addon>();
   for (;;) {
+    std::function<void(Napi::Env, Addon&)> what;
+    {
+      const std::lock_guard lock(addon.reports->mutex);
+      if (addon.reports->told.empty()) break;
+      what = std::move(addon.reports->told.front());
+      addon.reports->told.pop_front();
+    }
+    const Napi::HandleScope scope(env);
+    what(env, addon);
+  }
+  for (;;) {
     Ended ended;
     {
       const std::lock_guard lock(addon.reports->mutex);
@@ -180,7 +191,7 @@ void deliver(napi_env raw, napi_value, void*, void*) {
     const Napi::HandleScope scope(env);
     const Addon::Pending pending = std::move(found->second);
     addon.pending.erase(found);
-    if (addon.pending.empty()) napi_unref_threadsafe_function(env, addon.reports->wake);
+    addon.keep_alive(env);
     // What JavaScript is told is data or an error, never an exception that nobody could catch.
     try {
       if (ended.failed.get()) {
@@ -204,12 +215,14 @@ void close_reports(void* data) {
     const std::lock_guard lock(addon.reports->mutex);
     addon.reports->closed = true;
     addon.reports->ended.clear();
+    addon.reports->told.clear();
   }
   for (const auto& [id, pending] : addon.pending) linnet_task_cancel(pending.task.get());
   for (const auto& [id, pending] : addon.pending) {
     linnet_release(linnet_task_wait(pending.task.get(), 10'000, nullptr));
   }
   addon.pending.clear();
+  close_writing(addon);
 }
 
 template <class T>
@@ -247,6 +260,8 @@ Napi::Array ports_of(Napi::Env env, const linnet_model* model, size_t count,
   return ports;
 }
 
+void release_text(void* user) { delete static_cast<std::string*>(user); }
+
 // Runs on a thread of Node's pool, which ends before the environment does.
 class Load : public Napi::AsyncWorker {
  public:
@@ -261,23 +276,7 @@ class Load : public Napi::AsyncWorker {
     threads_ = or_default<size_t>(options, "threads", 0);
     memory_limit_ = or_default<size_t>(options, "memoryLimit", 0);
     check(env, linnet_load_options_create(options_.out()));
-    check(env,
-          linnet_load_options_set_level(options_.get(), static_cast<linnet_level>(or_default(options, "level", 3))));
-    if (const Napi::Value folder = options.Get("cacheFolder"); folder.IsString())
-      check(env, linnet_load_options_set_cache_folder(options_.get(), folder.As<Napi::String>().Utf8Value().c_str()));
-    if (const Napi::Value sizes = options.Get("sizes"); sizes.IsObject()) {
-      const auto entries = sizes.As<Napi::Object>();
-      const Napi::Array names = entries.GetPropertyNames();
-      for (uint32_t i = 0; i < names.Length(); ++i) {
-        const std::string name = names.Get(i).ToString().Utf8Value();
-        check(env,
-              linnet_load_options_fix_size(options_.get(), name.c_str(), entries.Get(name).ToNumber().Int64Value()));
-      }
-    }
-    if (const Napi::Value data = options.Get("externalData"); data.IsArray()) {
-      const auto files = data.As<Napi::Array>();
-      for (uint32_t i = 0; i < files.Length(); ++i) supply(env, files.Get(i).As<Napi::Object>());
-    }
+    read_load_options(env, options, options_.get());
   }
 
   Napi::Promise promise() const { return deferred_.Promise(); }
@@ -311,17 +310,6 @@ class Load : public Napi::AsyncWorker {
   void OnError(const Napi::Error& error) override { deferred_.Reject(error.Value()); }
 
  private:
-  static void release_text(void* user) { delete static_cast<std::string*>(user); }
-
-  void supply(Napi::Env env, const Napi::Object& file) {
-    const std::string path = file.Get("path").ToString().Utf8Value();
-    const auto bytes = file.Get("data").As<Napi::Uint8Array>();
-    auto content = std::make_unique<std::string>(reinterpret_cast<const char*>(bytes.Data()), bytes.ByteLength());
-    check(env, linnet_load_options_supply_external_data(options_.get(), path.c_str(), content->data(), content->size(),
-                                                        release_text, content.get()));
-    content.release();
-  }
-
   linnet_status* load() {
     SharedEngine engine;
     if (threads_ || memory_limit_) {
@@ -361,6 +349,52 @@ class Load : public Napi::AsyncWorker {
 };
 
 }  // namespace
+
+void Reports::tell(std::function<void(Napi::Env, Addon&)> what) {
+  const std::lock_guard lock(mutex);
+  if (closed) return;
+  told.push_back(std::move(what));
+  napi_call_threadsafe_function(wake, nullptr, napi_tsfn_nonblocking);
+}
+
+void Addon::keep_alive(Napi::Env env) {
+  if (pending.empty() && writing.empty()) {
+    napi_unref_threadsafe_function(env, reports->wake);
+  } else {
+    napi_ref_threadsafe_function(env, reports->wake);
+  }
+}
+
+void read_load_options(Napi::Env env, const Napi::Object& from, linnet_load_options* to) {
+  check(env, linnet_load_options_set_level(to, static_cast<linnet_level>(or_default(from, "level", 3))));
+  if (const Napi::Value folder = from.Get("cacheFolder"); folder.IsString())
+    check(env, linnet_load_options_set_cache_folder(to, folder.As<Napi::String>().Utf8Value().c_str()));
+  if (const Napi::Value sizes = from.Get("sizes"); sizes.IsObject()) {
+    const auto entries = sizes.As<Napi::Object>();
+    const Napi::Array names = entries.GetPropertyNames();
+    for (uint32_t i = 0; i < names.Length(); ++i) {
+      const std::string name = names.Get(i).ToString().Utf8Value();
+      check(env, linnet_load_options_fix_size(to, name.c_str(), entries.Get(name).ToNumber().Int64Value()));
+    }
+  }
+  if (const Napi::Value passes = from.Get("disabled"); passes.IsArray()) {
+    const auto names = passes.As<Napi::Array>();
+    for (uint32_t i = 0; i < names.Length(); ++i)
+      check(env, linnet_load_options_disable_pass(to, names.Get(i).ToString().Utf8Value().c_str()));
+  }
+  if (const Napi::Value data = from.Get("externalData"); data.IsArray()) {
+    const auto files = data.As<Napi::Array>();
+    for (uint32_t i = 0; i < files.Length(); ++i) {
+      const auto file = files.Get(i).As<Napi::Object>();
+      const std::string path = file.Get("path").ToString().Utf8Value();
+      const auto bytes = file.Get("data").As<Napi::Uint8Array>();
+      auto content = std::make_unique<std::string>(reinterpret_cast<const char*>(bytes.Data()), bytes.ByteLength());
+      check(env, linnet_load_options_supply_external_data(to, path.c_str(), content->data(), content->size(),
+                                                          release_text, content.get()));
+      content.release();
+    }
+  }
+}
 
 Napi::Function session_class(Napi::Env env) { return Session::define(env); }
 

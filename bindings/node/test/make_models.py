@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import numpy as np
 from onnx import TensorProto, helper
 
 FOLDER = Path(sys.argv[1])
@@ -17,8 +18,8 @@ def tensor(name, dtype=TensorProto.FLOAT, shape=("n",)):
     return helper.make_tensor_value_info(name, dtype, shape)
 
 
-def save(name, nodes, inputs, outputs, opset=17):
-    graph = helper.make_graph(nodes, "graph", inputs, outputs)
+def save(name, nodes, inputs, outputs, opset=17, initializers=()):
+    graph = helper.make_graph(nodes, "graph", inputs, outputs, list(initializers))
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset), helper.make_opsetid("ai.onnx.ml", 3)], ir_version=10)
     (FOLDER / f"{name}.onnx").write_bytes(model.SerializeToString())
 
@@ -40,6 +41,10 @@ save("sequence", [node("SequenceInsert", ["s", "x"], ["t"])], [sequence("s", Ten
      [sequence("t", TensorProto.FLOAT, None)])  # fmt: skip
 port = helper.make_value_info("m", helper.make_map_type_proto(TensorProto.INT64, helper.make_tensor_type_proto(TensorProto.FLOAT, [])))
 save("vectorise", [node("DictVectorizer", ["m"], ["y"], domain="ai.onnx.ml", int64_vocabulary=[3, 5, 9])], [port], [tensor("y", shape=[None, 3])])
+noise = np.random.default_rng(1)
+weights = [helper.make_tensor(name, TensorProto.FLOAT, [128, 128], noise.normal(size=128 * 128)) for name in "wv"]
+save("product", [node("MatMul", ["x", "w"], ["a"], name="first"), node("Relu", ["a"], ["b"]), node("MatMul", ["b", "v"], ["y"], name="second")],
+     [tensor("x", shape=["n", 128])], [tensor("y", shape=["n", 128])], initializers=weights)  # fmt: skip
 maps = helper.make_sequence_type_proto(helper.make_map_type_proto(TensorProto.STRING, helper.make_tensor_type_proto(TensorProto.FLOAT, [])))
 save("zipmap", [node("ZipMap", ["x"], ["maps"], domain="ai.onnx.ml", classlabels_strings=["cat", "dog"])], [tensor("x", shape=[None, 2])],
      [helper.make_value_info("maps", maps)])  # fmt: skip

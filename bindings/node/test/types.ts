@@ -1,5 +1,5 @@
 // Checked by the compiler, never run.
-import { InferenceSession, LinnetError, Tensor, Value, version } from '..';
+import { InferenceSession, LinnetError, QuantizeReport, Tensor, Value, compile, optimize, quantize, version } from '..';
 
 async function main(): Promise<void> {
   const session: InferenceSession = await InferenceSession.create('model.onnx', { intraOpNumThreads: 1 });
@@ -15,6 +15,16 @@ async function main(): Promise<void> {
   const wrong: Float32Array = x.data;
   // @ts-expect-error sessions come from create
   new InferenceSession();
+  const report: QuantizeReport = await quantize('model.onnx', 'model.int8.onnx', {
+    scheme: 'static', samples: [{ x }], calibrationMethod: 'percentile', onProgress: (done, total, what) => console.log(done, total, what),
+  });
+  async function* stream() { yield { x }; }
+  await quantize(new Uint8Array(3), new URL('file:///model.onnx'), { scheme: 'weights', method: 'gptq', samples: stream, signal: AbortSignal.timeout(5) });
+  const { passes } = await optimize('model.onnx', 'fast.onnx', { floats: 'float16', shapes: { x: [1, 3] } });
+  await compile('model.onnx', 'model.linnet', { threads: 1 });
+  console.log(report.nodes[0].result, passes[0].changes);
+  // @ts-expect-error a scheme that does not exist
+  await quantize('model.onnx', 'x', { scheme: 'best' });
   try {
     await session.release();
   } catch (error) {

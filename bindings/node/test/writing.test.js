@@ -1,0 +1,184 @@
+'use strict';
+const assert = require('node:assert');
+const { spawnSync } = require('node:child_process');
+const fs = require('node:fs');
+const os = require('node:os');
+const path = require('node:path');
+const { pathToFileURL } = require('node:url');
+const test = require('node:test');
+const { InferenceSession, LinnetError, Tensor, compile, openHandles, optimize, quantize } = require('..');
+const { bytes, model } = require('./common.js');
+
+const noise = (seed) => Float32Array.from({ length: 5 * 128 }, (_, i) => Math.sin(i * 12.9898 + seed * 78.233));
+const feed = (seed) => ({ x: new Tensor('float32', noise(seed), [5, 128]) });
+function* stream(count = 4) {
+  for (let i = 0; i < count; i++) yield feed(i);
+}
+
+function folder(t) {
+  const made = fs.mkdtempSync(path.join(os.tmpdir(), 'linnet-'));
+  t.after(() => fs.rmSync(made, { recursive: true }));
+  return { at: (name) => path.join(made, name), names: () => fs.readdirSync(made).sort() };
+}
+
+async function cosine(before, after) {
+  const y = [];
+  for (const source of [before, after]) y.push((await (await InferenceSession.create(source)).run(feed(99))).y.data);
+  const dot = (a, b) => a.reduce((sum, element, i) => sum + element * b[i], 0);
+  return dot(y[0], y[1]) / Math.sqrt(dot(y[0], y[0]) * dot(y[1], y[1]));
+}
+
+test('optimize', async (t) => {
+  const { at } = folder(t);
+  const told = [];
+  const report = await optimize(model('product'), at('fast.onnx'), { level: 'basic', shapes: { x: [5, 128] }, onProgress: (...step) => told.push(step) });
+  assert.ok(report.passes.length > 3 && report.nodes_before === 3 && report.nodes_after <= 3);
+  assert.ok(told.length > 3 && told.every(([done, total, what]) => done <= total && what));
+  assert.deepStrictEqual((await InferenceSession.create(at('fast.onnx'))).inputMetadata[0].shape, [5, 128]);
+  await optimize(bytes('product'), pathToFileURL(at('half.onnx')), { floats: 'float16', freeDimensionOverrides: { n: 5 } });
+  assert.ok(fs.statSync(at('half.onnx')).size < 0.6 * fs.statSync(model('product')).size);
+  assert.ok(await cosine(model('product'), at('half.onnx')) > 0.99999);
+});
+
+test('compile', async (t) => {
+  const { at } = folder(t);
+  assert.strictEqual(await compile(model('product'), at('product.linnet'), { threads: 1 }), undefined);
+  assert.ok(await cosine(model('product'), at('product.linnet')) > 0.999999);
+});
+
+for (const [name, options, least] of [
+  ['dynamic', {}, 0.999], ['dynamic, per channel', { perChannel: true, weightType: 'uint8', reduceRange: true }, 0.999],
+  ['static', { scheme: 'static', samples: [feed(1), feed(2)] }, 0.99],
+  ['static, of a stream', { scheme: 'static', samples: stream(), activationType: 'int16' }, 0.999],
+  ['static, of a promise of each', { scheme: 'static', samples: (async function* later() { yield* stream(); })(), format: 'qoperator', activationType: 'uint8' }, 0.99],
+  ['static, samples needed twice', { scheme: 'static', samples: () => stream(), smoothQuant: true, calibrationMethod: 'entropy', numBins: 2048 }, 0.99],
+  ['weights of 4 bits', { scheme: 'weights' }, 0.99], ['weights of 8 bits', { scheme: 'weights', bits: 8, blockSize: 64, weightSymmetric: false }, 0.9999],
+  ['weights, gptq', { scheme: 'weights', method: 'gptq', samples: stream(20) }, 0.98],
+]) {
+  test(`quantize: ${name}`, async (t) => {
+    const { at } = folder(t);
+    const report = await quantize(model('product'), at('small.onnx'), options);
+    assert.strictEqual(report.bytes_after, fs.statSync(at('small.onnx')).size);
+    assert.ok(report.quantized >= 2 && report.bytes_after < 0.4 * report.bytes_before);
+    const near = await cosine(model('product'), at('small.onnx'));
+    assert.ok(near > least, `cosine ${near}`);
+  });
+}
+
+test('samples are asked for one at a time, and generators are ended', async (t) => {
+  const { at } = folder(t);
+  let given = 0, ended = 0;
+  async function* counted() {
+    try {
+      for (;;) {
+        given++;
+        yield feed(given);
+      }
+    } finally {
+      ended++;
+    }
+  }
+  const abort = new AbortController();
+  await assert.rejects(quantize(model('product'), at('never.onnx'), {
+    scheme: 'static', samples: counted, signal: abort.signal,
+    onProgress: (done, total, what) => what === 'calibration' && done === 3 && abort.abort(),
+  }), { name: 'AbortError' });
+  assert.ok(given >= 3 && given <= 5, `${given} samples`);
+  await new Promise(setImmediate);
+  assert.strictEqual(ended, 1);
+});
+
+test('errors', async (t) => {
+  const { at, names } = folder(t);
+  const fails = (promise, code) => assert.rejects(promise, (error) => error instanceof LinnetError && error.code === code && error.message.length > 0);
+  const to = at('x.onnx');
+  await fails(quantize('/nowhere/model.onnx', to), 'NOT_FOUND');
+  await fails(quantize(model('product'), model('product')), 'INVALID_ARGUMENT');
+  await fails(quantize(model('product'), to, { scheme: 'best' }), 'INVALID_ARGUMENT');
+  await fails(quantize(model('product'), to, { exclude: ['Matmul'] }), 'NOT_FOUND');
+  await fails(quantize(model('product'), to, { scheme: 'static' }), 'INVALID_ARGUMENT');
+  await fails(quantize(model('product'), to, { scheme: 'static', samples: [] }), 'INVALID_ARGUMENT');
+  await fails(quantize(model('product'), to, { scheme: 'static', samples: 7 }), 'INVALID_ARGUMENT');
+  await fails(quantize(model('product'), to, { scheme: 'static', samples: [7] }), 'INVALID_ARGUMENT');
+  await fails(quantize(model('product'), to, { scheme: 'static', samples: [{ q: feed(1).x }] }), 'NOT_FOUND');
+  await fails(quantize(model('product'), to, { scheme: 'static', samples: [{}] }), 'INVALID_ARGUMENT');
+  await fails(quantize(model('product'), to, { scheme: 'static', samples: stream(), smoothQuant: true }), 'INVALID_ARGUMENT');
+  await fails(quantize(model('product'), to, { scheme: 'weights', bits: 3 }), 'INVALID_ARGUMENT');
+  await fails(quantize(model('product'), to, { scheme: 'weights', method: 'best' }), 'INVALID_ARGUMENT');
+  await fails(quantize(new Uint8Array([1, 2, 3]), to), 'INVALID_MODEL');
+  await fails(optimize(model('product'), to, { level: 'best' }), 'INVALID_ARGUMENT');
+  await fails(optimize(model('product'), to, { disabledPasses: ['nothing'] }), 'INVALID_ARGUMENT');
+  await fails(optimize(model('product'), 'a\0b'), 'INVALID_ARGUMENT');
+  await fails(optimize(model('product'), 7), 'INVALID_ARGUMENT');
+  await fails(compile(model('product'), at('nowhere/x.linnet')), 'IO');
+  await fails(compile(7, to), 'INVALID_ARGUMENT');
+  assert.deepStrictEqual(names(), []);
+});
+
+test('what the caller throws meanwhile', async (t) => {
+  const { at, names } = folder(t);
+  const mine = new Error('mine');
+  const thrower = () => { throw mine; };
+  function* broken() {
+    yield feed(1);
+    throw mine;
+  }
+  const to = at('never.onnx');
+  for (const call of [
+    () => quantize(model('product'), to, { onProgress: thrower }), () => optimize(model('product'), to, { onProgress: thrower }),
+    () => quantize(model('product'), to, { scheme: 'static', samples: broken() }), () => quantize(model('product'), to, { scheme: 'static', samples: thrower }),
+  ]) await assert.rejects(call(), mine);
+  assert.ok(names().every((name) => name === 'never.onnx'), 'no other file'); // the caller was told too late to stop
+});
+
+test('signals', async (t) => {
+  const { at, names } = folder(t);
+  await assert.rejects(optimize(model('product'), at('x'), { signal: AbortSignal.abort(new Error('mine')) }), { message: 'mine' });
+  await assert.rejects(optimize(model('product'), at('x'), { signal: 7 }), { code: 'INVALID_ARGUMENT' });
+  const never = { [Symbol.asyncIterator]: () => ({ next: () => new Promise(() => {}) }) };
+  await assert.rejects(quantize(model('product'), at('x'), { scheme: 'static', samples: never, signal: AbortSignal.timeout(50) }), { name: 'TimeoutError' });
+  assert.deepStrictEqual(names(), []);
+});
+
+test('the event loop goes on', async (t) => {
+  const { at } = folder(t);
+  const long = { x: new Tensor('float32', new Float32Array(20_000 * 128).fill(0.5), [20_000, 128]) };
+  let ended = false, turns = 0;
+  const work = quantize(model('product'), at('x.onnx'), { scheme: 'static', samples: [long, long, long] }).then(() => { ended = true; });
+  while (!ended) {
+    turns++;
+    await new Promise(setImmediate);
+  }
+  await work;
+  assert.ok(turns > 20, `${turns} turns`);
+});
+
+test('nothing leaks', async (t) => {
+  const { at } = folder(t);
+  const work = async () => {
+    for (let i = 0; i < 20; i++) {
+      await quantize(model('product'), at('x.onnx'), { scheme: 'static', samples: stream() });
+      await assert.rejects(quantize(model('product'), at('x.onnx'), { scheme: 'static', samples: [{}] }));
+    }
+    for (let i = 0; i < 5; i++) {
+      globalThis.gc();
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    return openHandles();
+  };
+  const before = await work();
+  assert.ok(await work() <= before + 2);
+});
+
+test('exit meanwhile', (t) => {
+  const { at, names } = folder(t);
+  const script = `const { quantize, Tensor } = require(process.argv[1]);
+    function* samples() { for (;;) yield { x: new Tensor('float32', new Float32Array(128), [1, 128]) }; }
+    for (let i = 0; i < 3; i++) quantize(process.argv[2], process.argv[3] + i, { scheme: 'static', samples }).catch(() => {});
+    setTimeout(() => process.exit(7), Number(process.argv[4]));`;
+  for (const delay of ['0', '30', '200']) {
+    const done = spawnSync(process.execPath, ['-e', script, path.join(__dirname, '..'), model('product'), at('x'), delay], { encoding: 'utf8', timeout: 60_000 });
+    assert.deepStrictEqual([done.status, done.signal, done.stderr], [7, null, '']);
+  }
+  assert.deepStrictEqual(names(), []);
+});
