@@ -13,7 +13,7 @@ namespace {
 
 constexpr size_t kNarrow = 64;   // columns of a step of the factorisation
 constexpr size_t kStrip = 16;    // of them, which lie together while they are multiplied
-constexpr size_t kBatch = 128;   // columns whose errors are carried on to later batches together
+constexpr size_t kBatch = 64;    // columns whose errors are carried on to later batches together
 constexpr size_t kTile = 16;     // rows that are read together
 constexpr size_t kChunk = 1024;  // rows at once, which bounds the memory
 

@@ -213,23 +213,15 @@ HWY_INLINE void byte_rows(const NBitsFormat& f, const std::byte* panel, const By
     for (size_t v = 0; v < kVectors; ++v) hn::StoreU(total[r][v], d, c + r * kNBitsPanel + v * kLanes);
 }
 
-template <int kBits>
-void byte_rows_of(const NBitsFormat& f, const std::byte* panel, const ByteRow* rows, size_t count, float zero,
-                  float* c) {
-  switch (count) {
-    case 1: return byte_rows<kBits, 1>(f, panel, rows, zero, c);
-    case 2: return byte_rows<kBits, 2>(f, panel, rows, zero, c);
-    case 3: return byte_rows<kBits, 3>(f, panel, rows, zero, c);
-    default: return byte_rows<kBits, 4>(f, panel, rows, zero, c);
-  }
-}
-
 void nbits_byte_rows(const NBitsFormat& f, const std::byte* panel, const ByteRow* rows, size_t count, float zero,
                      float* c) {
-  if (f.bits == 8) {
-    byte_rows_of<8>(f, panel, rows, count, zero, c);
-  } else {
-    byte_rows_of<4>(f, panel, rows, count, zero, c);
+  if (f.bits == 8)
+    return count == 1 ? byte_rows<8, 1>(f, panel, rows, zero, c) : byte_rows<8, 4>(f, panel, rows, zero, c);
+  switch (count) {
+    case 1: return byte_rows<4, 1>(f, panel, rows, zero, c);
+    case 2: return byte_rows<4, 2>(f, panel, rows, zero, c);
+    case 3: return byte_rows<4, 3>(f, panel, rows, zero, c);
+    default: return byte_rows<4, 4>(f, panel, rows, zero, c);
   }
 }
 
@@ -410,8 +402,10 @@ void nbits_gemm(const NBitsGemm& g, std::byte* scratch, const Parallel& parallel
         for (size_t m = 0; m < g.m; m += kByteRows) {
           const size_t count = std::min(kByteRows, g.m - m);
           ByteRow rows[kByteRows];
-          for (size_t r = 0; r < count; ++r)
-            rows[r] = {q + (m + r) * s.row, scales + (m + r) * blocks, sums + (m + r) * blocks};
+          for (size_t r = 0; r < kByteRows; ++r) {
+            const size_t at = m + std::min(r, count - 1);  // a kernel may take all of them
+            rows[r] = {q + at * s.row, scales + at * blocks, sums + at * blocks};
+          }
           rows_kernel(f, g.b + p * nbits_panel_bytes(f), rows, count, zero, tile);
           store(tile, count, m, p);
         }
