@@ -60,27 +60,34 @@ class WeightQuantizer {
       report.reason = "tables of embeddings stay unless they are asked for";
     } else if (const int64_t axis = graph.node(id).int_or("axis", 0); axis != 0 && axis != -2) {
       report.reason = "it gathers along an inner axis";
-    } else if (shape[1] % scheme_.block != 0) {
-      report.reason = concat("its rows of ", shape[1], " do not consist of blocks of ", scheme_.block);
+    } else if (shape[1] < scheme_.block) {
+      report.reason = concat("its rows of ", shape[1], " are shorter than a block of ", scheme_.block);
     }
     if (!report.reason.empty()) return {};
     LINNET_ASSIGN(const auto rows, quantize(graph, table, true, report));
     if (!rows) return {};
     // As the operator wants them: a row of the table is a row of codes.
-    const int64_t blocks = shape[1] / scheme_.block, per_byte = 8 / scheme_.bits;
+    const int64_t blocks = ceil_div(shape[1], scheme_.block), width = blocks * scheme_.block,
+                  per_byte = 8 / scheme_.bits;
     Replacement to(graph, id);
-    const auto in_rows = [&](ValueId value, int64_t width) {
+    const auto in_rows = [&](ValueId value, int64_t size) {
       if (value == kNoValue) return kNoValue;
-      return to.add("Reshape", {value, graph.add_ints("rows", {shape[0], width})});
+      return to.add("Reshape", {value, graph.add_ints("rows", {shape[0], size})});
     };
-    const ValueId result = to.add("GatherBlockQuantized",
-                                  {in_rows(rows->codes, shape[1] / per_byte), to.node().input(1),
-                                   in_rows(rows->scale, blocks), in_rows(rows->zero_point, ceil_div(blocks, per_byte))},
-                                  {{"bits", int64_t{scheme_.bits}},
-                                   {"block_size", scheme_.block},
-                                   {"gather_axis", int64_t{0}},
-                                   {"quantize_axis", int64_t{1}}},
-                                  kMicrosoft);
+    ValueId result = to.add("GatherBlockQuantized",
+                            {in_rows(rows->codes, width / per_byte), to.node().input(1), in_rows(rows->scale, blocks),
+                             in_rows(rows->zero_point, ceil_div(blocks, per_byte))},
+                            {{"bits", int64_t{scheme_.bits}},
+                             {"block_size", scheme_.block},
+                             {"gather_axis", int64_t{0}},
+                             {"quantize_axis", int64_t{1}}},
+                            kMicrosoft);
+    if (width != shape[1]) {  // the last block is not full
+      const auto one = [&](std::string_view name, int64_t number) {
+        return graph.add_ints(std::string(name), {number});
+      };
+      result = to.add("Slice", {result, one("begin", 0), one("end", shape[1]), one("axis", -1)});
+    }
     graph.value(result).info.dtype = DType::f32;
     to.finish(to.cast(result, to.type()));
     report.result = "GatherBlockQuantized";
