@@ -163,6 +163,7 @@ std::string quantize_page(const std::string& model, const std::string& output, c
   HtmlPage page("Quantising " + std::filesystem::path(model).filename().string());
   const double ratio = static_cast<double>(report.bytes_after) / static_cast<double>(report.bytes_before);
   std::vector<std::pair<std::string, std::string>> facts{
+      {"model", model},
       {"result", output},
       {"quantised", concat(report.quantized(), " of ", report.nodes.size(), " nodes")},
       {"size",

@@ -61,10 +61,12 @@ class Explainer {
  private:
   Status explain(QuantizeReport& report) {
     report.explanation.emplace();
-    LINNET_ASSIGN(LoadedGraph loaded, load_graph(written_, written_load_));
-    LINNET_ASSIGN(const auto quantized, open_session(std::move(loaded)));
-    LINNET_TRY(compare(*quantized, report));
-    LINNET_TRY(time(*quantized, report));
+    {
+      LINNET_ASSIGN(LoadedGraph loaded, load_graph(written_, written_load_));
+      LINNET_ASSIGN(const auto quantized, open_session(std::move(loaded)));
+      LINNET_TRY(compare(*quantized, report));
+      LINNET_TRY(time(*quantized, report));
+    }
     LINNET_TRY(look_inside(report));
     return look_at_nodes_alone(report);
   }
@@ -173,7 +175,6 @@ class Explainer {
 
   // The quantised model's time beside the float one's, without the nodes in `left`; and its nodes.
   Result<double> time_without(const Left& left, std::vector<NodeReport>& rows) {
-    tell("timing nodes", 0, 1);
     LoadedGraph loaded;
     LINNET_ASSIGN(QuantizeReport report, quantize_in_memory(leaving(left), loaded));
     LINNET_ASSIGN(const auto quantized, open_session(std::move(loaded)));
@@ -191,6 +192,7 @@ class Explainer {
       return after > before * kSlower && after > before + kSlowerMilliseconds ? after - before : 0.0;
     };
     std::vector<NodeReport> rows, others;
+    tell("timing nodes", 0, kTries + 1);
     LINNET_ASSIGN(const double all, time_without({}, rows));
     std::erase_if(rows, [&](const NodeReport& row) { return loss(row) == 0; });
     std::stable_sort(rows.begin(), rows.end(),
@@ -200,6 +202,7 @@ class Explainer {
       for (const NodeReport& row : rows)
         left_.emplace(row.output, concat("slower as ", row.result, ": ", milliseconds(*row.milliseconds_after),
                                          " instead of ", milliseconds(*row.milliseconds_before)));
+      tell("timing nodes", tries + 1, kTries + 1);
       LINNET_ASSIGN(const double time, time_without(left_, others));
       if (time < all) return {};
     }
@@ -257,7 +260,8 @@ class Explainer {
       }
       if (!after.contains(name + kFloats)) {
         const std::string& scale = after.contains(name + kScale) ? name : row.output;
-        if (!after.contains(name + kCodes) || !after.contains(scale + kScale)) continue;
+        if (!after.contains(name + kCodes) || !after.contains(scale + kScale) || !after.contains(scale + kZeroPoint))
+          continue;
         codes[name] = scale;
       }
       found.emplace(row.output, name + kFloats);

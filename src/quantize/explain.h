@@ -20,8 +20,9 @@ struct ExplainOptions {
 using Quantizer =
     std::function<Result<QuantizeReport>(const QuantizeOptions& options, const std::filesystem::path& path)>;
 
-// Quantises to `path`, and fills in what the report has for explanations. The outputs are compared on all samples;
-// values inside, times and nodes alone are looked at on some of them, as the report says.
+// Quantises to `path`, and fills in what the report has for explanations. The outputs are compared on all samples,
+// whose number is known; values inside, times and nodes alone are looked at on some of them, as the report says.
+// Samples are asked for in any order.
 Result<QuantizeReport> quantize_and_explain(const std::shared_ptr<Engine>& engine, const ModelSource& source,
                                             const QuantizeOptions& options, const ExplainOptions& how,
                                             const Samples& samples, const std::filesystem::path& path,
