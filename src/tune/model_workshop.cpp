@@ -105,6 +105,7 @@ Result<MadeModel> make_model(const std::shared_ptr<Engine>& engine, const TuneIn
     options.blocks = recipe.blocks;
     options.embeddings = recipe.embeddings;
     options.accuracy_level = recipe.accuracy_level;
+    if (recipe.blocks.method == BlockMethod::gptq) options.samples = &calibration;
     options.stop = stop;
     StaticOptions ranges;
     ranges.activation_type = recipe.activation_type;

@@ -93,21 +93,22 @@ void choose(TuneReport& report, TunePreference preference) {
       report.nearest = report.points[i].candidate;
     }
   }
-  const auto rank = [&](const TuneFigures& f) {
-    const auto bytes = static_cast<double>(f.bytes), threads = static_cast<double>(f.threads);
-    // As fast as the fastest: what else there is decides.
-    const double ms = std::max(f.median_ms, fastest_end);
-    switch (preference) {
-      case TunePreference::size: return std::tuple(bytes, ms, f.loss, threads, f.median_ms);
-      case TunePreference::quality: return std::tuple(f.loss, ms, bytes, threads, f.median_ms);
-      case TunePreference::memory: return std::tuple(static_cast<double>(f.memory), ms, f.loss, threads, f.median_ms);
-      case TunePreference::speed: break;
-    }
-    return std::tuple(ms, bytes, f.loss, threads, f.median_ms);
+  // What counts first, then the rest. Those that are as fast as the fastest differ in that only if in nothing else.
+  const auto rank = [&](size_t i) {
+    const TuneSteps& f = steps[i];
+    const double ms = std::max(figures[i].median_ms, fastest_end);
+    const double first = preference == TunePreference::size      ? static_cast<double>(f.bytes)
+                         : preference == TunePreference::quality ? static_cast<double>(f.loss)
+                         : preference == TunePreference::memory  ? static_cast<double>(f.memory)
+                                                                 : ms;
+    return std::tuple(first, ms, f.bytes, f.loss, f.threads, figures[i].median_ms);
   };
-  for (size_t i = 0; i < figures.size(); ++i)
-    if (report.points[i].within && (!report.chosen || rank(figures[i]) < rank(figures[*report.chosen])))
-      report.chosen = i;
+  for (size_t i = 0; i < figures.size(); ++i) {
+    bool beaten = !report.points[i].within;
+    for (size_t j = 0; j < figures.size() && !beaten; ++j)
+      beaten = report.points[j].within && dominates(steps[j], steps[i]);
+    if (!beaten && (!report.chosen || rank(i) < rank(*report.chosen))) report.chosen = i;
+  }
   if (report.chosen) {
     report.nearest.reset();
     return;

@@ -29,10 +29,10 @@ bool dominates(const TuneSteps& a, const TuneSteps& b) noexcept;
 // How far beyond the limits: the sum of the parts by which each is exceeded, 0 where all are kept. `words`: which.
 double excess(const TuneFigures& figures, const TuneLimits& limits, std::string* words = nullptr);
 
-// Sets `front` and `within` of the report's points, and `chosen`, or `nearest` and `beyond`.
-//
-// With the preference for speed those count as the fastest whose median is within the spread of the fastest; among them
-// the smallest file, then the least loss, then the fewest threads decide.
+// Sets `front` and `within` of the report's points, and `chosen`, or `nearest` and `beyond`. The choice is among points
+// within the limits that no other such point dominates. With the preference for speed those count as the fastest whose
+// median is within half the spread of the fastest one; among them the smallest file decides, then the least loss, then
+// the fewest threads. Other preferences come before that.
 void choose(TuneReport& report, TunePreference preference);
 
 }  // namespace linnet

@@ -55,7 +55,8 @@ void add_block_arguments(const Recipe& recipe, Words& words) {
   words.option(true, "--bits", std::to_string(blocks.bits));
   words.option(true, "--block", std::to_string(blocks.block));
   words.flag(!blocks.symmetric, "--asymmetric");
-  words.option(blocks.method == BlockMethod::half_quadratic, "--method", "hqq");
+  words.option(blocks.method != BlockMethod::nearest, "--method", blocks.method == BlockMethod::gptq ? "gptq" : "hqq");
+  words.flag(blocks.mse, "--mse");
   words.flag(recipe.embeddings, "--embeddings");
   words.option(recipe.accuracy_level != 0, "--accuracy-level", std::to_string(recipe.accuracy_level));
 }
@@ -80,7 +81,7 @@ Recipe block_recipe(int bits, BlockMethod method) {
   recipe.scheme = Scheme::weights;
   recipe.blocks.bits = bits;
   recipe.blocks.method = method;
-  recipe.blocks.symmetric = method == BlockMethod::nearest;
+  recipe.blocks.symmetric = method != BlockMethod::half_quadratic;
   recipe.embeddings = true;
   return recipe;
 }
@@ -134,6 +135,7 @@ std::vector<Recipe> preset_recipes() {
   presets.push_back(block_recipe(8, BlockMethod::nearest));
   presets.push_back(block_recipe(4, BlockMethod::nearest));
   presets.push_back(block_recipe(4, BlockMethod::half_quadratic));
+  presets.push_back(block_recipe(4, BlockMethod::gptq));
   return presets;
 }
 
@@ -163,18 +165,23 @@ std::vector<Recipe> neighbours(const Recipe& recipe) {
           if (percentile != recipe.range.percentile) next().range.percentile = percentile;
       if (recipe.range.method == CalibrationMethod::min_max) next().range.moving_average = !recipe.range.moving_average;
       break;
-    case Scheme::weights: {
-      const bool nearest = recipe.blocks.method == BlockMethod::nearest;
+    case Scheme::weights:
       next().accuracy_level = recipe.accuracy_level == 0 ? 4 : 0;
       for (const int64_t block : {64, 128, 32, 16, 256})
         if (block != recipe.blocks.block) next().blocks.block = block;
-      if (nearest) next().blocks.symmetric = !recipe.blocks.symmetric;
-      Recipe& method = next();
-      method.blocks.method = nearest ? BlockMethod::half_quadratic : BlockMethod::nearest;
-      method.blocks.symmetric = !nearest;
+      if (recipe.blocks.method != BlockMethod::half_quadratic) {
+        next().blocks.symmetric = !recipe.blocks.symmetric;
+        next().blocks.mse = !recipe.blocks.mse;
+      }
+      for (const BlockMethod method : {BlockMethod::gptq, BlockMethod::half_quadratic, BlockMethod::nearest})
+        if (method != recipe.blocks.method) {
+          Recipe& r = next();
+          r.blocks.method = method;
+          r.blocks.symmetric = method != BlockMethod::half_quadratic;
+          r.blocks.mse = false;
+        }
       flip(&Recipe::embeddings);
       break;
-    }
   }
   return found;
 }
@@ -194,11 +201,14 @@ std::string command_line(const std::vector<std::string>& arguments, std::string_
                          std::string_view samples) {
   std::string line = "linnet";
   const size_t words = !arguments.empty() && arguments[0] == "quantize" ? 2 : 1;  // of the command itself
+  bool needs_samples = arguments.size() > 1 && arguments[1] == "static";
+  for (size_t i = 1; i < arguments.size(); ++i)
+    needs_samples |= arguments[i - 1] == "--method" && arguments[i] == "gptq";
   for (size_t i = 0; i < arguments.size(); ++i) {
     line += ' ' + shell_quoted(arguments[i]);
     if (i + 1 != words) continue;
     line += concat(' ', shell_quoted(model), " -o ", shell_quoted(output));
-    if (arguments[i] == "static") line += concat(" --calibrate ", shell_quoted(samples));
+    if (needs_samples) line += concat(" --calibrate ", shell_quoted(samples));
   }
   return line;
 }

@@ -36,7 +36,6 @@ struct Recipe {
   std::vector<std::string> arguments() const;
   std::string key() const;  // the arguments in one line, without the command
   bool quantizes() const noexcept { return scheme != Scheme::optimize; }
-  bool needs_samples() const noexcept { return scheme == Scheme::ranges; }
 };
 
 // What people try first, the model in floats before all others.
@@ -46,7 +45,7 @@ std::vector<Recipe> neighbours(const Recipe& recipe);
 
 // As a shell takes it.
 std::string shell_quoted(std::string_view argument);
-// The whole command. `samples` is left out where the recipe does without.
+// The whole command. The samples are left out where it does without.
 std::string command_line(const std::vector<std::string>& arguments, std::string_view model, std::string_view output,
                          std::string_view samples);
 

@@ -61,6 +61,8 @@ TEST(CommandLine, IsWhatAShellTakes) {
             "linnet quantize dynamic in.onnx -o out.onnx");
   EXPECT_EQ(command_line({"quantize", "static", "--per-channel"}, "in.onnx", "out.onnx", "s"),
             "linnet quantize static in.onnx -o out.onnx --calibrate s --per-channel");
+  EXPECT_EQ(command_line({"quantize", "weights", "--method", "gptq"}, "in.onnx", "out.onnx", "s"),
+            "linnet quantize weights in.onnx -o out.onnx --calibrate s --method gptq");
 }
 
 }  // namespace

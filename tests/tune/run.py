@@ -161,12 +161,12 @@ def every_candidate_is_made_again_by_its_command(context):
         words = list(candidate["arguments"])
         at = 2 if words[0] == "quantize" else 1
         words[at:at] = [str(model), "-o", str(context.folder / "again" / "model.onnx")]
-        if "static" in words:
+        if "static" in words or "gptq" in words:
             words += ["--calibrate", str(folder)]
         context.run(*words)
         assert sha256(context.folder / "again" / "model.onnx") == candidate["sha256"], words
-        schemes.add(candidate["arguments"][1])
-    assert {"dynamic", "static", "weights", "--level"} <= schemes, schemes
+        schemes.update(candidate["arguments"])
+    assert {"dynamic", "static", "weights", "--level", "--float16", "hqq", "gptq", "entropy"} <= schemes, schemes
 
 
 @case
