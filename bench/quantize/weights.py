@@ -44,8 +44,8 @@ class Reader:
     def __init__(self, samples):
         self.samples = iter(samples)
 
-    def __iter__(self):  # as its gptq wants it: inputs and a label
-        return ((sample, None) for sample in self.samples)
+    def __iter__(self):  # as its gptq wants it
+        return self.samples
 
     def get_next(self):
         return next(self.samples, None)

@@ -17,6 +17,8 @@ constexpr size_t kBatch = 64;    // columns whose errors are carried on to later
 constexpr size_t kTile = 16;     // rows that are read together
 constexpr size_t kChunk = 1024;  // rows at once, which bounds the memory
 
+double ns(size_t operations, double each) { return static_cast<double>(operations) * each; }
+
 // A square matrix of doubles of which the lower half counts.
 class Lower {
  public:
@@ -53,13 +55,13 @@ bool Lower::factorise(const Parallel& parallel) {
   for (size_t from = 0; from < n_; from += kNarrow) {
     const size_t columns = std::min(kNarrow, n_ - from), rows = n_ - from;
     // Columns [from, from + columns) lose the products of their rows with all rows below, as far as they are known.
-    parallel.for_range(kNarrow / kStrip, 1, [&](size_t begin, size_t end, size_t) {
+    parallel.for_range(kNarrow / kStrip, grain_for(ns(from * kStrip, 1.0)), [&](size_t begin, size_t end, size_t) {
       for (size_t c = begin * kStrip; c < end * kStrip; ++c) {
         double* strip = strips.data() + c / kStrip * kStrip * n_ + c % kStrip;
         for (size_t x = 0; x < from; ++x) strip[x * kStrip] = c < columns ? row(from + c)[x] : 0.0;
       }
     });
-    parallel.for_range(rows, 16, [&](size_t begin, size_t end, size_t) {
+    parallel.for_range(rows, grain_for(ns(from * columns, 0.1)), [&](size_t begin, size_t end, size_t) {
       for (size_t c = 0; c < columns; c += kStrip)
         multiply(row(from + begin), n_, end - begin, from, strips.data() + c * n_, less.data() + begin * kNarrow + c,
                  kNarrow);
@@ -82,7 +84,7 @@ bool Lower::factorise(const Parallel& parallel) {
       if (!(x[j] > 0) || !std::isfinite(x[j])) return false;
       x[j] = std::sqrt(x[j]);
     }
-    parallel.for_range(rows - columns, 16, [&](size_t begin, size_t end, size_t) {
+    parallel.for_range(rows - columns, grain_for(ns(columns * columns, 0.5)), [&](size_t begin, size_t end, size_t) {
       for (size_t r = begin; r < end; ++r) solve(from + columns + r, columns);
     });
   }
@@ -104,21 +106,23 @@ void Lower::invert(const Parallel& parallel) {
       }
     }
     // Rows of the inverse left of the corner: -corner (rows of L) (what is inverted above).
-    parallel.for_range(from / kStrip, 1, [&](size_t begin, size_t end, size_t worker) {
-      double* strip = strips.data() + worker * n_ * kStrip;
-      for (size_t column = begin * kStrip; column < end * kStrip; column += kStrip) {
-        for (size_t x = column; x < from; ++x) std::copy_n(row(x) + column, kStrip, strip + (x - column) * kStrip);
-        multiply(row(from) + column, n_, count, from - column, strip, sums.data() + column * kNarrow, kStrip);
-      }
-    });
-    parallel.for_range(from / kStrip, 1, [&](size_t begin, size_t end, size_t) {
-      for (size_t column = begin * kStrip; column < end * kStrip; column += kStrip) {
-        double* to = row(from) + column;
-        multiply(corner.data(), kNarrow, count, count, sums.data() + column * kNarrow, to, n_);
-        for (size_t r = 0; r < count; ++r)
-          for (size_t c = 0; c < kStrip; ++c) to[r * n_ + c] = -to[r * n_ + c];
-      }
-    });
+    parallel.for_range(
+        from / kStrip, grain_for(ns(from * kStrip * kNarrow, 0.05)), [&](size_t begin, size_t end, size_t worker) {
+          double* strip = strips.data() + worker * n_ * kStrip;
+          for (size_t column = begin * kStrip; column < end * kStrip; column += kStrip) {
+            for (size_t x = column; x < from; ++x) std::copy_n(row(x) + column, kStrip, strip + (x - column) * kStrip);
+            multiply(row(from) + column, n_, count, from - column, strip, sums.data() + column * kNarrow, kStrip);
+          }
+        });
+    parallel.for_range(from / kStrip, grain_for(ns(kStrip * kNarrow * kNarrow, 0.1)),
+                       [&](size_t begin, size_t end, size_t) {
+                         for (size_t column = begin * kStrip; column < end * kStrip; column += kStrip) {
+                           double* to = row(from) + column;
+                           multiply(corner.data(), kNarrow, count, count, sums.data() + column * kNarrow, to, n_);
+                           for (size_t r = 0; r < count; ++r)
+                             for (size_t c = 0; c < kStrip; ++c) to[r * n_ + c] = -to[r * n_ + c];
+                         }
+                       });
     for (size_t r = 0; r < count; ++r)
       for (size_t c = 0; c < count; ++c) row(from + r)[from + c] = corner[r * kNarrow + c];
   }
@@ -169,13 +173,14 @@ class Rounding {
     wanted_.resize(count * depth_);
     errors_.resize(count * batch_);
     blocks_.resize(count * static_cast<size_t>(writer_.blocks()));
-    parallel.for_range(ceil_div(count, kTile), 1, [&](size_t begin, size_t end, size_t) {
-      for (size_t tile = begin; tile < end; ++tile)
-        take(first, tile * kTile, std::min((tile + 1) * kTile, count), errors);
-    });
+    parallel.for_range(ceil_div(count, kTile), grain_for(ns(kTile * depth_, 1.0)),
+                       [&](size_t begin, size_t end, size_t) {
+                         for (size_t tile = begin; tile < end; ++tile)
+                           take(first, tile * kTile, std::min((tile + 1) * kTile, count), errors);
+                       });
     for (size_t from = 0; from < depth_ && !parallel.stopped(); from += batch_) {
       const size_t to = std::min(from + batch_, depth_);
-      parallel.for_range(count, 4, [&](size_t begin, size_t end, size_t) {
+      parallel.for_range(count, grain_for(ns((to - from) * (to - from), 1.0)), [&](size_t begin, size_t end, size_t) {
         for (size_t r = begin; r < end; ++r) round_batch(first + r, r, from, to, errors[r]);
       });
       if (to == depth_) break;

