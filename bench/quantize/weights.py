@@ -12,6 +12,7 @@ INPUTS is a folder with an .npy file for each input. ONNX Runtime's quantiser wa
 """
 
 import argparse
+import contextlib
 import logging
 import os
 import subprocess
@@ -60,7 +61,8 @@ def quantize_theirs(scheme, source, target, samples, bits, block):
         sys.modules.setdefault("torch", types.SimpleNamespace(Tensor=type(None)))
         config = q.GPTQWeightOnlyQuantConfig(Reader(samples), block_size=128)
     quantizer = q.MatMulNBitsQuantizer(onnx.load(source), block_size=block, is_symmetric=THEIRS[scheme], algo_config=config)
-    quantizer.process()
+    with open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing):
+        quantizer.process()
     quantizer.model.save_model_to_file(str(target))
 
 

@@ -215,8 +215,12 @@ HWY_INLINE void byte_rows(const NBitsFormat& f, const std::byte* panel, const By
 
 void nbits_byte_rows(const NBitsFormat& f, const std::byte* panel, const ByteRow* rows, size_t count, float zero,
                      float* c) {
-  if (f.bits == 8)
-    return count == 1 ? byte_rows<8, 1>(f, panel, rows, zero, c) : byte_rows<8, 4>(f, panel, rows, zero, c);
+  if (f.bits == 8) {
+    if (count == 4) return byte_rows<8, 4>(f, panel, rows, zero, c);
+    if (count >= 2) byte_rows<8, 2>(f, panel, rows, zero, c);
+    if (count % 2) byte_rows<8, 1>(f, panel, rows + count - 1, zero, c + (count - 1) * kNBitsPanel);
+    return;
+  }
   switch (count) {
     case 1: return byte_rows<4, 1>(f, panel, rows, zero, c);
     case 2: return byte_rows<4, 2>(f, panel, rows, zero, c);
@@ -299,7 +303,7 @@ struct Scratch {
 
 // Codes of 8 bits: the longest block whose sums fit into 32 bits, 255 * 127 * 65536, and the rows from which on
 // decoding them to floats is faster.
-constexpr size_t kWideBlock = 65536, kWideRows = 7;
+constexpr size_t kWideBlock = 65536, kWideRows = 8;
 
 // Rows at which decoding a panel to floats pays.
 constexpr size_t kDecodeRows = 2;
@@ -402,10 +406,8 @@ void nbits_gemm(const NBitsGemm& g, std::byte* scratch, const Parallel& parallel
         for (size_t m = 0; m < g.m; m += kByteRows) {
           const size_t count = std::min(kByteRows, g.m - m);
           ByteRow rows[kByteRows];
-          for (size_t r = 0; r < kByteRows; ++r) {
-            const size_t at = m + std::min(r, count - 1);  // a kernel may take all of them
-            rows[r] = {q + at * s.row, scales + at * blocks, sums + at * blocks};
-          }
+          for (size_t r = 0; r < count; ++r)
+            rows[r] = {q + (m + r) * s.row, scales + (m + r) * blocks, sums + (m + r) * blocks};
           rows_kernel(f, g.b + p * nbits_panel_bytes(f), rows, count, zero, tile);
           store(tile, count, m, p);
         }
