@@ -101,7 +101,7 @@ Status Search::measure(const Recipe& recipe, TuneCandidate& candidate) {
   if (!record.failure.empty()) return {};
   candidate.bytes = record.bytes;
   candidate.sha256 = record.sha256;
-  candidate.quantized = record.quantized;
+  candidate.quantized = static_cast<size_t>(record.quantized);
   if (const auto [same, first] = by_content_.try_emplace(record.sha256, report_->candidates.size()); !first) {
     candidate.fate = Fate::same;
     candidate.reason = concat("the same file as ", report_->candidates[same->second].key);
