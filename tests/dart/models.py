@@ -1,7 +1,8 @@
 """Small models for the tests of the Dart package: write_models(FOLDER)."""
 
+import numpy as np
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 
 def value(name, dtype, shape):
@@ -44,6 +45,24 @@ def slow():
                  [value("y", TensorProto.FLOAT, [128, 128])], opset=17)
 
 
+def dense():
+    """y = Relu(x W) V."""
+    noise = np.random.default_rng(1)
+    made = model([helper.make_node("MatMul", ["x", "w"], ["a"], name="first"), helper.make_node("Relu", ["a"], ["b"]),
+                  helper.make_node("MatMul", ["b", "v"], ["y"], name="second")],
+                 [value("x", TensorProto.FLOAT, ["n", 128])], [value("y", TensorProto.FLOAT, ["n", 128])], opset=17)
+    made.graph.initializer.extend(numpy_helper.from_array(noise.normal(size=(128, 128)).astype(np.float32), name) for name in "wv")
+    return made
+
+
+def outside():
+    """y = x + w, whose elements [1, 2] are in a file "weights.bin" that is not there."""
+    made = model([helper.make_node("Add", ["x", "w"], ["y"])], [value("x", TensorProto.FLOAT, [2])], [value("y", TensorProto.FLOAT, [2])], opset=17)
+    weights = made.graph.initializer.add(name="w", data_type=TensorProto.FLOAT, dims=[2], data_location=TensorProto.EXTERNAL)
+    weights.external_data.add(key="location", value="weights.bin")
+    return made
+
+
 def write_models(folder):
     floats = TensorProto.FLOAT
     models = {
@@ -54,6 +73,8 @@ def write_models(folder):
                        [value("x", floats, [2, "n"])], [value("y", floats, [2, "n"]), value("z", floats, [2, "n"])], opset=17),
         "product": model([helper.make_node("MatMul", ["a", "b"], ["c"], name="mul")],
                          [value("a", floats, ["m", "k"]), value("b", floats, ["l", "n"])], [value("c", floats, ["m", "n"])], opset=17),
+        "dense": dense(),
+        "outside": outside(),
         "fixed": model([helper.make_node("Neg", ["x"], ["y"])], [value("x", floats, [2, 3])], [value("y", floats, [2, 3])], opset=17),
         "upper": model([helper.make_node("StringNormalizer", ["x"], ["y"], case_change_action="UPPER")],
                        [value("x", TensorProto.STRING, ["n"])], [value("y", TensorProto.STRING, ["n"])], opset=17),

@@ -53,14 +53,19 @@ def check_readme(dart, scratch, models):
         path.write_text(program)
         code, output = dart.run(path, models / "steps.onnx")
         assert code == 0, output
+        if "quantize" in program:
+            assert "nodes quantised" in output, output
+            continue
         assert "y: float32 [2, 1] (-0.0, -0.0)" in output and "z: float32 [2, 1] (0.0, 0.0)" in output, output
 
 
 def check_exit(dart, models):
-    """A process may end while runs are under way."""
-    for milliseconds in (0, 2, 10, 50, 150):
-        code, output = dart.run(PACKAGE / "test/exit_during_runs.dart", models, milliseconds)
-        assert code == 7 and not output, f"exit code {code} after {milliseconds} ms\n{output}"
+    """A process may end while runs are under way, and while models are written."""
+    for program in ("exit_during_runs", "exit_during_writing"):
+        for milliseconds in (0, 2, 10, 50, 150):
+            code, output = dart.run(PACKAGE / f"test/{program}.dart", models, milliseconds)
+            assert code == 7 and not output, f"{program}: exit code {code} after {milliseconds} ms\n{output}"
+    assert not list(models.glob("never*")), "a file is left"
 
 
 def check_overhead(dart, models):

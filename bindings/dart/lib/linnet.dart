@@ -10,6 +10,7 @@
 /// A failure is a [LinnetException]; its subclasses tell what kind of failure.
 library;
 
+export 'src/calls.dart' show Progress;
 export 'src/cancel_token.dart' show CancelToken;
 export 'src/dtype.dart' show DType;
 export 'src/engine.dart' show Engine;
@@ -19,4 +20,5 @@ export 'src/linnet.dart' show Linnet;
 export 'src/model.dart' show LinnetModel, SharedModel;
 export 'src/outputs.dart' show Outputs;
 export 'src/port.dart' show Port, ValueKind;
+export 'src/quantization.dart' hide QuantizationOf;
 export 'src/value.dart' show MapValue, MapsValue, NoValue, SequenceValue, Tensor, Value;

@@ -5,6 +5,7 @@ import 'lifetime_tests.dart';
 import 'run_tests.dart';
 import 'shared_tests.dart';
 import 'type_tests.dart';
+import 'writing_tests.dart';
 
 Future<void> main(List<String> arguments) async {
   final models = arguments.first;
@@ -12,5 +13,6 @@ Future<void> main(List<String> arguments) async {
   runningTests(models);
   lifetimeTests(models);
   sharedTests(models);
+  writingTests(models);
   await runTests(arguments.length > 1 ? arguments[1] : '');
 }

@@ -6,7 +6,7 @@ import 'native.dart' as native;
 import 'status.dart';
 import 'words.dart';
 
-/// Stops runs: pass one to any number of runs, and [cancel] ends them all with a `LinnetCancelled`.
+/// Stops runs and other calls: pass one to any number of them, and [cancel] ends them all with a `LinnetCancelled`.
 ///
 /// A token stays cancelled; make a new one for the next run.
 final class CancelToken implements Finalizable {

@@ -2,15 +2,19 @@ import 'dart:ffi';
 import 'dart:typed_data';
 
 import 'calls.dart';
+import 'cancel_token.dart';
+import 'dtype.dart';
 import 'engine.dart';
-import 'exceptions.dart';
 import 'library.dart';
+import 'load_options.dart';
 import 'model.dart';
 import 'native.dart' as native;
 import 'native_value.dart';
+import 'quantization.dart';
 import 'status.dart';
 import 'text.dart';
 import 'words.dart';
+import 'writing.dart';
 
 /// Opens models.
 abstract final class Linnet {
@@ -36,42 +40,100 @@ abstract final class Linnet {
     return native.openHandles();
   }
 
-  /// Opens the model in a file. The work is done on other threads.
-  static Future<LinnetModel> open(String path, {Engine? engine}) async {
+  /// Opens the model in a file, also one of [compile]. The work is done on other threads.
+  ///
+  /// [sizes]: open sizes of the inputs, by name, that become these. [cacheFolder]: what opening computes is kept there,
+  /// so that the next start is quick. [cancel] ends it with [LinnetCancelled].
+  static Future<LinnetModel> open(String path,
+      {Engine? engine, Map<String, int> sizes = const {}, String? cacheFolder, CancelToken? cancel}) async {
     ensureLibrary();
-    if (path.contains('\u0000')) throw const LinnetInvalidArgument('the path contains a NUL character');
-    final text = nulTerminated(path);
-    final block = NativeBytes(text.length)..list.setAll(0, text);
+    final texts = NativeTexts();
+    final options = LoadOptions(sizes: sizes, cacheFolder: cacheFolder, cancel: cancel);
     try {
-      final source = _newSource()..path = block.at;
-      return await _load(path.split(RegExp(r'[/\\]')).last, source, engine ?? Engine.standard);
+      return await _load(fileName(path), newSource()..path = texts.path(path), options, engine ?? Engine.standard);
     } finally {
-      block.close();
+      texts.close();
+      options.close();
     }
   }
 
-  /// Opens a model that is in memory, such as a Flutter asset; the bytes are copied once, as one block. [name] is what
-  /// exceptions call the model.
-  static Future<LinnetModel> openBytes(Uint8List bytes, {Engine? engine, String name = 'model'}) async {
+  /// Opens a model that is in memory, such as a Flutter asset or what was encrypted on the disk; the bytes are copied
+  /// once, as one block. [externalData]: the content of the files that the model keeps weights in, by the names that it
+  /// has for them. [name] is what exceptions call the model. The rest as for [open].
+  static Future<LinnetModel> openBytes(Uint8List bytes,
+      {Engine? engine,
+      String name = 'model',
+      Map<String, Uint8List> externalData = const {},
+      Map<String, int> sizes = const {},
+      CancelToken? cancel}) async {
     ensureLibrary();
+    final options = LoadOptions(sizes: sizes, externalData: externalData, cancel: cancel);
     final block = NativeBytes(bytes.length)..list.setAll(0, bytes);
-    final source = _newSource()
+    final source = newSource()
       ..data = block.at
       ..size = bytes.length
       ..release = native.releaseAddress
       ..user = block.handle;
-    final loading = _load(name, source, engine ?? Engine.standard);
-    block.giveAway();
-    return loading;
+    try {
+      final loading = _load(name, source, options, engine ?? Engine.standard);
+      block.giveAway();
+      return loading;
+    } finally {
+      options.close();
+    }
   }
 
-  static native.NativeSource _newSource() =>
-      Struct.create<native.NativeSource>()..structSize = sizeOf<native.NativeSource>();
+  /// Rewrites the model in the file [from] into a faster one, and writes that to the file [to]: whole or not at all. The
+  /// work is done on other threads.
+  ///
+  /// [level] says who can load the result. [sizes] and [shapes]: open sizes, by name, and inputs' shapes that become
+  /// these. [withoutPasses]: rewrites to leave out. [floats]: [DType.float16] or [DType.bfloat16], what float32 becomes,
+  /// with [convertIo] at inputs and outputs, too; [keepFloat]: operators, and nodes by name, that stay. Weights of at
+  /// least [externalFrom] bytes go to a file beside the model. [threads] as for [Engine]. [onProgress] is told of each
+  /// stage; what it throws ends the call, and [cancel] ends it with [LinnetCancelled].
+  static Future<OptimizeReport> optimize(String from, String to,
+          {OptimizationLevel level = OptimizationLevel.extended,
+          Map<String, int> sizes = const {},
+          Map<String, List<int>> shapes = const {},
+          List<String> withoutPasses = const [],
+          DType? floats,
+          bool convertIo = false,
+          List<String> keepFloat = const [],
+          int externalFrom = 0,
+          int threads = 0,
+          CancelToken? cancel,
+          Progress? onProgress}) =>
+      Writing(from, to, sizes, withoutPasses, threads, cancel, onProgress)
+          .optimize(level, shapes, floats, convertIo, keepFloat, externalFrom);
 
-  static Future<LinnetModel> _load(String name, native.NativeSource source, Engine engine) => callAsync(
+  /// Writes the model in the file [from] as it is after opening, for this version of Linnet: [open] takes the file
+  /// [to], and it starts at once. The rest as for [optimize].
+  static Future<void> compile(String from, String to,
+          {Map<String, int> sizes = const {},
+          List<String> withoutPasses = const [],
+          int threads = 0,
+          CancelToken? cancel,
+          Progress? onProgress}) =>
+      Writing(from, to, sizes, withoutPasses, threads, cancel, onProgress).compile();
+
+  /// Writes the model in the file [from] in lower precision, which makes it smaller and often faster, to the file [to].
+  ///
+  /// [include] and [exclude]: nodes by name, operator or pattern (`*` any characters, `?` one); without [include], all
+  /// that the scheme knows. The rest as for [optimize].
+  static Future<QuantizeReport> quantize(String from, String to, Quantization scheme,
+          {List<String> include = const [],
+          List<String> exclude = const [],
+          Map<String, int> sizes = const {},
+          int threads = 0,
+          CancelToken? cancel,
+          Progress? onProgress}) =>
+      Writing(from, to, sizes, const [], threads, cancel, onProgress).quantize(scheme, include, exclude);
+
+  static Future<LinnetModel> _load(String name, native.NativeSource source, LoadOptions options, Engine engine) =>
+      callAsync(
           name,
-          (completion) => native.modelLoadAsync(
-              engine.handle, source.address, 0, completion.address, received.bytes.address.cast()), (task) {
+          (completion) => native.modelLoadAsync(engine.handle, source.address, options.handle, completion.address,
+              received.bytes.address.cast()), (task) {
         check(native.taskModel(task, received.bytes.address.cast()), model: name);
         return LinnetModel.ofHandle(name, received[0]);
       });

@@ -97,6 +97,104 @@ final class NativeCompletion extends Struct {
   external int port;
   @Int64()
   external int message;
+  @Int32()
+  external int postProgress;
+}
+
+final class NativeOptimizeOptions extends Struct {
+  @Size()
+  external int structSize;
+  @Int32()
+  external int floats;
+  @Int32()
+  external int convertIo;
+  external Pointer<UintPtr> keepFloat;
+  @Size()
+  external int keepFloatCount;
+  @Size()
+  external int externalFrom;
+  @UintPtr()
+  external int cancel;
+  external Pointer<UintPtr> shapedInputs;
+  external Pointer<UintPtr> shapes;
+  external Pointer<UintPtr> ranks;
+  @Size()
+  external int shapeCount;
+  external Pointer<UintPtr> report;
+}
+
+final class NativeQuantizeOptions extends Struct {
+  @Size()
+  external int structSize;
+  @Int32()
+  external int scheme;
+  @Int32()
+  external int weightSymmetry;
+  external Pointer<UintPtr> include;
+  @Size()
+  external int includeCount;
+  external Pointer<UintPtr> exclude;
+  @Size()
+  external int excludeCount;
+  @Int32()
+  external int weightType;
+  @Int32()
+  external int perChannel;
+  @Int32()
+  external int reduceRange;
+  @Int32()
+  external int bits;
+  @Int32()
+  external int block;
+  @Int32()
+  external int halfQuadratic;
+  @Int32()
+  external int embeddings;
+  @Int32()
+  external int accuracyLevel;
+  @Int32()
+  external int activationType;
+  @Int32()
+  external int activationSymmetric;
+  @Int32()
+  external int qOperator;
+  external Pointer<Uint8> calibrationMethod;
+  @Double()
+  external double percentile;
+  @Size()
+  external int sampleCount;
+  external Pointer<Void> sample;
+  external Pointer<Void> progress;
+  external Pointer<Void> user;
+  @UintPtr()
+  external int cancel;
+  external Pointer<Void> next;
+  @Int32()
+  external int equalise;
+  @Int32()
+  external int smooth;
+  @Double()
+  external double smoothAlpha;
+  @Int32()
+  external int keepBiases;
+  @Int32()
+  external int movingAverage;
+  @Int32()
+  external int symmetricRange;
+  @Int32()
+  external int numBins;
+  @Int32()
+  external int numQuantizedBins;
+  external Pointer<Void> source;
+  external Pointer<Uint8> method;
+  @Double()
+  external double damping;
+  @Int32()
+  external int actOrder;
+  @Int32()
+  external int searchRanges;
+  @Size()
+  external int gptqMemory;
 }
 
 @Native<Void Function(UintPtr)>(symbol: 'linnet_release', isLeaf: true)
@@ -159,12 +257,76 @@ external int valueCreateSequence(int dtype, Pointer<UintPtr> elements, int count
 external int valueCreateMap(int keys, int values, Pointer<UintPtr> value);
 @Native<UintPtr Function(Pointer<UintPtr>)>(symbol: 'linnet_value_create_none', isLeaf: true)
 external int valueCreateNone(Pointer<UintPtr> value);
+@Native<UintPtr Function(UintPtr, Pointer<UintPtr>)>(symbol: 'linnet_value_share', isLeaf: true)
+external int valueShare(int value, Pointer<UintPtr> shared);
 @Native<UintPtr Function(UintPtr, Pointer<NativeView>)>(symbol: 'linnet_value_view', isLeaf: true)
 external int valueView(int value, Pointer<NativeView> view);
 @Native<Pointer<Uint8> Function(UintPtr, Size, Pointer<Size>)>(symbol: 'linnet_value_string', isLeaf: true)
 external Pointer<Uint8> valueString(int value, int i, Pointer<Size> length);
 @Native<UintPtr Function(UintPtr, Size, Pointer<UintPtr>)>(symbol: 'linnet_value_at', isLeaf: true)
 external int valueAt(int value, int i, Pointer<UintPtr> element);
+
+// --- loading
+
+@Native<UintPtr Function(Pointer<UintPtr>)>(symbol: 'linnet_load_options_create', isLeaf: true)
+external int loadOptionsCreate(Pointer<UintPtr> options);
+@Native<UintPtr Function(UintPtr, Pointer<Uint8>)>(symbol: 'linnet_load_options_disable_pass', isLeaf: true)
+external int loadOptionsDisablePass(int options, Pointer<Uint8> pass);
+@Native<UintPtr Function(UintPtr, Pointer<Uint8>, Int64)>(symbol: 'linnet_load_options_fix_size', isLeaf: true)
+external int loadOptionsFixSize(int options, Pointer<Uint8> name, int size);
+@Native<
+    UintPtr Function(UintPtr, Pointer<Uint8>, Pointer<Uint8>, Size, Pointer<NativeFinalizerFunction>,
+        UintPtr)>(symbol: 'linnet_load_options_supply_external_data', isLeaf: true)
+external int loadOptionsSupplyExternalData(int options, Pointer<Uint8> location, Pointer<Uint8> data, int size,
+    Pointer<NativeFinalizerFunction> release, int user);
+@Native<UintPtr Function(UintPtr, Pointer<Uint8>)>(symbol: 'linnet_load_options_set_cache_folder', isLeaf: true)
+external int loadOptionsSetCacheFolder(int options, Pointer<Uint8> folder);
+@Native<UintPtr Function(UintPtr, UintPtr)>(symbol: 'linnet_load_options_set_cancel', isLeaf: true)
+external int loadOptionsSetCancel(int options, int cancel);
+
+// --- writing models
+
+@Native<
+    UintPtr Function(
+        UintPtr,
+        Pointer<NativeSource>,
+        Int32,
+        UintPtr,
+        Pointer<NativeOptimizeOptions>,
+        Pointer<Uint8>,
+        Pointer<NativeCompletion>,
+        Pointer<UintPtr>)>(symbol: 'linnet_optimize_async', isLeaf: true)
+external int optimizeAsync(
+    int engine,
+    Pointer<NativeSource> source,
+    int level,
+    int load,
+    Pointer<NativeOptimizeOptions> options,
+    Pointer<Uint8> path,
+    Pointer<NativeCompletion> completion,
+    Pointer<UintPtr> task);
+@Native<
+    UintPtr Function(UintPtr, Pointer<NativeSource>, UintPtr, Pointer<Uint8>, Pointer<NativeCompletion>,
+        Pointer<UintPtr>)>(symbol: 'linnet_compile_async', isLeaf: true)
+external int compileAsync(int engine, Pointer<NativeSource> source, int load, Pointer<Uint8> path,
+    Pointer<NativeCompletion> completion, Pointer<UintPtr> task);
+@Native<
+    UintPtr Function(
+        UintPtr,
+        Pointer<NativeSource>,
+        UintPtr,
+        Pointer<NativeQuantizeOptions>,
+        Pointer<Uint8>,
+        Pointer<NativeCompletion>,
+        Pointer<UintPtr>)>(symbol: 'linnet_quantize_async', isLeaf: true)
+external int quantizeAsync(
+    int engine,
+    Pointer<NativeSource> source,
+    int load,
+    Pointer<NativeQuantizeOptions> options,
+    Pointer<Uint8> path,
+    Pointer<NativeCompletion> completion,
+    Pointer<UintPtr> task);
 
 // --- models
 
@@ -228,6 +390,13 @@ external int taskResult(int task);
 external int taskOutput(int task, int i, Pointer<UintPtr> value);
 @Native<UintPtr Function(UintPtr, Pointer<UintPtr>)>(symbol: 'linnet_task_model', isLeaf: true)
 external int taskModel(int task, Pointer<UintPtr> model);
+
+@Native<Void Function(UintPtr)>(symbol: 'linnet_task_cancel', isLeaf: true)
+external void taskCancel(int task);
+@Native<UintPtr Function(UintPtr, Pointer<UintPtr>)>(symbol: 'linnet_task_report', isLeaf: true)
+external int taskReport(int task, Pointer<UintPtr> report);
+@Native<UintPtr Function(UintPtr, Pointer<UintPtr>, Size)>(symbol: 'linnet_task_give_sample', isLeaf: true)
+external int taskGiveSample(int task, Pointer<UintPtr> inputs, int count);
 
 // --- of the system, only called where there is no code asset
 
