@@ -129,9 +129,10 @@ Status Search::measure(const Recipe& recipe, TuneCandidate& candidate) {
     candidate.quality = record.quality = judged->quality;
   }
   if (beyond(Fate::too_lossy, {*record.loss, 0, 0, 0, 0, 0, 1})) return {};
-  if (!record.memory) {
-    LINNET_ASSIGN(record.memory,
-                  workshop_.memory(recipe, *std::max_element(options_.threads.begin(), options_.threads.end())));
+  const size_t most_threads = *std::max_element(options_.threads.begin(), options_.threads.end());
+  if (!record.memory || record.memory_threads != most_threads) {
+    LINNET_ASSIGN(record.memory, workshop_.memory(recipe, most_threads));
+    record.memory_threads = most_threads;
     candidate.memory = record.memory;
   }
   if (beyond(Fate::too_much_memory, {0, 0, 0, 0, 0, *record.memory, 1})) return {};

@@ -104,6 +104,7 @@ Status TuneState::save(bool finished) const {
     append_field(text, record.loss);
     append_field(text, record.quality);
     append_field(text, record.memory);
+    append_field(text, record.memory_threads);
     text += '\n';
   }
   for (const auto& [key, names] : rankings) {
@@ -142,9 +143,9 @@ Status TuneState::parse(std::string_view text, std::optional<bool>& finished) {
                                       "Linnet differ; choose another folder, or begin anew without --resume"));
     } else if (fields[0] == "candidate") {
       TuneRecord record;
-      LINNET_REQUIRE(fields.size() == 9 && read_number(fields[3], record.bytes) &&
+      LINNET_REQUIRE(fields.size() == 10 && read_number(fields[3], record.bytes) &&
                          read_number(fields[4], record.quantized) && read_number(fields[6], record.loss) &&
-                         read_number(fields[8], record.memory),
+                         read_number(fields[8], record.memory) && read_number(fields[9], record.memory_threads),
                      damaged(number));
       record.failure = fields[2];
       record.sha256 = fields[5];

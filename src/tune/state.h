@@ -19,6 +19,7 @@ struct TuneRecord {
   std::optional<double> loss;
   std::string quality;
   std::optional<uint64_t> memory;
+  uint64_t memory_threads = 0;  // that it was measured with
 
   friend bool operator==(const TuneRecord&, const TuneRecord&) = default;
 };

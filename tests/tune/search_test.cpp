@@ -270,6 +270,17 @@ TEST_F(SearchTest, OtherLimitsUseWhatWasMeasured) {
   EXPECT_EQ(second.count("judge optimize --level basic"), 1u);  // it was too large to be judged
 }
 
+TEST_F(SearchTest, MemoryIsOfTheThreadsThatAreAskedFor) {
+  FakeWorkshop first(plausible), second(plausible), third(plausible);
+  ASSERT_TRUE(search(first).ok());
+  EXPECT_EQ(first.count("memory optimize --level basic"), 1u);
+  options_.threads = {2};
+  ASSERT_TRUE(search(second, true).ok());
+  EXPECT_EQ(second.count("memory optimize --level basic"), 1u);
+  ASSERT_TRUE(search(third, true).ok());
+  EXPECT_EQ(third.count("memory"), 0u);
+}
+
 TEST_F(SearchTest, AnInterruptWhileTimingEnds) {
   StopToken stop;
   options_.stop = &stop;

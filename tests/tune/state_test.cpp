@@ -29,8 +29,8 @@ class StateTest : public ::testing::Test {
 TEST_F(StateTest, WhatIsWrittenIsRead) {
   TuneState state(path_, "model 1");
   ASSERT_TRUE(state.begin().ok());
-  state.records["dynamic"] = {"", 123, 4, "abc", 0.1 + 0.2, "{\"a\": 1}", 456};
-  state.records["static 'a\tb\nc\\'"] = {"it\tfailed\n", 0, 0, "", std::nullopt, "", std::nullopt};
+  state.records["dynamic"] = {"", 123, 4, "abc", 0.1 + 0.2, "{\"a\": 1}", 456, 2};
+  state.records["static 'a\tb\nc\\'"] = {"it\tfailed\n", 0, 0, "", std::nullopt, "", std::nullopt, 0};
   state.rankings["dynamic"] = {"first", "", "tab\there"};
   ASSERT_TRUE(state.save(true).ok());
   TuneState other(path_, "model 1");
@@ -68,8 +68,8 @@ TEST_F(StateTest, DamageIsNamedByItsLine) {
                                                        {"hello\n", "line 1"},
                                                        {head, "line 2"},
                                                        {of + "other\n", "line 3"},
-                                                       {of + "candidate\tx\t\t1e\t0\t\t\t\t\n", "line 3"},
-                                                       {of + "candidate\tx\t\t-1\t0\t\t\t\t\n", "line 3"},
+                                                       {of + "candidate\tx\t\t1e\t0\t\t\t\t\t\n", "line 3"},
+                                                       {of + "candidate\tx\t\t-1\t0\t\t\t\t\t\n", "line 3"},
                                                        {of + "candidate\tx\n", "line 3"}};
   for (const auto& [text, line] : cases) {
     write(text);
@@ -81,7 +81,7 @@ TEST_F(StateTest, DamageIsNamedByItsLine) {
 TEST_F(StateTest, NoChangedByteCrashesIt) {
   TuneState state(path_, "model 1");
   ASSERT_TRUE(state.begin().ok());
-  state.records["dynamic"] = {"", 123, 4, "abc", 0.5, "{}", 456};
+  state.records["dynamic"] = {"", 123, 4, "abc", 0.5, "{}", 456, 1};
   state.rankings["dynamic"] = {"first"};
   ASSERT_TRUE(state.save(false).ok());
   const std::string good = read();
