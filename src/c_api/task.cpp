@@ -27,8 +27,11 @@ struct DartValue {
   }
 };
 
-void post(const linnet_completion& completion, DartValue value) noexcept {
-  call_quietly([&] { completion.post(completion.port, &value); });
+// Whether somebody was there to receive it.
+bool post(const linnet_completion& completion, DartValue value) noexcept {
+  bool received = false;
+  call_quietly([&] { received = completion.post(completion.port, &value) != 0; });
+  return received;
 }
 
 // Values and the list that points to them.
@@ -115,11 +118,12 @@ Result<std::vector<Value>> SharedTask::ask(size_t pass, const std::vector<Model:
   DartList question({DartValue(completion.message), DartValue(static_cast<int64_t>(pass)), names.value()});
   std::unique_lock lock(mutex);
   asks = true;
-  post(completion, question.value());
+  const Status cancelled = error(Code::cancelled, "quantising was cancelled");
+  if (!post(completion, question.value())) return cancelled.copy();
   // Neither a cancel token that is requested nor the last handle's closing wakes anybody.
   constexpr std::chrono::milliseconds kLookAgain(20);
   while (!has_sample.wait_for(lock, kLookAgain, [&] { return !asks; }))
-    if (stop.stop_requested() || handles == 0) return error(Code::cancelled, "quantising was cancelled");
+    if (stop.stop_requested() || handles == 0) return cancelled.copy();
   return std::exchange(sample, {});
 }
 

@@ -39,11 +39,18 @@ void call_everything(const void* bad) {
   source.path = "model.onnx";
   EXPECT_CODE(LINNET_CLOSED, linnet_model_load_source(e, &source, nullptr, &model));
   EXPECT_CODE(LINNET_CLOSED, linnet_model_load_async(e, &source, nullptr, nullptr, &task));
+  EXPECT_CODE(LINNET_CLOSED, linnet_compile(e, &source, nullptr, "to"));
+  EXPECT_CODE(LINNET_CLOSED, linnet_compile_async(e, &source, nullptr, "to", nullptr, &task));
+  EXPECT_CODE(LINNET_CLOSED,
+              linnet_optimize_async(e, &source, LINNET_LEVEL_ALL, nullptr, nullptr, "to", nullptr, &task));
+  EXPECT_CODE(LINNET_CLOSED, linnet_quantize(e, "model.onnx", nullptr, nullptr, "to", &value));
+  EXPECT_CODE(LINNET_CLOSED, linnet_quantize_async(e, &source, nullptr, nullptr, "to", nullptr, &task));
 
   auto* const v = as<linnet_value>(bad);
   EXPECT_CODE(LINNET_CLOSED, linnet_value_view(v, &view));
   EXPECT_EQ(linnet_value_string(v, 0, &length), nullptr);
   EXPECT_CODE(LINNET_CLOSED, linnet_value_at(v, 0, &value));
+  EXPECT_CODE(LINNET_CLOSED, linnet_value_share(v, &value));
   EXPECT_CODE(LINNET_CLOSED, linnet_value_create_map(v, v, &value));
   EXPECT_CODE(LINNET_CLOSED, linnet_value_create_sequence(LINNET_FLOAT, &v, 1, &value));
 
@@ -59,6 +66,11 @@ void call_everything(const void* bad) {
   EXPECT_CODE(LINNET_CLOSED, linnet_load_options_set_cache_folder(o, nullptr));
   EXPECT_CODE(LINNET_CLOSED, linnet_load_options_set_log(o, nullptr, nullptr, nullptr));
   EXPECT_CODE(LINNET_CLOSED, linnet_load_options_add_operator(o, nullptr));
+  EXPECT_CODE(LINNET_CLOSED, linnet_load_options_set_cancel(o, nullptr));
+  EXPECT_CODE(LINNET_CLOSED, linnet_load_options_set_progress(o, nullptr, nullptr, nullptr));
+  if (bad) {  // NULL stands for the defaults
+    EXPECT_CODE(LINNET_CLOSED, linnet_optimize(&source, LINNET_LEVEL_ALL, o, nullptr, "to"));
+  }
 
   auto* const m = as<linnet_model>(bad);
   EXPECT_EQ(linnet_model_input_count(m), 0u);
@@ -87,6 +99,14 @@ void call_everything(const void* bad) {
   EXPECT_CODE(LINNET_CLOSED, linnet_binding_output(b, "x", &value));
 
   linnet_cancel_request(as<linnet_cancel>(bad));
+  if (bad) {
+    const auto options = make<linnet_load_options>(linnet_load_options_create);
+    EXPECT_CODE(LINNET_CLOSED, linnet_load_options_set_cancel(options.get(), as<linnet_cancel>(bad)));
+    linnet_optimize_options optimizing{};
+    optimizing.struct_size = sizeof optimizing;
+    optimizing.cancel = as<linnet_cancel>(bad);
+    EXPECT_CODE(LINNET_CLOSED, linnet_optimize(&source, LINNET_LEVEL_ALL, nullptr, &optimizing, "to"));
+  }
   EXPECT_CODE(LINNET_CLOSED, linnet_profile_trace(as<linnet_profile>(bad), &value));
 
   auto* const t = as<linnet_task>(bad);
@@ -95,6 +115,8 @@ void call_everything(const void* bad) {
   EXPECT_CODE(LINNET_CLOSED, linnet_task_result(t));
   EXPECT_CODE(LINNET_CLOSED, linnet_task_output(t, 0, &value));
   EXPECT_CODE(LINNET_CLOSED, linnet_task_model(t, &model));
+  EXPECT_CODE(LINNET_CLOSED, linnet_task_report(t, &value));
+  EXPECT_CODE(LINNET_CLOSED, linnet_task_give_sample(t, nullptr, 0));
 
   auto* const c = as<linnet_op_context>(bad);
   EXPECT_EQ(linnet_op_input_count(c), 0u);

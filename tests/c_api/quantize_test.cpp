@@ -1,8 +1,13 @@
+#include <chrono>
 #include <condition_variable>
+#include <cstddef>
+#include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <mutex>
 #include <stdexcept>
+#include <thread>
 
 #include "support.h"
 
@@ -458,6 +463,39 @@ TEST_F(Quantize, TaskThatTellsOfItsProgress) {
               linnet_quantize_async(engine_.get(), nullptr, nullptr, nullptr, out().c_str(), nullptr, nullptr));
   EXPECT_CODE(LINNET_INVALID_ARGUMENT,
               linnet_quantize_async(engine_.get(), &source, nullptr, nullptr, "\xff", nullptr, nullptr));
+}
+
+TEST_F(Quantize, OptionsOfOlderCallers) {
+  linnet_quantize_options options{};
+  std::memset(&options, 7, sizeof options);  // what such a caller has behind its struct
+  std::memset(&options, 0, offsetof(linnet_quantize_options, next));
+  options.struct_size = offsetof(linnet_quantize_options, next);
+  EXPECT_OK(quantize(&options));
+  EXPECT_TRUE(fs::exists(out()));
+}
+
+TEST_F(Quantize, TheProcessMayExitMeanwhile) {
+  testing::GTEST_FLAG(death_test_style) = "threadsafe";
+  const std::string path = in(), to = out();
+  EXPECT_EXIT(
+      {
+        static Stream stream{SIZE_MAX};
+        static const linnet_quantize_options options = stream.options();
+        const linnet_source source = source_of(path);
+        linnet_release(
+            linnet_quantize_async(engine_.get(), &source, nullptr, &options, (to + "x").c_str(), nullptr, nullptr));
+        static Port port;
+        const linnet_completion completion = port.completion();
+        linnet_quantize_options asking{};
+        asking.struct_size = sizeof asking;
+        asking.scheme = LINNET_QUANTIZE_STATIC;
+        linnet_task* task = nullptr;
+        linnet_release(linnet_quantize_async(engine_.get(), &source, nullptr, &asking, to.c_str(), &completion, &task));
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        std::exit(0);
+      },
+      testing::ExitedWithCode(0), "");
+  EXPECT_FALSE(fs::exists(to));
 }
 
 }  // namespace
