@@ -16,6 +16,14 @@ _FLOATS = {None: 0, "float16": 10, "bfloat16": 16}
 _INTEGERS = {"uint8": 2, "int8": 3, "uint16": 4, "int16": 5}
 _SYMMETRY = {None: 0, True: 1, False: 2}
 
+_EXTRA = {
+    "ActivationSymmetric": "activation_symmetric", "WeightSymmetric": "weight_symmetric",
+    "CalibTensorRangeSymmetric": "symmetric_range", "CalibMovingAverage": "moving_average",
+    "CalibPercentile": "percentile", "SmoothQuant": "smooth_quant", "SmoothQuantAlpha": "smooth_quant_alpha",
+}  # fmt: skip
+# Linnet does always what these ask for.
+_ALWAYS = {"EnableSubgraph": True, "MatMulConstBOnly": True, "ForceQuantizeNoInputCheck": False}
+
 Source = Any  # a path, bytes, or an onnx.ModelProto
 Progress = Callable[[int, int, str], None]
 
@@ -107,6 +115,8 @@ def quantize_dynamic(
     weight_type: Any = QuantType.QInt8,
     nodes_to_quantize: Sequence[str] | None = None,
     nodes_to_exclude: Sequence[str] | None = None,
+    use_external_data_format: bool = False,
+    extra_options: Mapping[str, Any] | None = None,
     *,
     weight_symmetric: bool | None = None,
     sizes: Mapping[str, int] | None = None,
@@ -117,9 +127,11 @@ def quantize_dynamic(
     became, or why it stays.
 
     Names and defaults are onnxruntime's. Nodes may be named by patterns with * and ?. weight_type: "int8" or "uint8", by
-    which weights are symmetric or not unless weight_symmetric says so. progress(done, total, what) is called before
+    which weights are symmetric or not unless weight_symmetric says so, or extra_options by onnxruntime's names.
+    use_external_data_format has no effect: weights go to a file beside the model where 2 GB would be exceeded. progress(done, total, what) is called before
     each stage and node; what it raises, and Ctrl-C, ends all, and no file is left.
     """
+    weight_symmetric = _extra(extra_options).get("weight_symmetric", weight_symmetric)
     settings = _weights(per_channel, reduce_range, weight_type, weight_symmetric)
     return _quantize(0, model_input, model_output, _included(op_types_to_quantize, nodes_to_quantize), nodes_to_exclude,
                      settings, None, sizes, threads, progress)  # fmt: skip
@@ -137,7 +149,10 @@ def quantize_static(
     weight_type: Any = QuantType.QInt8,
     nodes_to_quantize: Sequence[str] | None = None,
     nodes_to_exclude: Sequence[str] | None = None,
+    use_external_data_format: bool = False,
     calibrate_method: Any = CalibrationMethod.MinMax,
+    calibration_providers: Sequence[str] | None = None,
+    extra_options: Mapping[str, Any] | None = None,
     *,
     activation_symmetric: bool = False,
     weight_symmetric: bool | None = None,
@@ -161,8 +176,16 @@ def quantize_static(
     an object with onnxruntime's `get_next`. Samples are taken one at a time, on the calling thread. smooth_quant needs
     them twice: of a list, or what has `rewind`. quant_format: "qdq" or "qoperator"; activation_type: "int8", "uint8",
     "int16", "uint16"; calibrate_method: "minmax", "entropy", "percentile", "mse". The rest as for quantize_dynamic; what
-    onnxruntime has in extra_options are arguments here (docs/static-quantization.md has a table).
+    onnxruntime has in extra_options are arguments here, too (docs/static-quantization.md has a table).
     """
+    extra = _extra(extra_options)
+    activation_symmetric = extra.get("activation_symmetric", activation_symmetric)
+    weight_symmetric = extra.get("weight_symmetric", weight_symmetric)
+    symmetric_range = extra.get("symmetric_range", symmetric_range)
+    moving_average = extra.get("moving_average", moving_average)
+    percentile = extra.get("percentile", percentile)
+    smooth_quant = extra.get("smooth_quant", smooth_quant)
+    smooth_quant_alpha = extra.get("smooth_quant_alpha", smooth_quant_alpha)
     settings = _weights(per_channel, reduce_range, weight_type, weight_symmetric) | {
         "q_operator": _choice("quant_format", quant_format, QuantFormat) == "qoperator",
         "activation_type": _INTEGERS[_choice("activation_type", activation_type, QuantType)],
@@ -262,6 +285,18 @@ def _quantize(
 def _weights(per_channel: bool, reduce_range: bool, weight_type: Any, symmetric: bool | None) -> dict[str, Any]:
     return {"per_channel": per_channel, "reduce_range": reduce_range, "weight_symmetry": _SYMMETRY[symmetric],
             "weight_type": _INTEGERS[_choice("weight_type", weight_type, QuantType)]}  # fmt: skip
+
+
+def _extra(options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """onnxruntime's extra_options, by the names that they have here."""
+    given = dict(options or {})
+    for name, always in _ALWAYS.items():
+        if given.pop(name, always) != always:
+            raise ValueError(f"extra_options: {name} is always {always}")
+    unknown = [name for name in given if name not in _EXTRA]
+    if unknown:
+        raise ValueError(f"extra_options: there is no {unknown[0]!r}; there are {', '.join([*_EXTRA, *_ALWAYS])}")
+    return {_EXTRA[name]: value for name, value in given.items()}
 
 
 def _choice(argument: str, chosen: Any, kind: type[enum.Enum]) -> str:

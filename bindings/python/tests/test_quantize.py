@@ -84,9 +84,13 @@ def test_as_onnxruntime_does(model):
         assert operators(to).count("MatMul") == 1
     for quantize, to in ((quantize_static, theirs), (linnet.quantize_static, ours)):
         quantize(str(model), str(to), Reader(), QuantFormat.QOperator, activation_type=QuantType.QUInt8, weight_type=QuantType.QUInt8,
-                 calibrate_method=CalibrationMethod.Percentile)  # fmt: skip
+                 calibrate_method=CalibrationMethod.Percentile, extra_options={"ActivationSymmetric": True, "CalibPercentile": 99.9})  # fmt: skip
         assert operators(to).count("QLinearMatMul") == 2
     check(model, ours, 0.999)
+    for zero_point in (initializer for initializer in onnx.load(ours).graph.initializer if initializer.name == "x_zero_point"):
+        assert numpy_helper.to_array(zero_point) == 128
+    with pytest.raises(ValueError, match="SmoothQuantFolding"):
+        linnet.quantize_static(model, ours, samples(), extra_options={"SmoothQuantFolding": False})
 
 
 @pytest.mark.parametrize("options", [
