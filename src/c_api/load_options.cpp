@@ -31,17 +31,16 @@ Result<std::filesystem::path> path_of(const char* utf8, const char* what) {
 }
 
 Result<LoadOptions> load_options_of(const linnet_load_options* options, const SharedTask* task, const StopToken* stop) {
-  LoadOptions copied;
-  std::shared_ptr<StopToken> cancel;
-  std::function<void(size_t, size_t, const char*)> progress;
+  const LoadOptionsObject defaults;
+  Pin<LoadOptionsObject> pinned(nullptr);
   if (options) {
-    LINNET_ASSIGN(const Pin<LoadOptionsObject> pinned, use<LoadOptionsObject>(options));
-    copied = pinned->options;
-    cancel = pinned->cancel;
-    progress = pinned->progress;
+    LINNET_ASSIGN(pinned, use<LoadOptionsObject>(options));
   }
-  if (!task && !stop && !cancel && !progress) return copied;
-  copied.optimize.before = [=](size_t done, size_t total, std::string_view what) -> Status {
+  const LoadOptionsObject& from = pinned ? *pinned : defaults;
+  LoadOptions copied = from.options;
+  if (!task && !stop && !from.cancel && !from.progress) return copied;
+  copied.optimize.before = [task, stop, cancel = from.cancel, progress = from.progress](
+                               size_t done, size_t total, std::string_view what) -> Status {
     for (const StopToken* token : {stop, static_cast<const StopToken*>(cancel.get()), task ? &task->stop : nullptr})
       LINNET_REQUIRE(!token || !token->stop_requested(), error(Code::cancelled, "cancelled before: ", what));
     if (progress) call_quietly([&] { progress(done, total, std::string(what).c_str()); });
