@@ -70,6 +70,11 @@ void for_each_block(const BroadcastPlan& plan, double item_ns, const Parallel& p
   std::copy_n(plan.row.stride, kMaxBroadcastOperands, whole.row_stride);
   std::copy_n(plan.column.stride, kMaxBroadcastOperands, whole.stride);
 
+  if (plan.outer.empty() && plan.count <= grain_for(item_ns + 1.0)) {  // one block that no thread would share
+    whole.rows = plan.row.size;
+    whole.columns = columns;
+    return body(whole);
+  }
   const size_t rows = plan.rows();
   const size_t pieces = (columns + kMaxColumns - 1) / kMaxColumns;  // of a row
   if (pieces > 1) {
