@@ -1,7 +1,8 @@
 // Recurrent layers.
-// https://onnx.ai/onnx/operators/onnx__LSTM.html, ...GRU, ...RNN; com.microsoft's DynamicQuantizeLSTM with 8-bit
-// weights,
-// https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.DynamicQuantizeLSTM
+// https://onnx.ai/onnx/operators/onnx__LSTM.html, ...GRU, ...RNN; with 8-bit weights com.microsoft's
+// DynamicQuantizeLSTM,
+// https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.DynamicQuantizeLSTM,
+// and the same of all three, with W and R in the standard's order, as linnet.DynamicQuantizeLSTM, ...GRU, ...RNN.
 #include <algorithm>
 #include <limits>
 #include <vector>
@@ -18,6 +19,9 @@ namespace {
 // Positions of inputs and outputs.
 enum : size_t { kX, kW, kR, kB, kLengths, kInitialH, kInitialC, kP, kWScale, kWZero, kRScale, kRZero };
 enum : size_t { kY, kYH, kYC };
+
+constexpr std::string_view kNotConstant = "8-bit weights must be constants, and so must their scales and zero points";
+constexpr size_t kMostUnits = size_t{1} << 22;  // of a layer with such weights
 
 struct KnownActivation {
   std::string_view name;  // in lower case
@@ -82,12 +86,14 @@ struct Bound {
 class Recurrent final : public Op {
  public:
   Status parse(NodeReader& reader) {
-    const std::string_view name = reader.op_type();
-    quantized_ = name == "DynamicQuantizeLSTM";
-    for (const size_t i : {kWScale, kWZero, kRScale, kRZero})
-      LINNET_REQUIRE(!quantized_ || reader.has_input(i),
-                     invalid_model("a scale or zero point of the weights is missing"));
-    cell_ = name == "LSTM" || quantized_ ? CellKind::lstm : name == "GRU" ? CellKind::gru : CellKind::rnn;
+    std::string_view name = reader.op_type();
+    constexpr std::string_view kQuantized = "DynamicQuantize";
+    quantized_ = name.starts_with(kQuantized);
+    if (quantized_) name.remove_prefix(kQuantized.size());
+    depth_axis_ = quantized_ && reader.domain() == "com.microsoft" ? 1 : 2;
+    for (const size_t i : {kWScale, kRScale})
+      LINNET_REQUIRE(!quantized_ || reader.has_input(i), invalid_model("a scale of the weights is missing"));
+    cell_ = name == "LSTM" ? CellKind::lstm : name == "GRU" ? CellKind::gru : CellKind::rnn;
     const std::string direction = reader.text("direction", "forward");
     LINNET_REQUIRE(direction == "forward" || direction == "reverse" || direction == "bidirectional",
                    invalid_model("direction is '", direction, "'; it must be forward, reverse or bidirectional"));
@@ -128,9 +134,8 @@ class Recurrent final : public Op {
       batch = x[batch_first_ ? 0 : 1];
       input = x[2];
     }
-    const size_t k_axis = quantized_ ? 1 : 2;  // of W and R
-    if (context.ranked(kR) && (hidden.unknown() || context.shape(kR)[k_axis].known()))
-      hidden = context.shape(kR)[k_axis];
+    if (context.ranked(kR) && (hidden.unknown() || context.shape(kR)[depth_axis_].known()))
+      hidden = context.shape(kR)[depth_axis_];
     LINNET_REQUIRE(hidden_ == 0 || !hidden.known() || hidden.is(hidden_),
                    invalid_model("hidden_size is ", hidden_, ", but R has ", hidden.value(), " columns"));
     const int64_t directions = static_cast<int64_t>(directions_);
@@ -147,9 +152,9 @@ class Recurrent final : public Op {
         } else if (i == kLengths) {
           wanted = {batch};
         } else {
-          wanted = ranks[i] != 3 ? SymShape{directions, last[i]}
-                   : quantized_  ? SymShape{directions, last[i], gates}
-                                 : SymShape{directions, gates, last[i]};
+          wanted = ranks[i] != 3      ? SymShape{directions, last[i]}
+                   : depth_axis_ == 1 ? SymShape{directions, last[i], gates}
+                                      : SymShape{directions, gates, last[i]};
         }
         for (size_t j = 0; j < wanted.size(); ++j)
           LINNET_REQUIRE(!wanted[j].known() || !context.shape(i)[j].known() || wanted[j] == context.shape(i)[j],
@@ -160,8 +165,10 @@ class Recurrent final : public Op {
     for (size_t i = kWScale; i < context.inputs(); ++i) {
       if (!context.ranked(i) || !context.shape(i).known() || !hidden.known()) continue;
       const int64_t count = context.shape(i).values().count();
-      LINNET_REQUIRE(count == directions || (hidden.value() < (1 << 28) && count == directions * 4 * hidden.value()),
-                     invalid_model("input ", i, " has ", count, " elements"));
+      const int64_t gates = static_cast<int64_t>(gates_of(cell_));
+      LINNET_REQUIRE(
+          count == directions || (hidden.value() < (1 << 28) && count == directions * gates * hidden.value()),
+          invalid_model("input ", i, " has ", count, " elements"));
     }
     const SymShape state = batch_first_ ? SymShape{batch, directions, hidden} : SymShape{directions, batch, hidden};
     context.set(kY, type,
@@ -176,30 +183,25 @@ class Recurrent final : public Op {
       const Tensor* constant = packing(context).stored(i);
       if (constant && constant->data) constant = context.constant(i);
       if (!constant || context.dtype(kX) == DType::f64) continue;
-      Tensor dequantized;
-      if (quantized_ && constant->data) {
-        LINNET_ASSIGN(dequantized, dequantize(context, i, *constant));
-        constant = &dequantized;
+      if (quantized_) {
+        LINNET_TRY(prepare_codes(context, i, *constant));
+        continue;
       }
-      const size_t k = static_cast<size_t>(constant->shape[quantized_ && !constant->data ? 1 : 2]);
-      const size_t rows = static_cast<size_t>(constant->shape[quantized_ && !constant->data ? 2 : 1]);
-      const size_t hidden = rows / gates_of(cell_);
+      const size_t k = static_cast<size_t>(constant->shape[2]);
+      const size_t hidden = static_cast<size_t>(constant->shape[1]) / gates_of(cell_);
       const size_t each = recurrent_packed_size(cell_, hidden, k);
       const std::optional<size_t> bytes = checked_mul(each, directions_);
       LINNET_REQUIRE(bytes && each != std::numeric_limits<size_t>::max(),
                      invalid_model("the constant of shape ", constant->shape, " is too large"));
       constexpr std::string_view kForms[] = {"units of an rnn", "units of a gru", "units of an lstm"};
       const std::string_view form = kForms[static_cast<size_t>(cell_)];
-      const size_t scaling[] = {i == kW ? kWScale : kRScale, i == kW ? kWZero : kRZero};
       const auto fill = [&](std::byte* to) {
         std::vector<float> floats(constant->dtype == DType::f32 ? 0 : static_cast<size_t>(constant->count()));
         if (!floats.empty()) widen(*constant, floats.data());
         pack(floats.empty() ? constant->ptr<float>() : floats.data(), hidden, k, reinterpret_cast<float*>(to),
              context.parallel());
       };
-      LINNET_ASSIGN(
-          const std::byte* packed,
-          packing(context).packed_with(std::span(scaling, quantized_ ? std::size(scaling) : 0), i, form, *bytes, fill));
+      LINNET_ASSIGN(const std::byte* packed, context.packed(i, form, *bytes, fill));
       packed_[i - kW] = reinterpret_cast<const float*>(packed);
       context.release(i);
     }
@@ -214,9 +216,12 @@ class Recurrent final : public Op {
     a.steps = static_cast<size_t>(x[batch_first_ ? 1 : 0]);
     a.batch = static_cast<size_t>(x[batch_first_ ? 0 : 1]);
     a.input = static_cast<size_t>(x[2]);
-    a.hidden = static_cast<size_t>(context.shape(kR)[quantized_ ? 1 : 2]);
-    LINNET_REQUIRE(!quantized_ || (packed_[0] && packed_[1]),
-                   unsupported("8-bit weights must be constants, and so must their scales and zero points"));
+    a.hidden = static_cast<size_t>(context.shape(kR)[depth_axis_]);
+    LINNET_REQUIRE(!quantized_ || (codes_[0].packed && codes_[1].packed), unsupported(kNotConstant));
+    if (quantized_) {
+      a.w_codes = codes_of(kW, 0);
+      a.r_codes = codes_of(kR, 0);
+    }
     a.batch_first = batch_first_;
     a.reverse = reverse_ || directions_ == 2;  // the greater need of scratch
     static const int32_t kSome = 0;
@@ -238,7 +243,7 @@ class Recurrent final : public Op {
     bound.direction = ceil_div(bound.direction, size_t{16}) * 16;
     take(checked_mul(bound.direction, directions_ * sizeof(float)));
     for (size_t i : {kW, kR})
-      if (!packed_[i - kW])
+      if (!packed_[i - kW] && !quantized_)
         bound.packed[i - kW] = take(
             checked_mul(recurrent_packed_size(cell_, a.hidden, static_cast<size_t>(context.shape(i)[2])), directions_));
     if (context.dtype(kX) != DType::f32) {
@@ -281,8 +286,10 @@ class Recurrent final : public Op {
       return !context.wants(o) ? nullptr : half ? scratch + bound.outputs[o] : context.out(o).ptr<float>();
     };
     a.x = input(kX);
-    a.w = weights(context, bound, kW, input);
-    a.r = weights(context, bound, kR, input);
+    if (!quantized_) {
+      a.w = weights(context, bound, kW, input);
+      a.r = weights(context, bound, kR, input);
+    }
     a.bias = input(kB);
     a.initial_h = input(kInitialH);
     if (cell_ == CellKind::lstm) {
@@ -303,8 +310,13 @@ class Recurrent final : public Op {
       RecurrentArgs one = a;
       one.reverse = reverse_ || d == 1;
       const size_t gates = gates_of(cell_);
-      one.w += d * (recurrent_packed_size(cell_, a.hidden, a.input) / sizeof(float));
-      one.r += d * (recurrent_packed_size(cell_, a.hidden, a.hidden) / sizeof(float));
+      if (quantized_) {
+        one.w_codes = codes_of(kW, d);
+        one.r_codes = codes_of(kR, d);
+      } else {
+        one.w += d * (recurrent_packed_size(cell_, a.hidden, a.input) / sizeof(float));
+        one.r += d * (recurrent_packed_size(cell_, a.hidden, a.hidden) / sizeof(float));
+      }
       if (a.bias) one.bias += d * 2 * gates * a.hidden;
       if (a.peepholes) one.peepholes += d * 3 * a.hidden;
       if (a.initial_h) one.initial_h += d * last;
@@ -400,22 +412,70 @@ class Recurrent final : public Op {
     return {};
   }
 
-  // 8-bit W or R, [directions][k][gates], as floats in the standard's form.
-  Result<Tensor> dequantize(PrepareContext& context, size_t input, const Tensor& codes) const {
+  // Scales and zero points are taken along into the kernel's order of columns; codes become int8.
+  Status prepare_codes(PrepareContext& context, size_t input, const Tensor& constant) {
+    const size_t zero_input = input == kW ? kWZero : kRZero;
     const Tensor* scale = context.constant(input == kW ? kWScale : kRScale);
-    const Tensor* zero = context.constant(input == kW ? kWZero : kRZero);
-    LINNET_REQUIRE(scale && zero,
-                   unsupported("8-bit weights must be constants, and so must their scales and zero points"));
-    const int64_t directions = codes.shape[0], k = codes.shape[1], gates = codes.shape[2];
-    LINNET_ASSIGN(Tensor floats, make_tensor_uninitialized(DType::f32, Shape{directions, gates, k}));
-    float* to = floats.ptr<float>();
-    for (int64_t d = 0; d < directions; ++d)
-      for (int64_t g = 0; g < gates; ++g)
-        for (int64_t i = 0; i < k; ++i) {
-          const auto of = [&](const Tensor& t) { return number_at(t, t.count() == directions ? d : d * gates + g); };
-          *to++ = static_cast<float>((number_at(codes, (d * k + i) * gates + g) - of(*zero)) * of(*scale));
-        }
-    return floats;
+    const Tensor* zero = context.has(zero_input) ? context.constant(zero_input) : nullptr;
+    LINNET_REQUIRE(scale && (zero || !context.has(zero_input)), unsupported(kNotConstant));
+    const size_t k = static_cast<size_t>(constant.shape[depth_axis_]);
+    const size_t rows = static_cast<size_t>(constant.shape[3 - depth_axis_]), gates = gates_of(cell_),
+                 hidden = rows / gates;
+    LINNET_REQUIRE(hidden <= kMostUnits && recurrent_packed_size(cell_, hidden, k) < SIZE_MAX / 4,
+                   invalid_model("the constant of shape ", constant.shape, " is too large"));
+    const size_t columns = recurrent_columns(cell_, hidden);
+    Codes& codes = codes_[input - kW];
+    codes.each = recurrent_codes_size(cell_, hidden, k);
+    codes.columns = columns;
+    codes.scale.assign(directions_ * columns, 0.0f);
+    codes.zero.assign(directions_ * columns, 0);
+    const int less = constant.dtype == DType::u8 ? 128 : 0;
+    const auto for_each_row = [&](auto&& body) {
+      for (size_t d = 0; d < directions_; ++d)
+        for (size_t g = 0; g < gates; ++g)
+          for (size_t u = 0; u < hidden; ++u)
+            body(d, g * hidden + u, d * columns + recurrent_column(cell_, hidden, g, u));
+    };
+    bool any_zero = false;
+    for_each_row([&](size_t d, size_t row, size_t column) {
+      const auto at = [&](const Tensor& t) {
+        return static_cast<int64_t>(t.count() == static_cast<int64_t>(directions_) ? d : d * rows + row);
+      };
+      codes.scale[column] = static_cast<float>(number_at(*scale, at(*scale)));
+      codes.zero[column] = (zero ? static_cast<int32_t>(integer_at(*zero, at(*zero))) : 0) - less;
+      any_zero |= codes.zero[column] != 0;
+    });
+    if (!any_zero) codes.zero.clear();
+    constexpr std::string_view kForms[] = {"codes of an rnn", "codes of a gru", "codes of an lstm"};
+    const std::string_view form = kForms[static_cast<size_t>(cell_)];
+    const std::span<const std::byte> supplied = packing(context).supplied(input, form);
+    for (size_t d = 0; d < directions_ && !supplied.empty(); ++d)
+      LINNET_REQUIRE(supplied.size() == directions_ * codes.each &&
+                         recurrent_codes_valid(supplied.subspan(d * codes.each, codes.each), cell_, hidden, k),
+                     invalid_model("the compiled model's packed weights are damaged"));
+    LINNET_REQUIRE(!supplied.empty() || constant.data, invalid_model("the compiled model lacks packed weights"));
+    const auto fill = [&](std::byte* to) {
+      std::vector<int8_t> ordered(directions_ * columns * k);
+      const auto* from = static_cast<const uint8_t*>(constant.data);
+      const size_t step = depth_axis_ == 1 ? rows : 1;
+      for_each_row([&](size_t d, size_t row, size_t column) {
+        const uint8_t* src = from + d * rows * k + row * (depth_axis_ == 1 ? 1 : k);
+        for (size_t i = 0; i < k; ++i) ordered[column * k + i] = static_cast<int8_t>(src[i * step] ^ less);
+      });
+      for (size_t d = 0; d < directions_; ++d)
+        pack_recurrent_codes(cell_, hidden, k, ordered.data() + d * columns * k, to + d * codes.each,
+                             context.parallel());
+    };
+    LINNET_ASSIGN(codes.packed, context.packed(input, form, directions_ * codes.each, fill));
+    context.release(input);
+    return {};
+  }
+
+  // Of one direction.
+  RecurrentCodes codes_of(size_t input, size_t d) const {
+    const Codes& codes = codes_[input - kW];
+    return {codes.packed + d * codes.each, codes.scale.data() + d * codes.columns,
+            codes.zero.empty() ? nullptr : codes.zero.data() + d * codes.columns};
   }
 
   static void widen(const Tensor& t, float* dst) {
@@ -445,6 +505,15 @@ class Recurrent final : public Op {
   float clip_ = std::numeric_limits<float>::infinity();
   std::array<GateActivation, 6> activations_;  // three of each direction
   const float* packed_[2] = {nullptr, nullptr};
+  size_t depth_axis_ = 2;  // of W and R
+  // W and R in 8 bits, the directions one after the other.
+  struct Codes {
+    const std::byte* packed = nullptr;
+    size_t each = 0, columns = 0;  // of a direction
+    std::vector<float> scale;
+    std::vector<int32_t> zero;  // empty where all are 0
+  };
+  Codes codes_[2];
 };
 
 constexpr OpDef kDefs[] = {
@@ -452,6 +521,9 @@ constexpr OpDef kDefs[] = {
     {"", "GRU", 7, 3, 6, 0, 2, create<Recurrent>},
     {"", "RNN", 7, 3, 6, 0, 2, create<Recurrent>},
     {"com.microsoft", "DynamicQuantizeLSTM", 1, 3, 12, 0, 3, create<Recurrent>},
+    {"linnet", "DynamicQuantizeLSTM", 1, 3, 12, 0, 3, create<Recurrent>},
+    {"linnet", "DynamicQuantizeGRU", 1, 3, 12, 0, 2, create<Recurrent>},
+    {"linnet", "DynamicQuantizeRNN", 1, 3, 12, 0, 2, create<Recurrent>},
 };
 
 }  // namespace

@@ -60,11 +60,43 @@ struct Layer {
   }
 };
 
+// Weights of a layer in 8 bits, in the kernel's order of columns; those of the layer become what they stand for.
+struct Codes {
+  std::vector<int8_t> codes;
+  Floats scale;
+  std::vector<int32_t> zero;
+  std::vector<std::byte> memory;
+
+  Codes(CellKind cell, size_t hidden, size_t k, Floats& weights, bool with_zero)
+      : codes(recurrent_columns(cell, hidden) * k), scale(recurrent_columns(cell, hidden)), zero(scale.size()) {
+    for (size_t gate = 0; gate < gates_of(cell); ++gate)
+      for (size_t unit = 0; unit < hidden; ++unit) {
+        const size_t column = recurrent_column(cell, hidden, gate, unit);
+        scale[column] = 0.6f / 127.0f * (1.0f + 0.1f * static_cast<float>(unit % 3));
+        zero[column] = with_zero ? static_cast<int32_t>(unit % 5) * 20 - 40 : 0;
+        float* row = weights.data() + (gate * hidden + unit) * k;
+        for (size_t i = 0; i < k; ++i) {
+          const float code = std::nearbyint(row[i] / scale[column]) + static_cast<float>(zero[column]);
+          codes[column * k + i] = static_cast<int8_t>(std::min(127.0f, std::max(-128.0f, code)));
+          row[i] = static_cast<float>(codes[column * k + i] - zero[column]) * scale[column];
+        }
+      }
+    if (!with_zero) zero.clear();
+    memory.resize(recurrent_codes_size(cell, hidden, k) + 64);
+  }
+  RecurrentCodes pack(CellKind cell, size_t hidden, size_t k) {
+    std::byte* to = memory.data() + (64 - reinterpret_cast<uintptr_t>(memory.data()) % 64) % 64;
+    pack_recurrent_codes(cell, hidden, k, codes.data(), to, Parallel());
+    EXPECT_TRUE(recurrent_codes_valid({to, memory.size() - 64}, cell, hidden, k));
+    return {to, scale.data(), zero.empty() ? nullptr : zero.data()};
+  }
+};
+
 struct Outputs {
   Floats y, y_h, y_c;
 };
 
-Outputs run(const Layer& layer, const Parallel& parallel) {
+Outputs run(const Layer& layer, const Parallel& parallel, Codes* w_codes = nullptr, Codes* r_codes = nullptr) {
   RecurrentArgs a = layer.args;
   Aligned w(recurrent_packed_size(a.cell, a.hidden, a.input)), r(recurrent_packed_size(a.cell, a.hidden, a.hidden));
   pack_recurrent(a.cell, a.hidden, a.input, layer.w.data(), w.data, parallel);
@@ -75,6 +107,11 @@ Outputs run(const Layer& layer, const Parallel& parallel) {
   out.y_c = out.y_h;
   a.x = layer.x.data();
   a.w = w.data, a.r = r.data;
+  if (w_codes) {
+    a.w = a.r = nullptr;
+    a.w_codes = w_codes->pack(a.cell, a.hidden, a.input);
+    a.r_codes = r_codes->pack(a.cell, a.hidden, a.hidden);
+  }
   a.y = out.y.data(), a.y_h = out.y_h.data(), a.y_c = a.cell == CellKind::lstm ? out.y_c.data() : nullptr;
   // Flags that say which operands are there.
   if (a.bias) a.bias = layer.bias.data();
@@ -257,6 +294,32 @@ TEST(RecurrentTest, ManyThreadsDivideTheUnits) {
   wide.args.bias = &kPresent;
   const Outputs whole = run(wide, Parallel());
   EXPECT_EQ(whole.y, run(wide, SplitParallel(4)).y);
+}
+
+// Inputs and states are rounded to one of 255 steps of a range of about 2, and their errors add up.
+TEST(RecurrentTest, WeightsOf8Bits) {
+  for_each_isa([] {
+    for (const CellKind cell : kCells)
+      for (const bool with_zero : {false, true})
+        for (const bool linear_before_reset : {false, true})
+          for (const auto& [steps, batch, input, hidden] :
+               {std::array<size_t, 4>{1, 1, 1, 1}, {5, 1, 3, 16}, {7, 2, 9, 20}, {4, 3, 8, 70}, {150, 1, 2, 17}}) {
+            Layer layer(cell, steps, batch, input, hidden);
+            layer.args.linear_before_reset = linear_before_reset;
+            layer.args.reverse = with_zero;
+            layer.args.batch_first = linear_before_reset;
+            layer.args.bias = &kPresent;
+            layer.args.initial_h = layer.args.initial_c = &kPresent;
+            if (batch == 2) layer.lengths = {3, 7};
+            if (cell == CellKind::rnn) layer.args.clip = 2.0f;
+            Codes w(cell, hidden, input, layer.w, with_zero), r(cell, hidden, hidden, layer.r, with_zero);
+            SCOPED_TRACE(concat("cell ", static_cast<int>(cell), " steps ", steps, " hidden ", hidden, with_zero));
+            const Outputs wanted = expected(layer), actual = run(layer, Parallel(), &w, &r);
+            for (size_t i = 0; i < wanted.y.size(); ++i) ASSERT_NEAR(actual.y[i], wanted.y[i], 0.04) << i;
+            for (size_t i = 0; i < wanted.y_h.size(); ++i) ASSERT_NEAR(actual.y_h[i], wanted.y_h[i], 0.04) << i;
+            EXPECT_EQ(actual.y, run(layer, SplitParallel(3), &w, &r).y) << "depends on the threads";
+          }
+  });
 }
 
 TEST(RecurrentTest, NoSteps) {

@@ -50,6 +50,19 @@ HWY_INLINE products::As<int32_t, V16> madd_shorts(V16 a, V16 b) {
 #endif
 }
 
+// b with the signs of a, where a is not 0; b above -128.
+template <class V8>
+HWY_INLINE V8 with_signs_of(V8 a, V8 b) {
+  if constexpr (sizeof(a.raw) == 16) return V8{_mm_sign_epi8(b.raw, a.raw)};
+#if HWY_TARGET <= HWY_AVX2
+  if constexpr (sizeof(a.raw) == 32) return V8{_mm256_sign_epi8(b.raw, a.raw)};
+#endif
+#if HWY_TARGET <= HWY_AVX3
+  if constexpr (sizeof(a.raw) == 64)
+    return V8{_mm512_mask_sub_epi8(b.raw, _mm512_movepi8_mask(a.raw), _mm512_setzero_si512(), b.raw)};
+#endif
+}
+
 // Four bytes, in each 32-bit lane.
 template <class D8>
 HWY_INLINE hwy::HWY_NAMESPACE::Vec<D8> quad_at(D8 d, const void* bytes) {

@@ -27,6 +27,23 @@ HWY_INLINE void hold(V& v) {
   asm("" : "+x"(v.raw));
 }
 
+// Takes off what columns' zero points make of the rows, and stores.
+template <IntOutput kKind, size_t kRows>
+HWY_INLINE void finish_tile(const IntBlock& block, size_t m, hn::Vec<Ints> (&sums)[kRows][kVectors]) {
+  const Ints d;
+  const PanelEpilogue& epilogue = *block.store.epilogue;
+  if (block.row_sums) {
+#pragma GCC unroll 4
+    for (size_t r = 0; r < kRows; ++r)
+#pragma GCC unroll 4
+      for (size_t v = 0; v < kVectors; ++v)
+        sums[r][v] = hn::Sub(
+            sums[r][v], hn::Mul(hn::Set(d, block.row_sums[m + r]), hn::Load(d, epilogue.b_zero + v * hn::MaxLanes(d))));
+  }
+#pragma GCC unroll 4
+  for (size_t r = 0; r < kRows; ++r) store_sums<kKind>(block.store, sums[r], block.c + (m + r) * block.c_stride);
+}
+
 template <IntOutput kKind, size_t kRows>
 void int_tile(const IntBlock& block, size_t m) {
   const Bytes d8;
@@ -97,21 +114,38 @@ void int_tile(const IntBlock& block, size_t m) {
       }
     }
   }
-  if (block.row_sums) {
+  finish_tile<kKind>(block, m, sums);
+}
+
+// Magnitudes of A - 128 times B with its signs: sums of two products fit into 16 bits whatever the quads.
+template <IntOutput kKind>
+void balanced_row(const IntBlock& block, size_t m) {
+  const Bytes d8;
+  const Ints d;
+  const auto ones = hn::Set(Shorts(), 1);
+  const auto middle = hn::Set(d8, -128);
+  hn::Vec<Ints> sums[1][kVectors];
 #pragma GCC unroll 4
-    for (size_t r = 0; r < kRows; ++r)
+  for (size_t v = 0; v < kVectors; ++v) sums[0][v] = hn::Load(d, block.store.epilogue->add + v * hn::MaxLanes(d));
+  const int8_t* quads = block.quads;
+  for (size_t q = 0; q < block.paired + block.singles + block.wide; ++q, quads += 64) {
+    const auto x = hn::Xor(quad_at(d8, block.rows[m] + block.at[q]), middle), magnitude = hn::Abs(x);
 #pragma GCC unroll 4
-      for (size_t v = 0; v < kVectors; ++v)
-        sums[r][v] = hn::Sub(
-            sums[r][v], hn::Mul(hn::Set(d, block.row_sums[m + r]), hn::Load(d, epilogue.b_zero + v * hn::MaxLanes(d))));
+    for (size_t v = 0; v < kVectors; ++v) {
+      const auto b = hn::Load(d8, quads + v * hn::MaxLanes(d8));
+      sums[0][v] = hn::Add(sums[0][v], madd_shorts(madd_bytes(magnitude, with_signs_of(x, b)), ones));
+    }
   }
-#pragma GCC unroll 4
-  for (size_t r = 0; r < kRows; ++r) store_sums<kKind>(block.store, sums[r], block.c + (m + r) * block.c_stride);
+  finish_tile<kKind>(block, m, sums);
 }
 
 template <IntOutput kKind>
 void int_block_to(const IntBlock& block) {
   size_t m = 0;
+  if (block.balanced) {
+    for (; m < block.count; ++m) balanced_row<kKind>(block, m);
+    return;
+  }
   for (; m + kTileRows <= block.count; m += kTileRows) int_tile<kKind, kTileRows>(block, m);
   const size_t left = block.count - m;
   if (left == 3) int_tile<kKind, 3>(block, m);
@@ -184,7 +218,8 @@ void int_block_reference(const IntBlock& block) {
     int32_t sums[kIntPanel] = {};
     for (size_t q = 0; q < block.paired + block.singles + block.wide; ++q)
       for (size_t i = 0; i < 64; ++i) {
-        const int32_t product = block.rows[m][block.at[q] + i % 4] * block.quads[q * 64 + i];
+        const uint8_t code = block.rows[m][block.at[q] + i % 4];
+        const int32_t product = (code - (block.balanced ? 128 : 0)) * block.quads[q * 64 + i];
         sums[i / 4] = static_cast<int32_t>(static_cast<uint32_t>(sums[i / 4]) + static_cast<uint32_t>(product));
       }
     store_sums_reference(block.store, sums, block.row_sums ? block.row_sums[m] : 0, block.c + m * block.c_stride);

@@ -29,6 +29,7 @@ struct IntBlock {
   const uint32_t* at;   // of each quad: where in a row its four elements begin
   size_t paired, singles, wide;
   const int32_t* row_sums;  // [count], or null where no column has a zero point
+  bool balanced;            // by magnitudes and signs, where the panel allows it: sums are those of A - 128
   IntStore store;
   std::byte* c;
   size_t c_stride;  // bytes
@@ -39,11 +40,13 @@ void int_block(const IntBlock& block) noexcept;
 void int_store(const IntStore& store, const int32_t* sums, size_t count, std::byte* c, size_t c_stride) noexcept;
 
 // Of columns [column, column + columns). `sums` of B's columns as packed, or null where zero points are taken off
-// already; `a_zero` of A as uint8.
-PanelEpilogue panel_epilogue(const IntGemm& gemm, const int32_t* sums, size_t column, size_t columns,
-                             int32_t a_zero) noexcept;
+// already; `a_zero` of A as uint8. IntBlock::balanced takes 128 off A itself.
+PanelEpilogue panel_epilogue(const IntGemm& gemm, const int32_t* sums, size_t column, size_t columns, int32_t a_zero,
+                             bool balanced = false) noexcept;
 // Whether a column has a zero point, as packed.
 bool any_b_zero(const IntGemm& gemm) noexcept;
+// Up to so many rows it is faster so.
+inline constexpr size_t kBalancedRows = 3;
 inline size_t element_bytes(IntOutput kind) noexcept {
   return kind == IntOutput::i32 || kind == IntOutput::f32 ? 4 : 1;
 }

@@ -221,6 +221,7 @@ void int_conv(const IntConv& c, const void* src, const std::byte* packed, const 
                    header.singles,
                    quads - header.paired - header.singles,
                    any_zero ? row_sums : nullptr,
+                   false,
                    {like.output, like.c_zero, columns, &epilogue},
                    static_cast<std::byte*>(like.c) + ((n * positions + first) * c.filters + filter) * width,
                    c.filters * width});

@@ -12,34 +12,41 @@ namespace {
 
 constexpr size_t kMostRows = 256;  // of a block
 
-int32_t wrapped(int64_t value) noexcept {
-  return static_cast<int32_t>(static_cast<uint32_t>(static_cast<uint64_t>(value)));
-}
-
 // Quads are read whole, and as uint8.
 bool copies_a(size_t k, bool a_signed) noexcept { return a_signed || k % 4 != 0; }
 
 }  // namespace
 
-PanelEpilogue panel_epilogue(const IntGemm& g, const int32_t* sums, size_t column, size_t columns,
-                             int32_t a_zero) noexcept {
+PanelEpilogue panel_epilogue(const IntGemm& g, const int32_t* sums, size_t column, size_t columns, int32_t a_zero,
+                             bool balanced) noexcept {
   PanelEpilogue e{};
-  for (size_t c = 0; c < columns; ++c) {
-    const size_t n = column + c;
-    const int32_t zero = (g.b_zero ? g.b_zero[g.b_zero_by_column ? n : 0] : 0) - (g.b_signed ? 0 : 128);
-    e.b_zero[c] = zero;
-    e.add[c] = g.bias ? g.bias[n] : 0;
-    if (sums)
-      e.add[c] = wrapped(int64_t{e.add[c]} - int64_t{a_zero} * sums[c] + static_cast<int64_t>(g.k) * a_zero * zero);
-    e.scale[c] = g.scale ? g.scale[g.scale_by_column ? n : 0] : 1.0f;
-    e.bias[c] = g.float_bias ? g.float_bias[n] : 0.0f;
+  const int32_t less = g.b_signed ? 0 : 128;
+  const auto fill = [&](auto* to, const auto* from, bool by_column, auto otherwise) {
+    if (!from || !by_column) {
+      std::fill_n(to, columns, from ? *from : otherwise);
+    } else {
+      std::copy_n(from + column, columns, to);
+    }
+  };
+  fill(e.b_zero, g.b_zero, g.b_zero_by_column, 0);
+  fill(e.add, g.bias, true, 0);
+  fill(e.scale, g.scale, g.scale_by_column, 1.0f);
+  fill(e.bias, g.float_bias, true, 0.0f);
+  for (size_t c = 0; c < kIntPanel; ++c) e.b_zero[c] -= less;
+  if (sums) {
+    const auto zero = static_cast<uint32_t>(a_zero), k = static_cast<uint32_t>(g.k),
+               taken_off = zero - (balanced ? 128u : 0u);
+    for (size_t c = 0; c < kIntPanel; ++c)
+      e.add[c] = static_cast<int32_t>(static_cast<uint32_t>(e.add[c]) + zero * k * static_cast<uint32_t>(e.b_zero[c]) -
+                                      taken_off * static_cast<uint32_t>(sums[c]));
   }
   return e;
 }
 
 bool any_b_zero(const IntGemm& g) noexcept {
+  if (!g.b_zero) return !g.b_signed;
   for (size_t n = 0; n < g.n; ++n)
-    if ((g.b_zero ? g.b_zero[g.b_zero_by_column ? n : 0] : 0) != (g.b_signed ? 0 : 128)) return true;
+    if (g.b_zero[g.b_zero_by_column ? n : 0] != (g.b_signed ? 0 : 128)) return true;
   return false;
 }
 
@@ -93,7 +100,8 @@ void int_gemm(const IntGemm& g, std::byte* scratch, const Parallel& parallel) no
         for (size_t m = 0; m < count; ++m) rows[m] = a + (begin + m) * lda;
       const IntPanelHeader& header = headers[p];
       const size_t column = p * kIntPanel, columns = std::min(kIntPanel, g.n - column);
-      const PanelEpilogue epilogue = panel_epilogue(g, header.sums, column, columns, a_zero);
+      const bool balanced = header.balanced != 0 && count <= kBalancedRows;
+      const PanelEpilogue epilogue = panel_epilogue(g, header.sums, column, columns, a_zero, balanced);
       const auto* panel = reinterpret_cast<const int8_t*>(g.b + header.offset);
       int_block({rows,
                  count,
@@ -103,6 +111,7 @@ void int_gemm(const IntGemm& g, std::byte* scratch, const Parallel& parallel) no
                  header.singles,
                  quads - header.paired - header.singles,
                  any_zero ? row_sums + begin : nullptr,
+                 balanced,
                  {g.output, g.c_zero, columns, &epilogue},
                  static_cast<std::byte*>(g.c) + (begin * g.ldc + column) * width,
                  g.ldc * width});

@@ -4,7 +4,8 @@
 //
 // The vector instruction that multiplies unsigned by signed bytes adds two products in 16 bits and saturates. Packing
 // sorts the quads of rows of each panel by what their weights allow: the products of two quads summed in 16 bits, those
-// of one, or none, which takes 16-bit products.
+// of one, or none, which takes 16-bit products. Where many are, and no weight is -128, few rows of A
+// are multiplied as |A - 128| by weights that have its signs: two such products always fit.
 #pragma once
 
 #include <cstddef>

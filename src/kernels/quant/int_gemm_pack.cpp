@@ -169,6 +169,11 @@ size_t int_gemm_packed_size(size_t k, size_t n) noexcept {
   return ceil_div(n, kIntPanel) * (kIntPanelHeader + panel_bytes(k));
 }
 
+// By the vector instructions that a quad takes.
+static bool balanced_is_faster(size_t paired, size_t singles, size_t wide) noexcept {
+  return 4 * (paired + singles + wide) < 2 * paired + 3 * singles + 7 * wide;
+}
+
 bool int_gemm_valid(std::span<const std::byte> packed, size_t k, size_t n) noexcept {
   const size_t panels = ceil_div(n, kIntPanel), quads = ceil_div<size_t>(k, 4);
   if (packed.size() / sizeof(IntPanelHeader) < panels) return false;
@@ -203,6 +208,9 @@ void int_gemm_pack(const IntMatrix& b, std::byte* packed, const Parallel& parall
       auto* order = reinterpret_cast<uint32_t*>(panel + quads * 64);
       sort_quads(b, p, header, order, reinterpret_cast<uint32_t*>(panel));
       write_quads(b, p, order, panel);
+      const size_t wide = quads - header.paired - header.singles;
+      header.balanced = balanced_is_faster(header.paired, header.singles, wide) &&
+                        (quads == 0 || !std::memchr(panel, 0x80, quads * 64));
       std::memset(order + quads, 0, panel_bytes(b.k) - quads * kIntQuadBytes);
     }
   });

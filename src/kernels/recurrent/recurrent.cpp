@@ -5,6 +5,10 @@
 
 #include "base/checked.h"
 #include "kernels/gemm/gemm.h"
+#include "kernels/quant/int_block.h"
+#include "kernels/quant/int_gemm_format.h"
+#include "kernels/quant/packed_check.h"
+#include "kernels/quant/quantize.h"
 #include "kernels/recurrent/cell.h"
 
 namespace linnet {
@@ -21,6 +25,9 @@ struct Layout {
   size_t chunk;  // steps whose x is multiplied at once
   size_t bias_x, bias_r, peepholes, h[2], c[2], reset, sums, x_sums, gemm;
   size_t gemm_bytes;
+  // With codes: what they multiply, the scales of W's product, and of R's what its panels and rows add.
+  size_t x_codes, h_codes, scales, epilogues, h_sums, h_rows;
+  size_t depth;  // of R, whole quads
   std::optional<size_t> bytes;
 
   GemmArgs x_product(const RecurrentArgs& a) const {
@@ -61,8 +68,23 @@ struct Layout {
     const std::optional<size_t> rows = checked_mul(chunk, a.batch);
     fits = fits && rows;
     x_sums = take(row, rows.value_or(0));
+    if (a.w_codes.packed) {
+      const auto take_bytes = [&](std::optional<size_t> count) {
+        fits = fits && count && *count < SIZE_MAX - 64;
+        return take(fits ? ceil_div(*count, size_t{64}) * 16 : 0, 1);
+      };
+      depth = round_up(a.hidden, 4);
+      x_codes = take_bytes(checked_mul(rows.value_or(0), a.input));
+      h_codes = take_bytes(checked_mul(depth, a.batch));
+      scales = take(row, 1);
+      epilogues = take_bytes(row / kIntPanel * sizeof(PanelEpilogue));
+      h_sums = take_bytes(checked_mul(a.batch, sizeof(int32_t)));
+      h_rows = take_bytes(checked_mul(a.batch, sizeof(const uint8_t*)));
+    }
     gemm = floats;
-    gemm_bytes = fits ? gemm_scratch_size(x_product(a), threads) : 0;
+    gemm_bytes = !fits              ? 0
+                 : a.w_codes.packed ? int_gemm_scratch(*rows, a.input, false)
+                                    : gemm_scratch_size(x_product(a), threads);
     const std::optional<size_t> own = checked_mul(floats, sizeof(float));
     if (fits && own) bytes = checked_add(*own, gemm_bytes);
   }
@@ -113,6 +135,12 @@ class Run {
           sum = of_w + of_r;
         }
       }
+    if (a_.r_codes.packed) {
+      of_x_ = quantization_for(range_with_zero(a_.x, a_.steps * a_.batch * a_.input));
+      std::fill_n(scratch_ + at_.epilogues, at_.row / kIntPanel * sizeof(PanelEpilogue) / sizeof(float), 0.0f);
+      for (size_t i = 0; a_.r_codes.zero && i < at_.row; ++i)
+        bytes_at<PanelEpilogue>(at_.epilogues)[i / kIntPanel].b_zero[i % kIntPanel] = a_.r_codes.zero[i];
+    }
     for (size_t i = 0; a_.peepholes && i < 3; ++i)
       std::copy_n(a_.peepholes + i * a_.hidden, a_.hidden, scratch_ + at_.peepholes + i * at_.units);
     for (size_t b = 0; b < a_.batch; ++b) {
@@ -127,12 +155,90 @@ class Run {
     GemmArgs g = at_.x_product(a_);
     g.m = count * a_.batch;
     first_time_ = !at_.chunked ? 0 : a_.reverse ? a_.steps - step - count : step;
+    if (a_.w_codes.packed) return multiply_x_codes(g.m);
     g.a = a_.x + first_time_ * a_.batch * a_.input;
     g.b = a_.w;
     g.bias = scratch_ + at_.bias_x;
     g.c = scratch_ + at_.x_sums;
     g.scratch = scratch_ + at_.gemm;
     gemm(g, parallel_);
+  }
+
+  void multiply_x_codes(size_t rows) {
+    auto* codes = bytes_at<uint8_t>(at_.x_codes);
+    quantize(a_.x + first_time_ * a_.batch * a_.input, codes, rows * a_.input, of_x_.scale, of_x_.zero_point);
+    float* scales = scratch_ + at_.scales;
+    for (size_t i = 0; i < at_.row; ++i) scales[i] = of_x_.scale * a_.w_codes.scale[i];
+    IntGemm g;
+    g.m = rows;
+    g.n = g.ldc = at_.row;
+    g.k = g.lda = a_.input;
+    g.a = codes;
+    g.a_zero = of_x_.zero_point;
+    g.b = a_.w_codes.packed;
+    g.b_signed = true;
+    g.b_zero = a_.w_codes.zero;
+    g.b_zero_by_column = true;
+    g.output = IntOutput::f32;
+    g.c = scratch_ + at_.x_sums;
+    g.scale = scales;
+    g.scale_by_column = true;
+    g.float_bias = scratch_ + at_.bias_x;
+    int_gemm(g, bytes_at<std::byte>(at_.gemm), parallel_);
+  }
+
+  // What R multiplies next, where it has codes.
+  void quantize_state(size_t state) {
+    if (!a_.r_codes.packed) return;
+    FloatRange range;
+    for (size_t b = 0; b < a_.batch; ++b) {
+      const FloatRange of_row = range_with_zero(scratch_ + state + b * at_.stride, a_.hidden);
+      range = {std::min(range.min, of_row.min), std::max(range.max, of_row.max)};
+    }
+    of_state_ = quantization_for(range);
+    for (size_t b = 0; b < a_.batch; ++b) {
+      uint8_t* to = bytes_at<uint8_t>(at_.h_codes) + b * at_.depth;
+      quantize(scratch_ + state + b * at_.stride, to, a_.hidden, of_state_.scale, of_state_.zero_point);
+      std::fill(to + a_.hidden, to + at_.depth, of_state_.zero_point);
+      bytes_at<const uint8_t*>(at_.h_rows)[b] = to;
+      if (a_.r_codes.zero) bytes_at<int32_t>(at_.h_sums)[b] = static_cast<int32_t>(sum_of_bytes(to, at_.depth));
+    }
+  }
+
+  void multiply_r_codes(size_t column, size_t columns) const {
+    const auto* headers = reinterpret_cast<const IntPanelHeader*>(a_.r_codes.packed);
+    const size_t quads = at_.depth / 4;
+    for (size_t p = column / kIntPanel; p < (column + columns) / kIntPanel; ++p) {
+      const IntPanelHeader& header = headers[p];
+      const auto* panel = reinterpret_cast<const int8_t*>(a_.r_codes.packed + header.offset);
+      PanelEpilogue& e = bytes_at<PanelEpilogue>(at_.epilogues)[p];
+      const bool balanced = header.balanced != 0 && a_.batch <= kBalancedRows;
+      const uint32_t zero = of_state_.zero_point, depth = static_cast<uint32_t>(at_.depth),
+                     taken_off = zero - (balanced ? 128u : 0u);
+      for (size_t c = 0; c < kIntPanel; ++c) {
+        e.scale[c] = of_state_.scale * a_.r_codes.scale[p * kIntPanel + c];
+        e.add[c] = static_cast<int32_t>(zero * depth * static_cast<uint32_t>(e.b_zero[c]) -
+                                        taken_off * static_cast<uint32_t>(header.sums[c]));
+      }
+      float* c = scratch_ + at_.sums + p * kIntPanel;
+      int_block({bytes_at<const uint8_t*>(at_.h_rows),
+                 a_.batch,
+                 panel,
+                 reinterpret_cast<const uint32_t*>(panel + quads * 64),
+                 header.paired,
+                 header.singles,
+                 quads - header.paired - header.singles,
+                 a_.r_codes.zero ? bytes_at<int32_t>(at_.h_sums) : nullptr,
+                 balanced,
+                 {IntOutput::f32, 0, kIntPanel, &e},
+                 reinterpret_cast<std::byte*>(c),
+                 at_.row * sizeof(float)});
+    }
+  }
+
+  template <class T>
+  T* bytes_at(size_t floats) const {
+    return reinterpret_cast<T*>(scratch_ + floats);
   }
 
   // The row of x sums for sequence b at this step.
@@ -145,10 +251,11 @@ class Run {
 
   // sums = rows of `state` times the panels of `gates` gates of blocks [begin, end), which start at `gate`.
   void multiply_r(size_t state, size_t begin, size_t end, size_t gate, size_t gates) const {
-    const size_t offset = gate_offset(a_.cell, at_.blocks, begin, gate);
+    const size_t offset = gate_offset(a_.cell, at_.blocks, begin, gate), columns = (end - begin) * gates * kUnitBlock;
+    if (a_.r_codes.packed) return multiply_r_codes(offset, columns);
     GemmArgs g;
     g.m = a_.batch;
-    g.n = (end - begin) * gates * kUnitBlock;
+    g.n = columns;
     g.k = a_.hidden;
     g.a = scratch_ + state;
     g.lda = at_.stride;
@@ -188,6 +295,7 @@ class Run {
                             std::max(0.05, 0.02 * static_cast<double>(a_.batch));
     const size_t grain = ceil_div(grain_for(block_ns), size_t{3});
     const size_t state = at_.h[now_];
+    quantize_state(state);
     if (a_.cell == CellKind::gru) {
       parallel_.for_range(at_.blocks, grain, [&](size_t begin, size_t end, size_t) {
         multiply_r(state, begin, end, 0, 2);
@@ -197,6 +305,7 @@ class Run {
         for_rows(step, begin, end, gru_cell, true);
       });
       if (a_.linear_before_reset) return;
+      quantize_state(at_.reset);
       parallel_.for_range(at_.blocks, grain, [&](size_t begin, size_t end, size_t) {
         multiply_r(at_.reset, begin, end, 2, 1);
         for_rows(step, begin, end, gru_cell, true);
@@ -213,8 +322,9 @@ class Run {
   const Parallel& parallel_;
   const Layout at_;
   float* const scratch_;
-  size_t now_ = 0;         // which of the two states holds the step before
-  size_t first_time_ = 0;  // of the x sums in memory
+  size_t now_ = 0;                  // which of the two states holds the step before
+  size_t first_time_ = 0;           // of the x sums in memory
+  QuantizationU8 of_x_, of_state_;  // what x, and what R multiplies, is rounded to
 };
 
 }  // namespace
@@ -235,6 +345,27 @@ void pack_recurrent(CellKind cell, size_t hidden, size_t k, const float* src, fl
                dst + gate_offset(cell, blocks, block, gate) * k, Parallel());
       }
   });
+}
+
+size_t recurrent_columns(CellKind cell, size_t hidden) noexcept {
+  return gates_of(cell) * ceil_div(hidden, kUnitBlock) * kUnitBlock;
+}
+
+size_t recurrent_column(CellKind cell, size_t hidden, size_t gate, size_t unit) noexcept {
+  return gate_offset(cell, ceil_div(hidden, kUnitBlock), unit / kUnitBlock, gate) + unit % kUnitBlock;
+}
+
+size_t recurrent_codes_size(CellKind cell, size_t hidden, size_t k) noexcept {
+  return round_up(int_gemm_packed_size(k, recurrent_columns(cell, hidden)), 64);
+}
+
+void pack_recurrent_codes(CellKind cell, size_t hidden, size_t k, const int8_t* src, std::byte* dst,
+                          const Parallel& parallel) noexcept {
+  int_gemm_pack({src, k, recurrent_columns(cell, hidden), 1, k, true}, dst, parallel);
+}
+
+bool recurrent_codes_valid(std::span<const std::byte> packed, CellKind cell, size_t hidden, size_t k) noexcept {
+  return int_gemm_valid(packed, k, recurrent_columns(cell, hidden));
 }
 
 size_t recurrent_scratch_size(const RecurrentArgs& args, size_t threads) noexcept {

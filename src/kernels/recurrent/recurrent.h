@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <span>
 
 #include "base/parallel.h"
 #include "kernels/elementwise/unary.h"
@@ -35,6 +36,23 @@ size_t recurrent_packed_size(CellKind cell, size_t hidden, size_t k) noexcept;
 void pack_recurrent(CellKind cell, size_t hidden, size_t k, const float* src, float* dst,
                     const Parallel& parallel) noexcept;
 
+// W or R in 8 bits: scale (code - zero), in an order of columns of its own. What they multiply is rounded to 8 bits as
+// DynamicQuantizeLinear does it: all of x at once, the states of a step at once.
+struct RecurrentCodes {
+  const std::byte* packed = nullptr;
+  const float* scale = nullptr;   // recurrent_columns() of them
+  const int32_t* zero = nullptr;  // as many, or null where all are 0
+};
+size_t recurrent_columns(CellKind cell, size_t hidden) noexcept;
+// The column of a gate of a unit. Those that no unit has are of scale 0.
+size_t recurrent_column(CellKind cell, size_t hidden, size_t gate, size_t unit) noexcept;
+// As recurrent_packed_size. `src` is [recurrent_columns()][k].
+size_t recurrent_codes_size(CellKind cell, size_t hidden, size_t k) noexcept;
+void pack_recurrent_codes(CellKind cell, size_t hidden, size_t k, const int8_t* src, std::byte* dst,
+                          const Parallel& parallel) noexcept;
+// Whether bytes that come from elsewhere can be used as such.
+bool recurrent_codes_valid(std::span<const std::byte> packed, CellKind cell, size_t hidden, size_t k) noexcept;
+
 struct RecurrentArgs {
   CellKind cell = CellKind::lstm;
   size_t steps = 0;
@@ -48,6 +66,7 @@ struct RecurrentArgs {
 
   const float* w = nullptr;  // packed
   const float* r = nullptr;
+  RecurrentCodes w_codes, r_codes;   // in place of w and r where they are packed: both or none
   const float* bias = nullptr;       // [2 * gates * hidden]: of W, then of R; or null
   const float* peepholes = nullptr;  // LSTM: [3 * hidden], of i, o, f; or null
   const int32_t* lengths = nullptr;  // [batch], each at most `steps`; or null
@@ -71,8 +90,8 @@ struct RecurrentArgs {
   float* scratch = nullptr;  // recurrent_scratch_size bytes, 64-byte aligned
 };
 
-// Reads sizes and flags, and whether `lengths` is null, of `args`; none of the memory. The greatest size_t when it is
-// too much.
+// Reads sizes and flags, and whether `lengths` and codes are null, of `args`; none of the memory. The greatest size_t
+// when it is too much.
 size_t recurrent_scratch_size(const RecurrentArgs& args, size_t threads) noexcept;
 
 // Once parallel.stopped(), the outputs hold anything.

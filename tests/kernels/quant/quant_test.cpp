@@ -174,7 +174,7 @@ class IntGemmTest : public QuantTest {
 TEST_P(IntGemmTest, IsExact) {
   for (const bool a_signed : {false, true})
     for (const bool b_signed : {false, true})
-      for (const int spread : {40, 64, 90, 128})
+      for (const int spread : {40, 64, 90, 127, 128})
         for (const auto& [m, n, k] : {std::array<size_t, 3>{1, 1, 1},
                                       {1, 16, 64},
                                       {2, 17, 5},
@@ -191,7 +191,7 @@ TEST_P(IntGemmTest, IsExact) {
 TEST_P(IntGemmTest, ConvertsTheSums) {
   for (const IntOutput output : {IntOutput::f32, IntOutput::u8, IntOutput::s8})
     for (const auto& [m, n, k] : {std::array<size_t, 3>{1, 1, 1}, {2, 17, 5}, {7, 33, 130}})
-      check({m, n, k, false, true, 128}, output);
+      for (const int spread : {127, 128}) check({m, n, k, false, true, spread}, output);
 }
 
 TEST_P(IntGemmTest, TakesEmptyMatrices) {
