@@ -19,7 +19,7 @@ KNOWS = {
     "compiled": ["base", "tensor", "onnx", "graph", "plan"],
     "load": ["base", "tensor", "kernels", "onnx", "graph", "ops", "infer", "optimize", "plan", "run", "compiled"],
     "quality": ["base", "tensor"],
-    "quantize": ["base", "tensor", "onnx", "graph", "ops", "infer", "optimize", "plan", "run", "load", "quality"],
+    "quantize": ["base", "tensor", "kernels", "onnx", "graph", "ops", "infer", "optimize", "plan", "run", "load", "quality"],
     "tune": ["base", "tensor", "kernels", "graph", "ops", "optimize", "plan", "run", "load", "quantize", "quality"],
     "c_api": ["base", "tensor", "kernels", "onnx", "graph", "ops", "infer", "optimize", "plan", "run", "load", "quantize", "quality", "tune", "linnet"],
 }

@@ -289,7 +289,7 @@ def bad_input(context):
     model, folder, out = layers(context.folder / "m.onnx"), samples(context.folder / "s"), context.folder / "out"
     empty = context.folder / "empty"
     empty.mkdir()
-    context.error(model, "--samples", empty, "-o", out, says="there is no calibration data")
+    context.error(model, "--samples", empty, "-o", out, says="there are no samples in")
     context.error(model, "--samples", context.folder / "nowhere", "-o", out, says="cannot read the folder")
     context.error(context.folder / "nowhere.onnx", "--samples", folder, "-o", out, says="nowhere.onnx")
     broken = context.folder / "broken.onnx"
