@@ -25,8 +25,8 @@ bool is_of_candidate(Code code) {
 
 }  // namespace
 
-bool Search::late(double part) {
-  const bool is_late = workshop_.seconds() >= deadline(part);
+bool Search::is_past(double time) {
+  const bool is_late = workshop_.seconds() >= time;
   report_->out_of_time |= is_late;
   return is_late;
 }
@@ -159,28 +159,31 @@ std::optional<size_t> Search::best_of(const Family& family) const {
   return best;
 }
 
-// Where no candidate of a scheme keeps the limit on loss, the best of them leaves nodes out.
+// Where no candidate of a scheme keeps the limit on loss, the best of them leaves nodes out. Schemes share the time.
 Status Search::exclude_harmful() {
   std::set<Family> families;
   for (const Recipe& recipe : recipes_)
     if (recipe.quantizes()) families.insert(family_of(recipe));
-  for (const Family& family : families) {
-    const std::optional<size_t> best = best_of(family);
-    if (!best || report_->candidates[*best].fate != Fate::too_lossy) continue;
-    if (late(kExclusions)) return {};
-    LINNET_TRY(exclude_from(*best));
-  }
+  std::vector<size_t> bases;
+  for (const Family& family : families)
+    if (const std::optional<size_t> best = best_of(family); best && report_->candidates[*best].fate == Fate::too_lossy)
+      bases.push_back(*best);
+  const double now = workshop_.seconds();
+  for (size_t i = 0; i < bases.size(); ++i)
+    LINNET_TRY(exclude_from(bases[i], now + (deadline(kExclusions) - now) * static_cast<double>(i + 1) /
+                                                static_cast<double>(bases.size())));
   return {};
 }
 
 // Doubles the number of excluded nodes until the loss is within the limit, then looks for the least number.
-Status Search::exclude_from(size_t base) {
+Status Search::exclude_from(size_t base, double end) {
+  if (is_past(end)) return {};
   const Recipe recipe = recipes_[base];
   const std::string key = recipe.key();
   auto ranking = state_.rankings.find(key);
   if (ranking == state_.rankings.end()) {
     tell(Stage::candidates, report_->candidates.size(), 0, concat("ranking nodes: ", key));
-    Result<std::vector<std::string>> names = workshop_.rank(recipe, deadline(kExclusions));
+    Result<std::vector<std::string>> names = workshop_.rank(recipe, end);
     if (!names.ok()) return is_of_candidate(names.status().code()) ? Status() : std::move(names).status();
     ranking = state_.rankings.emplace(key, std::move(*names)).first;
     LINNET_TRY(state_.save(false));
@@ -188,7 +191,7 @@ Status Search::exclude_from(size_t base) {
   const std::vector<std::string>& names = ranking->second;
   // Without its most harmful nodes; nothing when time is over.
   const auto without = [&](size_t count) -> Result<std::optional<bool>> {
-    if (late(kExclusions)) return std::optional<bool>();
+    if (is_past(end)) return std::optional<bool>();
     Recipe next = recipe;
     next.exclude.insert(next.exclude.end(), names.begin(), names.begin() + static_cast<std::ptrdiff_t>(count));
     LINNET_ASSIGN(const size_t index, evaluate(next));

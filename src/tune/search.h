@@ -31,7 +31,8 @@ class Search {
   static Family family_of(const Recipe& recipe) { return {recipe.scheme, recipe.blocks.bits}; }
 
   double deadline(double part) const { return started_ + options_.budget_seconds * part; }
-  bool late(double part);
+  bool is_past(double time);  // says so in the report
+  bool late(double part) { return is_past(deadline(part)); }
   Status stopped() const;
   void tell(TuneProgress::Stage stage, size_t done, size_t total, std::string_view what) const;
 
@@ -42,7 +43,7 @@ class Search {
 
   Status try_presets();
   Status exclude_harmful();
-  Status exclude_from(size_t base);
+  Status exclude_from(size_t base, double end);
   Status refine_front();
   // The candidate of the family that loses least; nothing where none was judged.
   std::optional<size_t> best_of(const Family& family) const;
