@@ -163,7 +163,7 @@ class Resize final : public Op {
         if (aspect_ratio_ == AspectRatio::stretch) {
           out[a] = sizes[changes[a].entry];
         } else {
-          out[a] = common > 0.0f ? Dim(kept_size(in[a].value(), common)) : context.symbols().fresh();
+          out[a] = in.known() && sizes.known() ? Dim(kept_size(in[a].value(), common)) : context.symbols().fresh();
         }
       } else {
         out[a] = scales ? scaled_size(in[a], scales->ptr<float>()[changes[a].entry], context.symbols()) : Dim();

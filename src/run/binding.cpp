@@ -442,15 +442,18 @@ Status Binding::prepare_dynamic(uint32_t index, const Parallel& parallel, BlockP
                                 bool* done) {
   const Step& step = program.steps[index];
   BoundStep& bound = steps[index];
+  const auto is_open = [&](SlotId slot) { return !infos[slot].concrete() || infos[slot].dtype == DType::undefined; };
+  for (size_t o = 0; o < step.out.size(); ++o)
+    LINNET_REQUIRE(step.out[o] == kNoSlot || !is_open(step.out[o]) || infos[step.out[o]].kind != ValueKind::tensor ||
+                       (step.def->flags & OpDef::kAllocates),
+                   invalid_argument("its inputs do not tell the type and shape of output ", o));
   StepBinder binder(*this, index, parallel.threads());
   LINNET_TRY(binder.bind());
   *done = true;
   for (size_t o = 0; o < step.out.size(); ++o) {
     const SlotId slot = step.out[o];
     if (slot == kNoSlot) continue;
-    if (!infos[slot].concrete() || infos[slot].dtype == DType::undefined) {  // run allocates it
-      LINNET_REQUIRE(infos[slot].kind != ValueKind::tensor || (step.def->flags & OpDef::kAllocates),
-                     invalid_argument("its inputs do not tell the type and shape of output ", o));
+    if (is_open(slot)) {  // run allocates it
       values[slot] = Value();
       *done = false;
       continue;

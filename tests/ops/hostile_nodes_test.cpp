@@ -55,5 +55,19 @@ TEST(HostileNodes, ReshapeToAScalarWhatIsNone) {
   EXPECT_EQ(scalar.value()[0].tensor.shape.rank(), 0u);
 }
 
+TEST(HostileNodes, ResizeToNothingWithAnAspectRatio) {
+  for (const bool symbolic : {false, true})
+    for (const size_t first_constant : {size_t{1}, SIZE_MAX})
+      for (const char* policy : {"not_smaller", "not_larger"}) {
+        NodeRun run{"Resize", {counting({1, 1, 2, 2}), std::nullopt, std::nullopt, ints({0, 0})}};
+        run.attributes = {{"axes", std::vector<int64_t>{2, 3}}, {"keep_aspect_ratio_policy", std::string(policy)}};
+        run.symbolic = symbolic;
+        run.first_constant = first_constant;
+        const auto result = run_node(run);
+        ASSERT_TRUE(result.ok()) << result.status().message();
+        EXPECT_EQ(result.value()[0].tensor.shape, (Shape{1, 1, 0, 0}));
+      }
+}
+
 }  // namespace
 }  // namespace linnet
