@@ -12,6 +12,7 @@
 #include "kernels/recurrent/recurrent_double.h"
 #include "ops/infer_shapes.h"
 #include "ops/packing.h"
+#include "ops/recurrent_weights.h"
 
 namespace linnet {
 namespace {
@@ -19,9 +20,6 @@ namespace {
 // Positions of inputs and outputs.
 enum : size_t { kX, kW, kR, kB, kLengths, kInitialH, kInitialC, kP, kWScale, kWZero, kRScale, kRZero };
 enum : size_t { kY, kYH, kYC };
-
-constexpr std::string_view kNotConstant = "8-bit weights must be constants, and so must their scales and zero points";
-constexpr size_t kMostUnits = size_t{1} << 22;  // of a layer with such weights
 
 struct KnownActivation {
   std::string_view name;  // in lower case
@@ -184,7 +182,8 @@ class Recurrent final : public Op {
       if (constant && constant->data) constant = context.constant(i);
       if (!constant || context.dtype(kX) == DType::f64) continue;
       if (quantized_) {
-        LINNET_TRY(prepare_codes(context, i, *constant));
+        const size_t scale = i == kW ? kWScale : kRScale;
+        LINNET_TRY(codes_[i - kW].prepare(context, {i, scale, scale + 1}, *constant, cell_, depth_axis_));
         continue;
       }
       const size_t k = static_cast<size_t>(constant->shape[2]);
@@ -217,10 +216,10 @@ class Recurrent final : public Op {
     a.batch = static_cast<size_t>(x[batch_first_ ? 0 : 1]);
     a.input = static_cast<size_t>(x[2]);
     a.hidden = static_cast<size_t>(context.shape(kR)[depth_axis_]);
-    LINNET_REQUIRE(!quantized_ || (codes_[0].packed && codes_[1].packed), unsupported(kNotConstant));
+    LINNET_REQUIRE(!quantized_ || (codes_[0].ready() && codes_[1].ready()), unsupported(kCodesNotConstant));
     if (quantized_) {
-      a.w_codes = codes_of(kW, 0);
-      a.r_codes = codes_of(kR, 0);
+      a.w_codes = codes_[0].direction(0);
+      a.r_codes = codes_[1].direction(0);
     }
     a.batch_first = batch_first_;
     a.reverse = reverse_ || directions_ == 2;  // the greater need of scratch
@@ -311,8 +310,8 @@ class Recurrent final : public Op {
       one.reverse = reverse_ || d == 1;
       const size_t gates = gates_of(cell_);
       if (quantized_) {
-        one.w_codes = codes_of(kW, d);
-        one.r_codes = codes_of(kR, d);
+        one.w_codes = codes_[0].direction(d);
+        one.r_codes = codes_[1].direction(d);
       } else {
         one.w += d * (recurrent_packed_size(cell_, a.hidden, a.input) / sizeof(float));
         one.r += d * (recurrent_packed_size(cell_, a.hidden, a.hidden) / sizeof(float));
@@ -412,72 +411,6 @@ class Recurrent final : public Op {
     return {};
   }
 
-  // Scales and zero points are taken along into the kernel's order of columns; codes become int8.
-  Status prepare_codes(PrepareContext& context, size_t input, const Tensor& constant) {
-    const size_t zero_input = input == kW ? kWZero : kRZero;
-    const Tensor* scale = context.constant(input == kW ? kWScale : kRScale);
-    const Tensor* zero = context.has(zero_input) ? context.constant(zero_input) : nullptr;
-    LINNET_REQUIRE(scale && (zero || !context.has(zero_input)), unsupported(kNotConstant));
-    const size_t k = static_cast<size_t>(constant.shape[depth_axis_]);
-    const size_t rows = static_cast<size_t>(constant.shape[3 - depth_axis_]), gates = gates_of(cell_),
-                 hidden = rows / gates;
-    LINNET_REQUIRE(hidden <= kMostUnits && recurrent_packed_size(cell_, hidden, k) < SIZE_MAX / 4,
-                   invalid_model("the constant of shape ", constant.shape, " is too large"));
-    const size_t columns = recurrent_columns(cell_, hidden);
-    Codes& codes = codes_[input - kW];
-    codes.each = recurrent_codes_size(cell_, hidden, k);
-    codes.columns = columns;
-    codes.scale.assign(directions_ * columns, 0.0f);
-    codes.zero.assign(directions_ * columns, 0);
-    const int less = constant.dtype == DType::u8 ? 128 : 0;
-    const auto for_each_row = [&](auto&& body) {
-      for (size_t d = 0; d < directions_; ++d)
-        for (size_t g = 0; g < gates; ++g)
-          for (size_t u = 0; u < hidden; ++u)
-            body(d, g * hidden + u, d * columns + recurrent_column(cell_, hidden, g, u));
-    };
-    bool any_zero = false;
-    for_each_row([&](size_t d, size_t row, size_t column) {
-      const auto at = [&](const Tensor& t) {
-        return static_cast<int64_t>(t.count() == static_cast<int64_t>(directions_) ? d : d * rows + row);
-      };
-      codes.scale[column] = static_cast<float>(number_at(*scale, at(*scale)));
-      codes.zero[column] = (zero ? static_cast<int32_t>(integer_at(*zero, at(*zero))) : 0) - less;
-      any_zero |= codes.zero[column] != 0;
-    });
-    if (!any_zero) codes.zero.clear();
-    constexpr std::string_view kForms[] = {"codes of an rnn", "codes of a gru", "codes of an lstm"};
-    const std::string_view form = kForms[static_cast<size_t>(cell_)];
-    const std::span<const std::byte> supplied = packing(context).supplied(input, form);
-    for (size_t d = 0; d < directions_ && !supplied.empty(); ++d)
-      LINNET_REQUIRE(supplied.size() == directions_ * codes.each &&
-                         recurrent_codes_valid(supplied.subspan(d * codes.each, codes.each), cell_, hidden, k),
-                     invalid_model("the compiled model's packed weights are damaged"));
-    LINNET_REQUIRE(!supplied.empty() || constant.data, invalid_model("the compiled model lacks packed weights"));
-    const auto fill = [&](std::byte* to) {
-      std::vector<int8_t> ordered(directions_ * columns * k);
-      const auto* from = static_cast<const uint8_t*>(constant.data);
-      const size_t step = depth_axis_ == 1 ? rows : 1;
-      for_each_row([&](size_t d, size_t row, size_t column) {
-        const uint8_t* src = from + d * rows * k + row * (depth_axis_ == 1 ? 1 : k);
-        for (size_t i = 0; i < k; ++i) ordered[column * k + i] = static_cast<int8_t>(src[i * step] ^ less);
-      });
-      for (size_t d = 0; d < directions_; ++d)
-        pack_recurrent_codes(cell_, hidden, k, ordered.data() + d * columns * k, to + d * codes.each,
-                             context.parallel());
-    };
-    LINNET_ASSIGN(codes.packed, context.packed(input, form, directions_ * codes.each, fill));
-    context.release(input);
-    return {};
-  }
-
-  // Of one direction.
-  RecurrentCodes codes_of(size_t input, size_t d) const {
-    const Codes& codes = codes_[input - kW];
-    return {codes.packed + d * codes.each, codes.scale.data() + d * codes.columns,
-            codes.zero.empty() ? nullptr : codes.zero.data() + d * codes.columns};
-  }
-
   static void widen(const Tensor& t, float* dst) {
     const size_t count = static_cast<size_t>(t.count());
     t.dtype == DType::f16 ? to_float(t.ptr<f16>(), dst, count) : to_float(t.ptr<bf16>(), dst, count);
@@ -506,14 +439,7 @@ class Recurrent final : public Op {
   std::array<GateActivation, 6> activations_;  // three of each direction
   const float* packed_[2] = {nullptr, nullptr};
   size_t depth_axis_ = 2;  // of W and R
-  // W and R in 8 bits, the directions one after the other.
-  struct Codes {
-    const std::byte* packed = nullptr;
-    size_t each = 0, columns = 0;  // of a direction
-    std::vector<float> scale;
-    std::vector<int32_t> zero;  // empty where all are 0
-  };
-  Codes codes_[2];
+  RecurrentWeights codes_[2];
 };
 
 constexpr OpDef kDefs[] = {
