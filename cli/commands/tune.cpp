@@ -235,8 +235,10 @@ int run(const Arguments& arguments) {
   if (report.ok()) return tell(arguments, options, *report);
   if (report.status().code() == Code::cancelled) {
     clear_progress();
-    std::fprintf(stderr, "linnet tune: %s: interrupted; the same command with --resume goes on\n",
-                 printable(arguments.model).c_str());
+    std::error_code failed;
+    const bool begun = fs::exists(options.folder / "tune.state", failed);
+    std::fprintf(stderr, "linnet tune: %s: interrupted%s\n", printable(arguments.model).c_str(),
+                 begun ? "; the same command with --resume goes on" : " before the search began");
     return kInterrupted;
   }
   return report_error("tune", arguments.model, report.status());

@@ -53,7 +53,7 @@ void Sha256::block(const std::byte* bytes) noexcept {
 }
 
 void Sha256::add(std::span<const std::byte> bytes) noexcept {
-  size_t held = count_ % 64;
+  auto held = static_cast<size_t>(count_ % 64);
   count_ += bytes.size();
   while (!bytes.empty()) {
     if (held == 0 && bytes.size() >= 64) {

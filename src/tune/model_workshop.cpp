@@ -307,11 +307,11 @@ Result<std::vector<std::string>> ModelWorkshop::rank(const Recipe& recipe, doubl
     const double each = (seconds() - begin) / static_cast<double>(i + 1);
     measured = begin + each * static_cast<double>(nodes.size()) < deadline;
   }
-  std::stable_sort(nodes.begin(), nodes.end(), [&](const Node& a, const Node& b) {
-    return measured && a.loss != b.loss ? a.loss > b.loss : a.snr < b.snr;
-  });
+  std::vector<std::pair<double, size_t>> order;
+  for (size_t i = 0; i < nodes.size(); ++i) order.emplace_back(measured ? -nodes[i].loss : nodes[i].snr, i);
+  std::sort(order.begin(), order.end());
   std::vector<std::string> names;
-  for (Node& node : nodes) names.push_back(std::move(node.name));
+  for (const auto& [harm, i] : order) names.push_back(std::move(nodes[i].name));
   return names;
 }
 

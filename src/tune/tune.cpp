@@ -105,7 +105,7 @@ std::string_view measure_name(TuneMeasure measure) noexcept {
 }
 
 std::string_view fate_name(TuneCandidate::Fate fate) noexcept {
-  constexpr std::string_view kNames[] = {"failed", "same file", "too large", "too lossy", "too much memory", "timed"};
+  constexpr std::string_view kNames[] = {"not made", "same file", "too large", "too lossy", "too much memory", "timed"};
   return kNames[static_cast<size_t>(fate)];
 }
 

@@ -78,8 +78,8 @@ struct TuneCandidate {
   Fate fate = Fate::failed;
   std::string reason;  // why it was not timed
   uint64_t bytes = 0;
-  std::string sha256;    // of the model's file
-  size_t quantized = 0;  // nodes
+  std::string sha256;      // of the model's file
+  uint64_t quantized = 0;  // nodes
   // What was measured before it was given up.
   std::optional<double> loss;
   std::string quality;  // JSON of Quality; empty where it was not judged
