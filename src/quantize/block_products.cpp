@@ -6,6 +6,10 @@
 namespace linnet {
 namespace {
 
+// Inputs of a product of which calibration keeps what it wants whatever the memory limit.
+constexpr int64_t kWidest = 16384;
+constexpr size_t kNoGroup = SIZE_MAX - 1;
+
 // Whether only constants stand behind the value, a few nodes away at most, and none that is quantised.
 bool is_constant(const Graph& graph, ValueId value, int nodes = 4) {
   if (value == kNoValue || graph.constant(value)) return true;
@@ -78,6 +82,10 @@ InputProducts::InputProducts(const Graph& graph, int64_t block, FunctionRef<bool
   std::set<ValueId> in_group;
   for (Weight& weight : weights_) {
     const double each = static_cast<double>(weight.k) * static_cast<double>(weight.k) * sizeof(float);
+    if (weight.k > kWidest && each > static_cast<double>(options.memory)) {
+      weight.group = kNoGroup;
+      continue;
+    }
     const auto add = [&] {
       for (const ValueId v : weight.inputs)
         if (in_group.insert(v).second) bytes += each;
@@ -102,6 +110,10 @@ Result<const GptqFactor*> InputProducts::find(ValueId value, bool by_row, const 
   const auto weight = std::find_if(weights_.begin(), weights_.end(),
                                    [&](const Weight& w) { return w.value == value && w.by_row == by_row; });
   LINNET_CHECK(weight != weights_.end());
+  if (weight->group == kNoGroup) {
+    reason = concat("what calibration keeps of ", weight->k, " inputs exceeds its memory limit");
+    return nullptr;
+  }
   if (observed_ != weight->group) {
     observations_.clear();
     observed_ = SIZE_MAX;
@@ -130,6 +142,7 @@ Result<const GptqFactor*> InputProducts::find(ValueId value, bool by_row, const 
     }
     complaint_ = complaint(*products);
     if (complaint_.empty()) factor_ = make_gptq_factor(*products, options_, parallel_);
+    LINNET_REQUIRE(!parallel_.stopped(), error(Code::cancelled, "quantising was cancelled"));
   }
   reason = complaint_;
   return reason.empty() ? &factor_ : nullptr;

@@ -52,7 +52,7 @@ class Lower {
 
 bool Lower::factorise(const Parallel& parallel) {
   std::vector<double> less(n_ * kNarrow), strips(n_ * kNarrow);
-  for (size_t from = 0; from < n_; from += kNarrow) {
+  for (size_t from = 0; from < n_ && !parallel.stopped(); from += kNarrow) {
     const size_t columns = std::min(kNarrow, n_ - from), rows = n_ - from;
     // Columns [from, from + columns) lose the products of their rows with all rows below, as far as they are known.
     parallel.for_range(kNarrow / kStrip, grain_for(ns(from * kStrip, 1.0)), [&](size_t begin, size_t end, size_t) {
@@ -93,7 +93,7 @@ bool Lower::factorise(const Parallel& parallel) {
 
 void Lower::invert(const Parallel& parallel) {
   std::vector<double> sums(kNarrow * n_), corner(kNarrow * kNarrow), strips(parallel.threads() * n_ * kStrip);
-  for (size_t from = 0; from < n_; from += kNarrow) {
+  for (size_t from = 0; from < n_ && !parallel.stopped(); from += kNarrow) {
     const size_t count = std::min(kNarrow, n_ - from);
     // The inverse of the corner on the diagonal, column by column.
     std::fill(corner.begin(), corner.end(), 0.0);

@@ -25,7 +25,8 @@ struct GptqFactor {
   bool reordered = false;
   std::vector<float> upper;  // U, with transposed(U) U the inverse of the products in this order
 };
-// `inputs`: of the vectors that the rows of a matrix are multiplied by, without a complaint.
+// `inputs`: of the vectors that the rows of a matrix are multiplied by, without a complaint. Once `parallel` is stopped
+// the factor is anything.
 GptqFactor make_gptq_factor(const Gram& inputs, const GptqOptions& options, const Parallel& parallel);
 
 // Of a matrix as deep as the factor. The result does not depend on the number of threads; it is cancelled when
