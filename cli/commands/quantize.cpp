@@ -56,6 +56,9 @@ void add_quantize_weights(CLI::App& app, int& exit_code) {
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
   command->add_flag("--actorder", gptq.actorder, "gptq: round the columns with the greatest inputs first");
+  command->add_flag_callback(
+      "--no-shrinkage", [arguments] { arguments->options.gptq.shrink = false; },
+      "gptq: take the samples at their word, however few they are");
   command
       ->add_option("--calibration-memory", arguments->calibration_mb,
                    "gptq: MB for what is kept of the samples; beyond that they are run again")

@@ -128,9 +128,27 @@ void Lower::invert(const Parallel& parallel) {
   }
 }
 
+// The part of the products of different channels that is not chance: the variance of correlations against their
+// squares.
+double trusted_part(const Gram& inputs) {
+  double chance = 0, squares = 0;
+  for (size_t i = 0; i < inputs.channels(); ++i) {
+    for (size_t j = i + 1; j < inputs.channels(); ++j) {
+      const double norms = static_cast<double>(inputs.at(i, i)) * static_cast<double>(inputs.at(j, j));
+      const double product = static_cast<double>(inputs.at(i, j));
+      if (norms == 0) continue;
+      const double square = std::min(1.0, product * product / norms);
+      chance += (1 - square) * (1 - square);
+      squares += square;
+    }
+  }
+  if (squares == 0) return 1;
+  return std::clamp(1 - chance / squares / static_cast<double>(inputs.rows()), 0.0, 1.0);
+}
+
 // The upper factor U of the inverse, transposed(U) U, of the products in this order of the channels, damped. With the
 // order reversed U is the inverse of the products' own lower factor.
-std::vector<float> inverse_factor(const Gram& inputs, const std::vector<size_t>& order, double percdamp,
+std::vector<float> inverse_factor(const Gram& inputs, const std::vector<size_t>& order, double percdamp, double trusted,
                                   const Parallel& parallel) {
   const size_t n = order.size();
   double mean = 0;
@@ -141,7 +159,7 @@ std::vector<float> inverse_factor(const Gram& inputs, const std::vector<size_t>&
     for (size_t i = 0; i < n; ++i) {
       for (size_t j = 0; j <= i; ++j) {
         const auto [a, b] = std::minmax(order[n - 1 - i], order[n - 1 - j]);
-        lower.row(i)[j] = static_cast<double>(inputs.at(a, b));
+        lower.row(i)[j] = static_cast<double>(inputs.at(a, b)) * (a == b ? 1.0 : trusted);
       }
       lower.row(i)[i] += percdamp * mean;
     }
@@ -277,7 +295,8 @@ GptqFactor make_gptq_factor(const Gram& inputs, const GptqOptions& options, cons
   if (options.actorder)
     std::stable_sort(factor.order.begin(), factor.order.end(),
                      [&](size_t a, size_t b) { return inputs.at(a, a) > inputs.at(b, b); });
-  factor.upper = inverse_factor(inputs, factor.order, options.percdamp, parallel);
+  factor.upper =
+      inverse_factor(inputs, factor.order, options.percdamp, options.shrink ? trusted_part(inputs) : 1.0, parallel);
   return factor;
 }
 

@@ -35,11 +35,19 @@ def block_scale(x, bits, symmetric):
     return scale.astype(np.float32).astype(np.float64), np.clip(np.rint(-low / scale), 0, most)
 
 
-def gptq(w, x, bits, block, symmetric, percdamp=0.01, actorder=False):
+def shrunk(hessian, rows):
+    """Less of the correlations, by their variance (Schäfer and Strimmer, 2005)."""
+    scale = np.sqrt(np.diag(hessian))
+    squares = (hessian / np.outer(scale, scale))[np.triu_indices(len(hessian), 1)] ** 2
+    trusted = np.clip(1 - np.sum((1 - squares) ** 2) / np.sum(squares) / rows, 0, 1)
+    return np.diag(np.diag(hessian)) * (1 - trusted) + hessian * trusted
+
+
+def gptq(w, x, bits, block, symmetric, percdamp=0.01, actorder=False, shrink=False):
     """Codes [K][N] of w [K][N] for inputs x [.., K]."""
     w, x = w.astype(np.float64).copy(), x.reshape(-1, x.shape[-1]).astype(np.float64)
     k, most = len(w), (1 << bits) - 1
-    hessian = x.T @ x
+    hessian = shrunk(x.T @ x, len(x)) if shrink else x.T @ x
     order = np.argsort(-np.diag(hessian), kind="stable") if actorder else np.arange(k)
     static = [block_scale(w[b : b + block].T, bits, symmetric) for b in range(0, k, block)] if actorder else None
     hessian += np.eye(k) * percdamp * np.mean(np.diag(hessian))

@@ -87,6 +87,7 @@ TEST(Gptq, TakesInputsOfAnyRank) {
       GptqOptions options;
       options.percdamp = percdamp;
       options.actorder = actorder;
+      options.shrink = false;
       const QuantizedWeight q =
           quantize_gptq(view, scheme, make_gptq_factor(inputs, options, Parallel()), Parallel()).value();
       EXPECT_TRUE(std::isfinite(q.snr_db));
@@ -115,6 +116,7 @@ TEST(Gptq, FactorIsThatOfTheInverse) {
   const RunParallel threads(&pool, nullptr, nullptr);
   GptqOptions options;
   options.actorder = true;
+  options.shrink = false;
   const GptqFactor factor = make_gptq_factor(inputs, options, threads);
   EXPECT_EQ(factor.upper, make_gptq_factor(inputs, options, Parallel()).upper) << "threads change a bit";
   double mean = 0;
@@ -134,6 +136,27 @@ TEST(Gptq, FactorIsThatOfTheInverse) {
       ASSERT_NEAR(sum, i == j, 1e-3) << i << " " << j;
     }
   }
+}
+
+TEST(Gptq, FewSamplesOfUnrelatedInputsTeachNothing) {
+  const int64_t rows = 24, depth = 96;
+  std::minstd_rand random(6);
+  std::normal_distribution<float> normal;
+  std::vector<float> w(static_cast<size_t>(rows * depth)), x(static_cast<size_t>(100 * depth));
+  for (float& e : w) e = normal(random);
+  for (float& e : x) e = normal(random);
+  const MatrixView view{w.data(), rows, depth, depth, 1};
+  Gram inputs;
+  inputs.add(x, static_cast<size_t>(depth), Parallel());
+  // Unrelated inputs of the same size: what counts is how near the weights are.
+  const auto snr = [&](bool shrink) {
+    GptqOptions options;
+    options.shrink = shrink;
+    return quantize_gptq(view, {}, make_gptq_factor(inputs, options, Parallel()), Parallel()).value().snr_db;
+  };
+  const double nearest = quantize_blocks(view, {}, Parallel()).value().snr_db;
+  EXPECT_GT(snr(true), nearest - 0.2);
+  EXPECT_LT(snr(false), nearest - 1);
 }
 
 TEST(Gptq, RefusesWeightsThatAreNoNumbersAndStops) {
