@@ -144,7 +144,9 @@ std::string tune_page(const TuneReport& report) {
                     bytes(c.bytes),
                     bytes(c.memory.value_or(0)),
                     {loss_text(c.loss.value_or(0)), c.loss.value_or(0)},
-                    p.front ? "front" : "",
+                    p.front  ? "front"
+                    : p.left ? "left early"
+                             : "",
                     p.within ? "yes" : "no"});
   }
   page.heading("Timed");

@@ -70,8 +70,14 @@ double excess(const TuneFigures& figures, const TuneLimits& limits, std::string*
 void choose(TuneReport& report, TunePreference preference) {
   std::vector<TuneFigures> figures;
   for (const TunePoint& point : report.points) figures.push_back(figures_of(report, point));
+  // Points that left are compared with others only where none of those keeps the limits.
+  bool with_left = true;
+  for (size_t i = 0; i < figures.size(); ++i)
+    with_left &= report.points[i].left || excess(figures[i], report.limits) != 0;
+  const auto counts = [&](size_t i) { return with_left || !report.points[i].left; };
   double least_ms = INFINITY;
-  for (const TuneFigures& f : figures) least_ms = std::min(least_ms, f.median_ms);
+  for (size_t i = 0; i < figures.size(); ++i)
+    if (counts(i)) least_ms = std::min(least_ms, figures[i].median_ms);
   std::vector<TuneSteps> steps;
   for (const TuneFigures& f : figures) steps.push_back(steps_of(f, report, least_ms));
   report.chosen = report.nearest = std::nullopt;
@@ -79,18 +85,21 @@ void choose(TuneReport& report, TunePreference preference) {
   double fastest_end = INFINITY, fastest = INFINITY, least_excess = INFINITY;
   TuneFigures nearest;
   for (size_t i = 0; i < figures.size(); ++i) {
+    TunePoint& point = report.points[i];
     const double beyond = excess(figures[i], report.limits);
-    report.points[i].within = beyond == 0;
-    report.points[i].front =
-        std::none_of(steps.begin(), steps.end(), [&](const TuneSteps& s) { return dominates(s, steps[i]); });
-    if (beyond == 0 && figures[i].median_ms < fastest) {
+    point.within = beyond == 0;
+    point.front = !point.left;
+    for (size_t j = 0; j < figures.size() && point.front; ++j)
+      point.front = report.points[j].left || !dominates(steps[j], steps[i]);
+    if (!counts(i)) continue;
+    if (point.within && figures[i].median_ms < fastest) {
       fastest = figures[i].median_ms;
       fastest_end = fastest + figures[i].spread_ms / 2;
     }
     if (beyond < least_excess) {
       least_excess = beyond;
       nearest = figures[i];
-      report.nearest = report.points[i].candidate;
+      report.nearest = point.candidate;
     }
   }
   // What counts first, then the rest. Those that are as fast as the fastest differ in that only if in nothing else.
@@ -104,9 +113,9 @@ void choose(TuneReport& report, TunePreference preference) {
     return std::tuple(first, ms, f.bytes, f.loss, f.threads, figures[i].median_ms);
   };
   for (size_t i = 0; i < figures.size(); ++i) {
-    bool beaten = !report.points[i].within;
+    bool beaten = !report.points[i].within || !counts(i);
     for (size_t j = 0; j < figures.size() && !beaten; ++j)
-      beaten = report.points[j].within && dominates(steps[j], steps[i]);
+      beaten = report.points[j].within && counts(j) && dominates(steps[j], steps[i]);
     if (!beaten && (!report.chosen || rank(i) < rank(*report.chosen))) report.chosen = i;
   }
   if (report.chosen) {
@@ -117,7 +126,7 @@ void choose(TuneReport& report, TunePreference preference) {
     for (size_t i = 0; i < report.candidates.size(); ++i) {
       const TuneCandidate& candidate = report.candidates[i];
       if (candidate.bytes == 0 || !candidate.loss) continue;
-      const TuneFigures f = figures_of(report, {i, 1, {}, false, false});
+      const TuneFigures f = figures_of(report, {i, 1, {}, false, false, false});
       if (const double beyond = excess(f, report.limits); beyond < least_excess) {
         least_excess = beyond;
         nearest = f;

@@ -32,7 +32,8 @@ double excess(const TuneFigures& figures, const TuneLimits& limits, std::string*
 // Sets `front` and `within` of the report's points, and `chosen`, or `nearest` and `beyond`. The choice is among points
 // within the limits that no other such point dominates. With the preference for speed those count as the fastest whose
 // median is within half the spread of the fastest one; among them the smallest file decides, then the least loss, then
-// the fewest threads. Other preferences come before that.
+// the fewest threads. Other preferences come before that. Points that left the timing early are not on the front, and
+// are chosen only where no other one keeps the limits.
 void choose(TuneReport& report, TunePreference preference);
 
 }  // namespace linnet

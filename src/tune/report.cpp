@@ -114,6 +114,7 @@ std::string TuneReport::to_json() const {
         append_times(entry, point);
         entry.flag("front", point.front);
         entry.flag("within", point.within);
+        entry.flag("left", point.left);
       }
     }
     if (chosen) {

@@ -276,7 +276,7 @@ Status Search::time_points(size_t most_rounds, double until) {
   for (const TunePoint& point : report_->points) timed.insert(point.candidate);
   for (size_t i = 0; i < report_->candidates.size(); ++i)
     if (kept(i) && !timed.contains(i))
-      for (const size_t threads : options_.threads) report_->points.push_back({i, threads, {}, false, false});
+      for (const size_t threads : options_.threads) report_->points.push_back({i, threads, {}, false, false, false});
   if (report_->points.empty()) return {};
 
   TimingPlan plan{kFirstRounds, most_rounds, until};
@@ -303,7 +303,10 @@ Status Search::time_points(size_t most_rounds, double until) {
     plan.deadline = now + share * static_cast<double>(i + 1);
     LINNET_TRY(time_group(groups[i], plan));
   }
-  for (size_t p = 0; p < report_->points.size(); ++p) report_->points[p].times = timing_.times(p);
+  for (size_t p = 0; p < report_->points.size(); ++p) {
+    report_->points[p].times = timing_.times(p);
+    report_->points[p].left = timing_.left(p);
+  }
   return {};
 }
 

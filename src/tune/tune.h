@@ -93,6 +93,7 @@ struct TunePoint {
   TuneTimes times;
   bool front = false;   // no other point is as good in every respect and better in one
   bool within = false;  // all limits are kept
+  bool left = false;    // was beaten while others ran on: its times are of an earlier part of the search
 };
 
 struct TuneReport {

@@ -15,7 +15,7 @@ TuneReport report_of(const std::vector<TuneFigures>& all) {
     candidate.loss = f.loss;
     candidate.memory = f.memory;
     report.points.push_back(
-        {report.candidates.size(), f.threads, {f.median_ms, f.p95_ms, f.spread_ms, 10}, false, false});
+        {report.candidates.size(), f.threads, {f.median_ms, f.p95_ms, f.spread_ms, 10}, false, false, false});
     report.candidates.push_back(candidate);
   }
   return report;
@@ -62,6 +62,18 @@ TEST(Choose, AsFastAsTheFastestIsDecidedBySize) {
   TuneReport report = report_of({point(0.001, 5.0, 30, 0.5), point(0.002, 5.2, 20), point(0.003, 5.4, 10)});
   choose(report, TunePreference::speed);
   EXPECT_EQ(report.chosen, 1u);  // 5.4 is beyond half the spread
+}
+
+TEST(Choose, WhatLeftWasBeaten) {
+  // Its times are of an earlier, quieter part of the search.
+  TuneReport report = report_of({point(0.001, 4, 30), point(0.001, 5, 30)});
+  report.points[0].left = true;
+  choose(report, TunePreference::speed);
+  EXPECT_EQ(report.chosen, 1u);
+  EXPECT_EQ(front(report), (std::vector<bool>{false, true}));
+  report.limits.p95_ms = 5;  // which the other one does not keep
+  choose(report, TunePreference::speed);
+  EXPECT_EQ(report.chosen, 0u);
 }
 
 TEST(Choose, LimitsComeFirst) {
