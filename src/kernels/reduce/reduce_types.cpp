@@ -171,7 +171,8 @@ void reduce(ReduceFn fn, const ReducePlan& plan, const T* src, T* dst, const Par
     if constexpr (kFloat) {
       if (plan.per_output != 0 && current_isa() != Isa::reference) return reduce_range(fn, plan, src, dst, begin, end);
     }
-    for (size_t o = begin; o < end; ++o) dst[o] = reduce_one(fn, plan, src + offset_of<T>(plan, o));
+    for (size_t o = begin; o < end; ++o)  // src is null where there is nothing to reduce
+      dst[o] = reduce_one(fn, plan, src ? src + offset_of<T>(plan, o) : src);
   });
 }
 
