@@ -1,4 +1,7 @@
 // linnet quantize: a model with weights, and where wanted arithmetic, of a few bits.
+#include <algorithm>
+#include <cstdint>
+
 #include "commands/command.h"
 #include "quantize_options.h"
 #include "samples.h"
@@ -85,7 +88,7 @@ void add_quantize_weights(CLI::App& app, int& exit_code) {
         LINNET_ASSIGN(samples, find_samples(arguments->calibration));
         options.blocks.method = BlockMethod::gptq;
         options.samples = &*samples;
-        options.gptq.memory = arguments->calibration_mb << 20;
+        options.gptq.memory = std::min(arguments->calibration_mb, SIZE_MAX >> 20) << 20;
         options.sample_progress = [](size_t done, size_t total) {
           show_progress(concat("calibrating, sample ", done + 1, " of ", total));
         };
