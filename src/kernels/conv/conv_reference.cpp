@@ -30,6 +30,7 @@ void conv_reference(const ConvGeometry& g, const T* src, SpatialStrides src_stri
   const size_t positions = positions_of(g.dst);
   const size_t filter_step = g.transposed ? kernel : channels * kernel;
   const size_t channel_step = g.transposed ? filters * kernel : kernel;
+  if (positions == 0) return;
   const double item_ns = static_cast<double>(positions * channels * kernel);
   parallel.for_range(g.batch * g.filters, grain_for(item_ns), [&](size_t begin, size_t end, size_t) {
     for (size_t item = begin; item < end; ++item) {
