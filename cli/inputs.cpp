@@ -232,7 +232,10 @@ void add_input_options(CLI::App& command, InputOptions& options) {
   command.add_option("--inputs", options.folder,
                      "folder with a file for each input, named after it (.npy, .json, .pb, image) or input_0.pb, "
                      "input_1.pb, ...; or an .npz archive");
-  add_repeatable(command, "--input", options.files, "name=FILE: an input's file; inputs without one are random");
+  add_repeatable(
+      command, "--input", options.files,
+      "name=FILE: an input's .npy, .json, .pb or image (0 to 255 become 0 to 1 for floats, nothing is resized); "
+      "inputs without one are random");
   add_repeatable(command, "--random-shape", options.random_shapes,
                  "name=1x3x224x224: make this input random, of this shape");
   add_repeatable(command, "--size", options.sizes, "batch=1: a symbolic size of random inputs");

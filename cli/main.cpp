@@ -47,5 +47,9 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "linnet: %s\n", e.what());
     return linnet::cli::kError;
   }
+  if (std::fflush(stdout) != 0 || std::ferror(stdout)) {
+    std::fprintf(stderr, "linnet: the output could not be written\n");
+    return linnet::cli::kError;
+  }
   return exit_code;
 }

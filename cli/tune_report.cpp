@@ -88,7 +88,8 @@ std::string tune_text(const TuneReport& report) {
   text += concat(report.candidates.size(), " candidates in ", fixed(report.seconds, 1), " s");
   for (const auto& [fate, count] : fates) text += concat(", ", count, " ", fate);
   text += report.out_of_time ? "; the budget ended before the candidates did\n" : "\n";
-  text += concat("limits: ", limits_text(report), "\n", choice_text(report), "\n");
+  text += concat("limits: ", limits_text(report), "; the model itself has ", fixed(report.reference, 4), "\n",
+                 choice_text(report), "\n");
   if (report.chosen) text += concat("made again by: ", printable(report.command), "\n");
   return text;
 }

@@ -81,9 +81,12 @@ Result<OptimizeModelReport> optimize_model(const ModelSource& source, const Opti
   report.nodes_before = count_nodes(graph);
   for (const auto& [name, shape] : options.shapes) LINNET_TRY(fix_shape(graph, name, shape));
   const OptimizationLevel level = options.load.optimize.level;
+  // This engine's own operators are chosen by the types that they meet, so after the conversion.
+  OptimizeOptions passes = options.load.optimize;
+  if (options.floats) passes.level = std::min(level, OptimizationLevel::extended);
   // Without passes a model may have operators that nobody here knows.
   if (level > OptimizationLevel::none) {
-    LINNET_ASSIGN(report.passes, optimize(graph, *loaded.symbols, options.load.optimize));
+    LINNET_ASSIGN(report.passes, optimize(graph, *loaded.symbols, passes));
     if (options.load.log)
       for (const PassReport& pass : report.passes)
         if (pass.changes != 0) options.load.log(Severity::verbose, pass.to_string());
@@ -95,6 +98,10 @@ Result<OptimizeModelReport> optimize_model(const ModelSource& source, const Opti
   LINNET_TRY(check_stop());
   if (options.floats) {
     LINNET_ASSIGN(report.floats, convert_floats(graph, *loaded.symbols, *options.floats));
+    if (level == OptimizationLevel::all) {
+      LINNET_ASSIGN(const std::vector<PassReport> more, optimize(graph, *loaded.symbols, options.load.optimize));
+      report.passes.insert(report.passes.end(), more.begin(), more.end());
+    }
   }
   if (level < OptimizationLevel::all) LINNET_TRY(refuse_own_operators(graph));
   LINNET_TRY(check_stop());

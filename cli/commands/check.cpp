@@ -49,8 +49,10 @@ Status check_set(Session& session, const fs::path& set, const Tolerance& toleran
   LINNET_ASSIGN(const std::vector<Value> expected, read_value_set(set, "output_", model.outputs));
   std::vector<Value> outputs(model.outputs.size());
   LINNET_TRY(session.run(inputs, outputs));
+  size_t compared = 0;
   for (size_t k = 0; k < outputs.size(); ++k) {
     if (!fs::exists(set / concat("output_", k, ".pb"))) continue;
+    ++compared;
     const Difference d = compare(outputs[k], expected[k], tolerance.rtol, tolerance.atol);
     outcome.max_abs = std::max(outcome.max_abs, d.max_abs);
     outcome.max_rel = std::max(outcome.max_rel, d.max_rel);
@@ -59,6 +61,8 @@ Status check_set(Session& session, const fs::path& set, const Tolerance& toleran
     if (outcome.message.empty())
       outcome.message = concat(set.filename().string(), ": output '", model.outputs[k].name, "' ", d.message);
   }
+  LINNET_REQUIRE(compared != 0 || outputs.empty(),
+                 error(Code::not_found, "there is no output_*.pb to compare with in ", set.string()));
   return {};
 }
 

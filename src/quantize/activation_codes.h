@@ -25,6 +25,8 @@ class ActivationCodes {
   const Parameters& parameters(ValueId root) const { return parameters_.at(root); }
   bool has(ValueId root) const { return parameters_.contains(root); }
 
+  // Whether the value has a quantised form.
+  bool made(ValueId value) const { return forms_.contains(value); }
   // The value's codes, and what they stand for as floats; made where they are not there yet.
   ValueId codes(ValueId value, ValueId root);
   ValueId floats(ValueId value, ValueId root);

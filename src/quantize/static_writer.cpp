@@ -78,7 +78,7 @@ Status StaticWriter::rectifier(Graph& graph, NodeId id, const MarkedNode& marked
   const Node& node = graph.node(id);
   if (!node.is("Relu") && !node.is("Clip")) return {};
   const ValueId from = marked.values[0], to = marked.outputs[0];
-  if (!marks_.covered.contains(from)) return {};
+  if (!marks_.covered.contains(from) || !codes_.made(from)) return {};
   // The least number that the codes stand for must not be below what the node lets through, nor the greatest above.
   const auto& p = codes_.parameters(marks_.root(from)).quantization;
   const CodeRange range = code_range(codes_.type(), false);

@@ -119,6 +119,9 @@ Result<TuneReport> tune(const TuneInput& input, const TuneOptions& asked) {
   LINNET_ASSIGN(const auto workshop, ModelWorkshop::open(input, options));
   LINNET_TRY(make_folder(options.folder));
 
+  LINNET_REQUIRE(workshop->measure() != TuneMeasure::accuracy || workshop->reference() > 0,
+                 invalid_argument("the model itself gives none of the labels: are they the samples', in their order?"));
+
   TuneReport report;
   report.engine = LINNET_VERSION;
   report.isa = isa_name(current_isa());
