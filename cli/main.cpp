@@ -1,5 +1,4 @@
 // The command line of Linnet: one file a command in commands/.
-#include <algorithm>
 #include <cstdio>
 #include <exception>
 #include <string_view>
@@ -13,22 +12,27 @@ static std::string what_failed(const CLI::App* app, const CLI::Error& error) {
   return command + ": " + error.what() + "; " + command + " --help tells more\n";
 }
 
+struct Command {
+  std::string_view name;
+  void (*add)(CLI::App& app, int& exit_code);
+};
+
 // Only the command that is asked for, or all where none is: describing the options of all of them takes as long as the
-// whole run of a small model.
-static void add_commands(CLI::App& app, std::string_view asked, int& exit_code) {
+// whole run of a small model. False where there is no such command.
+static bool add_commands(CLI::App& app, std::string_view asked, int& exit_code) {
   using namespace linnet::cli;
-  struct Command {
-    std::string_view name;
-    void (*add)(CLI::App& app, int& exit_code);
-  };
   static constexpr Command kCommands[] = {
       {"run", add_run},           {"inspect", add_inspect},   {"profile", add_profile}, {"dump", add_dump},
       {"diff", add_diff},         {"check", add_check},       {"bench", add_bench},     {"compile", add_compile},
       {"optimize", add_optimize}, {"quantize", add_quantize}, {"tune", add_tune}};
-  const bool known =
-      std::any_of(std::begin(kCommands), std::end(kCommands), [&](const Command& c) { return c.name == asked; });
+  const bool all = asked.empty() || asked.front() == '-';
+  bool any = false;
   for (const Command& command : kCommands)
-    if (!known || command.name == asked) command.add(app, exit_code);
+    if (all || command.name == asked) {
+      command.add(app, exit_code);
+      any = true;
+    }
+  return any;
 }
 
 int main(int argc, char** argv) {
@@ -38,7 +42,10 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", LINNET_VERSION);
   app.failure_message(what_failed);
   int exit_code = linnet::cli::kSuccess;
-  add_commands(app, argc > 1 ? argv[1] : "", exit_code);
+  if (!add_commands(app, argc > 1 ? argv[1] : "", exit_code)) {
+    std::fprintf(stderr, "linnet: there is no command '%s'; linnet --help lists them\n", argv[1]);
+    return linnet::cli::kError;
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

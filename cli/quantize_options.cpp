@@ -164,6 +164,9 @@ Status read_arguments(const QuantizeArguments& arguments, QuantizeOptions& optio
   }
   LINNET_REQUIRE(arguments.report.empty() || arguments.report.ends_with(".html") || arguments.report.ends_with(".json"),
                  invalid_argument("a report is a .html or .json file, not '", arguments.report, "'"));
+  const std::filesystem::path folder = std::filesystem::path(arguments.report).parent_path();
+  LINNET_REQUIRE(folder.empty() || std::filesystem::is_directory(folder),
+                 error(Code::not_found, "there is no folder '", folder.string(), "' for the report"));
   options.progress = [](size_t done, size_t total, std::string_view node) {
     show_progress(concat("quantising ", done + 1, " of ", total, ": ", node));
   };
