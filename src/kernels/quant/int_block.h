@@ -45,6 +45,15 @@ PanelEpilogue panel_epilogue(const IntGemm& gemm, const int32_t* sums, size_t co
                              bool balanced = false) noexcept;
 // Whether a column has a zero point, as packed.
 bool any_b_zero(const IntGemm& gemm) noexcept;
+// Adds what zero points make of a sum of `k` products whatever the row.
+inline void add_zero_points(PanelEpilogue& e, const int32_t* sums, size_t k, int32_t a_zero, bool balanced) noexcept {
+  const auto zero = static_cast<uint32_t>(a_zero), depth = static_cast<uint32_t>(k),
+             taken_off = zero - (balanced ? 128u : 0u);
+  for (size_t c = 0; c < kIntPanel; ++c)
+    e.add[c] =
+        static_cast<int32_t>(static_cast<uint32_t>(e.add[c]) + zero * depth * static_cast<uint32_t>(e.b_zero[c]) -
+                             taken_off * static_cast<uint32_t>(sums[c]));
+}
 // Up to so many rows it is faster so.
 inline constexpr size_t kBalancedRows = 3;
 inline size_t element_bytes(IntOutput kind) noexcept {

@@ -33,13 +33,7 @@ PanelEpilogue panel_epilogue(const IntGemm& g, const int32_t* sums, size_t colum
   fill(e.scale, g.scale, g.scale_by_column, 1.0f);
   fill(e.bias, g.float_bias, true, 0.0f);
   for (size_t c = 0; c < kIntPanel; ++c) e.b_zero[c] -= less;
-  if (sums) {
-    const auto zero = static_cast<uint32_t>(a_zero), k = static_cast<uint32_t>(g.k),
-               taken_off = zero - (balanced ? 128u : 0u);
-    for (size_t c = 0; c < kIntPanel; ++c)
-      e.add[c] = static_cast<int32_t>(static_cast<uint32_t>(e.add[c]) + zero * k * static_cast<uint32_t>(e.b_zero[c]) -
-                                      taken_off * static_cast<uint32_t>(sums[c]));
-  }
+  if (sums) add_zero_points(e, sums, g.k, a_zero, balanced);
   return e;
 }
 

@@ -213,13 +213,9 @@ class Run {
       const auto* panel = reinterpret_cast<const int8_t*>(a_.r_codes.packed + header.offset);
       PanelEpilogue& e = bytes_at<PanelEpilogue>(at_.epilogues)[p];
       const bool balanced = header.balanced != 0 && a_.batch <= kBalancedRows;
-      const uint32_t zero = of_state_.zero_point, depth = static_cast<uint32_t>(at_.depth),
-                     taken_off = zero - (balanced ? 128u : 0u);
-      for (size_t c = 0; c < kIntPanel; ++c) {
-        e.scale[c] = of_state_.scale * a_.r_codes.scale[p * kIntPanel + c];
-        e.add[c] = static_cast<int32_t>(zero * depth * static_cast<uint32_t>(e.b_zero[c]) -
-                                        taken_off * static_cast<uint32_t>(header.sums[c]));
-      }
+      std::fill_n(e.add, kIntPanel, 0);
+      add_zero_points(e, header.sums, at_.depth, of_state_.zero_point, balanced);
+      for (size_t c = 0; c < kIntPanel; ++c) e.scale[c] = of_state_.scale * a_.r_codes.scale[p * kIntPanel + c];
       float* c = scratch_ + at_.sums + p * kIntPanel;
       int_block({bytes_at<const uint8_t*>(at_.h_rows),
                  a_.batch,
