@@ -1,5 +1,6 @@
 #include "model_options.h"
 
+#include <charconv>
 #include <cstdio>
 
 #include "commands/command.h"
@@ -41,6 +42,19 @@ LoadOptions load_options(const ModelOptions& options) {
   load.seed = options.seed;
   load.cache_folder = options.cache;
   return load;
+}
+
+Status fix_sizes(const std::vector<std::string>& texts, LoadOptions& options) {
+  for (const std::string& text : texts) {
+    const size_t at = text.rfind('=');
+    int64_t size = 0;
+    const char* begin = text.data() + (at == std::string::npos ? text.size() : at + 1);
+    const auto [end, failed] = std::from_chars(begin, text.data() + text.size(), size);
+    LINNET_REQUIRE(failed == std::errc() && end == text.data() + text.size(),
+                   invalid_argument("--dim wants NAME=SIZE, not '", text, "'"));
+    options.fixed_sizes[text.substr(0, at)] = size;
+  }
+  return {};
 }
 
 ModelSource model_source(const ModelOptions& options) { return {options.path, {}, nullptr}; }

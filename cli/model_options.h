@@ -29,6 +29,8 @@ CLI::Option* add_repeatable(CLI::App& command, const std::string& name, std::vec
                             const std::string& help);
 
 LoadOptions load_options(const ModelOptions& options);
+// What --dim NAME=SIZE asks for, each.
+Status fix_sizes(const std::vector<std::string>& texts, LoadOptions& options);
 ModelSource model_source(const ModelOptions& options);
 // A session with an engine of its own. `extra_outputs`: inner values that become outputs.
 Result<std::unique_ptr<Session>> open_session(const ModelOptions& options, std::vector<std::string> extra_outputs = {});

@@ -153,15 +153,7 @@ Status read_arguments(const QuantizeArguments& arguments, QuantizeOptions& optio
   if (arguments.symmetric || arguments.asymmetric) options.weight_symmetric = arguments.symmetric;
   options.per_channel = arguments.per_channel;
   options.reduce_range = arguments.reduce_range;
-  for (const std::string& text : arguments.sizes) {
-    const size_t at = text.rfind('=');
-    int64_t size = 0;
-    const char* begin = text.data() + (at == std::string::npos ? text.size() : at + 1);
-    const auto [end, failed] = std::from_chars(begin, text.data() + text.size(), size);
-    LINNET_REQUIRE(failed == std::errc() && end == text.data() + text.size(),
-                   invalid_argument("--dim wants NAME=SIZE, not '", text, "'"));
-    options.load.fixed_sizes[text.substr(0, at)] = size;
-  }
+  LINNET_TRY(fix_sizes(arguments.sizes, options.load));
   LINNET_REQUIRE(arguments.report.empty() || arguments.report.ends_with(".html") || arguments.report.ends_with(".json"),
                  invalid_argument("a report is a .html or .json file, not '", arguments.report, "'"));
   const std::filesystem::path folder = std::filesystem::path(arguments.report).parent_path();

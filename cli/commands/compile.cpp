@@ -1,5 +1,4 @@
 // linnet compile: a model as it is after loading, in a file that is mapped and run.
-#include <charconv>
 #include <cstdio>
 #include <filesystem>
 
@@ -17,15 +16,8 @@ struct Options {
 
 int run(const Options& options) {
   LoadOptions load = load_options(options.model);
-  for (const std::string& text : options.sizes) {
-    const size_t at = text.rfind('=');
-    int64_t size = 0;
-    const char* begin = text.data() + (at == std::string::npos ? text.size() : at + 1);
-    const auto [end, failed] = std::from_chars(begin, text.data() + text.size(), size);
-    if (failed != std::errc() || end != text.data() + text.size())
-      return report_error("compile", options.model.path, invalid_argument("--dim wants NAME=SIZE, not '", text, "'"));
-    load.fixed_sizes[text.substr(0, at)] = size;
-  }
+  if (const Status status = fix_sizes(options.sizes, load); !status.ok())
+    return report_error("compile", options.model.path, status);
   Engine engine(options.model.threads);
   const Status status = compile_model(engine, model_source(options.model), load, options.output);
   return status.ok() ? kSuccess : report_error("compile", options.model.path, status);
