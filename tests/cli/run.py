@@ -3,21 +3,20 @@
 Every error must be one sentence on stderr and exit code 2; an answer of "no" is exit code 1.
 """
 
-import argparse
 import json
 import os
 import shutil
 import subprocess
 import sys
-import tempfile
-import traceback
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import suite_cases  # noqa: E402
+
 TIMEOUT_S = 120
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
 W = np.arange(12, dtype=np.float32).reshape(4, 3) / 10 - 0.5
@@ -472,21 +471,9 @@ def arguments_are_checked(linnet):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("case", nargs="*", help="only these (a part of the name will do)")
-    parser.add_argument("--linnet", type=Path, default=ROOT / "build/release/linnet")
-    arguments = parser.parse_args()
-    chosen = [c for c in CASES if not arguments.case or any(part in c.__name__ for part in arguments.case)]
-    failed = 0
-    for one in chosen:
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                one(Linnet(arguments.linnet, Path(folder)))
-            except Exception:
-                failed += 1
-                print(f"{one.__name__}: {''.join(traceback.format_exc().splitlines(keepends=True)[-12:])}")
-    print(f"{len(chosen) - failed} passed, {failed} failed, 0 skipped")
-    return 1 if failed else 0
+    arguments = suite_cases.arguments_of(__doc__).parse_args()
+    jobs = [(f.__name__, f) for f in CASES]
+    return suite_cases.run_cases(jobs, arguments.part, lambda folder: Linnet(arguments.linnet, folder))
 
 
 if __name__ == "__main__":

@@ -1,14 +1,11 @@
 """What `linnet quantize` explains with samples: numbers against numpy's and ONNX Runtime's, pages that a parser takes,
 bad input in one sentence."""
 
-import argparse
 import html.parser
 import json
 import os
 import subprocess
 import sys
-import tempfile
-import traceback
 from pathlib import Path
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -17,7 +14,9 @@ import onnx  # noqa: E402
 import onnxruntime  # noqa: E402
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import suite_cases  # noqa: E402
+
 TIMEOUT_S = 300
 FLOAT = TensorProto.FLOAT
 SAMPLES = 5
@@ -361,23 +360,9 @@ class Context:
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", nargs="*", help="only cases whose name has one of these parts")
-    parser.add_argument("--linnet", type=Path, default=ROOT / "build/release/linnet")
-    arguments = parser.parse_args()
-    passed = failed = 0
-    for function in CASES:
-        if arguments.part and not any(part in function.__name__ for part in arguments.part):
-            continue
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                function(Context(arguments.linnet.resolve(), Path(folder)))
-                passed += 1
-            except Exception:
-                failed += 1
-                print(f"{function.__name__}:\n{traceback.format_exc(limit=4)}")
-    print(f"{passed} passed, {failed} failed, 0 skipped")
-    return 1 if failed else 0
+    arguments = suite_cases.arguments_of(__doc__).parse_args()
+    jobs = [(f.__name__, f) for f in CASES]
+    return suite_cases.run_cases(jobs, arguments.part, lambda folder: Context(arguments.linnet.resolve(), folder))
 
 
 if __name__ == "__main__":

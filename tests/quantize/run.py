@@ -5,14 +5,11 @@ well as arithmetic of 8 or 4 bits can, Linnet agrees with it, and bad input ends
   run.py --all     every shared model
 """
 
-import argparse
 import json
 import os
 import resource
 import subprocess
 import sys
-import tempfile
-import traceback
 from pathlib import Path
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -21,6 +18,9 @@ import onnx  # noqa: E402
 import gptq_reference  # noqa: E402
 import onnxruntime  # noqa: E402
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import suite_cases  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 FLOAT, HALF, INT64, BOOL = TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.INT64, TensorProto.BOOL
@@ -514,30 +514,14 @@ class Context:
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", nargs="*", help="only cases whose name has one of these parts")
-    parser.add_argument("--linnet", type=Path, default=ROOT / "build/release/linnet")
+    parser = suite_cases.arguments_of(__doc__)
     parser.add_argument("--all", action="store_true", help="every shared model")
     arguments = parser.parse_args()
     shared = Path(os.environ.get("LINNET_SHARED", ROOT / "../shared")).resolve() / "models"
     found = sorted(p.parent for p in shared.glob("*/model.onnx")) if shared.exists() else []
     jobs = [(f.__name__, f) for f in CASES]
     jobs += [(p.name, lambda context, p=p: check_shared(context, p)) for p in found if arguments.all or p.name in SHARED]
-    passed = failed = skipped = 0
-    for name, function in jobs:
-        if arguments.part and not any(part in name for part in arguments.part):
-            continue
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                if function(Context(arguments.linnet.resolve(), Path(folder))) is False:
-                    skipped += 1
-                else:
-                    passed += 1
-            except Exception:
-                failed += 1
-                print(f"{name}:\n{traceback.format_exc(limit=4)}")
-    print(f"{passed} passed, {failed} failed, {skipped} skipped")
-    return 1 if failed else 0
+    return suite_cases.run_cases(jobs, arguments.part, lambda folder: Context(arguments.linnet.resolve(), folder))
 
 
 if __name__ == "__main__":
