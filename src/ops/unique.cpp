@@ -1,4 +1,7 @@
 // https://onnx.ai/onnx/operators/onnx__Unique.html
+#include <numeric>
+#include <utility>
+
 #include "kernels/movement/topk.h"
 #include "ops/element_types.h"
 #include "ops/infer_shapes.h"
@@ -6,34 +9,58 @@
 namespace linnet {
 namespace {
 
-template <class T>
-int compare_elements(const T& x, const T& y) {
-  const auto p = order_key(x), q = order_key(y);
-  return p == q ? 0 : p < q ? -1 : 1;
-}
-template <class T>
-int compare_elements(const std::complex<T>& x, const std::complex<T>& y) {  // as numpy orders them
-  const int order = compare_elements(x.real(), y.real());
-  return order ? order : compare_elements(x.imag(), y.imag());
-}
-int compare_elements(const std::string& x, const std::string& y) { return x.compare(y); }
-
-// The slices of a tensor along one axis, compared element by element.
-template <class T>
-struct Slices {
-  const T* data;
-  int64_t outer, count, inner;  // without an axis: 1 x count x 1
-
-  // Below 0 when a comes first, 0 when they are equal.
-  int compare(int64_t a, int64_t b) const {
-    for (int64_t o = 0; o < outer; ++o)
-      for (int64_t i = 0; i < inner; ++i) {
-        const int order = compare_elements(data[(o * count + a) * inner + i], data[(o * count + b) * inner + i]);
-        if (order != 0) return order;
-      }
-    return 0;
-  }
+// Places and the keys that they are sorted by.
+struct Keyed {
+  int64_t* places;
+  uint64_t* keys;
 };
+
+// Sorts by key, what comes earlier first among equals; `spare` is as long, and either may hold the result. One pass for
+// each byte in which keys differ: https://en.wikipedia.org/wiki/Radix_sort
+void radix_sort(Keyed& sorted, Keyed& spare, size_t count) noexcept {
+  uint64_t differ = 0;
+  for (size_t i = 1; i < count; ++i) differ |= sorted.keys[i] ^ sorted.keys[0];
+  for (size_t shift = 0; shift < 64; shift += 8) {
+    if ((differ >> shift & 0xff) == 0) continue;
+    size_t at[256] = {};
+    for (size_t i = 0; i < count; ++i) ++at[sorted.keys[i] >> shift & 0xff];
+    size_t before = 0;
+    for (size_t& place : at) before += std::exchange(place, before);
+    for (size_t i = 0; i < count; ++i) {
+      const size_t to = at[sorted.keys[i] >> shift & 0xff]++;
+      spare.keys[to] = sorted.keys[i];
+      spare.places[to] = sorted.places[i];
+    }
+    std::swap(sorted, spare);
+  }
+}
+
+// A tensor's slices along one axis; without an axis, its elements.
+struct Slices {
+  int64_t outer = 1, count = 0, inner = 1;
+
+  int64_t size() const { return outer * inner; }
+};
+
+// Slice after slice, numbers that order as the elements do; two for a complex number, the real part first as in numpy.
+template <class T>
+void write_keys(const T* src, const Slices& slices, uint64_t* keys) {
+  for (int64_t s = 0; s < slices.count; ++s)
+    for (int64_t o = 0; o < slices.outer; ++o)
+      for (int64_t i = 0; i < slices.inner; ++i) {
+        const T& value = src[(o * slices.count + s) * slices.inner + i];
+        if constexpr (requires { value.real(); }) {
+          *keys++ = order_key(value.real());
+          *keys++ = order_key(value.imag());
+        } else {
+          *keys++ = order_key(value);
+        }
+      }
+}
+
+int64_t keys_of(DType dtype) noexcept {  // for an element
+  return dtype == DType::string ? 0 : dtype == DType::c64 || dtype == DType::c128 ? 2 : 1;
+}
 
 class Unique final : public Op {
  public:
@@ -70,80 +97,77 @@ class Unique final : public Op {
   }
 
   Status bind(BindContext& context) const override {
-    LINNET_ASSIGN(const int64_t places, places_of(context.shape(0)));
-    context.request_scratch(3 * static_cast<size_t>(places) * sizeof(int64_t));
+    LINNET_ASSIGN(const Slices slices, slices_of(context.shape(0)));
+    const auto count = static_cast<size_t>(slices.count);
+    const int64_t width = slices.size() * keys_of(context.dtype(0));
+    context.request_scratch(count * (3 + static_cast<size_t>(width == 1 ? 2 : width)) * sizeof(int64_t));
     return {};
   }
 
   Status run(RunContext& context) const override {
-    const DType dtype = context.in(0).dtype;
-    if (dtype == DType::string) return find<std::string>(context);
-    if (dtype == DType::boolean) return find<uint8_t>(context);
-    if (dtype == DType::c64) return find<std::complex<float>>(context);
-    if (dtype == DType::c128) return find<std::complex<double>>(context);
-    return visit_number(dtype, [&]<class T>(TypeTag<T>) { return find<T>(context); });
-  }
-
- private:
-  Result<int64_t> places_of(const Shape& in) const {
-    if (flat_) return in.count();
-    LINNET_ASSIGN(const size_t axis, checked_axis(axis_, in.rank()));
-    return in[axis];
-  }
-
-  template <class T>
-  Status find(RunContext& context) const {
     const Tensor& in = context.in(0);
-    LINNET_ASSIGN(const int64_t count, places_of(in.shape));
-    Slices<T> slices{in.ptr<T>(), 1, count, 1};
-    Shape out_shape{0};
-    size_t axis = 0;
-    if (!flat_) {
-      LINNET_ASSIGN(axis, checked_axis(axis_, in.shape.rank()));
-      slices.outer = in.shape.count(0, axis);
-      slices.inner = in.shape.count(axis + 1, in.shape.rank());
-      out_shape = in.shape;
-    }
-    // order: places sorted by slice, the earlier of equals first; group: for each place the number of its value;
-    // first: for each value the place where it stands first.
+    LINNET_ASSIGN(const Slices slices, slices_of(in.shape));
+    const int64_t count = slices.count;
+    // order: slices sorted, the earlier of equals first; group: for each slice the number of its value; first: for each
+    // value the slice that has it first.
     auto* order = reinterpret_cast<int64_t*>(context.scratch());
     int64_t *group = order + count, *first = group + count;
-    for (int64_t i = 0; i < count; ++i) order[i] = i;
-    const auto sort = [&](auto compare) {
+    auto* keys = reinterpret_cast<uint64_t*>(first + count);
+    std::iota(order, order + count, int64_t{0});
+    int64_t values = 0;
+    const auto number = [&](auto starts) {  // starts(i): slice order[i] differs from that before it
+      for (int64_t i = 0; i < count; ++i) {
+        if (i == 0 || starts(i)) first[values++] = order[i];
+        group[order[i]] = values - 1;
+      }
+    };
+    const auto sort_and_number = [&](auto compare) {  // below 0 when slice a comes first, 0 when they are equal
       std::sort(order, order + count, [&](int64_t a, int64_t b) {
         const int c = compare(a, b);
-        return c ? c < 0 : a < b;
+        return c != 0 ? c < 0 : a < b;
       });
+      number([&](int64_t i) { return compare(order[i - 1], order[i]) != 0; });
     };
-    if (slices.outer == 1 && slices.inner == 1) {
-      sort([data = slices.data](int64_t a, int64_t b) { return compare_elements(data[a], data[b]); });
+    if (in.dtype == DType::string) {
+      sort_and_number([&, data = in.ptr<std::string>()](int64_t a, int64_t b) {
+        for (int64_t o = 0; o < slices.outer; ++o)
+          for (int64_t i = 0; i < slices.inner; ++i) {
+            const int64_t row = o * count;
+            const int c = data[(row + a) * slices.inner + i].compare(data[(row + b) * slices.inner + i]);
+            if (c != 0) return c;
+          }
+        return 0;
+      });
     } else {
-      sort([&](int64_t a, int64_t b) { return slices.compare(a, b); });
-    }
-    int64_t values = 0;
-    for (int64_t i = 0; i < count; ++i) {
-      if (i == 0 || slices.compare(order[i - 1], order[i]) != 0) first[values++] = order[i];
-      group[order[i]] = values - 1;
+      LINNET_TRY(write_keys_of(in, slices, keys));
+      const int64_t width = slices.size() * keys_of(in.dtype);
+      if (width == 1) {
+        Keyed sorted{order, keys}, spare{group, keys + count};
+        radix_sort(sorted, spare, static_cast<size_t>(count));
+        order = sorted.places;
+        group = spare.places;
+        number([&](int64_t i) { return sorted.keys[i - 1] != sorted.keys[i]; });
+      } else {
+        sort_and_number([&](int64_t a, int64_t b) {
+          const uint64_t *p = keys + a * width, *q = keys + b * width;
+          for (int64_t i = 0; i < width; ++i)
+            if (p[i] != q[i]) return p[i] < q[i] ? -1 : 1;
+          return 0;
+        });
+      }
     }
     if (!sorted_) {  // number the values by where they stand first
-      int64_t* number = order;
+      int64_t* renumbered = order;
       values = 0;
       for (int64_t i = 0; i < count; ++i) {
         const int64_t g = group[i];
         const bool fresh = first[g] == i;
-        if (fresh) number[g] = values++;
-        group[i] = number[g];
+        if (fresh) renumbered[g] = values++;
+        group[i] = renumbered[g];
       }
       std::sort(first, first + values);
     }
-    out_shape[axis] = values;
-    if (context.wants(0)) {
-      LINNET_TRY(context.allocate(0, in.dtype, out_shape));
-      T* dst = context.out(0).ptr<T>();
-      for (int64_t o = 0; o < slices.outer; ++o)
-        for (int64_t v = 0; v < values; ++v, dst += slices.inner)
-          std::copy_n(slices.data + (o * count + first[v]) * slices.inner, slices.inner, dst);
-    }
+    LINNET_TRY(write_values(context, slices, first, values));
     if (context.wants(1)) {
       LINNET_TRY(context.allocate(1, DType::i64, {values}));
       std::copy_n(first, values, context.out(1).ptr<int64_t>());
@@ -154,6 +178,50 @@ class Unique final : public Op {
       int64_t* counts = context.out(3).ptr<int64_t>();
       std::fill_n(counts, values, 0);
       for (int64_t i = 0; i < count; ++i) ++counts[group[i]];
+    }
+    return {};
+  }
+
+ private:
+  Result<Slices> slices_of(const Shape& in) const {
+    if (flat_) return Slices{1, in.count(), 1};
+    LINNET_ASSIGN(const size_t axis, checked_axis(axis_, in.rank()));
+    return Slices{in.count(0, axis), in[axis], in.count(axis + 1, in.rank())};
+  }
+
+  static Status write_keys_of(const Tensor& in, const Slices& slices, uint64_t* keys) {
+    const auto write = [&]<class T>(TypeTag<T>) {
+      write_keys(in.ptr<T>(), slices, keys);
+      return Status();
+    };
+    if (in.dtype == DType::boolean) return write(TypeTag<uint8_t>());
+    if (in.dtype == DType::c64) return write(TypeTag<std::complex<float>>());
+    if (in.dtype == DType::c128) return write(TypeTag<std::complex<double>>());
+    return visit_number(in.dtype, write);
+  }
+
+  // Output 0: the slices `first`.
+  Status write_values(RunContext& context, const Slices& slices, const int64_t* first, int64_t values) const {
+    if (!context.wants(0)) return {};
+    const Tensor& in = context.in(0);
+    Shape shape{values};
+    if (!flat_) {
+      shape = in.shape;
+      LINNET_ASSIGN(const size_t axis, checked_axis(axis_, shape.rank()));
+      shape[axis] = values;
+    }
+    LINNET_TRY(context.allocate(0, in.dtype, shape));
+    const auto copy = [&](auto* dst, const auto* src, int64_t inner) {
+      for (int64_t o = 0; o < slices.outer; ++o)
+        for (int64_t v = 0; v < values; ++v, dst += inner)
+          std::copy_n(src + (o * slices.count + first[v]) * inner, inner, dst);
+    };
+    Tensor& out = context.out(0);
+    if (in.dtype == DType::string) {
+      copy(out.ptr<std::string>(), in.ptr<std::string>(), slices.inner);
+    } else {
+      const auto size = static_cast<int64_t>(element_size(in.dtype));
+      copy(static_cast<std::byte*>(out.data), static_cast<const std::byte*>(in.data), slices.inner * size);
     }
     return {};
   }
