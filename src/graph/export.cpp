@@ -1,6 +1,8 @@
 #include "graph/export.h"
 
 #include <algorithm>
+#include <cstring>
+#include <map>
 #include <set>
 #include <unordered_map>
 
@@ -12,6 +14,21 @@ namespace {
 using onnx::AttributeType;
 
 constexpr int64_t kIrVersion = 10;
+constexpr size_t kShared = 128;  // bytes from which on equal constants are written once
+
+// By type, shape and elements; constants that are not to be compared are equal to themselves alone.
+struct ConstantLess {
+  bool by_elements;
+
+  bool operator()(const Tensor* a, const Tensor* b) const {
+    if (a->dtype != b->dtype) return a->dtype < b->dtype;
+    if (!(a->shape == b->shape))
+      return std::lexicographical_compare(a->shape.begin(), a->shape.end(), b->shape.begin(), b->shape.end());
+    if (!by_elements || a->dtype == DType::string || a->bytes() < kShared) return std::less<>()(a, b);
+    return a->data != b->data && std::memcmp(a->data, b->data, a->bytes()) < 0;
+  }
+};
+using ConstantNames = std::map<const Tensor*, std::string_view, ConstantLess>;
 
 class Exporter {
  public:
@@ -24,7 +41,7 @@ class Exporter {
     for (const GraphPort& port : graph.inputs)
       for (const Dim& dim : graph.value(port.value).info.shape)
         if (!dim.known() && !dim.unknown()) named_.insert(dim.symbol());
-    Scope scope{graph, nullptr, {}, {}};
+    Scope scope{graph, nullptr, {}, constants()};
     for (const GraphPort& port : graph.overridable) take(scope, port.value, port.name);
     take_ports(scope);
     onnx::Graph exported = convert(scope);
@@ -39,8 +56,10 @@ class Exporter {
     const Graph& graph;
     const Scope* around;
     std::unordered_map<ValueId, std::string_view> names;
-    std::unordered_map<const Tensor*, std::string_view> constants;
+    ConstantNames constants;
   };
+
+  ConstantNames constants() const { return ConstantNames(ConstantLess{!options_.constant}); }
 
   std::string_view keep(std::string_view text) { return model_.keep(std::string(text)); }
 
@@ -68,10 +87,14 @@ class Exporter {
   std::string_view name_of(Scope& scope, ValueId value) {
     if (value == kNoValue) return keep("");
     if (const auto known = scope.names.find(value); known != scope.names.end()) return known->second;
-    const std::string& own = scope.graph.value(value).name;
-    std::string name = own.empty() ? "value" : own;
-    for (size_t i = 1; !used_.insert(name).second; ++i) name = concat(own.empty() ? "value" : own, "_", i);
-    return scope.names.emplace(value, keep(name)).first->second;
+    return scope.names.emplace(value, unused_name(scope.graph.value(value).name)).first->second;
+  }
+
+  std::string_view unused_name(const std::string& wanted) {
+    const std::string own = wanted.empty() ? "value" : wanted;
+    std::string name = own;
+    for (size_t i = 1; !used_.insert(name).second; ++i) name = concat(own, "_", i);
+    return keep(name);
   }
 
   onnx::Graph convert(Scope& scope) {
@@ -109,16 +132,36 @@ class Exporter {
       const Tensor* constant = scope.graph.constant(value);
       const bool named = scope.names.contains(value);
       if (!constant || (!named && scope.graph.use_count(value) == 0)) continue;
-      if (const std::string_view shared = named ? std::string_view() : find_constant(scope.around, constant);
-          shared.data()) {
+      if (const std::string_view shared = named ? std::string_view() : find_constant(&scope, constant); shared.data())
         scope.names.emplace(value, shared);
-        continue;
-      }
-      const std::string_view name = name_of(scope, value);
-      scope.constants.emplace(constant, name);
-      out.initializer.push_back(onnx::from_tensor(*constant, name));
-      if (options_.constant) options_.constant(*constant, out.initializer.back());
+      else
+        add_initializer(scope, *constant, name_of(scope, value), out);
     }
+    if (scope.around || options_.constant) return;
+    std::vector<std::pair<const Tensor*, std::string>> within;
+    collect_constants(scope.graph, within);
+    std::set<const Tensor*, ConstantLess> seen(ConstantLess{true});
+    for (const auto& [constant, name] : within)
+      if (!seen.insert(constant).second && !find_constant(&scope, constant).data())
+        add_initializer(scope, *constant, unused_name(name), out);
+  }
+
+  void add_initializer(Scope& scope, const Tensor& constant, std::string_view name, onnx::Graph& out) {
+    scope.constants.emplace(&constant, name);
+    out.initializer.push_back(onnx::from_tensor(constant, name));
+    if (options_.constant) options_.constant(constant, out.initializer.back());
+  }
+
+  // Those of the graphs within a graph which may be written around them.
+  static void collect_constants(const Graph& graph, std::vector<std::pair<const Tensor*, std::string>>& constants) {
+    for (const NodeId id : graph.order())
+      for (const auto& body : subgraphs_of(graph.node(id))) {
+        for (ValueId value = 0; value < body->value_count(); ++value)
+          if (const Tensor* constant = body->constant(value);
+              constant && constant->bytes() >= kShared && !body->uses(value).empty() && !body->is_output(value))
+            constants.emplace_back(constant, body->value(value).name);
+        collect_constants(*body, constants);
+      }
   }
 
   static std::string_view find_constant(const Scope* scope, const Tensor* constant) {
@@ -193,7 +236,7 @@ class Exporter {
 
   // What the body captures has the names of the graph around it.
   onnx::Graph body(Scope& around, const Node& node, const Graph& graph) {
-    Scope scope{graph, &around, {}, {}};
+    Scope scope{graph, &around, {}, constants()};
     for (size_t i = 0; i < graph.captures.size(); ++i)
       if (graph.captures[i] != kNoValue) scope.names.emplace(graph.captures[i], name_of(around, node.captures[i]));
     take_ports(scope);

@@ -8,7 +8,9 @@
 #include <fstream>
 #include <random>
 
+#include "base/mapped_file.h"
 #include "graph/export.h"
+#include "onnx/reader.h"
 #include "onnx/writer.h"
 #include "run/graph_model.h"
 
@@ -191,6 +193,45 @@ TEST(Save, ElementsGoToAFileBesideTheModel) {
   expect_same(folder / "model.onnx", folder / "saved.onnx");
   options.external_name = "../elsewhere";
   EXPECT_EQ(resave(folder / "model.onnx", folder / "other.onnx", options).code(), Code::invalid_argument);
+}
+
+// A branch with weights of its own: "x" reaches it as a capture.
+std::shared_ptr<Graph> branch(const std::string& name, float scale) {
+  auto body = std::make_shared<Graph>();
+  body->name = name;
+  const ValueId x = body->add_value("x", ValueInfo::tensor(DType::f32, {Dim(2), Dim(4), Dim(3), Dim(3)}));
+  body->captures = {x};
+  const ValueId w = body->add_constant("w", ramp(Shape{3, 700}));
+  const ValueId b = body->add_constant("b", ramp(Shape{700}, scale));
+  add_output(*body, name, add(*body, "Add", {add(*body, "MatMul", {x, w}), b}));
+  EXPECT_TRUE(body->sort().ok());
+  return body;
+}
+
+TEST(Save, EqualWeightsOfBranchesAreWrittenOnce) {
+  const Folder folder;
+  write(folder / "model.onnx", 20, [](Graph& g, ValueId x) {
+    const ValueId b = g.add_constant("b", ramp(Shape{700}));
+    const ValueId condition = add(g, "Cast", {add(g, "ReduceMean", {x}, {{"keepdims", int64_t{0}}})},
+                                  {{"to", static_cast<int64_t>(DType::boolean)}});
+    Node node;
+    node.op_type = "If";
+    node.inputs = {condition};
+    node.captures = {x};
+    node.set("then_branch", branch("then", 1));
+    node.set("else_branch", branch("else", 2));
+    return add(g, "Sub", {g.add_node(std::move(node), "chosen"), b});
+  });
+  const auto file = MappedFile::open(folder / "model.onnx").value();
+  const onnx::Model model = onnx::read_model(file->bytes()).value();
+  std::vector<std::string> names;
+  for (const onnx::Tensor& tensor : model.graph->initializer) names.emplace_back(tensor.name);
+  EXPECT_EQ(names, (std::vector<std::string>{"b", "w"}));  // of the main graph, and of both branches
+  const size_t once = (3 * 700 + 2 * 700) * sizeof(float);
+  EXPECT_LT(fs::file_size(folder / "model.onnx"), once + 1024);
+  ASSERT_TRUE(resave(folder / "model.onnx", folder / "saved.onnx").ok());
+  EXPECT_LT(fs::file_size(folder / "saved.onnx"), once + 1024);
+  expect_same(folder / "model.onnx", folder / "saved.onnx");
 }
 
 TEST(Save, FilesOfTheModelAreNotWrittenOver) {
