@@ -96,16 +96,26 @@ void narrow_to(NumberType to, const Hub* hub, void* dst, size_t first, size_t n,
   };
   // Where all fit into 32 bits, the conversion is one instruction that has a vector form.
   const auto all_small = [&] {
-    if constexpr (std::is_integral_v<Hub>) return false;
-    bool all = true;
-    for (size_t i = 0; i < n; ++i) all &= std::fabs(hub[i]) < Hub(0x1p31);
-    return all;
+    if constexpr (std::is_floating_point_v<Hub>) {
+      bool all = true;
+      for (size_t i = 0; i < n; ++i) all &= std::fabs(hub[i]) < Hub(0x1p31);
+      return all;
+    } else {
+      uint64_t beyond = 0;
+      for (size_t i = 0; i < n; ++i) beyond |= static_cast<uint64_t>(hub[i]) + 0x80000000u;
+      return beyond >> 32 == 0;
+    }
   };
   const auto integer = [&]<class To>(To* type) {
-    if (all_small()) return each(type, [](Hub v) { return static_cast<To>(static_cast<int32_t>(v)); });
+    if (std::is_floating_point_v<Hub> && all_small())
+      return each(type, [](Hub v) { return static_cast<To>(static_cast<int32_t>(v)); });
     each(type, [](Hub v) { return to_integer<To>(v); });
   };
-  const auto real = [&]<class To>(To* type) { each(type, [](Hub v) { return to_float_type<To>(v); }); };
+  const auto real = [&]<class To>(To* type) {
+    if (std::is_same_v<Hub, int64_t> && all_small())
+      return each(type, [](Hub v) { return to_float_type<To>(static_cast<int32_t>(v)); });
+    each(type, [](Hub v) { return to_float_type<To>(v); });
+  };
   const auto float8 = [&](Float8Kind kind) {
     each(static_cast<uint8_t*>(nullptr),
          [&](Hub v) { return float_to_float8(to_float_once(v), kind, options.saturate); });
@@ -163,7 +173,7 @@ struct CastJob {
 
 template <class From, class Hub>
 void run_chunk(const CastJob& job, size_t first, size_t n) noexcept {
-  if constexpr (std::is_integral_v<From>) {
+  if constexpr (std::is_integral_v<From> && !std::is_same_v<From, Hub>) {
     if (job.to == NumberType::f32) {
       widen<From, float>(job.src, first, n, static_cast<float*>(job.dst) + first);
       return;

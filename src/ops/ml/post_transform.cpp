@@ -19,7 +19,7 @@ template <class T>
 void softmax(std::span<T> scores, bool skip_zero) noexcept {
   T most = scores[0];
   for (const T s : scores) most = std::max(most, s);
-  const T at_zero = std::exp(-most);
+  const T at_zero = skip_zero ? std::exp(-most) : T(0);
   T sum = 0;
   for (T& s : scores) {
     if (skip_zero && s <= T(1e-7f) && s >= T(-1e-7f)) {
