@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -30,6 +31,18 @@ def build(library, folder):
     call("cmake", "--build", folder, "--target", "linnet_node")
 
 
+def check_package(folder):
+    """The packed package, installed without the network or scripts, runs a model with the addon that it carries."""
+    call("node", PACKAGE / "prebuild.js", folder)
+    with tempfile.TemporaryDirectory() as project:
+        environment = {name: value for name, value in os.environ.items() if name != "LINNET_NODE_ADDON"}
+        call("npm", "pack", "--ignore-scripts", "--pack-destination", project, cwd=PACKAGE)
+        (Path(project) / "package.json").write_text("{}")
+        call("npm", "install", "--offline", "--ignore-scripts", "--no-audit", "--no-fund", *Path(project).glob("*.tgz"), cwd=project)
+        model = next(folder.glob("models/*.onnx"))
+        call("node", "-e", f"require('linnet').InferenceSession.create({str(model)!r}).then((s) => s.release())", cwd=project, env=environment)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--linnet", type=Path, default=ROOT / "build/release/linnet")
@@ -47,6 +60,7 @@ def main():
     tests = sorted((PACKAGE / "test").glob("*.test.js"))
     done = subprocess.run(["node", "--expose-gc", "--test", *tests], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                           env=environment, cwd=PACKAGE)  # fmt: skip
+    check_package(folder)
     counts = {name: int(count) for name, count in re.findall(r"^(?:#|ℹ) (pass|fail|skipped) (\d+)$", done.stdout, re.MULTILINE)}
     failed = counts.get("fail", 0) or int(done.returncode != 0)
     for line in compiled.stdout.splitlines():
@@ -54,7 +68,7 @@ def main():
     kept = [line.lstrip("# ") for line in done.stdout.splitlines() if "measured:" in line]
     print(done.stdout[-8000:] if failed else "\n".join(kept))
     failed += compiled.returncode != 0
-    print(f"{counts.get('pass', 0) + (compiled.returncode == 0)} passed, {failed} failed, {counts.get('skipped', 0)} skipped")
+    print(f"{counts.get('pass', 0) + (compiled.returncode == 0) + 1} passed, {failed} failed, {counts.get('skipped', 0)} skipped")
     return 1 if failed else 0
 
 
