@@ -8,6 +8,7 @@
 #include <cmath>
 #include <new>
 
+#include "ops/element_types.h"
 #include "ops/float_scratch.h"
 #include "ops/infer_shapes.h"
 #include "ops/op.h"
@@ -59,25 +60,6 @@ void store_number(DType type, float value, std::byte* to) noexcept {
   }
 }
 
-template <class F>
-Status with_resize_type(DType type, F&& f) {
-  switch (type) {
-    case DType::f32: return f(float());
-    case DType::f64: return f(double());
-    case DType::f16: return f(f16());
-    case DType::bf16: return f(bf16());
-    case DType::i8: return f(int8_t());
-    case DType::u8: return f(uint8_t());
-    case DType::i16: return f(int16_t());
-    case DType::u16: return f(uint16_t());
-    case DType::i32: return f(int32_t());
-    case DType::u32: return f(uint32_t());
-    case DType::i64: return f(int64_t());
-    case DType::u64: return f(uint64_t());
-    default: return unsupported("no interpolation of ", dtype_name(type));
-  }
-}
-
 // Of the numbers that are interpolated: the parts of complex ones.
 DType part_type(DType type) noexcept {
   return type == DType::c64 ? DType::f32 : type == DType::c128 ? DType::f64 : type;
@@ -124,7 +106,8 @@ class Resize final : public Op {
 
   Status infer(InferContext& context) const override {
     const DType type = context.dtype(0);
-    if (spec_.mode != ResizeMode::nearest) LINNET_TRY(with_resize_type(part_type(type), [](auto) { return Status(); }));
+    LINNET_REQUIRE(spec_.mode == ResizeMode::nearest || kNumberTypes.has(part_type(type)),
+                   unsupported("no interpolation of ", dtype_name(type)));
     LINNET_REQUIRE(!is_packed(type), unsupported("cannot resize ", dtype_name(type)));
     if (!context.ranked(0)) {
       context.set_unranked(0, type);
@@ -270,8 +253,7 @@ class Resize final : public Op {
       resize_separable(state.used(), x.ptr<float>(), y.ptr<float>(), context.scratch(), context.parallel);
       return {};
     }
-    return with_resize_type(part_type(x.dtype), [&](auto type) -> Status {
-      using T = decltype(type);
+    return visit_number(part_type(x.dtype), [&]<class T>(TypeTag<T>) -> Status {
       resize_plain(state.used(), x.ptr<T>(), y.ptr<T>(), extrapolation_value_, spec_.antialias, context.parallel);
       return {};
     });

@@ -1,6 +1,7 @@
 // BinaryFn and CompareFn over whole tensors: every type, and the split over threads.
 #include "kernels/elementwise/binary_reference.h"
 #include "kernels/elementwise/half_convert.h"
+#include "kernels/number_types.h"
 
 namespace linnet {
 namespace {
@@ -106,18 +107,7 @@ void pow_mixed(const BroadcastPlan& plan, const T* a, const double* b, T* dst, c
   template void binary<T>(BinaryFn, const BroadcastPlan&, const T*, const T*, T*, const Parallel&) noexcept;      \
   template void compare<T>(CompareFn, const BroadcastPlan&, const T*, const T*, bool*, const Parallel&) noexcept; \
   template void pow_mixed<T>(const BroadcastPlan&, const T*, const double*, T*, const Parallel&) noexcept;
-LINNET_INSTANTIATE(float)
-LINNET_INSTANTIATE(double)
-LINNET_INSTANTIATE(f16)
-LINNET_INSTANTIATE(bf16)
-LINNET_INSTANTIATE(int8_t)
-LINNET_INSTANTIATE(uint8_t)
-LINNET_INSTANTIATE(int16_t)
-LINNET_INSTANTIATE(uint16_t)
-LINNET_INSTANTIATE(int32_t)
-LINNET_INSTANTIATE(uint32_t)
-LINNET_INSTANTIATE(int64_t)
-LINNET_INSTANTIATE(uint64_t)
+LINNET_FOR_EACH_NUMBER_TYPE(LINNET_INSTANTIATE)
 #undef LINNET_INSTANTIATE
 
 }  // namespace linnet

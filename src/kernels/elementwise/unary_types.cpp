@@ -5,6 +5,7 @@
 
 #include "kernels/elementwise/half_convert.h"
 #include "kernels/elementwise/unary_reference.h"
+#include "kernels/number_types.h"
 
 namespace linnet {
 namespace {
@@ -59,18 +60,7 @@ void unary(UnaryFn fn, UnaryParams params, const T* src, T* dst, size_t count, c
 
 #define LINNET_INSTANTIATE(T) \
   template void unary<T>(UnaryFn, UnaryParams, const T*, T*, size_t, const Parallel&) noexcept;
-LINNET_INSTANTIATE(float)
-LINNET_INSTANTIATE(double)
-LINNET_INSTANTIATE(f16)
-LINNET_INSTANTIATE(bf16)
-LINNET_INSTANTIATE(int8_t)
-LINNET_INSTANTIATE(uint8_t)
-LINNET_INSTANTIATE(int16_t)
-LINNET_INSTANTIATE(uint16_t)
-LINNET_INSTANTIATE(int32_t)
-LINNET_INSTANTIATE(uint32_t)
-LINNET_INSTANTIATE(int64_t)
-LINNET_INSTANTIATE(uint64_t)
+LINNET_FOR_EACH_NUMBER_TYPE(LINNET_INSTANTIATE)
 #undef LINNET_INSTANTIATE
 
 }  // namespace linnet

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <type_traits>
 
+#include "kernels/number_types.h"
 #include "kernels/reduce/reduce.h"
 
 namespace linnet {
@@ -125,18 +126,7 @@ void cumulate(const Cumulative& what, const T* src, T* dst, const Parallel& para
 #define LINNET_INSTANTIATE(T)                                                                  \
   template void arg_reduce<T>(const ArgReduce&, const T*, int64_t*, const Parallel&) noexcept; \
   template void cumulate<T>(const Cumulative&, const T*, T*, const Parallel&) noexcept;
-LINNET_INSTANTIATE(float)
-LINNET_INSTANTIATE(double)
-LINNET_INSTANTIATE(f16)
-LINNET_INSTANTIATE(bf16)
-LINNET_INSTANTIATE(int8_t)
-LINNET_INSTANTIATE(uint8_t)
-LINNET_INSTANTIATE(int16_t)
-LINNET_INSTANTIATE(uint16_t)
-LINNET_INSTANTIATE(int32_t)
-LINNET_INSTANTIATE(uint32_t)
-LINNET_INSTANTIATE(int64_t)
-LINNET_INSTANTIATE(uint64_t)
+LINNET_FOR_EACH_NUMBER_TYPE(LINNET_INSTANTIATE)
 #undef LINNET_INSTANTIATE
 
 }  // namespace linnet

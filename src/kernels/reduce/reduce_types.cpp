@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "kernels/isa.h"
+#include "kernels/number_types.h"
 #include "kernels/reduce/reduce.h"
 
 namespace linnet {
@@ -178,18 +179,7 @@ void reduce(ReduceFn fn, const ReducePlan& plan, const T* src, T* dst, const Par
 
 #define LINNET_INSTANTIATE(T) \
   template void reduce<T>(ReduceFn, const ReducePlan&, const T*, T*, const Parallel&) noexcept;
-LINNET_INSTANTIATE(float)
-LINNET_INSTANTIATE(double)
-LINNET_INSTANTIATE(f16)
-LINNET_INSTANTIATE(bf16)
-LINNET_INSTANTIATE(int8_t)
-LINNET_INSTANTIATE(uint8_t)
-LINNET_INSTANTIATE(int16_t)
-LINNET_INSTANTIATE(uint16_t)
-LINNET_INSTANTIATE(int32_t)
-LINNET_INSTANTIATE(uint32_t)
-LINNET_INSTANTIATE(int64_t)
-LINNET_INSTANTIATE(uint64_t)
+LINNET_FOR_EACH_NUMBER_TYPE(LINNET_INSTANTIATE)
 #undef LINNET_INSTANTIATE
 
 }  // namespace linnet
