@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/hash.h"
+#include "base/nearest_name.h"
 #include "description.h"
 #include "graph/builder.h"
 #include "onnx/reader.h"
@@ -57,13 +58,18 @@ Status fix_sizes(Graph& graph, SymbolTable& symbols, const LoadOptions& options)
     LINNET_REQUIRE(size >= 0, invalid_argument("size '", name, "' is fixed to ", size));
     const Dim symbol = symbols.named(name);
     bool found = false;
+    std::set<std::string> names;
     for (const GraphPort& port : graph.inputs)
-      for (Dim& d : graph.value(port.value).info.shape)
-        if (d == symbol) {
-          d = size;
-          found = true;
-        }
-    LINNET_REQUIRE(found, invalid_argument("no input has a size named '", name, "'"));
+      for (Dim& d : graph.value(port.value).info.shape) {
+        if (!d.known() && !d.unknown()) names.insert(concat("'", symbols.to_string(d), "'"));
+        if (d != symbol) continue;
+        d = size;
+        found = true;
+      }
+    std::string all;
+    for (const std::string& one : names) all += (all.empty() ? "" : ", ") + one;
+    LINNET_REQUIRE(found,
+                   invalid_argument("no input has a size named '", name, "'; there are ", all.empty() ? "none" : all));
   }
   return {};
 }
@@ -99,7 +105,11 @@ Status add_outputs(Graph& graph, const LoadOptions& options) {
     ValueId found = kNoValue;
     for (ValueId v = 0; v < graph.value_count() && found == kNoValue; ++v)
       if (graph.value(v).name == name) found = v;
-    if (found == kNoValue) return error(Code::not_found, "the model has no value named '", name, "'");
+    if (found == kNoValue) {
+      std::vector<std::string_view> names;
+      for (ValueId v = 0; v < graph.value_count(); ++v) names.push_back(graph.value(v).name);
+      return error(Code::not_found, "the model has no value named '", name, "'", did_you_mean(name, names));
+    }
     bool already = false;
     for (const GraphPort& port : graph.outputs) already |= port.name == name;
     if (!already) graph.outputs.push_back({name, found});
@@ -253,7 +263,8 @@ Result<std::shared_ptr<const Model>> load_cached(Engine& engine, const ModelSour
   std::filesystem::create_directories(options.cache_folder, failed);
   Status stored;
   LINNET_ASSIGN(auto model, finish(engine, std::move(loaded), plain, is_compiled ? nullptr : &path, &stored));
-  if (!stored.ok()) log(stored);
+  if (!stored.ok() && options.log)
+    options.log(Severity::warning, concat("the compiled model could not be kept in the cache: ", stored.message()));
   return model;
 }
 

@@ -1,5 +1,6 @@
 #include "onnx/reader.h"
 
+#include <cstring>
 #include <exception>
 
 #include "onnx/schema.h"
@@ -168,14 +169,13 @@ void read_message(WireReader& in, M& message, Limits& limits, int depth) {
 }
 
 template <class M>
-Result<M> read_whole(Bytes bytes, const char* what) {
+Status read_into(M& message, Bytes bytes, const char* what) {
   WireFailure failure;
   try {
-    M message;
     WireReader in(bytes, failure);
     Limits limits{kMemoryFloor + kMemoryFactor * bytes.size()};
     read_message(in, message, limits, 0);
-    if (!failure.reason) return message;
+    if (!failure.reason) return {};
   } catch (const std::exception&) {
     return error(Code::out_of_memory, "not enough memory to read ", what, " of ", bytes.size(), " bytes");
   }
@@ -183,11 +183,29 @@ Result<M> read_whole(Bytes bytes, const char* what) {
                        failure.reason);
 }
 
+template <class M>
+Result<M> read_whole(Bytes bytes, const char* what) {
+  M message;
+  LINNET_TRY(read_into(message, bytes, what));
+  return message;
+}
+
+bool starts_with(Bytes bytes, std::string_view text) {
+  return bytes.size() >= text.size() && std::memcmp(bytes.data(), text.data(), text.size()) == 0;
+}
+
 }  // namespace
 
 Result<Model> read_model(Bytes bytes) {
   LINNET_REQUIRE(!bytes.empty(), invalid_model("the ONNX model is empty"));
-  LINNET_ASSIGN(Model model, read_whole<Model>(bytes, "the ONNX model"));
+  LINNET_REQUIRE(
+      !starts_with(bytes, "version https://git-lfs"),
+      invalid_model("the file is not an ONNX model but a pointer of Git LFS: `git lfs pull` gets the model"));
+  Model model;
+  Status read = read_into(model, bytes, "the ONNX model");
+  LINNET_REQUIRE(read.ok() || model.graph || read.code() != Code::invalid_model,
+                 invalid_model("the file is not an ONNX model: its first bytes are not those of one"));
+  LINNET_TRY(std::move(read));
   LINNET_REQUIRE(model.graph, invalid_model("the file holds no graph: it is not an ONNX model"));
   if (model.ir_version < kMinIrVersion || model.ir_version > kMaxIrVersion) {
     return unsupported("the model has IR version ", model.ir_version, "; versions ", kMinIrVersion, " to ",

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <map>
 
+#include "base/nearest_name.h"
 #include "ops/operator_types.h"
 
 namespace linnet {
@@ -235,6 +236,14 @@ class Converter {
   float zero_ = 0;
 };
 
+void collect_names(const Graph& graph, std::set<std::string_view>& names) {
+  for (const NodeId id : graph.order()) {
+    const Node& node = graph.node(id);
+    names.insert({node.name, node.op_type});
+    for (const auto& body : subgraphs_of(node)) collect_names(*body, names);
+  }
+}
+
 }  // namespace
 
 std::span<const std::string_view> operators_kept_in_float() noexcept { return kKept; }
@@ -246,8 +255,13 @@ Result<FloatConversionReport> convert_floats(Graph& graph, SymbolTable& symbols,
   converter.unused = conversion.keep;
   LINNET_TRY(infer_graph(graph, symbols).status());
   LINNET_TRY(converter.convert(graph, {}, conversion.keep_io));
-  if (!converter.unused.empty())
-    return error(Code::not_found, "no operator or node is named '", *converter.unused.begin(), "'");
+  if (!converter.unused.empty()) {
+    const std::string& name = *converter.unused.begin();
+    std::set<std::string_view> names;
+    collect_names(graph, names);
+    const std::vector<std::string_view> all(names.begin(), names.end());
+    return error(Code::not_found, "no operator or node is named '", name, "'", did_you_mean(name, all));
+  }
   graph.remove_unused();
   Result<GraphFacts> again = infer_graph(graph, symbols);
   if (!again.ok()) return std::move(again).status().within("after the conversion of floats");

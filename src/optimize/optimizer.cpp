@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <chrono>
 
+#include "base/nearest_name.h"
+
 namespace linnet {
 
 #define LINNET_PASS(function, level) Result<size_t> function(Graph& graph, PassContext& context);
@@ -37,9 +39,11 @@ Result<size_t> run_pass(const Pass& pass, Graph& graph, SymbolTable& symbols, co
 std::span<const Pass> all_passes() noexcept { return kPasses; }
 
 Result<std::vector<PassReport>> optimize(Graph& graph, SymbolTable& symbols, const OptimizeOptions& options) {
+  std::vector<std::string_view> names;
+  for (const Pass& pass : kPasses) names.push_back(pass.name);
   for (const std::string& name : options.disabled)
-    if (std::none_of(std::begin(kPasses), std::end(kPasses), [&](const Pass& p) { return p.name == name; }))
-      return error(Code::invalid_argument, "there is no pass named '", name, "'");
+    LINNET_REQUIRE(std::count(names.begin(), names.end(), name) != 0,
+                   invalid_argument("there is no pass named '", name, "'", did_you_mean(name, names)));
   std::vector<PassReport> reports;
   LINNET_ASSIGN(GraphFacts facts, infer_graph(graph, symbols));
   for (const Pass& pass : kPasses) {

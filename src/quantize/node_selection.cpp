@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "base/nearest_name.h"
 #include "ops/registry.h"
 
 namespace linnet {
@@ -22,22 +23,6 @@ bool is_operator(std::string_view name) {
   return std::any_of(defs.begin(), defs.end(), [&](const OpDef* def) { return def->name == name; });
 }
 
-// Characters to insert, remove or replace.
-size_t distance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t replaced = diagonal + (a[i - 1] != b[j - 1]);
-      diagonal = row[j];
-      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
-    }
-  }
-  return row.back();
-}
-
 Status check(const std::string& wanted, const std::set<std::string>& names) {
   if (wanted.find_first_of("*?") != std::string::npos) {
     const bool any = std::any_of(names.begin(), names.end(), [&](const auto& n) { return matches_pattern(wanted, n); });
@@ -45,16 +30,8 @@ Status check(const std::string& wanted, const std::set<std::string>& names) {
     return {};
   }
   if (!wanted.empty() && (names.contains(wanted) || is_operator(wanted))) return {};
-  const std::string* nearest = nullptr;
-  size_t least = wanted.size() / 2 + 1;
-  for (const std::string& name : names) {
-    if (const size_t d = name.empty() ? least : distance(wanted, name); d < least) {
-      least = d;
-      nearest = &name;
-    }
-  }
-  return error(Code::not_found, "the model has no node or operator named '", wanted, "'",
-               nearest ? concat("; did you mean '", *nearest, "'?") : std::string());
+  const std::vector<std::string_view> all(names.begin(), names.end());
+  return error(Code::not_found, "the model has no node or operator named '", wanted, "'", did_you_mean(wanted, all));
 }
 
 const std::string* find_match(const std::vector<std::string>& patterns, const Node& node) {
