@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <set>
 
 #include "files/random_tensor.h"
 #include "files/tensor_file.h"
@@ -15,6 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr const char* kUnnamed = "?";  // how a size without a name is written
 constexpr const char* kExtensions[] = {".npy", ".json", ".pb", ".png", ".jpg", ".jpeg", ".pgm", ".ppm"};
 
 std::optional<int64_t> parse_size(std::string_view text) {
@@ -52,6 +54,9 @@ class Maker {
     learn_sizes();
     for (size_t i = 0; i < ports_.size(); ++i)
       if (inputs_.sources[i].empty()) LINNET_TRY(make_random(i, seed + i));
+    for (const std::string& text : options_.sizes)
+      LINNET_REQUIRE(used_.contains(text.substr(0, text.rfind('='))),
+                     invalid_argument("--size ", text, " has no use: no random input has that size"));
     return std::move(inputs_);
   }
 
@@ -117,6 +122,10 @@ class Maker {
         rest = text;
       }
       if (!port) return no_such_input("--input", text);
+      LINNET_REQUIRE(inputs_.sources[*port].empty(),
+                     invalid_argument("input '", ports_[*port].name, "' is given twice"));
+      LINNET_REQUIRE(!shapes_[*port], invalid_argument("--random-shape has no use: input '", ports_[*port].name,
+                                                       "' is read from ", std::string(rest)));
       LINNET_TRY(read_one(*port, fs::path(rest)));
     }
     return {};
@@ -184,6 +193,7 @@ class Maker {
   }
 
   int64_t size_of(const std::string& name) {
+    used_.insert(name);
     if (const auto found = sizes_.find(name); found != sizes_.end()) return found->second;
     constexpr std::string_view kPlus = " + ";
     if (const size_t at = name.rfind(kPlus); at != std::string::npos) {
@@ -191,7 +201,7 @@ class Maker {
       const int64_t term = parse_size(last).value_or(-1);
       return checked_add(size_of(name.substr(0, at)), term >= 0 ? term : size_of(last)).value_or(1);
     }
-    inputs_.assumed += concat(inputs_.assumed.empty() ? "" : ", ", "'", name, "'");
+    if (name != kUnnamed) inputs_.assumed += concat(inputs_.assumed.empty() ? "" : ", ", "'", name, "'");
     return sizes_[name] = 1;
   }
 
@@ -210,7 +220,13 @@ class Maker {
                                     port.name, "=1x3"));
     Shape shape = shapes_[i].value_or(Shape());
     if (!shapes_[i]) {
-      for (const Dim& d : port.info.shape) shape.push_back(d.known() ? d.value() : size_of(symbols_.to_string(d)));
+      const bool given = sizes_.contains(kUnnamed);
+      std::string text = port.name;
+      for (const Dim& d : port.info.shape) {
+        text += concat(text == port.name ? '=' : 'x', symbols_.to_string(d));
+        shape.push_back(d.known() ? d.value() : size_of(symbols_.to_string(d)));
+      }
+      if (!given && inputs_.unnamed.empty() && text.find(kUnnamed) != std::string::npos) inputs_.unnamed = text;
     }
     Result<Tensor> tensor = random_tensor(port.info.dtype, shape, seed);
     if (!tensor.ok()) return std::move(tensor).status().within(concat("input '", port.name, "'"));
@@ -223,6 +239,7 @@ class Maker {
   const InputOptions& options_;
   std::vector<std::optional<Shape>> shapes_;  // asked for, by port
   std::map<std::string, int64_t, std::less<>> sizes_;
+  std::set<std::string, std::less<>> used_;  // names of sizes of random inputs
   Inputs inputs_;
 };
 
@@ -248,9 +265,13 @@ Result<Inputs> make_inputs(std::span<const Model::Port> ports, const SymbolTable
 
 Status explain(Status status, const Inputs& inputs) {
   const bool by_size = status.code() == Code::invalid_argument || status.code() == Code::invalid_model;
-  if (!by_size || inputs.assumed.empty()) return status;
-  return Status(status.code(),
-                concat(status.message(), " (sizes taken to be 1, which --size changes: ", inputs.assumed, ")"));
+  std::string hint;
+  if (!inputs.assumed.empty()) hint = concat("sizes taken to be 1, which --size changes: ", inputs.assumed);
+  if (!inputs.unnamed.empty())
+    hint += concat(hint.empty() ? "" : "; ", "sizes without a name were taken to be 1: give the input's shape, ",
+                   "--random-shape '", inputs.unnamed, "' with a number for each '?'");
+  if (!by_size || hint.empty()) return status;
+  return Status(status.code(), concat(status.message(), " (", hint, ")"));
 }
 
 }  // namespace linnet::cli

@@ -17,12 +17,15 @@ struct InputOptions {
   std::vector<std::string> sizes;          // batch=1
 };
 
+// The names of the options.
+inline constexpr const char* kInputOptions[] = {"--inputs", "--input", "--random-shape", "--size"};
 void add_input_options(CLI::App& command, InputOptions& options);
 
 struct Inputs {
   std::vector<Value> values;         // by port
   std::vector<std::string> sources;  // a file's path, or "random"
   std::string assumed;               // the names of sizes that nobody gave
+  std::string unnamed;               // "x=1x3x?x?": the first input with sizes that have no names, and nobody gave
 };
 
 // An input without a file is random of its declared shape, whose symbolic sizes are those of other inputs' files, or

@@ -3,12 +3,14 @@
 #include <exception>
 #include <string_view>
 
+#include "base/nearest_name.h"
 #include "commands/command.h"
 
 // One sentence for arguments that do not parse.
 static std::string what_failed(const CLI::App* app, const CLI::Error& error) {
   std::string command = "linnet";
-  for (const CLI::App* sub : app->get_subcommands()) command += " " + sub->get_name();
+  for (auto given = app->get_subcommands(); !given.empty(); given = given.front()->get_subcommands())
+    command += " " + given.front()->get_name();
   return command + ": " + error.what() + "; " + command + " --help tells more\n";
 }
 
@@ -17,14 +19,17 @@ struct Command {
   void (*add)(CLI::App& app, int& exit_code);
 };
 
+static constexpr Command kCommands[] = {
+    {"run", linnet::cli::add_run},           {"inspect", linnet::cli::add_inspect},
+    {"profile", linnet::cli::add_profile},   {"dump", linnet::cli::add_dump},
+    {"diff", linnet::cli::add_diff},         {"check", linnet::cli::add_check},
+    {"bench", linnet::cli::add_bench},       {"compile", linnet::cli::add_compile},
+    {"optimize", linnet::cli::add_optimize}, {"quantize", linnet::cli::add_quantize},
+    {"tune", linnet::cli::add_tune}};
+
 // Only the command that is asked for, or all where none is: describing the options of all of them takes as long as the
 // whole run of a small model. False where there is no such command.
 static bool add_commands(CLI::App& app, std::string_view asked, int& exit_code) {
-  using namespace linnet::cli;
-  static constexpr Command kCommands[] = {
-      {"run", add_run},           {"inspect", add_inspect},   {"profile", add_profile}, {"dump", add_dump},
-      {"diff", add_diff},         {"check", add_check},       {"bench", add_bench},     {"compile", add_compile},
-      {"optimize", add_optimize}, {"quantize", add_quantize}, {"tune", add_tune}};
   const bool all = asked.empty() || asked.front() == '-';
   bool any = false;
   for (const Command& command : kCommands)
@@ -43,7 +48,10 @@ int main(int argc, char** argv) {
   app.failure_message(what_failed);
   int exit_code = linnet::cli::kSuccess;
   if (!add_commands(app, argc > 1 ? argv[1] : "", exit_code)) {
-    std::fprintf(stderr, "linnet: there is no command '%s'; linnet --help lists them\n", argv[1]);
+    std::vector<std::string_view> names;
+    for (const Command& command : kCommands) names.push_back(command.name);
+    std::fprintf(stderr, "linnet: there is no command '%s'%s linnet --help lists them\n", argv[1],
+                 linnet::did_you_mean(argv[1], names).empty() ? ";" : linnet::did_you_mean(argv[1], names).c_str());
     return linnet::cli::kError;
   }
   try {

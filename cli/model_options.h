@@ -24,6 +24,16 @@ void add_threads(CLI::App& command, const std::string& name, size_t& threads);
 void add_load_options(CLI::App& command, ModelOptions& options);
 // MODEL, and those.
 void add_model_options(CLI::App& command, ModelOptions& options);
+// Checks of numbers: 0 or more, and more than 0.
+CLI::Validator not_negative();
+CLI::Validator positive();
+// Refuses options that were given though they have no use: "--percdamp has no use without --method gptq".
+struct Use {
+  const char* option;
+  bool has_use;
+  const char* without;
+};
+Status refuse_useless(const CLI::App& command, std::span<const Use> uses);
 // An option that takes one value and may be given again; it leaves the arguments after that value alone.
 CLI::Option* add_repeatable(CLI::App& command, const std::string& name, std::vector<std::string>& values,
                             const std::string& help);

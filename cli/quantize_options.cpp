@@ -5,8 +5,8 @@
 #include <cstdio>
 
 #include "base/file.h"
-#include "base/mapped_file.h"
 #include "commands/command.h"
+#include "labels.h"
 #include "model_options.h"
 #include "quantize_page.h"
 #include "samples.h"
@@ -76,31 +76,17 @@ void print_text(const QuantizeReport& report) {
     rows.push_back({std::to_string(group.count), printable((key.first ? "left: " : "") + key.second),
                     group.worst.empty() ? "" : concat("weights from ", fixed(group.least_snr, 1), " dB: "),
                     printable(group.worst)});
+  const char* nothing = report.quantized() != 0 ? ""
+                        : report.nodes.empty()
+                            ? "nothing was quantised: the model has no product or convolution with constant weights "
+                              "that this scheme takes\n"
+                            : "nothing was quantised: below is why\n";
   const double ratio = static_cast<double>(report.bytes_after) / static_cast<double>(report.bytes_before);
-  std::printf("%zu of %zu nodes quantised, %s to %s (%s)\n%s", report.quantized(), report.nodes.size(),
+  std::printf("%s%zu of %zu nodes quantised, %s to %s (%s)\n%s", nothing, report.quantized(), report.nodes.size(),
               bytes_text(report.bytes_before).c_str(), bytes_text(report.bytes_after).c_str(), fixed(ratio, 3).c_str(),
               table(rows, {true}).c_str());
   if (report.explanation) print_explanation(*report.explanation);
   print_sensitive(report);
-}
-
-Result<std::vector<int64_t>> read_labels(const std::string& path) {
-  std::vector<int64_t> labels;
-  if (path.empty()) return labels;
-  LINNET_ASSIGN(const auto file, MappedFile::open(path, MappedFile::Mode::copy));
-  std::string_view text(reinterpret_cast<const char*>(file->bytes().data()), file->bytes().size());
-  for (size_t number = 1; !text.empty(); ++number) {
-    const size_t end = std::min(text.find('\n'), text.size());
-    std::string_view line = text.substr(0, end);
-    text.remove_prefix(std::min(end + 1, text.size()));
-    if (line.ends_with('\r')) line.remove_suffix(1);
-    const char* const stop = line.data() + line.size();
-    const auto [at, failed] = std::from_chars(line.data(), stop, labels.emplace_back());
-    LINNET_REQUIRE(failed == std::errc() && at == stop, invalid_argument("line ", number, " of '", path, "' is '", line,
-                                                                         "': labels are integers, one on a line"));
-  }
-  LINNET_REQUIRE(!labels.empty(), invalid_argument("there are no labels in '", path, "'"));
-  return labels;
 }
 
 Status write_report(const QuantizeArguments& arguments, const QuantizeReport& report) {
@@ -122,7 +108,8 @@ void add_quantize_options(CLI::App& command, QuantizeArguments& arguments) {
   command.add_option("--report", arguments.report, "write what became of each node to this .html or .json file");
   command.add_option("--samples", arguments.samples,
                      "folder of inputs to explain with: quality, noise inside, and times of nodes join the report");
-  command.add_option("--labels", arguments.labels, "file of the samples' right classes, an integer on each line");
+  command.add_option("--labels", arguments.labels,
+                     "file with the right answer of each sample: a number a line, or the sample's name and a number");
   command.add_option("--label-output", arguments.label_output,
                      "the output that labels are for; without it, the first with one row of scores");
   command.add_option(
@@ -146,6 +133,15 @@ void add_weight_options(CLI::App& command, QuantizeArguments& arguments) {
   command.add_flag("--reduce-range", arguments.reduce_range, "weights of 7 bits, for runtimes whose sums saturate");
 }
 
+Status check_report_path(const std::string& path) {
+  LINNET_REQUIRE(path.empty() || path.ends_with(".html") || path.ends_with(".json"),
+                 invalid_argument("a report is a .html or .json file, not '", path, "'"));
+  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
+  LINNET_REQUIRE(folder.empty() || std::filesystem::is_directory(folder),
+                 error(Code::not_found, "there is no folder '", folder.string(), "' for the report"));
+  return {};
+}
+
 Status read_arguments(const QuantizeArguments& arguments, QuantizeOptions& options) {
   options.include = arguments.include;
   options.exclude = arguments.exclude;
@@ -154,11 +150,7 @@ Status read_arguments(const QuantizeArguments& arguments, QuantizeOptions& optio
   options.per_channel = arguments.per_channel;
   options.reduce_range = arguments.reduce_range;
   LINNET_TRY(fix_sizes(arguments.sizes, options.load));
-  LINNET_REQUIRE(arguments.report.empty() || arguments.report.ends_with(".html") || arguments.report.ends_with(".json"),
-                 invalid_argument("a report is a .html or .json file, not '", arguments.report, "'"));
-  const std::filesystem::path folder = std::filesystem::path(arguments.report).parent_path();
-  LINNET_REQUIRE(folder.empty() || std::filesystem::is_directory(folder),
-                 error(Code::not_found, "there is no folder '", folder.string(), "' for the report"));
+  LINNET_TRY(check_report_path(arguments.report));
   options.progress = [](size_t done, size_t total, std::string_view node) {
     show_progress(concat("quantising ", done + 1, " of ", total, ": ", node));
   };
@@ -184,7 +176,9 @@ Result<QuantizeReport> quantize_with(const QuantizeArguments& arguments, const s
   LINNET_REQUIRE(arguments.label_output.empty() || !arguments.labels.empty(),
                  invalid_argument("--label-output takes --labels to compare with"));
   ExplainOptions how;
-  LINNET_ASSIGN(how.labels, read_labels(arguments.labels));
+  if (!arguments.labels.empty()) {
+    LINNET_ASSIGN(how.labels, read_labels(arguments.labels, *samples));
+  }
   how.labelled = arguments.label_output;
   how.only_faster = arguments.only_faster;
   if (arguments.sensitivity == "all") {

@@ -22,6 +22,8 @@ void add_quantize_options(CLI::App& command, QuantizeArguments& arguments);
 // The weights' type and how they are scaled.
 void add_weight_options(CLI::App& command, QuantizeArguments& arguments);
 
+// A report goes to an .html or .json file in a folder that is there; empty: nowhere.
+Status check_report_path(const std::string& path);
 // Fills in what `arguments` says; the progress goes to the terminal.
 Status read_arguments(const QuantizeArguments& arguments, QuantizeOptions& options);
 // Quantises; where the arguments ask for explanations, on `--samples` or else on `samples`, if there are any.

@@ -124,9 +124,15 @@ void add_bench(CLI::App& app, int& exit_code) {
   options->model.threads = 1;
   add_model_options(*command, options->model);
   command->add_option("--inputs", options->inputs, "folder with one .npy per input, named after it")->required();
-  command->add_option("--warmup", options->warmup, "runs after the first that are not timed")->capture_default_str();
-  command->add_option("--min-seconds", options->min_seconds, "time runs for at least this long")->capture_default_str();
-  command->add_option("--min-runs", options->min_runs, "time at least this many runs")->capture_default_str();
+  command->add_option("--warmup", options->warmup, "runs after the first that are not timed")
+      ->check(not_negative())
+      ->capture_default_str();
+  command->add_option("--min-seconds", options->min_seconds, "time runs for at least this long")
+      ->check(not_negative())
+      ->capture_default_str();
+  command->add_option("--min-runs", options->min_runs, "time at least this many runs")
+      ->check(not_negative())
+      ->capture_default_str();
   command->add_option("--save-outputs", options->save_outputs, "folder to write one .npy per output to");
   command->add_flag("--json", options->json, "print one JSON object");
   command->footer("Example:\n  linnet bench model.onnx --inputs inputs/ --threads 2 --json");

@@ -27,12 +27,8 @@ struct Outcome {
   double max_abs = 0, max_rel = 0;
 };
 
-struct Tolerance {
-  double rtol = 1e-3, atol = 1e-7;
-};
-
 Tolerance tolerance_of(const fs::path& folder, const Options& options) {
-  Tolerance t;
+  Tolerance t{1e-3, 1e-7};
   std::ifstream file(folder / "meta.json");
   if (const auto meta = nlohmann::json::parse(file, nullptr, false); meta.is_object()) {
     t.rtol = meta.value("rtol", t.rtol);
@@ -53,7 +49,7 @@ Status check_set(Session& session, const fs::path& set, const Tolerance& toleran
   for (size_t k = 0; k < outputs.size(); ++k) {
     if (!fs::exists(set / concat("output_", k, ".pb"))) continue;
     ++compared;
-    const Difference d = compare(outputs[k], expected[k], tolerance.rtol, tolerance.atol);
+    const Difference d = compare(outputs[k], expected[k], tolerance);
     outcome.max_abs = std::max(outcome.max_abs, d.max_abs);
     outcome.max_rel = std::max(outcome.max_rel, d.max_rel);
     if (d.equal) continue;
@@ -115,8 +111,10 @@ void add_check(CLI::App& app, int& exit_code) {
   CLI::App* command = app.add_subcommand("check", "Run models over their test data and compare the outputs");
   command->add_option("PATH", options->paths, "folders with model.onnx and test_data_set_*/{input,output}_*.pb")
       ->required();
-  command->add_option("--rtol", options->rtol, "relative tolerance (default: meta.json's, else 1e-3)");
-  command->add_option("--atol", options->atol, "absolute tolerance (default: meta.json's, else 1e-7)");
+  command->add_option("--rtol", options->rtol, "relative tolerance (default: meta.json's, else 1e-3)")
+      ->check(not_negative());
+  command->add_option("--atol", options->atol, "absolute tolerance (default: meta.json's, else 1e-7)")
+      ->check(not_negative());
   options->model.threads = 1;
   add_load_options(*command, options->model);
   command->add_flag("--json", options->json, "print an array of results");

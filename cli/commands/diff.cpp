@@ -6,6 +6,7 @@
 
 #include "commands/command.h"
 #include "compare.h"
+#include "inner_values.h"
 #include "inputs.h"
 #include "model_options.h"
 #include "print_value.h"
@@ -16,13 +17,10 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// Inner values become outputs so many at a time: each of them keeps the rewrites around it from happening.
-constexpr size_t kBatch = 32;
-
 struct Options {
   ModelOptions a, b;
   InputOptions inputs;
-  double rtol = 1e-3, atol = 1e-5;
+  double rtol = -1, atol = -1;  // below 0: by the types of floats
   bool json = false, verbose = false;
 };
 
@@ -32,45 +30,34 @@ struct Compared {
   Difference difference;
 };
 
-// Values that nodes of the main graph make, in order, with the node's path.
-using Named = std::vector<std::pair<std::string, std::string>>;
-
-Result<Named> inner_values(const ModelOptions& options) {
-  LINNET_ASSIGN(const LoadedGraph loaded, load_graph(model_source(options), load_options(options)));
-  const Graph& graph = *loaded.graph;
-  Named values;
-  for (const NodeId id : graph.order())
-    for (const ValueId v : graph.node(id).outputs)
-      if (v != kNoValue && !graph.value(v).name.empty()) values.emplace_back(graph.value(v).name, graph.node_path(id));
-  return values;
-}
-
 class Comparison {
  public:
   explicit Comparison(const Options& options) : options_(options) {}
 
   Result<std::vector<Compared>> run() {
-    LINNET_ASSIGN(const Named in_a, in(options_.a, inner_values(options_.a)));
-    LINNET_ASSIGN(const Named in_b, in(options_.b, inner_values(options_.b)));
+    LINNET_ASSIGN(const InnerValues in_a, in(options_.a, inner_values(options_.a)));
+    LINNET_ASSIGN(const InnerValues in_b, in(options_.b, inner_values(options_.b)));
+    if (in_a.floats != in_b.floats) floats_ = in_a.floats == DType::f32 ? in_b.floats : in_a.floats;
     std::set<std::string> names_b;
-    for (const auto& [name, path] : in_b) names_b.insert(name);
-    Named common;
-    for (const auto& value : in_a)
-      if (names_b.contains(value.first)) common.push_back(value);
+    for (const InnerValue& value : in_b.values) names_b.insert(value.name);
+    std::vector<InnerValue> common;
+    for (const InnerValue& value : in_a.values)
+      if (names_b.contains(value.name)) common.push_back(value);
 
+    LINNET_TRY(make_first_inputs());
     LINNET_TRY(compare_batch({}));
     // Every n-th value of the graph, so that values of one batch are far apart and most rewrites happen as ever.
-    const size_t batches = (common.size() + kBatch - 1) / kBatch;
+    const size_t batches = (common.size() + kInnerBatch - 1) / kInnerBatch;
     for (size_t batch = 0; batch < batches; ++batch) {
-      show_progress(concat("comparing, ", batch * kBatch, " of ", common.size(), " values"));
-      Named chosen;
+      show_progress(concat("comparing, ", batch * kInnerBatch, " of ", common.size(), " values"));
+      std::vector<InnerValue> chosen;
       for (size_t i = batch; i < common.size(); i += batches) chosen.push_back(common[i]);
       LINNET_TRY(compare_batch(chosen));
     }
     clear_progress();
     LINNET_REQUIRE(!compared_.empty(), invalid_argument("the models have no value of the same name"));
     std::map<std::string, size_t> order;
-    for (size_t i = 0; i < common.size(); ++i) order.emplace(common[i].first, i);
+    for (size_t i = 0; i < common.size(); ++i) order.emplace(common[i].name, i);
     const auto rank = [&](const Compared& c) {
       const auto at = order.find(c.name);
       return c.output || at == order.end() ? common.size() : at->second;
@@ -87,49 +74,48 @@ class Comparison {
     return result;
   }
 
-  // Outputs by name. The first run of all makes the inputs.
-  Result<std::map<std::string, Value>> run_side(const ModelOptions& side, const Named& extra) {
-    std::vector<std::string> names;
-    for (const auto& [name, path] : extra) names.push_back(name);
-    LINNET_ASSIGN(const std::unique_ptr<Session> session, open_session(side, names));
+  Status make_first_inputs() {
+    LINNET_ASSIGN(const std::unique_ptr<Session> session, in(options_.a, open_session(options_.a)));
     const Model& model = session->model();
-    if (!made_) {
-      LINNET_ASSIGN(const Inputs inputs,
-                    make_inputs(model.inputs, *model.program->symbols, options_.inputs, side.seed));
-      for (size_t i = 0; i < model.inputs.size(); ++i) inputs_[model.inputs[i].name] = inputs.values[i];
-      made_ = true;
-    }
-    std::vector<Value> inputs, outputs(model.outputs.size());
-    for (const Model::Port& port : model.inputs) {
-      const auto found = inputs_.find(port.name);
-      LINNET_REQUIRE(found != inputs_.end(),
-                     invalid_argument("input '", port.name, "' is not an input of the first model"));
-      inputs.push_back(found->second);
-    }
-    RunOptions run;
-    for (const Model::Port& port : model.outputs)
-      run.wanted.push_back(names.empty() || std::count(names.begin(), names.end(), port.name) != 0);
-    LINNET_TRY(session->run(inputs, outputs, run));
-    std::map<std::string, Value> by_name;
-    for (size_t k = 0; k < outputs.size(); ++k)
-      if (run.wanted[k]) by_name[model.outputs[k].name] = std::move(outputs[k]);
-    return by_name;
-  }
-
-  // The models' own outputs when `extra` is empty.
-  Status compare_batch(const Named& extra) {
-    LINNET_ASSIGN(auto a, in(options_.a, run_side(options_.a, extra)));
-    LINNET_ASSIGN(auto b, in(options_.b, run_side(options_.b, extra)));
-    std::map<std::string, std::string> paths(extra.begin(), extra.end());
-    for (const auto& [name, value] : a)
-      if (const auto other = b.find(name); other != b.end())
-        compared_.push_back(
-            {name, paths[name], extra.empty(), compare(other->second, value, options_.rtol, options_.atol)});
+    LINNET_ASSIGN(made_,
+                  in(options_.a, make_inputs(model.inputs, *model.program->symbols, options_.inputs, options_.a.seed)));
+    for (size_t i = 0; i < model.inputs.size(); ++i) inputs_[model.inputs[i].name] = made_.values[i];
     return {};
   }
 
+  // The models' own outputs when `extra` is empty.
+  Status compare_batch(const std::vector<InnerValue>& extra) {
+    std::vector<std::string> names;
+    std::map<std::string, std::string> paths;
+    for (const InnerValue& value : extra) {
+      names.push_back(value.name);
+      paths[value.name] = value.path;
+    }
+    auto a = run_for(options_.a, names, inputs_);
+    if (!a.ok()) return explain(std::move(a).status(), made_).within(options_.a.path);
+    auto b = run_for(options_.b, names, inputs_);
+    if (!b.ok()) return explain(std::move(b).status(), made_).within(options_.b.path);
+    for (const auto& [name, value] : *a)
+      if (const auto other = b->find(name); other != b->end())
+        compared_.push_back({name, paths[name], extra.empty(), compare(other->second, value, tolerance(value))});
+    return {};
+  }
+
+  // Where one model has shorter floats than the other, as far apart as those round.
+  Tolerance tolerance(const Value& expected) const {
+    Tolerance t{1e-3, 1e-5, true};
+    if (floats_ != DType::f32) {
+      t.rtol = rounding_of(floats_);
+      t.atol = std::max(t.atol, t.rtol * greatest(expected));
+    }
+    if (options_.rtol >= 0) t.rtol = options_.rtol;
+    if (options_.atol >= 0) t.atol = options_.atol;
+    return t;
+  }
+
   const Options& options_;
-  bool made_ = false;
+  DType floats_ = DType::f32;  // of the model that has shorter ones than the other
+  Inputs made_;                // for the first model
   std::map<std::string, Value> inputs_;
   std::vector<Compared> compared_;
 };
@@ -141,6 +127,7 @@ Json json_of(const Compared& c) {
           {"equal", c.difference.equal},
           {"max_abs", c.difference.max_abs},
           {"max_rel", c.difference.max_rel},
+          {"types", c.difference.types},
           {"message", c.difference.message}};
 }
 
@@ -155,6 +142,12 @@ void print_text(const std::vector<Compared>& all, size_t differing, bool verbose
                       number_text(c.difference.max_rel), printable(c.name), place(c)});
     std::printf("%s", table(rows, {false, true, true}).c_str());
   }
+  std::map<std::string, size_t> types;
+  for (const Compared& c : all)
+    if (!c.difference.types.empty()) ++types[c.difference.types];
+  for (const auto& [names, count] : types)
+    std::printf("%zu %s %s in B; their numbers are compared\n", count, count == 1 ? "value is" : "values are",
+                names.c_str());
   if (!differing) {
     std::printf("all %zu values agree\n", all.size());
     return;
@@ -186,8 +179,10 @@ int run(Options options) {
 
 void add_side(CLI::App& command, ModelOptions& side, const std::string& letter) {
   add_threads(command, "--threads-" + letter, side.threads);
-  command.add_flag("--no-optimize-" + letter, side.no_optimize, "run " + letter + " as the model has it");
-  add_repeatable(command, "--disable-pass-" + letter, side.disabled, "leave out a rewrite of " + letter);
+  CLI::Option* plain =
+      command.add_flag("--no-optimize-" + letter, side.no_optimize, "run " + letter + " as the model has it");
+  add_repeatable(command, "--disable-pass-" + letter, side.disabled, "leave out a rewrite of " + letter)
+      ->excludes(plain);
 }
 
 }  // namespace
@@ -202,9 +197,16 @@ void add_diff(CLI::App& app, int& exit_code) {
   add_side(*command, options->b, "b");
   add_input_options(*command, options->inputs);
   command->add_option("--seed", options->a.seed, "of random inputs and of random operators without a seed")
+      ->check(not_negative())
       ->capture_default_str();
-  command->add_option("--rtol", options->rtol, "relative tolerance")->capture_default_str();
-  command->add_option("--atol", options->atol, "absolute tolerance")->capture_default_str();
+  command
+      ->add_option("--rtol", options->rtol,
+                   "relative tolerance; default: 1e-3, or more where one model has shorter floats")
+      ->check(not_negative());
+  command
+      ->add_option("--atol", options->atol,
+                   "absolute tolerance; default: 1e-5, or by the values' size where one model has shorter floats")
+      ->check(not_negative());
   command->add_flag("--verbose", options->verbose, "print a line for each value");
   command->add_flag("--json", options->json, "print one JSON object");
   command->footer(

@@ -49,7 +49,9 @@ void add_dump(CLI::App& app, int& exit_code) {
       app.add_subcommand("dump", "Show the program that a model becomes: steps, slots, and where each lies in memory");
   add_model_options(*command, options->model);
   add_input_options(*command, options->inputs);
-  command->add_flag("--graph", options->graph, "show the optimized graph instead, with inferred types and shapes");
+  CLI::Option* graph =
+      command->add_flag("--graph", options->graph, "show the optimized graph instead, with inferred types and shapes");
+  for (const char* input : kInputOptions) graph->excludes(command->get_option(input));
   command->footer(
       "Examples:\n  linnet dump model.onnx --size batch=8\n  linnet dump model.onnx --graph --disable-pass fuse_gelu");
   command->callback([options, &exit_code] { exit_code = run(*options); });

@@ -154,6 +154,15 @@ std::string text_of(const Json& value) {
   return printable(value.is_string() ? value.get<std::string>() : value.dump());
 }
 
+// Vocabularies and the like are kept in metadata. A character of more bytes is not cut.
+std::string shortened(std::string text) {
+  constexpr size_t kMost = 100;
+  if (text.size() <= kMost) return text;
+  size_t end = kMost;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
+  return concat(text.substr(0, end), "... (", text.size(), " bytes; --json tells all)");
+}
+
 void print_section(const char* title, const std::vector<std::vector<std::string>>& rows,
                    const std::vector<bool>& right = {}) {
   if (!rows.empty()) std::printf("%s\n%s", title, table(rows, right).c_str());
@@ -172,7 +181,7 @@ void print_text(const Json& report) {
 
   const auto pairs = [&](const char* key) {
     rows.clear();
-    for (const auto& [name, value] : report[key].items()) rows.push_back({printable(name), text_of(value)});
+    for (const auto& [name, value] : report[key].items()) rows.push_back({printable(name), shortened(text_of(value))});
     print_section(key, rows);
   };
   const auto ports = [&](const char* key) {
@@ -245,13 +254,14 @@ int run(const Options& options) {
 void add_inspect(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("inspect", "Tell what a model is, what it needs, and what of it cannot run");
-  command->add_option("MODEL", options->model.path, "an .onnx file");
+  CLI::Option* model = command->add_option("MODEL", options->model.path, "an .onnx file");
   add_load_options(*command, options->model);
   add_repeatable(*command, "--size", options->inputs.sizes, "batch=1: a symbolic size that memory is planned for");
   add_repeatable(*command, "--random-shape", options->inputs.random_shapes,
                  "name=1x3x224x224: an input's shape that memory is planned for");
-  command->add_flag("--passes", options->passes, "list the rewrites that --disable-pass knows");
-  command->add_flag("--operators", options->operators, "list the operators, their types and what computes them");
+  command->add_flag("--passes", options->passes, "list the rewrites that --disable-pass knows")->excludes(model);
+  command->add_flag("--operators", options->operators, "list the operators, their types and what computes them")
+      ->excludes(model, command->get_option("--passes"));
   command->add_flag("--json", options->json, "print one JSON object");
   command->footer("Examples:\n  linnet inspect model.onnx --size batch=8\n  linnet inspect --operators");
   command->callback([options, &exit_code] { exit_code = run(*options); });

@@ -1,16 +1,15 @@
 // linnet optimize: a model rewritten into a faster one, as an .onnx file.
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "commands/command.h"
-#include "compare.h"
 #include "inputs.h"
 #include "model_options.h"
 #include "optimize_model.h"
 #include "terminal.h"
+#include "verify.h"
 
 namespace linnet::cli {
 namespace {
@@ -34,7 +33,7 @@ const std::map<std::string, OptimizationLevel> kLevels = {{"none", OptimizationL
                                                           {"extended", OptimizationLevel::extended},
                                                           {"all", OptimizationLevel::all}};
 
-Result<std::pair<std::string, Shape>> named_shape(const std::string& option, const std::string& text) {
+Result<std::pair<std::string, Shape>> named_shape(const std::string& text) {
   const size_t at = text.rfind('=');
   Shape shape;
   bool good = at != std::string::npos && at > 0;
@@ -45,26 +44,27 @@ Result<std::pair<std::string, Shape>> named_shape(const std::string& option, con
     if (good) shape.push_back(std::stoll(size));
     begin = end + 1;
   }
-  if (!good) return invalid_argument(option, " wants NAME=SIZE, or NAME=SIZExSIZE for a shape, not '", text, "'");
+  if (!good) return invalid_argument("--shape wants NAME=SIZExSIZE, as in input=1x3x224x224, not '", text, "'");
   return std::pair(text.substr(0, at), shape);
 }
 
-Result<OptimizeModelOptions> read_options(const Options& options) {
+Result<OptimizeModelOptions> read_options(const CLI::App& command, const Options& options) {
+  const bool shorter = options.float16 || options.bfloat16;
+  const Use uses[] = {{"--keep-float", shorter, "--float16 or --bfloat16"},
+                      {"--convert-io", shorter, "--float16 or --bfloat16"},
+                      {"--disable-pass", options.level != "none", "a --level that has passes"}};
+  LINNET_TRY(refuse_useless(command, uses));
   OptimizeModelOptions to;
   to.load.optimize.level = kLevels.at(options.level);
   to.load.optimize.disabled.insert(options.disabled.begin(), options.disabled.end());
   to.load.optimize.explain = options.explain;
   for (const std::string& text : options.shapes) {
-    LINNET_ASSIGN(const auto shape, named_shape("--shape", text));
+    LINNET_ASSIGN(const auto shape, named_shape(text));
     to.shapes.insert(shape);
   }
-  for (const std::string& text : options.sizes) {
-    LINNET_ASSIGN(const auto size, named_shape("--dim", text));
-    LINNET_REQUIRE(size.second.rank() == 1, invalid_argument("--dim wants NAME=SIZE, not '", text, "'"));
-    to.load.fixed_sizes[size.first] = size.second[0];
-  }
+  LINNET_TRY(fix_sizes(options.sizes, to.load));
   LINNET_REQUIRE(!options.float16 || !options.bfloat16, invalid_argument("choose one of --float16 and --bfloat16"));
-  if (options.float16 || options.bfloat16) {
+  if (shorter) {
     to.floats.emplace();
     to.floats->to = options.float16 ? DType::f16 : DType::bf16;
     to.floats->keep_io = !options.convert_io;
@@ -74,76 +74,9 @@ Result<OptimizeModelOptions> read_options(const Options& options) {
   return to;
 }
 
-// ---- verifying
-
-struct Agreement {
-  std::string output;
-  Difference difference;
-};
-
-// The same numbers in a type of floats.
-Result<Value> as_type(const Value& value, DType type) {
-  if (!value.is_tensor() || value.tensor.dtype == type || !is_float(value.tensor.dtype) || !is_float(type))
-    return value;
-  LINNET_ASSIGN(Tensor out, make_tensor(type, value.tensor.shape));
-  for (int64_t i = 0; i < out.count(); ++i) {
-    const auto number = static_cast<float>(number_at(value.tensor, i));
-    if (type == DType::f16) out.ptr<f16>()[i] = f16(number);
-    if (type == DType::bf16) out.ptr<bf16>()[i] = bf16(number);
-    if (type == DType::f32) out.ptr<float>()[i] = number;
-    if (type == DType::f64) out.ptr<double>()[i] = number_at(value.tensor, i);
-  }
-  return Value(std::move(out));
-}
-
-double greatest(const Value& value) {
-  double most = 0;
-  if (value.is_tensor() && is_float(value.tensor.dtype))
-    for (int64_t i = 0; i < value.tensor.count(); ++i)
-      if (const double number = std::fabs(number_at(value.tensor, i)); std::isfinite(number))
-        most = std::max(most, number);
-  return most;
-}
-
-// Runs the model as it was, without any rewrite, and what became of it, as it is loaded by default.
-Result<std::vector<Agreement>> verify(const Options& options) {
-  ModelOptions before, after;
-  before.path = options.input;
-  after.path = options.output;
-  before.threads = after.threads = options.threads;
-  before.seed = after.seed = options.seed;
-  before.no_optimize = true;
-  LINNET_ASSIGN(const std::unique_ptr<Session> original, open_session(before));
-  LINNET_ASSIGN(const std::unique_ptr<Session> optimized, open_session(after));
-  const Model& model = optimized->model();
-  // Sizes that were fixed are in the optimized model's inputs, the types in the original's.
-  std::vector<Model::Port> ports = model.inputs;
-  LINNET_REQUIRE(
-      ports.size() == original->model().inputs.size() && model.outputs.size() == original->model().outputs.size(),
-      error(Code::internal, "the models have different inputs or outputs"));
-  for (size_t i = 0; i < ports.size(); ++i) ports[i].info.dtype = original->model().inputs[i].info.dtype;
-  LINNET_ASSIGN(Inputs inputs, make_inputs(ports, *model.program->symbols, options.inputs, options.seed));
-  std::vector<Value> expected(model.outputs.size()), actual(model.outputs.size());
-  LINNET_TRY(explain(original->run(inputs.values, expected), inputs));
-  for (size_t i = 0; i < ports.size(); ++i) {
-    LINNET_ASSIGN(inputs.values[i], as_type(inputs.values[i], model.inputs[i].info.dtype));
-  }
-  LINNET_TRY(explain(optimized->run(inputs.values, actual), inputs));
-  const double loose = options.float16 ? 1e-2 : options.bfloat16 ? 5e-2 : 1e-3;
-  std::vector<Agreement> agreements;
-  for (size_t o = 0; o < expected.size(); ++o) {
-    LINNET_ASSIGN(const Value value, as_type(actual[o], expected[o].tensor.dtype));
-    const double rtol = options.rtol >= 0 ? options.rtol : loose;
-    const double relative = options.float16 || options.bfloat16 ? loose : 1e-4;
-    const double atol = options.atol >= 0 ? options.atol : std::max(1e-6, relative * greatest(expected[o]));
-    agreements.push_back({model.outputs[o].name, compare(value, expected[o], rtol, atol)});
-  }
-  return agreements;
-}
-
 // ---- telling
 
-Json json_of(const Options& options, const OptimizeModelReport& report, const std::vector<Agreement>& agreements) {
+Json json_of(const Options& options, const OptimizeModelReport& report, const Verification& verified) {
   Json json{{"level", options.level},
             {"output", options.output},
             {"nodes", {{"before", report.nodes_before}, {"after", report.nodes_after}}},
@@ -162,16 +95,19 @@ Json json_of(const Options& options, const OptimizeModelReport& report, const st
                       {"casts", report.floats.casts},
                       {"kept", report.floats.kept}};
   if (options.verify) json["verified"] = Json::array();
-  for (const Agreement& a : agreements)
+  for (const Agreement& a : verified.agreements)
     json["verified"].push_back({{"output", a.output},
                                 {"agrees", a.difference.equal},
+                                {"rtol", a.tolerance.rtol},
+                                {"atol", a.tolerance.atol},
                                 {"max_abs", a.difference.max_abs},
                                 {"max_rel", a.difference.max_rel},
                                 {"message", a.difference.message}});
+  if (!verified.advice.empty()) json["advice"] = verified.advice;
   return json;
 }
 
-void print_text(const Options& options, const OptimizeModelReport& report, const std::vector<Agreement>& agreements) {
+void print_text(const Options& options, const OptimizeModelReport& report, const Verification& verified) {
   std::vector<std::vector<std::string>> rows;
   for (const PassReport& pass : report.passes)
     if (pass.changes != 0)
@@ -191,38 +127,45 @@ void print_text(const Options& options, const OptimizeModelReport& report, const
   std::printf("%zu nodes became %zu, %s became %s: %s\n", report.nodes_before, report.nodes_after,
               bytes_text(report.bytes_before).c_str(), bytes_text(report.bytes_after).c_str(),
               printable(options.output).c_str());
-  for (const Agreement& a : agreements)
-    std::printf("output '%s' %s: max abs %.3g, max rel %.3g%s\n", printable(a.output).c_str(),
-                a.difference.equal ? "agrees" : "DIFFERS", a.difference.max_abs, a.difference.max_rel,
+  for (const Agreement& a : verified.agreements)
+    std::printf("output '%s' %s: max abs %.3g, max rel %.3g; tolerances: %.3g + %.3g of the number%s\n",
+                printable(a.output).c_str(), a.difference.equal ? "agrees" : "DIFFERS", a.difference.max_abs,
+                a.difference.max_rel, a.tolerance.atol, a.tolerance.rtol,
                 a.difference.equal ? "" : printable(": " + a.difference.message).c_str());
+  if (!verified.advice.empty()) std::printf("%s\n", printable(verified.advice).c_str());
 }
 
-int run(const Options& options) {
+int run(const CLI::App& command, const Options& options) {
   const auto failed = [&](const std::string& what, const Status& status) {
     return report_error("optimize", what, status);
   };
-  const Result<OptimizeModelOptions> how = read_options(options);
+  const Result<OptimizeModelOptions> how = read_options(command, options);
   if (!how.ok()) return failed(options.input, how.status());
   show_progress(concat("optimizing ", options.input));
   const Result<OptimizeModelReport> report = optimize_model({options.input, {}, nullptr}, *how, options.output);
   if (!report.ok()) return failed(options.input, report.status());
-  std::vector<Agreement> agreements;
+  Verification verified;
   if (options.verify) {
     show_progress("verifying");
-    Result<std::vector<Agreement>> verified = verify(options);
-    if (!verified.ok()) return failed(options.output, std::move(verified).status().within("verifying"));
-    agreements = std::move(*verified);
+    VerifyOptions checking{{}, {}, options.inputs, options.rtol, options.atol, DType::f32};
+    checking.before.path = options.input;
+    checking.after.path = options.output;
+    checking.before.threads = checking.after.threads = options.threads;
+    checking.before.seed = checking.after.seed = options.seed;
+    checking.before.no_optimize = true;
+    if (how->floats) checking.floats = how->floats->to;
+    Result<Verification> result = verify(checking);
+    if (!result.ok()) return failed(options.output, std::move(result).status().within("verifying"));
+    verified = std::move(*result);
   }
   clear_progress();
   if (options.json) {
     std::printf("%s\n",
-                json_of(options, *report, agreements).dump(1, ' ', false, Json::error_handler_t::replace).c_str());
+                json_of(options, *report, verified).dump(1, ' ', false, Json::error_handler_t::replace).c_str());
   } else {
-    print_text(options, *report, agreements);
+    print_text(options, *report, verified);
   }
-  const bool agree =
-      std::all_of(agreements.begin(), agreements.end(), [](const Agreement& a) { return a.difference.equal; });
-  return agree ? kSuccess : kFailed;
+  return verified.agrees() ? kSuccess : kFailed;
 }
 
 }  // namespace
@@ -245,23 +188,33 @@ void add_optimize(CLI::App& app, int& exit_code) {
   command->add_flag("--bfloat16", options->bfloat16, "the same with the range of 32 bits and fewer digits");
   add_repeatable(*command, "--keep-float", options->keep, "an operator, or a node by name, that computes in 32 bits");
   command->add_flag("--convert-io", options->convert_io, "inputs and outputs become 16-bit floats, too");
-  command->add_flag("--external-data", options->external,
-                    "keep weights in a file beside the model; those beyond 2 GB always are");
-  command->add_option("--external-from", options->external_from, "bytes from which on a weight goes there")
+  CLI::Option* external = command->add_flag("--external-data", options->external,
+                                            "keep weights in a file beside the model; those beyond 2 GB always are");
+  command
+      ->add_option("--external-from", options->external_from,
+                   "bytes from which on a weight goes there; with --external-data")
+      ->check(not_negative())
+      ->needs(external)
       ->capture_default_str();
-  command->add_flag("--verify", options->verify, "run both models and compare");
+  CLI::Option* verify = command->add_flag("--verify", options->verify, "run both models and compare");
   add_input_options(*command, options->inputs);
-  command->add_option("--rtol", options->rtol, "relative tolerance of --verify; default: by the type of floats");
-  command->add_option("--atol", options->atol, "absolute tolerance of --verify; default: by the outputs' size");
+  command->add_option("--rtol", options->rtol, "relative tolerance of --verify; default: by the type of floats")
+      ->check(not_negative());
+  command->add_option("--atol", options->atol, "absolute tolerance of --verify; default: by the outputs' size")
+      ->check(not_negative());
   add_threads(*command, "--threads", options->threads);
-  command->add_option("--seed", options->seed, "of random inputs and operators")->capture_default_str();
+  command->add_option("--seed", options->seed, "of random inputs and operators")
+      ->check(not_negative())
+      ->capture_default_str();
+  for (const char* input : kInputOptions) command->get_option(input)->needs(verify);
+  for (const char* option : {"--rtol", "--atol", "--threads", "--seed"}) command->get_option(option)->needs(verify);
   command->add_flag("--explain", options->explain,
                     "tell what almost fitted a rewrite and why it did not, and what stays in 32-bit floats");
   command->add_flag("--json", options->json, "print one JSON object");
   command->footer(
       "Examples:\n  linnet optimize model.onnx -o fast.onnx --verify\n  linnet optimize model.onnx -o half.onnx "
       "--float16 --keep-float Softmax\nExit codes: 0 written, and the outputs agree; 1 they do not; 2 an error.");
-  command->callback([options, &exit_code] { exit_code = run(*options); });
+  command->callback([command, options, &exit_code] { exit_code = run(*command, *options); });
 }
 
 }  // namespace linnet::cli

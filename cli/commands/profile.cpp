@@ -166,7 +166,7 @@ void add_profile(CLI::App& app, int& exit_code) {
   command->add_option("--by", options->by, "operator, node or both")
       ->check(CLI::IsMember({"operator", "node", "both"}))
       ->capture_default_str();
-  command->add_option("--top", options->top, "lines of a table; 0: all")->capture_default_str();
+  command->add_option("--top", options->top, "lines of a table; 0: all")->check(not_negative())->capture_default_str();
   command->add_option("--trace", options->trace,
                       "file for the last run in Chrome's trace format (open it in ui.perfetto.dev)");
   command->add_flag("--json", options->json, "print one JSON object");

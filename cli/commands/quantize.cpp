@@ -1,8 +1,10 @@
 // linnet quantize: a model with weights, and where wanted arithmetic, of a few bits.
 #include <algorithm>
 #include <cstdint>
+#include <cstdio>
 
 #include "commands/command.h"
+#include "model_options.h"
 #include "quantize_options.h"
 #include "samples.h"
 #include "terminal.h"
@@ -65,24 +67,33 @@ void add_quantize_weights(CLI::App& app, int& exit_code) {
   command
       ->add_option("--calibration-memory", arguments->calibration_mb,
                    "gptq: MB for what is kept of the samples; beyond that they are run again")
+      ->check(not_negative())
       ->capture_default_str();
   command->add_flag("--mse", blocks.mse,
                     "nearest and gptq: ranges narrower than the weights where that has less errors");
   command->add_flag("--embeddings", arguments->options.embeddings, "tables of embeddings too");
   command->add_option("--accuracy-level", arguments->options.accuracy_level, "4: activations may be rounded to 8 bits")
-      ->check(CLI::Range(0, 4))
+      ->check(CLI::IsMember({0, 4}))
       ->capture_default_str();
   command->footer(
       "Examples:\n  linnet quantize weights model.onnx -o model.q4.onnx --block 64 --method hqq --embeddings\n"
       "  linnet quantize weights model.onnx -o model.q4.onnx --samples inputs/ --sensitivity 20 --report report.html");
-  command->callback([arguments, &exit_code] {
+  command->callback([command, arguments, &exit_code] {
     WeightOptions& options = arguments->options;
     options.blocks.symmetric = !arguments->asymmetric;
     const auto quantize = [&]() -> Result<QuantizeReport> {
+      const bool by_samples = arguments->method == "gptq";
+      const Use uses[] = {{"--calibrate", by_samples, "--method gptq"},
+                          {"--percdamp", by_samples, "--method gptq"},
+                          {"--actorder", by_samples, "--method gptq"},
+                          {"--no-shrinkage", by_samples, "--method gptq"},
+                          {"--calibration-memory", by_samples, "--method gptq"},
+                          {"--mse", arguments->method != "hqq", "--method nearest or gptq"}};
+      LINNET_TRY(refuse_useless(*command, uses));
       LINNET_TRY(read_arguments(*arguments, options));
       if (arguments->method == "hqq") options.blocks.method = BlockMethod::half_quadratic;
       std::optional<Samples> samples;
-      if (arguments->method == "gptq") {
+      if (by_samples) {
         LINNET_REQUIRE(!arguments->calibration.empty(),
                        invalid_argument("--method gptq wants samples of the model's inputs: --calibrate FOLDER"));
         LINNET_ASSIGN(samples, find_samples(arguments->calibration));
@@ -92,9 +103,6 @@ void add_quantize_weights(CLI::App& app, int& exit_code) {
         options.sample_progress = [](size_t done, size_t total) {
           show_progress(concat("calibrating, sample ", done + 1, " of ", total));
         };
-      } else {
-        LINNET_REQUIRE(arguments->calibration.empty(),
-                       invalid_argument("only --method gptq looks at samples: --calibrate has no use here"));
       }
       const auto engine = std::make_shared<Engine>(arguments->threads);
       return quantize_with(*arguments, engine, options, samples,
@@ -110,10 +118,20 @@ void add_quantize_weights(CLI::App& app, int& exit_code) {
 
 void add_quantize(CLI::App& app, int& exit_code) {
   CLI::App* command = app.add_subcommand("quantize", "Write a model in lower precision");
-  command->require_subcommand(1);
+  command->require_subcommand(0, 1);
   add_quantize_dynamic(*command, exit_code);
   add_quantize_static(*command, exit_code);
   add_quantize_weights(*command, exit_code);
+  command->allow_extras();
+  command->callback([command, &exit_code] {
+    if (!command->get_subcommands().empty()) return;
+    std::fputs(
+        "linnet quantize: say how, before the model: dynamic (8-bit weights; needs no samples), static (8-bit weights "
+        "and activations, by samples) or weights (4 or 8 bits in blocks; activations stay floats), as in linnet "
+        "quantize dynamic model.onnx -o model.int8.onnx\n",
+        stderr);
+    exit_code = kError;
+  });
 }
 
 }  // namespace linnet::cli

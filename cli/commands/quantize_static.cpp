@@ -1,5 +1,6 @@
 // linnet quantize static: weights and activations as integers, by ranges that samples of inputs tell.
 #include "commands/command.h"
+#include "model_options.h"
 #include "quantize/static_quantize.h"
 #include "quantize_options.h"
 #include "samples.h"
@@ -13,7 +14,14 @@ struct Arguments : QuantizeArguments {
   StaticOptions how;
 };
 
-Result<QuantizeReport> quantize(Arguments& arguments) {
+Result<QuantizeReport> quantize(const CLI::App& command, Arguments& arguments) {
+  const std::string& method = arguments.method;
+  const Use uses[] = {{"--percentile", method == "percentile", "--calibrate-method percentile"},
+                      {"--num-bins", method == "entropy", "--calibrate-method entropy"},
+                      {"--num-quantized-bins", method == "entropy", "--calibrate-method entropy"},
+                      {"--moving-average", method == "minmax", "--calibrate-method minmax"},
+                      {"--smooth-quant-alpha", arguments.how.smooth, "--smooth-quant"}};
+  LINNET_TRY(refuse_useless(command, uses));
   QuantizeOptions options;
   LINNET_TRY(read_arguments(arguments, options));
   StaticOptions& how = arguments.how;
@@ -56,6 +64,7 @@ void add_quantize_static(CLI::App& app, int& exit_code) {
       ->check(CLI::IsMember({"minmax", "entropy", "percentile", "mse"}))
       ->capture_default_str();
   command->add_option("--percentile", arguments->how.range.percentile, "of elements that a range covers")
+      ->check(CLI::Range(0.0, 100.0))
       ->capture_default_str();
   command->add_option("--num-bins", arguments->how.range.num_bins, "entropy: bins of the distribution")
       ->check(CLI::Range(2, 8192))
@@ -85,7 +94,7 @@ void add_quantize_static(CLI::App& app, int& exit_code) {
       "Examples:\n  linnet quantize static model.onnx -o model.int8.onnx --calibrate samples/ --calibrate-method "
       "percentile --per-channel\n  linnet quantize static model.onnx -o model.int8.onnx --calibrate samples/ --report "
       "report.html --samples others/ --labels classes.txt");
-  command->callback([arguments, &exit_code] { exit_code = tell(*arguments, quantize(*arguments)); });
+  command->callback([command, arguments, &exit_code] { exit_code = tell(*arguments, quantize(*command, *arguments)); });
 }
 
 }  // namespace linnet::cli

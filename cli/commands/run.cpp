@@ -110,8 +110,7 @@ void add_run(CLI::App& app, int& exit_code) {
   add_repeatable(*command, "--output", options->outputs, "compute this output only, or this inner value");
   command->add_option("--save-outputs", options->save_outputs,
                       "folder to write one .npy per output to (.pb for sequences and maps)");
-  command->add_option("--timeout", options->timeout_ms, "give up after this many milliseconds")
-      ->check(CLI::NonNegativeNumber);
+  command->add_option("--timeout", options->timeout_ms, "give up after this many milliseconds")->check(positive());
   command->add_flag("--json", options->json, "print one JSON object with every element");
   command->footer(
       "Examples:\n"

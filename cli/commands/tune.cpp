@@ -1,18 +1,18 @@
 // linnet tune: the form of a model that suits limits on quality, time, size and memory.
-#include <charconv>
 #include <chrono>
 #include <cmath>
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
 #include "child_process.h"
 #include "commands/command.h"
 #include "files/tensor_file.h"
+#include "labels.h"
 #include "model_options.h"
+#include "quantize_options.h"
 #include "samples.h"
 #include "terminal.h"
 #include "tune/tune.h"
@@ -35,49 +35,6 @@ StopToken interrupted;
 void interrupt(int signal) {
   interrupted.request_stop();
   std::signal(signal, SIG_DFL);
-}
-
-// Lines "LABEL", in the order of the samples, or "NAME LABEL", with a comma or blanks between.
-Result<std::vector<int64_t>> read_labels(const fs::path& path, const Samples& samples) {
-  std::ifstream file(path);
-  LINNET_REQUIRE(file, error(Code::not_found, "cannot read the labels in '", path.string(), "'"));
-  std::map<std::string, size_t> names;
-  for (size_t i = 0; i < samples.count; ++i) {
-    const fs::path sample = samples.name(i);
-    names[sample.filename().string()] = names[sample.stem().string()] = i;
-  }
-  std::vector<std::optional<int64_t>> labels;
-  size_t line_number = 0, unnamed = 0;
-  for (std::string line; std::getline(file, line);) {
-    ++line_number;
-    line.erase(line.find_last_not_of(" \t\r,") + 1);
-    if (line.empty()) continue;
-    const size_t at = line.find_last_of(" \t,");
-    const std::string number = line.substr(at == std::string::npos ? 0 : at + 1);
-    int64_t label = 0;
-    const auto [end, failed] = std::from_chars(number.data(), number.data() + number.size(), label);
-    LINNET_REQUIRE(failed == std::errc() && end == number.data() + number.size(),
-                   invalid_argument("line ", line_number, " of '", path.string(), "' ends in no label, an integer"));
-    size_t index = unnamed++;
-    if (at != std::string::npos) {
-      const std::string name = line.substr(0, line.find_last_not_of(" \t,", at) + 1);
-      const auto found = names.find(name);
-      LINNET_REQUIRE(found != names.end(), invalid_argument("line ", line_number, " of '", path.string(), "' is of '",
-                                                            name, "', which is no sample"));
-      index = found->second;
-    }
-    if (labels.size() <= index) labels.resize(index + 1);
-    LINNET_REQUIRE(!labels[index], invalid_argument("line ", line_number, " of '", path.string(),
-                                                    "' is of a sample that has a label already"));
-    labels[index] = label;
-  }
-  std::vector<int64_t> out;
-  for (const std::optional<int64_t>& label : labels)
-    if (label) out.push_back(*label);
-  LINNET_REQUIRE(out.size() == samples.count && labels.size() == out.size(),
-                 invalid_argument("'", path.string(), "' has ", out.size(), " labels for ", samples.count,
-                                  " samples: each sample needs one"));
-  return out;
 }
 
 // The peak of a process that does nothing but load the model and run it on the first sample.
@@ -160,6 +117,7 @@ Result<TuneReport> run_search(const Arguments& arguments, TuneOptions& options) 
     LINNET_REQUIRE(mb > 0 && mb < 1e12, invalid_argument(name, " has to be more than 0"));
     return std::optional(static_cast<uint64_t>(std::llround(mb * 1e6)));
   };
+  LINNET_TRY(check_report_path(arguments.report));
   options.limits.loss = arguments.max_loss;
   if (!std::isnan(arguments.p95_ms)) options.limits.p95_ms = arguments.p95_ms;
   LINNET_ASSIGN(options.limits.bytes, megabytes(arguments.size_mb, "--size-mb"));

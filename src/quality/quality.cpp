@@ -158,8 +158,13 @@ Status QualityMeter::add_answers(std::span<const Value> reference, std::span<con
   LINNET_REQUIRE(is_row(expected) || is_integer_answer(expected),
                  invalid_argument("output '", names_[*answering_],
                                   "' is not one row of scores or one integer a sample, as labels need it"));
-  reference_right_ += answer(expected) == labels_[samples_];
-  right_ += answer(other[*answering_]) == labels_[samples_];
+  const int64_t label = labels_[samples_];
+  LINNET_REQUIRE(
+      !is_row(expected) || (label >= 0 && label < expected.tensor.count()),
+      invalid_argument("the label of sample ", samples_ + 1, " is ", label, ", but output '", names_[*answering_],
+                       "' has scores of ", expected.tensor.count(), " classes, counted from 0"));
+  reference_right_ += answer(expected) == label;
+  right_ += answer(other[*answering_]) == label;
   return {};
 }
 

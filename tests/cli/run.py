@@ -254,6 +254,8 @@ def run_says_which_sizes_it_assumed(linnet):
     shape = [1, 1, "height", "height + width + 2"]
     model = save(linnet.path("m.onnx"), nodes, [info("image", FLOAT, shape)], [info("small", FLOAT, None)])
     linnet.error("run", model, says=["(MaxPool)", "--size", "'height', 'width'"])
+    nameless = save(linnet.path("n.onnx"), nodes, [info("image", FLOAT, [1, 1, None, None])], [info("small", FLOAT, None)])
+    linnet.error("run", nameless, says="--random-shape 'image=1x1x?x?' with a number for each '?'")
     assert linnet.outputs(model, "--size", "height=4", "--size", "height + width + 2=9")["small"].shape == (1, 1, 2, 7)
     pair = save(
         linnet.path("sum.onnx"),
@@ -310,6 +312,9 @@ def models_that_are_none(linnet):
         for name in "nowhere.onnx", "cut.onnx", "text.onnx", "empty.onnx":
             linnet.error(*command, linnet.path(name), says=name)
         linnet.error(*command, linnet.folder, says="not a regular file")
+        linnet.error(*command, linnet.path("text.onnx"), says="is not an ONNX model")
+    linnet.path("pointer.onnx").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")
+    linnet.error("run", linnet.path("pointer.onnx"), says="git lfs pull")
     linnet.error("diff", model, linnet.path("cut.onnx"), says="cut.onnx")
     linnet.error("bench", linnet.path("cut.onnx"), "--inputs", linnet.folder, says="cut.onnx")
 
@@ -432,6 +437,127 @@ def diff_finds_the_first_value(linnet):
     assert linnet.run(*arguments, "--verbose", code=1).stdout.count("differs") >= 2
     linnet.run(*arguments, "--atol", 100)
     linnet.error("diff", a, two_inputs(linnet.path("c.onnx")), says="not an input of the first model")
+
+
+def overflowing(path):
+    """y = (x w * 3e4) / 3e4, whose inner value "b" is beyond float16."""
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["a"], name="product"),
+        helper.make_node("Mul", ["a", "big"], ["b"], name="scale"),
+        helper.make_node("Div", ["b", "big"], ["y"], name="back"),
+    ]
+    initializers = [numpy_helper.from_array((W * 10 + 1.1).astype(np.float32), "w"), numpy_helper.from_array(np.float32(3e4), "big")]
+    return save(path, nodes, [info("x", FLOAT, ["batch", 4])], [info("y", FLOAT, ["batch", 3])], initializers)
+
+
+@case
+def diff_compares_floats_of_other_types(linnet):
+    model, half = layer(linnet.path("a.onnx")), linnet.path("half.onnx")
+    inputs = ["--input", f"x={npy(linnet, 'x.npy', X)}"]
+    linnet.run("optimize", model, "-o", half, "--float16", "--level", "none")
+    text = linnet.run("diff", model, half, *inputs).stdout
+    assert "float16 instead of float in B" in text and "agree" in text, text
+    assert {v["types"] for v in linnet.json("diff", model, half, *inputs)["values"]} == {"", "float16 instead of float"}
+    assert "differ" in linnet.run("diff", model, half, *inputs, "--rtol", 0, "--atol", 1e-9, code=1).stdout
+    model = overflowing(linnet.path("o.onnx"))
+    linnet.run("optimize", model, "-o", half, "--float16", "--level", "none")
+    text = linnet.run("diff", model, half, *inputs, code=1).stdout
+    assert "the first is 'b' (main/scale (Mul))" in text and "inf instead of" in text, text
+    whole = linnet.path("whole.onnx")  # inputs of other floats take the same numbers
+    linnet.run("optimize", layer(linnet.path("a.onnx")), "-o", whole, "--float16", "--convert-io", "--level", "none")
+    assert "agree" in linnet.run("diff", linnet.path("a.onnx"), whole, *inputs).stdout
+
+
+# --- optimize
+
+
+@case
+def verify_tells_tolerances_and_what_overflows(linnet):
+    model, half = overflowing(linnet.path("m.onnx")), linnet.path("half.onnx")
+    arguments = ["optimize", model, "-o", half, "--float16", "--verify", "--input", f"x={npy(linnet, 'x.npy', X)}"]
+    text = linnet.run(*arguments, code=1).stdout
+    for words in ["'y' DIFFERS", "tolerances:", "0.01 of the number", "'b', made by main/scale (Mul)", "--keep-float 'scale'", "65504"]:
+        assert words in text, f"expected '{words}': {text}"
+    report = linnet.json(*arguments, "--keep-float", "scale", "--keep-float", "back")
+    (output,) = report["verified"]
+    assert output["agrees"] and output["rtol"] == 0.01 and 0 < output["max_abs"] < output["atol"] and "advice" not in report
+
+
+@case
+def options_without_use_are_refused(linnet):
+    model, out = layer(linnet.path("m.onnx")), linnet.path("out.onnx")
+    x = npy(linnet, "x.npy", X)
+    quantize = ["quantize", "weights", model, "-o", out]
+    static = ["quantize", "static", model, "-o", out, "--calibrate", linnet.folder]
+    for says, *arguments in [
+        ("--keep-float has no use without --float16 or --bfloat16", "optimize", model, "-o", out, "--keep-float", "Relu"),
+        ("--convert-io has no use without", "optimize", model, "-o", out, "--convert-io"),
+        ("--disable-pass has no use without a --level", "optimize", model, "-o", out, "--level", "none", "--disable-pass", "fuse_gelu"),
+        ("--external-from requires --external-data", "optimize", model, "-o", out, "--external-from", 5),
+        ("--seed requires --verify", "optimize", model, "-o", out, "--seed", 5),
+        ("--size requires --verify", "optimize", model, "-o", out, "--size", "batch=5"),
+        ("a size of 1 or more, not 'batch=0'", "optimize", model, "-o", out, "--dim", "batch=0"),
+        ("there are 'batch'", "optimize", model, "-o", out, "--dim", "bach=1"),
+        ("a size of 1 or more, not 'batch=0'", "compile", model, "-o", out, "--dim", "batch=0"),
+        ("--actorder has no use without --method gptq", *quantize, "--actorder"),
+        ("--calibrate has no use without --method gptq", *quantize, "--calibrate", linnet.folder),
+        ("--mse has no use without --method nearest or gptq", *quantize, "--method", "hqq", "--mse"),
+        ("2 not in", *quantize, "--accuracy-level", 2),
+        ("a number of 0 or more, not -1", *quantize, "--method", "gptq", "--calibration-memory", -1),
+        ("--percentile has no use without --calibrate-method percentile", *static, "--percentile", 99),
+        ("--num-bins has no use without --calibrate-method entropy", *static, "--num-bins", 64),
+        ("--smooth-quant-alpha has no use without --smooth-quant", *static, "--smooth-quant-alpha", 0.5),
+        ("a number of 0 or more, not -1", "run", model, "--seed", -1),
+        ("--no-optimize excludes --disable-pass", "run", model, "--no-optimize", "--disable-pass", "fuse_gelu"),
+        ("'x' is given twice", "run", model, "--input", f"x={x}", "--input", f"x={x}"),
+        ("--random-shape has no use", "run", model, "--input", f"x={x}", "--random-shape", "x=2x4"),
+        ("--size batch=2 has no use", "run", model, "--input", f"x={x}", "--size", "batch=2"),
+        ("excludes --graph", "dump", model, "--graph", "--size", "batch=2"),
+        ("MODEL excludes --passes", "inspect", model, "--passes"),
+        ("a report is a .html or .json file", "tune", model, "--samples", linnet.folder, "-o", out, "--report", "r.txt"),
+    ]:
+        linnet.error(*arguments, says=says)
+        assert not out.exists(), arguments
+    compiled = linnet.path("m.linnet")
+    linnet.run("compile", model, "-o", compiled)
+    linnet.error("run", compiled, "--no-optimize", says="the model is compiled already")
+
+
+@case
+def a_cache_that_cannot_be_written_is_told(linnet):
+    model = layer(linnet.path("m.onnx"))
+    linnet.path("file").write_text("")
+    done = subprocess.run([linnet.binary, "run", model, "--cache", linnet.path("file/cache")], capture_output=True, text=True, timeout=TIMEOUT_S)
+    assert done.returncode == 0 and done.stderr.startswith("linnet: warning: ") and done.stderr.count("\n") == 1, done.stderr
+
+
+@case
+def names_that_are_near_are_offered(linnet):
+    model, out = layer(linnet.path("m.onnx")), linnet.path("out.onnx")
+    linnet.error("run", model, "--output", "hh", says="did you mean 'h'?")
+    linnet.error("run", model, "--disable-pass", "fuse_matmull", says="did you mean 'fuse_matmul'?")
+    linnet.error("optimize", model, "-o", out, "--float16", "--keep-float", "prodct", "--level", "none", says="did you mean 'product'?")
+    linnet.error("qantize", model, says="did you mean 'quantize'?")
+
+
+@case
+def quantize_names_its_schemes(linnet):
+    linnet.error("quantize", layer(linnet.path("m.onnx")), says=["dynamic (", "static (", "weights (", "-o model.int8.onnx"])
+    nodes = [helper.make_node("Relu", ["x"], ["y"])]
+    plain = save(linnet.path("plain.onnx"), nodes, [info("x", FLOAT, [2])], [info("y", FLOAT, [2])])
+    text = linnet.run("quantize", "dynamic", plain, "-o", linnet.path("out.onnx")).stdout
+    assert "nothing was quantised: the model has no" in text and "0 of 0 nodes" in text, text
+
+
+@case
+def inspect_shortens_metadata(linnet):
+    model = onnx.load(layer(linnet.path("m.onnx")))
+    words = "w\u00f6rter " * 1000
+    helper.set_model_props(model, {"vocabulary": words, "author": "somebody"})
+    onnx.save(model, linnet.path("m.onnx"))
+    text = linnet.run("inspect", linnet.path("m.onnx")).stdout
+    assert "somebody" in text and "(8000 bytes" in text and len(text) < 3000, text
+    assert linnet.json("inspect", linnet.path("m.onnx"))["metadata"]["vocabulary"] == words
 
 
 # --- bench, and the command line itself

@@ -134,6 +134,10 @@ def quality_is_what_numpy_says(context):
     answers[1] = (answers[1] + 1) % 32
     labels.write_text("\r\n".join(map(str, answers)) + "\r\n")
     report = quantize(context, "weights", model, "--block", 16, "--samples", folder, "--labels", labels)
+    named = context.folder / "named.txt"
+    named.write_text("".join(f"{i}.npy, {answers[i]}\n" for i in reversed(range(SAMPLES))))
+    again = quantize(context, "weights", model, "--block", 16, "--samples", folder, "--labels", named)
+    assert again["quality"]["task"] == report["quality"]["task"], again["quality"]["task"]
     after = [run_linnet(context, context.out, f) for f in feeds]
     assert report["quality"]["samples"] == SAMPLES
     for output in report["quality"]["outputs"]:
@@ -337,13 +341,17 @@ def bad_input(context):
     quantize(context, "dynamic", model, "--report", "html", fails="a report is a .html or .json file")
     quantize(context, "dynamic", model, "--samples", empty, fails="there are no samples in")
     quantize(context, "dynamic", model, "--samples", context.folder / "none", fails="cannot read the folder")
-    quantize(context, "dynamic", model, "--samples", folder, "--labels", labels, fails="there are 2 labels for 5 samples")
+    quantize(context, "dynamic", model, "--samples", folder, "--labels", labels, fails="2 labels for 5 samples")
     quantize(context, "dynamic", model, "--samples", folder, "--labels", context.folder / "none", fails="none")
     labels.write_text("1\n2\n3\ncat\n5\n")
     quantize(context, "dynamic", model, "--samples", folder, "--labels", labels, fails="line 4 of")
     labels.write_text("1\n2\n3\n4\n5\n")
     quantize(context, "dynamic", model, "--samples", folder, "--labels", labels, "--label-output", "nothing", fails="no output 'nothing'")
     quantize(context, "dynamic", model, "--samples", folder, "--label-output", "scores", fails="--label-output takes --labels")
+    for wrong in 32, -1:
+        labels.write_text(f"1\n{wrong}\n3\n4\n5\n")
+        says = f"the label of sample 2 is {wrong}, but output 'scores' has scores of 32 classes"
+        quantize(context, "dynamic", model, "--samples", folder, "--labels", labels, fails=says)
     for option in (["--only-faster"], ["--sensitivity", "3"], ["--labels", labels]):
         quantize(context, "dynamic", model, *option, fails=f"{option[0]} takes samples of inputs")
     for wrong in "few", "-1", "3x":

@@ -467,7 +467,7 @@ def gptq_without_what_it_needs(context):
     quantize(context, model, "--method", "gptq", "--calibrate", samples, **gptq, fails="input 'b' is not in")
     samples = write_samples(context, [{"x": rows(5, 63), "b": rows(1, 48)[0]}])
     quantize(context, model, "--method", "gptq", "--calibrate", samples, **gptq, fails="0.npz")
-    quantize(context, model, "--calibrate", samples, **gptq, fails="has no use here")
+    quantize(context, model, "--calibrate", samples, **gptq, fails="--calibrate has no use without --method gptq")
     assert not (context.folder / "out.onnx").exists()
 
 

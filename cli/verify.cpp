@@ -1,0 +1,94 @@
+#include "verify.h"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "inner_values.h"
+
+namespace linnet::cli {
+namespace {
+
+bool is_finite(const Value& value) {
+  if (!value.is_tensor() || !is_float(value.tensor.dtype)) return true;
+  for (int64_t i = 0; i < value.tensor.count(); ++i)
+    if (!std::isfinite(number_at(value.tensor, i))) return false;
+  return true;
+}
+
+// The first value of both models that is finite in the first one alone.
+Result<std::optional<InnerValue>> first_overflow(const VerifyOptions& options,
+                                                 const std::map<std::string, Value>& inputs) {
+  ModelOptions after = options.after;
+  after.no_optimize = true;
+  LINNET_ASSIGN(const InnerValues original, inner_values(options.before));
+  LINNET_ASSIGN(const InnerValues rewritten, inner_values(after));
+  std::set<std::string> names;
+  for (const InnerValue& value : original.values) names.insert(value.name);
+  std::vector<InnerValue> common;
+  for (const InnerValue& value : rewritten.values)
+    if (names.contains(value.name)) common.push_back(value);
+  for (size_t begin = 0; begin < common.size(); begin += kInnerBatch) {
+    const size_t end = std::min(begin + kInnerBatch, common.size());
+    std::vector<std::string> batch;
+    for (size_t i = begin; i < end; ++i) batch.push_back(common[i].name);
+    LINNET_ASSIGN(const auto expected, run_for(options.before, batch, inputs));
+    LINNET_ASSIGN(const auto actual, run_for(after, batch, inputs));
+    for (size_t i = begin; i < end; ++i)
+      if (!is_finite(actual.at(common[i].name)) && is_finite(expected.at(common[i].name))) return common[i];
+  }
+  return std::nullopt;
+}
+
+std::string advice_on(const InnerValue& value, DType floats) {
+  std::string advice = concat("the first value that is finite in the model but not in ", dtype_name(floats), " is '",
+                              value.name, "', made by ", value.path);
+  if (floats == DType::f16)
+    advice += concat(": it is beyond float16's 65504; --keep-float '", value.node.empty() ? value.op_type : value.node,
+                     "' leaves the node in 32 bits, and --bfloat16 has the range for all of them");
+  return advice;
+}
+
+}  // namespace
+
+bool Verification::agrees() const noexcept {
+  return std::all_of(agreements.begin(), agreements.end(), [](const Agreement& a) { return a.difference.equal; });
+}
+
+Result<Verification> verify(const VerifyOptions& options) {
+  LINNET_ASSIGN(const std::unique_ptr<Session> original, open_session(options.before));
+  LINNET_ASSIGN(const std::unique_ptr<Session> rewritten, open_session(options.after));
+  const Model& model = rewritten->model();
+  // Sizes that were fixed are in the rewritten model's inputs, the types in the original's.
+  std::vector<Model::Port> ports = model.inputs;
+  LINNET_REQUIRE(
+      ports.size() == original->model().inputs.size() && model.outputs.size() == original->model().outputs.size(),
+      error(Code::internal, "the models have different inputs or outputs"));
+  for (size_t i = 0; i < ports.size(); ++i) ports[i].info.dtype = original->model().inputs[i].info.dtype;
+  LINNET_ASSIGN(Inputs inputs, make_inputs(ports, *model.program->symbols, options.inputs, options.before.seed));
+  std::vector<Value> expected(model.outputs.size()), actual(model.outputs.size());
+  LINNET_TRY(explain(original->run(inputs.values, expected), inputs));
+  std::map<std::string, Value> by_name;
+  for (size_t i = 0; i < ports.size(); ++i) {
+    by_name[ports[i].name] = inputs.values[i];
+    LINNET_ASSIGN(inputs.values[i], as_floats(inputs.values[i], model.inputs[i].info.dtype));
+  }
+  LINNET_TRY(explain(rewritten->run(inputs.values, actual), inputs));
+  Verification result;
+  bool overflow = false;
+  for (size_t o = 0; o < expected.size(); ++o) {
+    Tolerance t{rounding_of(options.floats), 0, true};
+    t.atol = std::max(1e-6, (options.floats == DType::f32 ? 1e-4 : t.rtol) * greatest(expected[o]));
+    if (options.rtol >= 0) t.rtol = options.rtol;
+    if (options.atol >= 0) t.atol = options.atol;
+    result.agreements.push_back({model.outputs[o].name, t, compare(actual[o], expected[o], t)});
+    overflow |= !is_finite(actual[o]) && is_finite(expected[o]);
+  }
+  if (overflow) {
+    LINNET_ASSIGN(const std::optional<InnerValue> first, first_overflow(options, by_name));
+    if (first) result.advice = advice_on(*first, options.floats);
+  }
+  return result;
+}
+
+}  // namespace linnet::cli

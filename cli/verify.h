@@ -1,0 +1,37 @@
+// Whether a rewritten model answers like the one it was made of.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "compare.h"
+#include "inputs.h"
+#include "model_options.h"
+
+namespace linnet::cli {
+
+struct VerifyOptions {
+  ModelOptions before, after;
+  InputOptions inputs;
+  double rtol = -1, atol = -1;  // below 0: by the type of floats and the outputs' size
+  DType floats = DType::f32;    // that the second model computes in
+};
+
+struct Agreement {
+  std::string output;
+  Tolerance tolerance;
+  Difference difference;
+};
+
+struct Verification {
+  std::vector<Agreement> agreements;
+  // Where outputs have become infinite: the first inner value that has, and what to do.
+  std::string advice;
+
+  bool agrees() const noexcept;
+};
+
+// Runs the model as it was, without any rewrite, and what became of it, as it is loaded by default.
+Result<Verification> verify(const VerifyOptions& options);
+
+}  // namespace linnet::cli
