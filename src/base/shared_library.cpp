@@ -21,6 +21,7 @@ void* function_of_component(const std::string& file, const char* function) {
   const std::string folder = component_folder();
   if (folder.empty()) return nullptr;
   void* library = dlopen((folder + file).c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (!library) library = dlopen((folder + LINNET_COMPONENTS_FROM_BIN + file).c_str(), RTLD_NOW | RTLD_LOCAL);
   return library ? dlsym(library, function) : nullptr;
 }
 

@@ -86,8 +86,20 @@ def write_model(path):
     onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 21)], ir_version=10), path)
 
 
+def write_image_model(folder):
+    """image.onnx takes i.pgm, and model.onnx x.npy."""
+    import numpy
+    import onnx
+
+    ports = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 1, 1, 1]) for name in "xy"]
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Relu", ["x"], ["y"])], "g", ports[:1], ports[1:])
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 21)], ir_version=10), folder / "image.onnx")
+    (folder / "i.pgm").write_bytes(b"P5 1 1 255\n\xff")
+    numpy.save(folder / "x.npy", numpy.ones((3, 2), numpy.float32))
+
+
 def consumer(library):
-    """Projects outside the tree find, build and run against an installed library: by CMake and by pkg-config."""
+    """Projects outside the tree find, build and run against an installed library: by CMake and by pkg-config. The command line decodes images there."""
     if bits_of(library) != 64:
         return []
     with tempfile.TemporaryDirectory() as scratch:
@@ -95,12 +107,16 @@ def consumer(library):
         shutil.copytree(Path(__file__).with_name("consumer"), project)
         (project / "program.c").write_text(documented_program())
         write_model(model)
+        write_image_model(Path(scratch))
         pkg_config = prefix / "lib/pkgconfig"
         flags = f"$(PKG_CONFIG_PATH={pkg_config} pkg-config --cflags --libs linnet) -Wl,-rpath,{prefix}/lib"
         steps = [
             f"cmake --install {library.parent} --prefix {prefix}",
             f"cmake -S {project} -B {build} -DCMAKE_PREFIX_PATH={prefix} -DCMAKE_BUILD_TYPE=Release",
             f"cmake --build {build}",
+            f"test -f {prefix}/lib/liblinnet_image.so",
+            f"{prefix}/bin/linnet run {model} --input x={scratch}/x.npy",
+            f"cd / && PATH={prefix}/bin linnet run {scratch}/image.onnx --input x={scratch}/i.pgm",
             f"test \"$({build}/consumer_c {model})\" = \"$(printf '1\\n2')\"",
             f"test \"$({build}/consumer_cpp {model})\" = \"$(printf '1\\n2')\"",
             f"gcc -std=c99 -Wall -Wextra -Wno-missing-field-initializers -Werror {project}/program.c {flags} -o {scratch}/c",
