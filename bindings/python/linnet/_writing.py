@@ -234,8 +234,10 @@ def quantize_weights(
     """
     if method not in ("nearest", "hqq", "gptq"):
         raise ValueError(f"method is {method!r}; it is 'nearest', 'hqq' or 'gptq'")
-    if (method == "gptq") != (calibration_data_reader is not None):
-        raise ValueError("samples are for the method 'gptq', which needs them")
+    if method == "gptq" and calibration_data_reader is None:
+        raise ValueError("method='gptq' learns from samples: give them as calibration_data_reader")
+    if method != "gptq" and calibration_data_reader is not None:
+        raise ValueError("calibration_data_reader has no use without method='gptq'")
     if not bits or not block_size or not percdamp:  # 0 would mean the default
         raise InvalidArgumentError("bits, block_size and percdamp must be above 0")
     samples = None if calibration_data_reader is None else _Samples(calibration_data_reader, 1)
