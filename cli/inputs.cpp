@@ -170,7 +170,7 @@ class Maker {
   }
 
   Status missing_in(const fs::path& where, size_t i) const {
-    return error(Code::not_found, "input '", ports_[i].name, "' is not in ", where.string(), "; expected ",
+    return error(Code::not_found, "input '", ports_[i].name, "' is not in '", where.string(), "'; expected ",
                  file_name_of(ports_[i].name), " as .npy, .json, .pb or an image");
   }
 

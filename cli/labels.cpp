@@ -27,7 +27,8 @@ Result<std::vector<int64_t>> read_labels(const std::filesystem::path& path, cons
     int64_t label = 0;
     const auto [end, failed] = std::from_chars(number.data(), number.data() + number.size(), label);
     LINNET_REQUIRE(failed == std::errc() && end == number.data() + number.size(),
-                   invalid_argument("line ", line_number, " of '", path.string(), "' ends in no label, an integer"));
+                   invalid_argument("line ", line_number, " of '", path.string(), "' ends in no label, an integer",
+                                    line_number == 1 ? ": a line of headings has to go" : ""));
     size_t index = unnamed++;
     if (at != std::string::npos) {
       const std::string name = line.substr(0, line.find_last_not_of(" \t,", at) + 1);

@@ -155,7 +155,8 @@ int run(const CLI::App& command, const Options& options) {
     checking.before.no_optimize = true;
     if (how->floats) checking.floats = how->floats->to;
     Result<Verification> result = verify(checking);
-    if (!result.ok()) return failed(options.output, std::move(result).status().within("verifying"));
+    if (!result.ok())
+      return failed(options.output, std::move(result).status().within("it was written, but verifying it failed"));
     verified = std::move(*result);
   }
   clear_progress();

@@ -99,6 +99,7 @@ Status StaticWriter::rectifier(Graph& graph, NodeId id, const MarkedNode& marked
   codes_.unite(to, from);
   graph.remove_node(id);
   report.result = "left out";
+  report.note = "quantising its input clips as it does";
   *done = true;
   return {};
 }
