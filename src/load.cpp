@@ -186,7 +186,6 @@ Result<std::shared_ptr<const Model>> finish(Engine& engine, LoadedGraph loaded, 
   Graph& graph = *loaded.graph;
   Model& model = *loaded.model;
   LINNET_TRY(refuse_unknown(graph));
-  model.inputs = ports_of(graph, graph.inputs);
   if (loaded.packed) {
     LINNET_TRY(infer_graph(graph, *loaded.symbols).status());
   } else {
@@ -319,6 +318,7 @@ Result<LoadedGraph> load_graph(const ModelSource& source, const LoadOptions& opt
     LINNET_TRY(upgrade_graph(graph));
   }
   LINNET_TRY(add_outputs(graph, options));
+  loaded.model->inputs = ports_of(graph, graph.inputs);
   return loaded;
 }
 

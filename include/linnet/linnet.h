@@ -592,6 +592,14 @@ typedef struct linnet_quantize_options {
   int32_t act_order;     /* gptq: columns with the greatest inputs first */
   int32_t search_ranges; /* nearest, gptq: ranges narrower than the weights where that has less errors */
   size_t gptq_memory; /* gptq: bytes for what is kept of the samples, beyond which they are needed again; 0: 256 MB */
+  /* With `explain`, or what follows it, the model and the quantised one run on the samples, which every scheme takes
+   * then, and the report tells of quality, noise inside, and times. Samples of unknown number are kept in memory. */
+  int32_t explain;
+  const int64_t* labels; /* the samples' right answers: indices of the greatest element of an output, or its number */
+  size_t label_count;
+  const char* label_output; /* NULL: the first with one row of scores */
+  size_t sensitivity;       /* so many nodes are quantised alone, those of the noisiest weights first; SIZE_MAX: all */
+  int32_t only_faster;      /* nodes that take longer than before on this machine stay floats */
 } linnet_quantize_options;
 
 /* Reads the model at `path` and writes the quantised one to `output`, which is not a file of the model: whole or not at
@@ -608,6 +616,46 @@ LINNET_API linnet_status* linnet_quantize_async(linnet_engine* engine, const lin
                                                 const linnet_load_options* load_options,
                                                 const linnet_quantize_options* options, const char* output,
                                                 const linnet_completion* completion, linnet_task** task);
+/* --- tuning: the form of a model that suits limits on quality, time and size */
+
+typedef struct linnet_tune_options {
+  size_t struct_size;
+  const char*
+      folder; /* for the result, its manifest, what is known so far and, meanwhile, candidates; made if need be */
+  const char* output; /* the model to write; NULL: model.onnx in the folder */
+  /* Limits; 0: none, but for max_loss. */
+  double max_loss;       /* what `measure` may lose beside the model itself; 0: 0.01 */
+  double p95_ms;         /* that 95 of 100 runs take at most */
+  uint64_t max_bytes;    /* of the model's files */
+  uint64_t max_memory;   /* bytes that the engine reserves */
+  const char* measure;   /* "cosine" or "top1" of the outputs, or "accuracy"; NULL: accuracy with labels, else cosine */
+  const char* prefer;    /* among those that keep the limits: "speed" (also NULL), "size", "quality" or "memory" */
+  const int64_t* labels; /* the samples' right answers, as linnet_quantize_options has them */
+  size_t label_count;
+  const size_t* threads; /* numbers of threads to try; none: one thread */
+  size_t thread_count;
+  double budget_seconds;   /* after which nothing new is begun; 0: 300 */
+  int32_t resume;          /* goes on with a search in the folder that was cancelled, or ran out of time */
+  const char* sample_path; /* where the command line finds the samples, for the command in the manifest; may be NULL */
+  /* Samples to judge, time and calibrate with, as in linnet_quantize_options. */
+  size_t sample_count;
+  linnet_status* (*sample)(void* user, size_t i, linnet_value** inputs, size_t input_count);
+  linnet_status* (*next)(void* user, size_t pass, const char* const* names, linnet_value** inputs, size_t input_count,
+                         int32_t* ended);
+  void (*progress)(void* user, size_t done, size_t total, const char* what); /* total may be 0: unknown */
+  void* user;
+  linnet_cancel* cancel; /* or NULL; what is known so far stays in the folder */
+} linnet_tune_options;
+
+/* Tries ways to optimise and quantise the model at `path`, judges them on the samples and times them on this machine.
+ * *report, unless `report` is NULL: JSON with all candidates, "points" (a candidate on a number of threads), the index
+ * "chosen" of the point that was written, and its "command". Where none keeps the limits no model is written, and
+ * "nearest" and "beyond" stand there instead: that is no error. */
+LINNET_API linnet_status* linnet_tune(const char* path, const linnet_tune_options* options, linnet_value** report);
+/* The same as a task, whose samples may be posted for as those of linnet_quantize_async. */
+LINNET_API linnet_status* linnet_tune_async(linnet_engine* engine, const char* path, const linnet_tune_options* options,
+                                            const linnet_completion* completion, linnet_task** task);
+
 /* The sample that was asked for, a value for each input of the model in its order; no inputs: there are no more. A task
  * whose handles are all closed while it asks is cancelled. */
 LINNET_API linnet_status* linnet_task_give_sample(linnet_task* task, const linnet_value* const* inputs, size_t count);

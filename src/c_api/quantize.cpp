@@ -1,6 +1,7 @@
 #include "quantize/quantize.h"
 
-#include "c_api/task.h"
+#include "c_api/samples.h"
+#include "quantize/explain.h"
 #include "quantize/static_quantize.h"
 
 using namespace linnet;
@@ -9,7 +10,6 @@ using c_api::guarded;
 using c_api::Pin;
 using c_api::require;
 using c_api::SharedTask;
-using c_api::ValueObject;
 using c_api::Write;
 
 namespace {
@@ -82,23 +82,17 @@ Result<StaticOptions> static_options(const linnet_quantize_options& given) {
   return options;
 }
 
-// What one of the caller's functions made of a sample: read(handles, count) gives a status.
-template <class Read>
-Result<std::vector<Value>> read_sample(size_t count, Read&& read) {
-  std::vector<linnet_value*> handles(count, nullptr);
-  Status status = c_api::called("the sample function", [&] { return read(handles.data(), handles.size()); });
-  std::vector<Value> values(count);
-  for (size_t k = 0; k < count; ++k) {
-    if (!handles[k]) continue;  // an optional input that holds nothing
-    if (const Result<Pin<ValueObject>> value = c_api::use<ValueObject>(handles[k]); value.ok()) {
-      values[k] = (*value)->value;
-    } else if (status.ok()) {
-      status = value.status();
-    }
-    linnet_release(handles[k]);
-  }
-  LINNET_TRY(std::move(status));
-  return values;
+Result<std::optional<ExplainOptions>> explain_options(const linnet_quantize_options& given) {
+  const bool labelled = given.label_count != 0 || given.label_output;
+  if (!given.explain && !given.sensitivity && !given.only_faster && !labelled) return std::optional<ExplainOptions>();
+  LINNET_REQUIRE(!given.label_output || given.label_count,
+                 invalid_argument("label_output names the output for labels, and there are none"));
+  ExplainOptions how;
+  LINNET_ASSIGN(how.labels, c_api::labels_of(given.labels, given.label_count));
+  if (given.label_output) how.labelled = given.label_output;
+  how.sensitivity = given.sensitivity;
+  how.only_faster = given.only_faster != 0;
+  return std::optional(std::move(how));
 }
 
 // What a call was given, checked and copied; the functions stay the caller's.
@@ -107,6 +101,7 @@ struct QuantizeCall {
   QuantizeOptions common;
   StaticOptions how;
   WeightOptions weights;
+  std::optional<ExplainOptions> explain;
   std::shared_ptr<StopToken> cancel;
   std::filesystem::path output;
 };
@@ -124,6 +119,7 @@ Result<std::shared_ptr<const QuantizeCall>> read_call(const linnet_quantize_opti
   LINNET_TRY(read_common(given, call.common));
   LINNET_ASSIGN(call.how, static_options(given));
   LINNET_ASSIGN(call.weights, weight_options(given));
+  LINNET_ASSIGN(call.explain, explain_options(given));
   if (given.cancel) {
     LINNET_ASSIGN(const Pin<c_api::CancelObject> cancel, c_api::use<c_api::CancelObject>(given.cancel));
     call.cancel = cancel->token;
@@ -139,52 +135,34 @@ Result<std::shared_ptr<const QuantizeCall>> read_call(const linnet_quantize_opti
   if (given.progress || task) {
     call.common.progress = tell;
     call.how.sample_progress = [tell](size_t done, size_t total) { tell(done, total, "calibration"); };
+    if (call.explain)
+      call.explain->progress = [tell](std::string_view what, size_t done, size_t total) { tell(done, total, what); };
   }
   LINNET_ASSIGN(call.output, c_api::path_of(output, "output"));
   return std::shared_ptr<const QuantizeCall>(made);
 }
 
-Result<Samples> samples_of(const linnet_quantize_options& given, SharedTask* task) {
-  Samples samples;
-  samples.name = [](size_t i) { return concat("sample ", i); };
-  if (given.sample || given.sample_count) {
-    LINNET_TRY(require(reinterpret_cast<const void*>(given.sample), "sample"));
-    samples.count = given.sample_count;
-    samples.read = [&given](size_t i, const Model& model) {
-      return read_sample(model.inputs.size(),
-                         [&](linnet_value** to, size_t count) { return given.sample(given.user, i, to, count); });
-    };
-  } else if (given.next || (task && task->completion.post)) {
-    samples.count = Samples::kUnknown;
-    samples.read = [&given, task, pass = SIZE_MAX](size_t i, const Model& model) mutable -> Result<std::vector<Value>> {
-      if (i == 0) ++pass;
-      if (!given.next) return task->ask(pass, model.inputs);
-      int32_t ended = 0;
-      std::vector<const char*> names;
-      for (const Model::Port& port : model.inputs) names.push_back(port.name.c_str());
-      LINNET_ASSIGN(std::vector<Value> values, read_sample(model.inputs.size(), [&](linnet_value** to, size_t count) {
-                      return given.next(given.user, pass, names.data(), to, count, &ended);
-                    }));
-      if (ended) values.clear();
-      return values;
-    };
-  }
-  return samples;
-}
-
 Result<QuantizeReport> quantize(const std::shared_ptr<Engine>& engine, const ModelSource& source,
                                 const QuantizeCall& call, SharedTask* task) {
   const linnet_quantize_options& given = call.given;
-  if (given.scheme == LINNET_QUANTIZE_DYNAMIC) return quantize_dynamic(source, call.common, call.output);
-  LINNET_ASSIGN(const Samples samples, samples_of(given, task));
-  if (given.scheme == LINNET_QUANTIZE_WEIGHTS) {
+  Samples samples;
+  if (given.scheme != LINNET_QUANTIZE_DYNAMIC || call.explain) {
+    LINNET_ASSIGN(samples, c_api::samples_of({given.sample_count, given.sample, given.next, given.user}, task));
+  }
+  const auto scheme = [&](const QuantizeOptions& common, const std::filesystem::path& path) -> Result<QuantizeReport> {
+    if (given.scheme == LINNET_QUANTIZE_DYNAMIC) return quantize_dynamic(source, common, path);
+    if (given.scheme == LINNET_QUANTIZE_STATIC) return quantize_static(engine, source, common, call.how, samples, path);
     WeightOptions options = call.weights;
-    static_cast<QuantizeOptions&>(options) = call.common;
+    static_cast<QuantizeOptions&>(options) = common;
     if (samples.count) options.samples = &samples;
     options.sample_progress = call.how.sample_progress;
-    return quantize_weights(*engine, source, options, call.output);
-  }
-  return quantize_static(engine, source, call.common, call.how, samples, call.output);
+    return quantize_weights(*engine, source, options, path);
+  };
+  if (!call.explain) return scheme(call.common, call.output);
+  LINNET_REQUIRE(samples.count != 0, invalid_argument("explaining takes samples of the model's inputs"));
+  LINNET_ASSIGN(const LoadedGraph loaded, load_graph(source, call.common.load));
+  LINNET_ASSIGN(samples, c_api::with_known_count(std::move(samples), *loaded.model));
+  return quantize_and_explain(engine, source, call.common, *call.explain, samples, call.output, scheme);
 }
 
 }  // namespace

@@ -118,7 +118,7 @@ Result<std::vector<Value>> SharedTask::ask(size_t pass, const std::vector<Model:
   DartList question({DartValue(completion.message), DartValue(static_cast<int64_t>(pass)), names.value()});
   std::unique_lock lock(mutex);
   asks = true;
-  const Status cancelled = error(Code::cancelled, "quantising was cancelled");
+  const Status cancelled = error(Code::cancelled, "the task was cancelled");
   if (!post(completion, question.value())) return cancelled.copy();
   // Neither a cancel token that is requested nor the last handle's closing wakes anybody.
   constexpr std::chrono::milliseconds kLookAgain(20);

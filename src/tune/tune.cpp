@@ -92,7 +92,7 @@ Status write_chosen(ModelWorkshop& workshop, const Search& search, const TuneInp
   report.output = options.output;
   const fs::path& samples = input.calibration ? input.calibration_path : input.samples_path;
   report.command = command_line(report.candidates[chosen].arguments, input.model.string(), options.output.string(),
-                                samples.string());
+                                samples.empty() ? "SAMPLES" : samples.string());
   const std::string manifest = report.manifest();
   return write_file(options.folder / "manifest.json", std::as_bytes(std::span(manifest)));
 }

@@ -45,6 +45,7 @@ void call_everything(const void* bad) {
               linnet_optimize_async(e, &source, LINNET_LEVEL_ALL, nullptr, nullptr, "to", nullptr, &task));
   EXPECT_CODE(LINNET_CLOSED, linnet_quantize(e, "model.onnx", nullptr, nullptr, "to", &value));
   EXPECT_CODE(LINNET_CLOSED, linnet_quantize_async(e, &source, nullptr, nullptr, "to", nullptr, &task));
+  EXPECT_CODE(LINNET_CLOSED, linnet_tune_async(e, "model.onnx", nullptr, nullptr, &task));
 
   auto* const v = as<linnet_value>(bad);
   EXPECT_CODE(LINNET_CLOSED, linnet_value_view(v, &view));

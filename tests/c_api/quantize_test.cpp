@@ -188,6 +188,47 @@ TEST_F(Quantize, SamplesUntilThereAreNoMore) {
   EXPECT_NE(take_message(quantize(&options)).find("no sample was found"), std::string::npos);
 }
 
+TEST_F(Quantize, ExplainsWithSamplesUnderEveryScheme) {
+  const int64_t labels[] = {3, 1, 2};
+  for (const auto scheme : {LINNET_QUANTIZE_DYNAMIC, LINNET_QUANTIZE_STATIC, LINNET_QUANTIZE_WEIGHTS})
+    for (const bool streamed : {false, true}) {
+      Stream stream{3};
+      size_t asked = 0;
+      linnet_quantize_options options = stream.options();
+      if (!streamed) {
+        options.next = nullptr;
+        options.sample = sample;
+        options.sample_count = 3;
+        options.user = &asked;
+      }
+      options.scheme = scheme;
+      options.sensitivity = SIZE_MAX;
+      linnet_value* told = nullptr;
+      EXPECT_OK(quantize(&options, &told));
+      const Owned<linnet_value> owned(told);
+      const std::string report = linnet_value_string(told, 0, nullptr);
+      EXPECT_NE(report.find("\"mean_cosine\""), std::string::npos) << report;
+      EXPECT_NE(report.find("\"alone\""), std::string::npos) << report;
+      EXPECT_EQ(stream.passes, streamed ? 1u : 0u);  // they are kept
+    }
+  linnet_quantize_options options{};
+  options.struct_size = sizeof options;
+  options.explain = 1;
+  EXPECT_NE(take_message(quantize(&options)).find("takes samples"), std::string::npos);
+  Stream stream{2};
+  options.next = stream.options().next;
+  options.user = &stream;
+  options.labels = labels;
+  options.label_count = 3;
+  EXPECT_NE(take_message(quantize(&options)).find("3 labels for 2 samples"), std::string::npos);
+  options.labels = nullptr;
+  EXPECT_EQ(take_code(quantize(&options)), LINNET_INVALID_ARGUMENT);
+  options.label_count = 0;
+  options.label_output = "y";
+  EXPECT_EQ(take_code(quantize(&options)), LINNET_INVALID_ARGUMENT);
+  EXPECT_FALSE(fs::exists(out() + ".tmp"));
+}
+
 std::string content(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(file), {}};

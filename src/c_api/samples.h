@@ -1,0 +1,26 @@
+// Samples of a model's inputs that a caller's functions give, or that a task asks for.
+#pragma once
+
+#include "c_api/task.h"
+#include "quantize/calibration/observe.h"
+
+namespace linnet::c_api {
+
+// As linnet_quantize_options has them.
+struct SampleFunctions {
+  size_t count = 0;
+  decltype(linnet_quantize_options::sample) sample = nullptr;
+  decltype(linnet_quantize_options::next) next = nullptr;
+  void* user = nullptr;
+};
+
+// None where nobody gives any. `task`: NULL for a call that is carried out at once; it must live as long as the
+// samples.
+Result<Samples> samples_of(const SampleFunctions& functions, SharedTask* task);
+
+// The same, in memory where their number is not known: they can be read in any order then.
+Result<Samples> with_known_count(Samples samples, const Model& model);
+
+Result<std::vector<int64_t>> labels_of(const int64_t* labels, size_t count);
+
+}  // namespace linnet::c_api

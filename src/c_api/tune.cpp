@@ -1,0 +1,120 @@
+#include "tune/tune.h"
+
+#include "c_api/samples.h"
+
+using namespace linnet;
+using c_api::guarded;
+using c_api::Pin;
+using c_api::require;
+using c_api::SharedTask;
+using c_api::Write;
+
+namespace {
+
+// What a call was given, checked and copied; the functions stay the caller's.
+struct TuneCall {
+  linnet_tune_options given;
+  TuneOptions options;
+  std::shared_ptr<StopToken> cancel;
+};
+
+// The number of the name in the list; nothing for NULL.
+Result<std::optional<size_t>> choice(const char* name, std::initializer_list<std::string_view> names,
+                                     const char* what) {
+  if (!name) return std::optional<size_t>();
+  const auto* const found = std::find(names.begin(), names.end(), name);
+  LINNET_REQUIRE(found != names.end(), invalid_argument("there is no ", what, " '", name, "'"));
+  return std::optional(static_cast<size_t>(found - names.begin()));
+}
+
+Status read_limits(const linnet_tune_options& given, TuneOptions& options) {
+  LINNET_REQUIRE(given.max_loss >= 0 && given.p95_ms >= 0 && given.budget_seconds >= 0,
+                 invalid_argument("limits and the budget cannot be below 0"));
+  TuneLimits& limits = options.limits;
+  if (given.max_loss != 0) limits.loss = given.max_loss;
+  if (given.p95_ms != 0) limits.p95_ms = given.p95_ms;
+  if (given.max_bytes != 0) limits.bytes = given.max_bytes;
+  if (given.max_memory != 0) limits.memory = given.max_memory;
+  if (given.budget_seconds != 0) options.budget_seconds = given.budget_seconds;
+  return {};
+}
+
+// `task`: NULL for a call that is carried out at once.
+Result<std::shared_ptr<const TuneCall>> read_call(const linnet_tune_options* given_options, SharedTask* task) {
+  const auto made = std::make_shared<TuneCall>();
+  LINNET_ASSIGN(made->given, c_api::read_struct(given_options, "tune options"));
+  const linnet_tune_options& given = made->given;
+  TuneOptions& options = made->options;
+  LINNET_TRY(read_limits(given, options));
+  LINNET_ASSIGN(const auto measure, choice(given.measure, {"cosine", "top1", "accuracy"}, "measure"));
+  if (measure) options.measure = static_cast<TuneMeasure>(*measure);
+  LINNET_ASSIGN(const auto preference, choice(given.prefer, {"speed", "size", "quality", "memory"}, "preference"));
+  if (preference) options.preference = static_cast<TunePreference>(*preference);
+  LINNET_ASSIGN(options.labels, c_api::labels_of(given.labels, given.label_count));
+  if (given.thread_count) {
+    LINNET_TRY(require(given.threads, "threads"));
+    options.threads.assign(given.threads, given.threads + given.thread_count);
+  }
+  options.resume = given.resume != 0;
+  LINNET_ASSIGN(options.folder, c_api::path_of(given.folder, "folder"));
+  if (given.output) {
+    LINNET_ASSIGN(options.output, c_api::path_of(given.output, "output"));
+  }
+  if (given.cancel) {
+    LINNET_ASSIGN(const Pin<c_api::CancelObject> cancel, c_api::use<c_api::CancelObject>(given.cancel));
+    made->cancel = cancel->token;
+  }
+  if (task) task->stop.set_parent((task->cancel = made->cancel).get());
+  options.stop = task ? &task->stop : made->cancel.get();
+  if (given.progress || task)
+    options.progress = [progress = given.progress, user = given.user, task](const TuneProgress& at) {
+      constexpr std::string_view kStages[] = {"reading ", "trying ", "timing ", "writing "};
+      const std::string what = concat(kStages[static_cast<size_t>(at.stage)], at.what);
+      if (progress) c_api::call_quietly([&] { progress(user, at.done, at.total, what.c_str()); });
+      if (task) task->tell(at.done, at.total, what);
+    };
+  return std::shared_ptr<const TuneCall>(made);
+}
+
+Result<std::string> tune_model(const std::filesystem::path& path, const TuneCall& call, SharedTask* task) {
+  const linnet_tune_options& given = call.given;
+  TuneInput input;
+  input.model = path;
+  LINNET_ASSIGN(input.samples, c_api::samples_of({given.sample_count, given.sample, given.next, given.user}, task));
+  LINNET_REQUIRE(input.samples.count != 0, invalid_argument("tuning takes samples of the model's inputs"));
+  if (given.sample_path) input.samples_path = given.sample_path;
+  {
+    LINNET_ASSIGN(const LoadedGraph loaded, load_graph({path, {}, nullptr}, {}));
+    LINNET_ASSIGN(input.samples, c_api::with_known_count(std::move(input.samples), *loaded.model));
+  }
+  LINNET_ASSIGN(const TuneReport report, tune(input, call.options));
+  return report.to_json();
+}
+
+}  // namespace
+
+linnet_status* linnet_tune(const char* path, const linnet_tune_options* options, linnet_value** report) {
+  return guarded([&]() -> Status {
+    LINNET_ASSIGN(const std::filesystem::path from, c_api::path_of(path, "path"));
+    LINNET_ASSIGN(const auto call, read_call(options, nullptr));
+    LINNET_ASSIGN(const std::string told, tune_model(from, *call, nullptr));
+    if (report) {
+      LINNET_ASSIGN(*report, c_api::text_value(told));
+    }
+    return {};
+  });
+}
+
+linnet_status* linnet_tune_async(linnet_engine* engine, const char* path, const linnet_tune_options* options,
+                                 const linnet_completion* completion, linnet_task** task) {
+  linnet_source source{};
+  source.struct_size = sizeof source;
+  source.path = path;
+  return c_api::start_writing(engine, &source, completion, task, [&](SharedTask& t) -> Result<Write> {
+    LINNET_ASSIGN(const auto call, read_call(options, &t));
+    return Write([call](SharedTask& at, const ModelSource& from) -> Status {
+      LINNET_ASSIGN(at.report, tune_model(from.path, *call, &at));
+      return {};
+    });
+  });
+}
