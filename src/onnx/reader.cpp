@@ -45,6 +45,7 @@ class RecordReader {
   }
   void texts(uint32_t field, std::vector<std::string_view>& values) {
     if (!is(field)) return;
+    values.reserve(values.size() + count_alike());
     do values.push_back(one_text());
     while (in_.next_alike());
   }
@@ -55,6 +56,7 @@ class RecordReader {
   void numbers(uint32_t field, std::vector<T>& values) {
     if (!is(field)) return;
     if (in_.type() != WireType::bytes) {
+      values.reserve(values.size() + count_alike());
       do values.push_back(one<T>());
       while (in_.next_alike());
       return;
@@ -105,6 +107,14 @@ class RecordReader {
   bool is(uint32_t field) noexcept {
     if (consumed_ || field != in_.field()) return false;
     return consumed_ = true;
+  }
+  // This record and those of its field and type that follow it at once.
+  size_t count_alike() const noexcept {
+    WireReader ahead = in_;
+    size_t count = 0;
+    do ahead.skip(), ++count;
+    while (ahead.next_alike());
+    return count;
   }
   bool expect(WireType type) noexcept {
     if (in_.type() == type) return true;

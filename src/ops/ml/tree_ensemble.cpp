@@ -13,13 +13,14 @@ namespace {
 class TreeOp : public Op {
  public:
   Status prepare(PrepareContext& context) override {
+    LINNET_ASSIGN(const RawTrees raw, raw_trees(lists_));
+    lists_ = TreeLists();
     is_double_ = context.dtype(0) == DType::f64;
     if (is_double_) {
-      LINNET_ASSIGN(doubles_, build_trees<double>(raw_, targets_, use()));
+      LINNET_ASSIGN(doubles_, build_trees<double>(raw, targets_, use()));
     } else {
-      LINNET_ASSIGN(floats_, build_trees<float>(raw_, targets_, use()));
+      LINNET_ASSIGN(floats_, build_trees<float>(raw, targets_, use()));
     }
-    raw_ = RawTrees();
     return {};
   }
 
@@ -44,14 +45,14 @@ class TreeOp : public Op {
 
   Status parse_base(NodeReader& reader) {
     LINNET_ASSIGN(transform_, parse_post_transform(reader));
-    LINNET_ASSIGN(base_, numbers_or_tensor(reader, "base_values"));
+    LINNET_ASSIGN(const NumberList base, numbers_or_tensor(reader, "base_values"));
+    for (size_t i = 0; i < base.size(); ++i) base_.push_back(base[i]);
     return {};
   }
   Status parse_targets(int64_t targets) {
     LINNET_REQUIRE(targets > 0 && targets < INT32_MAX, invalid_model("has ", targets, " targets or classes"));
     targets_ = static_cast<size_t>(targets);
-    for (const RawTrees::Node& node : raw_.nodes)
-      if (!node.leaf) features_ = std::max(features_, node.feature);
+    features_ = lists_.greatest_feature();
     return {};
   }
 
@@ -84,7 +85,7 @@ class TreeOp : public Op {
       finish(row, std::span(scores + row * targets_, targets_), voted ? voted + row * targets_ : nullptr);
   }
 
-  RawTrees raw_;
+  TreeLists lists_;  // empty once prepared
   BuiltTrees<float> floats_;
   BuiltTrees<double> doubles_;
   bool is_double_ = false;
@@ -156,7 +157,7 @@ class TreeEnsembleRegressor final : public TreeRegressor {
     const auto* known = std::find(std::begin(kFunctions), std::end(kFunctions), function);
     LINNET_REQUIRE(known != std::end(kFunctions), invalid_model("aggregate_function '", function, "' is not known"));
     LINNET_TRY(set_aggregate(known - std::begin(kFunctions)));
-    LINNET_ASSIGN(raw_, parse_trees_by_id(reader, "target"));
+    LINNET_ASSIGN(lists_, parse_trees_by_id(reader, "target"));
     LINNET_TRY(parse_targets(reader.integer("n_targets", 1)));
     LINNET_TRY(parse_base(reader));
     LINNET_REQUIRE(base_.empty() || base_.size() == targets_,
@@ -172,7 +173,7 @@ class TreeEnsemble final : public TreeRegressor {
     const int64_t transform = reader.integer("post_transform", 0);
     LINNET_REQUIRE(transform >= 0 && transform <= 4, invalid_model("post_transform ", transform, " is not known"));
     transform_ = static_cast<PostTransform>(transform);
-    LINNET_ASSIGN(raw_, parse_trees_by_index(reader));
+    LINNET_ASSIGN(lists_, parse_trees_by_index(reader));
     return parse_targets(reader.integer("n_targets", 1));
   }
 
@@ -189,17 +190,18 @@ class TreeEnsemble final : public TreeRegressor {
 class TreeEnsembleClassifier final : public TreeOp {
  public:
   Status parse(NodeReader& reader) {
-    LINNET_ASSIGN(raw_, parse_trees_by_id(reader, "class"));
+    LINNET_ASSIGN(lists_, parse_trees_by_id(reader, "class"));
     LINNET_TRY(labels_.parse(reader, "classlabels_int64s", "classlabels_strings"));
     LINNET_TRY(parse_targets(static_cast<int64_t>(labels_.size())));
     LINNET_TRY(parse_base(reader));
     const bool fits = base_.empty() || base_.size() == targets_ || (targets_ == 2 && base_.size() == 1);
     LINNET_REQUIRE(fits, invalid_model("has ", base_.size(), " base values for ", targets_, " classes"));
-    for (const RawTrees::Vote& vote : raw_.votes) {
-      one_class_votes_ &= vote.target == raw_.votes[0].target;
-      no_negative_vote_ &= vote.weight >= 0;
+    const std::span<const int64_t> votes = lists_.targets;
+    for (size_t i = 0; i < votes.size(); ++i) {
+      one_class_votes_ &= votes[i] == votes[0];
+      no_negative_vote_ &= lists_.weights[i] >= 0;
     }
-    if (targets_ == 2 && !raw_.votes.empty()) voted_class_ = raw_.votes[0].target == 1 ? 1 : 0;
+    if (targets_ == 2 && !votes.empty()) voted_class_ = votes[0] == 1 ? 1 : 0;
     return {};
   }
 

@@ -8,7 +8,7 @@
 namespace linnet {
 namespace {
 
-constexpr size_t kMostCompared = 4096;  // bytes of constants and tensor attributes that are compared
+constexpr size_t kMostCompared = 4096;  // bytes of a constant, or of a tensor or list attribute, that are compared
 
 void append_bytes(std::string& key, const void* data, size_t size) { key.append(static_cast<const char*>(data), size); }
 
@@ -19,16 +19,21 @@ bool append_tensor(std::string& key, const Tensor& tensor) {
   return true;
 }
 
+template <class T>
+bool append_list(std::string& key, const std::vector<T>& list) {
+  if (list.size() > kMostCompared / sizeof(T)) return false;
+  append_bytes(key, list.data(), list.size() * sizeof(T));
+  return true;
+}
+
 // Text that equal attributes share. False when the attribute cannot be compared.
 bool append_attribute(std::string& key, const Attribute& a) {
   key += concat('\0', a.name, '=', a.data.index(), ':');
   if (const auto* i = std::get_if<int64_t>(&a.data)) return append_bytes(key, i, sizeof *i), true;
   if (const auto* f = std::get_if<float>(&a.data)) return append_bytes(key, f, sizeof *f), true;
   if (const auto* s = std::get_if<std::string>(&a.data)) return key += *s, true;
-  if (const auto* v = std::get_if<std::vector<int64_t>>(&a.data))
-    return append_bytes(key, v->data(), v->size() * sizeof(int64_t)), true;
-  if (const auto* v = std::get_if<std::vector<float>>(&a.data))
-    return append_bytes(key, v->data(), v->size() * sizeof(float)), true;
+  if (const auto* v = std::get_if<std::vector<int64_t>>(&a.data)) return append_list(key, *v);
+  if (const auto* v = std::get_if<std::vector<float>>(&a.data)) return append_list(key, *v);
   if (const auto* t = std::get_if<Tensor>(&a.data)) return append_tensor(key, *t);
   return false;
 }
