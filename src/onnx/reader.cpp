@@ -45,7 +45,7 @@ class RecordReader {
   }
   void texts(uint32_t field, std::vector<std::string_view>& values) {
     if (!is(field)) return;
-    values.reserve(values.size() + count_alike());
+    values.reserve(values.size() + in_.count_alike());
     do values.push_back(one_text());
     while (in_.next_alike());
   }
@@ -56,13 +56,11 @@ class RecordReader {
   void numbers(uint32_t field, std::vector<T>& values) {
     if (!is(field)) return;
     if (in_.type() != WireType::bytes) {
-      values.reserve(values.size() + count_alike());
-      do values.push_back(one<T>());
-      while (in_.next_alike());
+      if (expect(std::is_same_v<T, float> ? WireType::fixed32 : WireType::varint)) in_.append_alike(values);
       return;
     }
     WireReader pack(in_.bytes(), in_.failure());
-    while (!pack.at_end()) values.push_back(element<T>(pack));
+    while (!pack.at_end()) values.push_back(pack.number<T>());
   }
   template <class T>
   void packed(uint32_t field, std::vector<T>& values) {
@@ -108,30 +106,14 @@ class RecordReader {
     if (consumed_ || field != in_.field()) return false;
     return consumed_ = true;
   }
-  // This record and those of its field and type that follow it at once.
-  size_t count_alike() const noexcept {
-    WireReader ahead = in_;
-    size_t count = 0;
-    do ahead.skip(), ++count;
-    while (ahead.next_alike());
-    return count;
-  }
   bool expect(WireType type) noexcept {
     if (in_.type() == type) return true;
     in_.fail("a field of the wrong wire type");
     return false;
   }
   template <class T>
-  static T element(WireReader& in) noexcept {
-    if constexpr (std::is_same_v<T, float>) {
-      return in.fixed<float>();
-    } else {
-      return static_cast<T>(in.varint());
-    }
-  }
-  template <class T>
   T one() noexcept {
-    return expect(std::is_same_v<T, float> ? WireType::fixed32 : WireType::varint) ? element<T>(in_) : T{};
+    return expect(std::is_same_v<T, float> ? WireType::fixed32 : WireType::varint) ? in_.number<T>() : T{};
   }
   template <class T>
   T one(WireType type) noexcept {

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <span>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "base/check.h"
@@ -62,6 +63,12 @@ class WireReader {
     return true;
   }
 
+  // How many records are of this field and type, from this one to the first that is not.
+  size_t count_alike() const noexcept;
+  // Reads their numbers. T is int32_t, int64_t, uint64_t or float.
+  template <class T>
+  void append_alike(std::vector<T>& values);
+
   uint64_t varint() noexcept {
     uint64_t value = 0;
     for (unsigned shift = 0; shift < 64; shift += 7) {
@@ -78,6 +85,16 @@ class WireReader {
     T value{};
     if (const Bytes raw = take(sizeof(T)); !raw.empty()) std::memcpy(&value, raw.data(), sizeof(T));
     return value;
+  }
+
+  // As a list of T has them.
+  template <class T>
+  T number() noexcept {
+    if constexpr (std::is_same_v<T, float>) {
+      return fixed<float>();
+    } else {
+      return static_cast<T>(varint());
+    }
   }
 
   // The payload of a length-delimited record.

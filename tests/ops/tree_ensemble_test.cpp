@@ -1,5 +1,5 @@
 // Building and walking tree ensembles, against a walk over the raw description.
-#include "ops/ml/tree_builder.h"
+#include "ops/ml/tree_attributes.h"
 
 #include <cmath>
 #include <limits>
@@ -162,6 +162,57 @@ TEST(TreeEnsemble, RefusesWhatDoesNotEndOrLeadsOutside) {
   deep.nodes.emplace_back().leaf = true;
   deep.roots = {0};
   EXPECT_TRUE(build_trees<float>(deep, 1, TreeUse::sums).ok());
+}
+
+// Two trees of a root and two leaves, their nodes in any order and with any ids.
+struct NamedNodes {
+  std::vector<int64_t> trees{7, -1, 7, -1, 7, -1}, ids{INT64_MAX, 4, 2, 5, INT64_MIN, 6};
+  std::vector<int64_t> pass{INT64_MIN, 0, 0, 0, 0, 4}, fail{2, 0, 0, 0, 0, 5}, features{0, 0, 0, 0, 0, 1};
+  std::vector<std::string> modes{"BRANCH_GT", "LEAF", "LEAF", "LEAF", "LEAF", "BRANCH_EQ"};
+  std::vector<float> values{1, 0, 0, 0, 0, 2}, weights{1, 2, 3};
+  std::vector<int64_t> vote_trees{-1, 7, 7}, vote_nodes{5, INT64_MIN, 2}, targets{0, 0, 0};
+
+  Result<RawTrees> raw() const {
+    TreeLists lists;
+    lists.by_id = true;
+    lists.trees = trees, lists.ids = ids, lists.features = features, lists.pass = pass, lists.fail = fail;
+    lists.mode_names = modes, lists.values.floats = values, lists.weights.floats = weights;
+    lists.vote_trees = vote_trees, lists.vote_nodes = vote_nodes, lists.targets = targets;
+    return raw_trees(lists);
+  }
+};
+
+TEST(TreeEnsemble, FindsNodesByTreeAndId) {
+  const Result<RawTrees> raw = NamedNodes().raw();
+  ASSERT_TRUE(raw.ok()) << raw.status().message();
+  EXPECT_EQ(raw->roots, (std::vector<size_t>{0, 1}));
+  EXPECT_EQ(raw->nodes[0].pass, 4u);
+  EXPECT_EQ(raw->nodes[0].fail, 2u);
+  EXPECT_EQ(raw->nodes[5].pass, 1u);
+  EXPECT_EQ(raw->nodes[5].fail, 3u);
+  EXPECT_EQ(raw->nodes[5].test, TreeTest::eq);
+  EXPECT_EQ(raw->votes[0].leaf, 3u);
+  EXPECT_EQ(raw->votes[1].leaf, 4u);
+  EXPECT_EQ(raw->votes[2].leaf, 2u);
+}
+
+TEST(TreeEnsemble, RefusesIdsThatAreMissingOrThereTwice) {
+  for (const int64_t absent : {int64_t{3}, int64_t{7}, INT64_MIN, INT64_MAX}) {
+    NamedNodes child, vote;
+    child.pass[5] = absent;
+    EXPECT_FALSE(child.raw().ok()) << absent;
+    vote.vote_nodes[0] = absent;
+    EXPECT_FALSE(vote.raw().ok()) << absent;
+  }
+  NamedNodes tree, twice, within, mode;
+  tree.vote_trees[0] = 8;
+  EXPECT_FALSE(tree.raw().ok());
+  twice.ids[2] = INT64_MAX;
+  EXPECT_FALSE(twice.raw().ok());
+  within.trees = {1, 1, 1, 1, 1, 1}, within.ids = {0, 1, 2, 3, 1, 9};
+  EXPECT_FALSE(within.raw().ok());
+  mode.modes[0] = "BRANCH_MEMBER";
+  EXPECT_FALSE(mode.raw().ok());
 }
 
 }  // namespace
