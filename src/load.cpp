@@ -319,6 +319,7 @@ Result<LoadedGraph> load_graph(const ModelSource& source, const LoadOptions& opt
   }
   LINNET_TRY(add_outputs(graph, options));
   loaded.model->inputs = ports_of(graph, graph.inputs);
+  loaded.model->outputs = ports_of(graph, graph.outputs);
   return loaded;
 }
 

@@ -45,7 +45,7 @@ struct ModelSource {
 struct LoadedGraph {
   std::shared_ptr<Graph> graph;
   std::shared_ptr<SymbolTable> symbols;
-  std::shared_ptr<Model> model;  // description and inputs only
+  std::shared_ptr<Model> model;  // description, inputs, and outputs as the file declares them
   // Of a compiled model, whose graph is optimised already and whose constants may have no elements.
   std::optional<PackedForms> packed;
   compiled::Origin origin;

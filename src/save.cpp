@@ -37,6 +37,16 @@ Status refuse_own_file(const Model& model, const std::filesystem::path& path) {
   return {};
 }
 
+// A shape that inference cannot tell stays as the model's file has it: the standard wants one of every output.
+void keep_declared_shapes(Graph& graph, const std::vector<Model::Port>& declared) {
+  for (size_t i = 0; i < std::min(declared.size(), graph.outputs.size()); ++i) {
+    ValueInfo& info = graph.value(graph.outputs[i].value).info;
+    if (info.ranked || info.kind != ValueKind::tensor || !declared[i].info.ranked) continue;
+    info.ranked = true;
+    info.shape = declared[i].info.shape;
+  }
+}
+
 uint64_t bytes_of_initializers(const onnx::Graph& graph) {
   uint64_t bytes = 0;
   for (const onnx::Tensor& tensor : graph.initializer) bytes += tensor.raw_data ? tensor.raw_data->size() : 0;
@@ -69,6 +79,7 @@ Result<uint64_t> save_model(LoadedGraph& loaded, const std::filesystem::path& pa
   LINNET_TRY(raise_graph(graph, opset));
   if (known) LINNET_TRY(infer_graph(graph, *loaded.symbols).status());
   graph.opsets[""] = opset;
+  keep_declared_shapes(graph, loaded.model->outputs);
 
   onnx::Model model = export_model(graph, *loaded.symbols);
   write_description(*loaded.model, model);

@@ -273,5 +273,25 @@ TEST(Save, NamesOfInputsAndMetadataStay) {
   EXPECT_EQ(again.model->model_version, 7);
 }
 
+TEST(Save, ShapesThatInferenceCannotTellStayAsDeclared) {
+  const Folder folder;
+  Graph graph;
+  graph.opsets = {{"", 20}};
+  SymbolTable symbols(true);
+  const ValueId x = add_input(graph, "x", DType::f32, {Dim(2), Dim(4)});
+  const ValueId shape = add_input(graph, "shape", DType::i64, {symbols.named("rank")});
+  const ValueId y = add(graph, "Reshape", {x, shape});
+  graph.value(y).info = ValueInfo::tensor(DType::f32, {symbols.named("rows"), Dim(2)});
+  add_output(graph, "y", y);
+  ASSERT_TRUE(graph.sort().ok());
+  ASSERT_TRUE(onnx::write_model(folder / "model.onnx", export_model(graph, symbols)).ok());
+  ASSERT_TRUE(resave(folder / "model.onnx", folder / "saved.onnx").ok());
+  const LoadedGraph again = load_graph({folder / "saved.onnx", {}, nullptr}, {}).value();
+  const ValueInfo& info = again.graph->value(again.graph->outputs[0].value).info;
+  ASSERT_TRUE(info.ranked);
+  EXPECT_EQ(again.symbols->to_string(info.shape[0]), "rows");
+  EXPECT_TRUE(info.shape[1].is(2));
+}
+
 }  // namespace
 }  // namespace linnet
