@@ -13,6 +13,7 @@ using Stage = TuneProgress::Stage;
 
 // Parts of the budget after which nothing more of a phase is begun.
 constexpr double kPresets = 0.5, kExclusions = 0.6, kFirstTimes = 0.7, kRefinement = 0.8;
+constexpr std::string_view kNotApplicable = "nothing in the model can be quantised so";
 constexpr size_t kFirstRounds = 8, kMostRounds = 256;
 // Of models that are in memory to be timed.
 constexpr uint64_t kLoadedBytes = uint64_t{3} << 29;
@@ -90,7 +91,7 @@ Status Search::measure(const Recipe& recipe, TuneCandidate& candidate) {
     if (!made.ok()) {
       LINNET_TRY(fail(std::move(made).status()));
     } else if (recipe.quantizes() && made->quantized == 0) {
-      record.failure = "nothing in the model can be quantised so";
+      record.failure = kNotApplicable;
     } else {
       record.bytes = made->bytes;
       record.sha256 = made->sha256;
@@ -98,6 +99,7 @@ Status Search::measure(const Recipe& recipe, TuneCandidate& candidate) {
     }
   }
   candidate.reason = record.failure;
+  if (record.failure == kNotApplicable) candidate.fate = Fate::not_applicable;
   if (!record.failure.empty()) return {};
   candidate.bytes = record.bytes;
   candidate.sha256 = record.sha256;
@@ -196,7 +198,7 @@ Status Search::exclude_from(size_t base, double end) {
     next.exclude.insert(next.exclude.end(), names.begin(), names.begin() + static_cast<std::ptrdiff_t>(count));
     LINNET_ASSIGN(const size_t index, evaluate(next));
     const TuneCandidate& c = report_->candidates[index];
-    return std::optional<bool>(c.fate != Fate::too_lossy && c.fate != Fate::failed);
+    return std::optional<bool>(c.fate != Fate::too_lossy && c.fate != Fate::failed && c.fate != Fate::not_applicable);
   };
   size_t too_few = 0, enough = 0;
   for (size_t count = 1; enough == 0 && count < names.size(); count = std::min(count * 2, names.size() - 1)) {

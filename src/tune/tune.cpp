@@ -105,7 +105,8 @@ std::string_view measure_name(TuneMeasure measure) noexcept {
 }
 
 std::string_view fate_name(TuneCandidate::Fate fate) noexcept {
-  constexpr std::string_view kNames[] = {"not made", "same file", "too large", "too lossy", "too much memory", "timed"};
+  constexpr std::string_view kNames[] = {"failed",    "not applicable",  "same file", "too large",
+                                         "too lossy", "too much memory", "timed"};
   return kNames[static_cast<size_t>(fate)];
 }
 
@@ -117,8 +118,6 @@ Result<TuneReport> tune(const TuneInput& input, const TuneOptions& asked) {
   LINNET_TRY(check(input, options));
   LINNET_TRY(check_places(input, options));
   LINNET_ASSIGN(const auto workshop, ModelWorkshop::open(input, options));
-  LINNET_TRY(make_folder(options.folder));
-
   LINNET_REQUIRE(workshop->measure() != TuneMeasure::accuracy || workshop->reference() > 0,
                  invalid_argument("the model itself gives none of the labels: are they the samples', in their order?"));
 
@@ -137,6 +136,7 @@ Result<TuneReport> tune(const TuneInput& input, const TuneOptions& asked) {
   report.limits = options.limits;
   report.memory_of = options.process_memory ? "process" : "engine";
 
+  if (!options.resume) LINNET_TRY(make_folder(options.folder));
   TuneState state(options.folder / "tune.state", identity_of(*workshop, report, options));
   LINNET_TRY(options.resume ? state.resume() : state.begin());
   const double started = workshop->seconds();

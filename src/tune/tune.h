@@ -71,7 +71,7 @@ struct TuneTimes {
 };
 
 struct TuneCandidate {
-  enum class Fate : uint8_t { failed, same, too_large, too_lossy, too_much_memory, kept };
+  enum class Fate : uint8_t { failed, not_applicable, same, too_large, too_lossy, too_much_memory, kept };
 
   std::vector<std::string> arguments;  // of `linnet`, without files
   std::string key;                     // the same, shorter

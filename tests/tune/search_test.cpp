@@ -151,6 +151,8 @@ TEST_F(SearchTest, CandidatesThatCannotBeMadeAreTold) {
   });
   ASSERT_TRUE(search(workshop).ok());
   EXPECT_EQ(find("static --activation-type uint8 --per-channel").reason, "no ranges here");
+  EXPECT_EQ(find("static --activation-type uint8 --per-channel").fate, Fate::failed);
+  EXPECT_EQ(find("weights --bits 8 --block 32 --embeddings").fate, Fate::not_applicable);
   EXPECT_EQ(find("weights --bits 8 --block 32 --embeddings").reason, "nothing in the model can be quantised so");
   EXPECT_EQ(chosen().arguments[1], "dynamic");
 }
