@@ -38,6 +38,7 @@ from ._session import (
 from ._writing import (
     CalibrationDataReader,
     CalibrationMethod,
+    Explain,
     QuantFormat,
     QuantType,
     compile,
@@ -45,17 +46,18 @@ from ._writing import (
     quantize_dynamic,
     quantize_static,
     quantize_weights,
+    tune,
 )
 
 __version__ = _native.version()
 
 __all__ = [
-    "CalibrationDataReader", "CalibrationMethod", "CallbackError", "CancelledError", "ClosedError", "DeadlineExceededError", "Engine", "Error", "ExecutionMode",
+    "CalibrationDataReader", "CalibrationMethod", "CallbackError", "CancelledError", "ClosedError", "DeadlineExceededError", "Engine", "Error", "ExecutionMode", "Explain",
     "GraphOptimizationLevel", "IOBinding", "InferenceSession", "InternalError", "InvalidArgumentError",
     "InvalidModelError", "IoError", "Model", "ModelMetadata", "NodeArg", "NotFoundError", "OrtValue", "OutOfMemoryError",
     "QuantFormat", "QuantType", "RunOptions", "SessionOptions", "Task", "UnsupportedError", "get_all_providers", "get_available_providers",
     "compile", "get_device", "has_feature", "load", "optimize",
-    "quantize_dynamic", "quantize_static", "quantize_weights",
+    "quantize_dynamic", "quantize_static", "quantize_weights", "tune",
 ]  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import json
 import os
@@ -15,6 +16,7 @@ _LEVELS = {"none": 0, "basic": 1, "extended": 2, "all": 3}
 _FLOATS = {None: 0, "float16": 10, "bfloat16": 16}
 _INTEGERS = {"uint8": 2, "int8": 3, "uint16": 4, "int16": 5}
 _SYMMETRY = {None: 0, True: 1, False: 2}
+_ALL = 2**31 - 1
 
 _EXTRA = {
     "ActivationSymmetric": "activation_symmetric", "WeightSymmetric": "weight_symmetric",
@@ -57,6 +59,29 @@ class CalibrationDataReader:
 
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
         return iter(self.get_next, None)
+
+
+@dataclasses.dataclass
+class Explain:
+    """What quantising does to the model: both run on samples, and the report has quality, noise inside, and times.
+
+    samples: as quantize_static takes them; None where those to calibrate with serve. All are kept in memory. labels: the
+    right answer of each, the index of the greatest element of the output `label_output`, or its number. sensitivity: so
+    many nodes, or "all", are quantised alone. only_faster: nodes that take longer than before stay in floats.
+    """
+
+    samples: Any = None
+    labels: Sequence[int] | None = None
+    label_output: str | None = None
+    sensitivity: int | str = 0
+    only_faster: bool = False
+
+    def _settings(self) -> dict[str, Any]:
+        if isinstance(self.sensitivity, str) and self.sensitivity != "all":
+            raise ValueError(f"sensitivity is {self.sensitivity!r}; it is a number of nodes or 'all'")
+        return {"explain": True, "only_faster": self.only_faster, "labels": [int(label) for label in self.labels or ()],
+                "label_output": self.label_output or "",
+                "sensitivity": _ALL if self.sensitivity == "all" else self.sensitivity}  # fmt: skip
 
 
 def optimize(
@@ -119,6 +144,7 @@ def quantize_dynamic(
     extra_options: Mapping[str, Any] | None = None,
     *,
     weight_symmetric: bool | None = None,
+    explain: Explain | None = None,
     sizes: Mapping[str, int] | None = None,
     threads: int = 0,
     progress: Progress | None = None,
@@ -129,12 +155,13 @@ def quantize_dynamic(
     Names and defaults are onnxruntime's. Nodes may be named by patterns with * and ?. weight_type: "int8" or "uint8", by
     which weights are symmetric or not unless weight_symmetric says so, or extra_options by onnxruntime's names.
     use_external_data_format has no effect: weights go to a file beside the model where 2 GB would be exceeded. progress(done, total, what) is called before
-    each stage and node; what it raises, and Ctrl-C, ends all, and no file is left.
+    each stage and node; what it raises, and Ctrl-C, ends all, and no file is left. explain: Explain(samples) has the
+    report tell what it does to the model.
     """
     weight_symmetric = _extra(extra_options).get("weight_symmetric", weight_symmetric)
     settings = _weights(per_channel, reduce_range, weight_type, weight_symmetric)
     return _quantize(0, model_input, model_output, _included(op_types_to_quantize, nodes_to_quantize), nodes_to_exclude,
-                     settings, None, sizes, threads, progress)  # fmt: skip
+                     settings, None, explain, sizes, threads, progress)  # fmt: skip
 
 
 def quantize_static(
@@ -165,6 +192,7 @@ def quantize_static(
     smooth_quant_alpha: float = 0.5,
     bias_correction: bool = True,
     equalise: bool = False,
+    explain: Explain | None = None,
     sizes: Mapping[str, int] | None = None,
     threads: int = 0,
     progress: Progress | None = None,
@@ -200,7 +228,7 @@ def quantize_static(
             raise InvalidArgumentError(f"{name} must be above 0")
     samples = _Samples(calibration_data_reader, 2 if smooth_quant else 1)
     return _quantize(1, model_input, model_output, _included(op_types_to_quantize, nodes_to_quantize), nodes_to_exclude,
-                     settings, samples, sizes, threads, progress)  # fmt: skip
+                     settings, samples, explain, sizes, threads, progress)  # fmt: skip
 
 
 def quantize_weights(
@@ -220,6 +248,7 @@ def quantize_weights(
     op_types_to_quantize: Sequence[str] | None = None,
     nodes_to_quantize: Sequence[str] | None = None,
     nodes_to_exclude: Sequence[str] | None = None,
+    explain: Explain | None = None,
     sizes: Mapping[str, int] | None = None,
     threads: int = 0,
     progress: Progress | None = None,
@@ -237,14 +266,53 @@ def quantize_weights(
     if method == "gptq" and calibration_data_reader is None:
         raise ValueError("method='gptq' learns from samples: give them as calibration_data_reader")
     if method != "gptq" and calibration_data_reader is not None:
-        raise ValueError("calibration_data_reader has no use without method='gptq'")
+        raise ValueError("calibration_data_reader has no use without method='gptq': samples to explain with go to explain")
     if not bits or not block_size or not percdamp:  # 0 would mean the default
         raise InvalidArgumentError("bits, block_size and percdamp must be above 0")
     samples = None if calibration_data_reader is None else _Samples(calibration_data_reader, 1)
     settings = {"bits": bits, "block": block_size, "weight_symmetry": _SYMMETRY[bool(is_symmetric)],
                 "method": method, "damping": percdamp, "act_order": actorder, "search_ranges": mse, "embeddings": embeddings, "accuracy_level": accuracy_level or 0}  # fmt: skip
     return _quantize(2, model_input, model_output, _included(op_types_to_quantize, nodes_to_quantize), nodes_to_exclude,
-                     settings, samples, sizes, threads, progress)  # fmt: skip
+                     settings, samples, explain, sizes, threads, progress)  # fmt: skip
+
+
+def tune(
+    model: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    samples: Any,
+    *,
+    output: str | os.PathLike[str] | None = None,
+    max_loss: float = 0.01,
+    p95_ms: float | None = None,
+    max_bytes: int | None = None,
+    max_memory: int | None = None,
+    measure: str | None = None,
+    prefer: str = "speed",
+    labels: Sequence[int] | None = None,
+    threads: Sequence[int] = (1,),
+    budget: float = 300,
+    resume: bool = False,
+    sample_path: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Finds the form of a model that suits limits, on this machine: levels, precisions, schemes, exclusions, threads.
+    Writes it to `output`, or model.onnx in the folder, with manifest.json; tells of everything that was tried. Where
+    nothing keeps the limits no model is written and the report has no "chosen".
+
+    samples: as quantize_static takes them, all kept in memory. max_loss: what the measure ("cosine", "top1", or
+    "accuracy", which takes labels) may lose beside the model itself; p95_ms, max_bytes, max_memory: other limits.
+    prefer: "speed", "size", "quality" or "memory". threads: numbers to try. budget: seconds after which nothing new is
+    begun. resume: goes on with a search in the folder. sample_path: where the command line finds the samples, for the
+    manifest's command. progress(done, total, what): what it raises, and Ctrl-C, ends the search, which can be resumed.
+    """
+    if min(max_loss, budget, *(limit for limit in (p95_ms, max_bytes, max_memory) if limit is not None)) <= 0:
+        raise InvalidArgumentError("limits and the budget must be above 0")  # 0 would mean the default
+    settings = {"max_loss": max_loss, "p95_ms": p95_ms or 0, "max_bytes": max_bytes or 0, "max_memory": max_memory or 0,
+                "measure": measure or "", "prefer": prefer, "labels": [int(label) for label in labels or ()],
+                "threads": list(threads), "budget_seconds": budget, "resume": resume,
+                "output": "" if output is None else _path(output),
+                "sample_path": "" if sample_path is None else _path(sample_path)}  # fmt: skip
+    return json.loads(_native.tune(_path(model), _path(folder), settings, _Samples(samples, 1), progress))
 
 
 class _Samples:
@@ -278,8 +346,14 @@ class _Samples:
 
 def _quantize(
     scheme: int, source: Source, to: Any, include: list[str], exclude: Sequence[str] | None, settings: dict[str, Any],
-    samples: _Samples | None, sizes: Mapping[str, int] | None, threads: int, progress: Progress | None,
+    samples: _Samples | None, explain: Explain | None, sizes: Mapping[str, int] | None, threads: int,
+    progress: Progress | None,
 ) -> dict[str, Any]:  # fmt: skip
+    if explain:
+        if (samples is None) == (explain.samples is None):
+            raise ValueError("explaining takes samples: those to calibrate with, or else explain.samples")
+        samples = samples or _Samples(explain.samples, 1)
+        settings = settings | explain._settings()
     return json.loads(_native.quantize(_native.Engine(threads=threads), _source(source), _path(to), scheme,
                                        _load_options(sizes, ()), include, list(exclude or ()), settings, samples, progress))  # fmt: skip
 

@@ -1,4 +1,4 @@
-// Models that are written: optimised, compiled, quantised. All of it happens on the calling thread, without the
+// Models that are written: optimised, compiled, quantised, tuned. All of it happens on the calling thread, without the
 // interpreter's lock; between two stages signals are looked at, so that Ctrl-C ends it.
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
@@ -173,7 +173,7 @@ void compile(const Engine& engine, nb::handle from, const std::string& to, const
   call.run(source, [&] { return linnet_compile(engine.handle.get(), &source.get(), load.handle.get(), to.c_str()); });
 }
 
-// Where a static quantisation's samples come from: next(pass) gives a dict or None.
+// Where samples come from: next(pass) gives a dict or None.
 struct Samples {
   Call& call;
   nb::object next;
@@ -222,6 +222,8 @@ std::string quantize(const Engine& engine, nb::handle from, const std::string& t
   const std::vector<const char*> included = pointers_to(include), excluded = pointers_to(exclude);
   const auto calibration = given<std::string>(settings, "calibration_method", "");
   const auto method = given<std::string>(settings, "method", "");
+  const auto label_output = given<std::string>(settings, "label_output", "");
+  const auto labels = given<std::vector<int64_t>>(settings, "labels", {});
   linnet_quantize_options options{};
   options.struct_size = sizeof options;
   options.scheme = static_cast<linnet_quantize_scheme>(scheme);
@@ -247,6 +249,8 @@ std::string quantize(const Engine& engine, nb::handle from, const std::string& t
       {"num_quantized_bins", &linnet_quantize_options::num_quantized_bins},
       {"act_order", &linnet_quantize_options::act_order},
       {"search_ranges", &linnet_quantize_options::search_ranges},
+      {"explain", &linnet_quantize_options::explain},
+      {"only_faster", &linnet_quantize_options::only_faster},
   };
   for (const auto& [name, field] : numbers) options.*field = given<int32_t>(settings, name, 0);
   options.weight_type = static_cast<linnet_dtype>(given<int>(settings, "weight_type", 0));
@@ -257,6 +261,10 @@ std::string quantize(const Engine& engine, nb::handle from, const std::string& t
   options.damping = given<double>(settings, "damping", 0);
   options.calibration_method = calibration.empty() ? nullptr : calibration.c_str();
   options.method = method.empty() ? nullptr : method.c_str();
+  options.labels = labels.data();
+  options.label_count = labels.size();
+  options.label_output = label_output.empty() ? nullptr : label_output.c_str();
+  options.sensitivity = given<size_t>(settings, "sensitivity", 0);
   if (!next.is_none()) options.next = Samples::read;
   options.progress = Samples::tell;
   options.user = &samples;
@@ -270,6 +278,42 @@ std::string quantize(const Engine& engine, nb::handle from, const std::string& t
   return text_of(report);
 }
 
+std::string tune(const std::string& path, const std::string& folder, const nb::dict& settings, nb::handle next,
+                 nb::handle progress) {
+  Call call(progress);
+  Source source(nb::cast(path));
+  Samples samples{call, nb::borrow(next)};
+  const auto text = [&](const char* name) { return nb::cast<std::string>(settings[name]); };
+  const std::string measure = text("measure"), prefer = text("prefer"), output = text("output"),
+                    sample_path = text("sample_path");
+  const auto labels = nb::cast<std::vector<int64_t>>(settings["labels"]);
+  const auto threads = nb::cast<std::vector<size_t>>(settings["threads"]);
+  linnet_tune_options options{};
+  options.struct_size = sizeof options;
+  options.folder = folder.c_str();
+  options.output = output.empty() ? nullptr : output.c_str();
+  options.max_loss = nb::cast<double>(settings["max_loss"]);
+  options.p95_ms = nb::cast<double>(settings["p95_ms"]);
+  options.max_bytes = nb::cast<uint64_t>(settings["max_bytes"]);
+  options.max_memory = nb::cast<uint64_t>(settings["max_memory"]);
+  options.measure = measure.empty() ? nullptr : measure.c_str();
+  options.prefer = prefer.c_str();
+  options.labels = labels.data();
+  options.label_count = labels.size();
+  options.threads = threads.data();
+  options.thread_count = threads.size();
+  options.budget_seconds = nb::cast<double>(settings["budget_seconds"]);
+  options.resume = nb::cast<bool>(settings["resume"]);
+  options.sample_path = sample_path.empty() ? nullptr : sample_path.c_str();
+  options.next = Samples::read;
+  options.progress = Samples::tell;
+  options.user = &samples;
+  options.cancel = call.cancel();
+  Handle<linnet_value> report;
+  call.run(source, [&] { return linnet_tune(path.c_str(), &options, report.out()); });
+  return text_of(report);
+}
+
 }  // namespace
 
 void bind_writing(nb::module_& module) {
@@ -280,6 +324,8 @@ void bind_writing(nb::module_& module) {
              nb::arg("progress").none());
   module.def("quantize", &quantize, nb::arg("engine"), nb::arg("source"), nb::arg("to"), nb::arg("scheme"),
              nb::arg("load"), nb::arg("include"), nb::arg("exclude"), nb::arg("settings"), nb::arg("next").none(),
+             nb::arg("progress").none());
+  module.def("tune", &tune, nb::arg("path"), nb::arg("folder"), nb::arg("settings"), nb::arg("next"),
              nb::arg("progress").none());
   module.def("cancel_writing", [] {
     const nb::gil_scoped_release unlocked;

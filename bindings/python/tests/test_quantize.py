@@ -308,3 +308,54 @@ def test_other_threads_go_on(slow, slow_feed, tmp_path):
     ended.set()
     thread.join()
     assert spent and spent[0] > 5
+
+
+def test_explain(model, tmp_path):
+    quality = linnet.quantize_dynamic(model, tmp_path / "d.onnx", explain=linnet.Explain(samples(), sensitivity="all"))
+    assert quality["quality"]["samples"] == 4 and quality["quality"]["overall"]["mean_cosine"] > 0.99
+    assert all(node["alone"]["mean_cosine"] > 0.99 for node in quality["nodes"])
+    labels = [int(np.argmax(linnet.load(model).run({"x": s["x"][:1]})["y"])) for s in samples()]
+    one_row = ({"x": s["x"][:1]} for s in samples())
+    static = linnet.quantize_static(model, tmp_path / "s.onnx", one_row, explain=linnet.Explain(labels=labels))
+    assert static["quality"]["task"]["reference_accuracy"] == 1
+    weights_ = linnet.quantize_weights(model, tmp_path / "w.onnx", explain=linnet.Explain(samples(2), only_faster=True))
+    assert weights_["quality"]["samples"] == 2
+
+
+def test_explain_refuses(model, tmp_path):
+    made = tmp_path / "never.onnx"
+    with pytest.raises(ValueError, match="takes samples"):
+        linnet.quantize_dynamic(model, made, explain=linnet.Explain())
+    with pytest.raises(ValueError, match="calibrate with"):
+        linnet.quantize_static(model, made, samples(), explain=linnet.Explain(samples()))
+    with pytest.raises(ValueError, match="'all'"):
+        linnet.quantize_dynamic(model, made, explain=linnet.Explain(samples(), sensitivity="some"))
+    with pytest.raises(linnet.InvalidArgumentError, match="labels"):
+        linnet.quantize_dynamic(model, made, explain=linnet.Explain(samples(), labels=[1]))
+    assert not made.exists()
+
+
+def test_tune(model, tmp_path):
+    told = []
+    report = linnet.tune(model, tmp_path / "tuned", samples(), max_loss=0.05, prefer="size", budget=20,
+                         progress=lambda done, total, what: told.append(what))  # fmt: skip
+    chosen = report["candidates"][report["points"][report["chosen"]]["candidate"]]
+    assert chosen["fate"] == "timed" and told
+    check(model, tmp_path / "tuned/model.onnx", 0.9)
+    assert (tmp_path / "tuned/manifest.json").exists()
+    nothing = linnet.tune(model, tmp_path / "tiny", samples(), max_bytes=10, budget=20)
+    assert "chosen" not in nothing and not (tmp_path / "tiny/model.onnx").exists()
+
+
+def test_tune_refuses(model, tmp_path):
+    folder = tmp_path / "tuned"
+    for wrong in ({"max_loss": -1}, {"measure": "beauty"}, {"prefer": "cheap"}, {"labels": [1]}, {"budget": 0}, {"threads": [0]}):
+        with pytest.raises(linnet.InvalidArgumentError):
+            linnet.tune(model, folder, samples(), **wrong)
+    with pytest.raises(linnet.InvalidArgumentError):
+        linnet.tune(model, folder, [])
+    with pytest.raises(ZeroDivisionError):
+        linnet.tune(model, folder, samples(), progress=lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        linnet.tune(model, folder, (1 / 0 for _ in range(3)))
+    assert not (folder / "model.onnx").exists()
