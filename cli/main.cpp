@@ -9,9 +9,19 @@
 // One sentence for arguments that do not parse.
 static std::string what_failed(const CLI::App* app, const CLI::Error& error) {
   std::string command = "linnet";
-  for (auto given = app->get_subcommands(); !given.empty(); given = given.front()->get_subcommands())
-    command += " " + given.front()->get_name();
-  return command + ": " + error.what() + "; " + command + " --help tells more\n";
+  for (auto given = app->get_subcommands(); !given.empty(); given = app->get_subcommands()) {
+    app = given.front();
+    command += " " + app->get_name();
+  }
+  std::string near;
+  for (const std::string& argument : app->remaining()) {
+    if (!argument.starts_with("--") || !near.empty()) continue;
+    std::vector<std::string> options;
+    for (const CLI::Option* option : app->get_options()) options.push_back("--" + option->get_single_name());
+    const std::vector<std::string_view> names(options.begin(), options.end());
+    near = linnet::did_you_mean(argument.substr(0, argument.find('=')), names);
+  }
+  return command + ": " + error.what() + (near.empty() ? ";" : near) + " " + command + " --help tells more\n";
 }
 
 struct Command {

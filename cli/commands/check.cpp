@@ -63,6 +63,7 @@ Status check_set(Session& session, const fs::path& set, const Tolerance& toleran
 }
 
 Status check_folder(const fs::path& folder, const Options& options, Outcome& outcome) {
+  LINNET_REQUIRE(fs::is_directory(folder), invalid_argument("not a folder with model.onnx and test_data_set_0"));
   ModelOptions model = options.model;
   model.path = (folder / "model.onnx").string();
   LINNET_ASSIGN(const std::unique_ptr<Session> session, open_session(model));

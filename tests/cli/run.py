@@ -537,6 +537,8 @@ def names_that_are_near_are_offered(linnet):
     linnet.error("run", model, "--output", "hh", says="did you mean 'h'?")
     linnet.error("run", model, "--disable-pass", "fuse_matmull", says="did you mean 'fuse_matmul'?")
     linnet.error("optimize", model, "-o", out, "--float16", "--keep-float", "prodct", "--level", "none", says="did you mean 'product'?")
+    linnet.error("dump", model, "--grap", says="did you mean '--graph'?")
+    linnet.error("quantize", "static", model, "--clibrate=x", "-o", out, "--calibrate", "y", says="did you mean '--calibrate'?")
     linnet.error("qantize", model, says="did you mean 'quantize'?")
 
 
@@ -592,6 +594,7 @@ def arguments_are_checked(linnet):
     linnet.error("profile", model, "--by", "colour", says="--by")
     linnet.error("profile", model, "--runs", 0, says="--runs")
     linnet.error("inspect", says="--passes")
+    assert "not a folder" in linnet.run("check", model, code=1).stdout
     linnet.path("file").write_text("")
     linnet.error("run", model, "--save-outputs", linnet.path("file/out"), says="file/out")
 
