@@ -163,6 +163,15 @@ export interface OptimizeReport {
 
 export type Feeds = Readonly<Record<string, Value>>;
 
+export type Samples = Iterable<Feeds> | AsyncIterable<Feeds> | (() => Iterable<Feeds> | AsyncIterable<Feeds>);
+
+/** Of some measure; null for what is infinite. */
+export interface Quality {
+  samples: number;
+  overall: { mean_cosine?: number | null; snr_db?: number | null; max_abs_error?: number | null; kl_divergence?: number | null; top1_agreement?: number; equal?: number };
+  task?: { output: string; reference_accuracy: number; accuracy: number };
+}
+
 export interface QuantizeOptions extends WriteOptions {
   /** dynamic, the default: 8-bit weights; static: activations with measured ranges, too; weights: blocks of few bits, all else in floats. */
   scheme?: 'dynamic' | 'static' | 'weights';
@@ -174,8 +183,8 @@ export interface QuantizeOptions extends WriteOptions {
   weightSymmetric?: boolean;
   perChannel?: boolean;
   reduceRange?: boolean;
-  /** static, and the method gptq: samples, which are asked for one at a time; a function where they may be needed more than once. */
-  samples?: Iterable<Feeds> | AsyncIterable<Feeds> | (() => Iterable<Feeds> | AsyncIterable<Feeds>);
+  /** static, the method gptq, and explaining: they are asked for one at a time; a function where they may be needed more than once. */
+  samples?: Samples;
   format?: 'qdq' | 'qoperator';
   activationType?: 'int8' | 'uint8' | 'int16' | 'uint16';
   activationSymmetric?: boolean;
@@ -201,6 +210,15 @@ export interface QuantizeOptions extends WriteOptions {
   searchRanges?: boolean;
   embeddings?: boolean;
   accuracyLevel?: number;
+  /** Runs both models on the samples, which are kept in memory: the report has quality, noise inside, and times. What follows implies it. */
+  explain?: boolean;
+  /** The samples' right answers: the index of the greatest element of labelOutput, or its number. */
+  labels?: readonly (number | bigint)[];
+  labelOutput?: string;
+  /** So many nodes, those of the noisiest weights first, are quantised alone. */
+  sensitivity?: number | 'all';
+  /** Nodes that take longer than before on this machine stay in floats. */
+  onlyFaster?: boolean;
 }
 
 export interface QuantizeReport {
@@ -209,6 +227,43 @@ export interface QuantizeReport {
   /** Nodes. */
   quantized: number;
   nodes: { node: string; result?: string; reason?: string; weight_snr_db?: number | null; bytes_before?: number; bytes_after?: number }[];
+  quality?: Quality;
+}
+
+export interface TuneOptions {
+  /** All are kept in memory. */
+  samples: Samples;
+  /** The model to write; model.onnx in the folder by default. */
+  output?: string | URL;
+  /** What the measure may lose beside the model itself; 0.01 by default. */
+  maxLoss?: number;
+  /** Milliseconds that 95 of 100 runs take at most. */
+  p95Ms?: number;
+  maxBytes?: number;
+  maxMemory?: number;
+  /** accuracy with labels, else cosine. */
+  measure?: 'cosine' | 'top1' | 'accuracy';
+  prefer?: 'speed' | 'size' | 'quality' | 'memory';
+  labels?: readonly (number | bigint)[];
+  /** Numbers of threads to try; 1 by default. */
+  threads?: readonly number[];
+  /** Seconds after which nothing new is begun; 300 by default. */
+  budget?: number;
+  /** Goes on with a search in the folder. */
+  resume?: boolean;
+  /** Where the command line finds the samples, for the command in the manifest. */
+  samplePath?: string | URL;
+  signal?: AbortSignal;
+  onProgress?: (done: number, total: number, what: string) => void;
+}
+
+export interface TuneReport {
+  candidates: { arguments: string[]; fate: string; reason?: string; bytes?: number; loss?: number }[];
+  points: { candidate: number; threads: number; within: boolean; front: boolean }[];
+  /** One of the points; left out where nothing keeps the limits. */
+  chosen?: number;
+  command?: string;
+  beyond?: string;
 }
 
 type ModelSource = string | URL | Uint8Array | ArrayBuffer;
@@ -217,6 +272,9 @@ export function optimize(source: ModelSource, path: string | URL, options?: Opti
 /** For this version of Linnet: InferenceSession.create takes the file, and it starts at once. */
 export function compile(source: ModelSource, path: string | URL, options?: WriteOptions): Promise<void>;
 export function quantize(source: ModelSource, path: string | URL, options?: QuantizeOptions): Promise<QuantizeReport>;
+
+/** Searches for the form of a model that suits limits on this machine; writes it, and manifest.json, to the folder. */
+export function tune(model: string | URL, folder: string | URL, options: TuneOptions): Promise<TuneReport>;
 
 export type ErrorCode =
   | 'INVALID_ARGUMENT' | 'INVALID_MODEL' | 'UNSUPPORTED' | 'NOT_FOUND' | 'IO' | 'OUT_OF_MEMORY' | 'CANCELLED'

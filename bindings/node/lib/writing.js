@@ -1,5 +1,5 @@
 'use strict';
-// Models that are written to files: optimized, compiled, quantised.
+// Models that are written to files: optimized, compiled, quantised, tuned.
 const native = require('./native.js');
 const { LinnetError } = require('./errors.js');
 const { abortReason, bytesOf, integer, invalid, pathOf } = require('./arguments.js');
@@ -28,6 +28,14 @@ function positive(value, name) {
   if (value === undefined) return 0;
   if (typeof value !== 'number' || !(value > 0)) throw invalid(`${name} must be a number above 0`);
   return value;
+}
+
+// Numbers or BigInts.
+function integers(list, name) {
+  if (list === undefined) return [];
+  const numbers = Array.from(list, Number);
+  if (!numbers.every(Number.isSafeInteger)) throw invalid(`${name} must be an array of integers`);
+  return numbers;
 }
 
 function flag(value) {
@@ -147,8 +155,10 @@ async function compile(source, path, options = {}) {
 /** Writes the model in lower precision; a promise of what became of each node. */
 async function quantize(source, path, options = {}) {
   const symmetric = options.weightSymmetric;
-  const wantsSamples = options.scheme === 'static' || options.method === 'gptq';
-  if (wantsSamples !== (options.samples !== undefined)) throw invalid("samples are for the scheme 'static' and the method 'gptq', which need them");
+  const { explain, labels, labelOutput, sensitivity, onlyFaster } = options;
+  const explains = Boolean(explain || labels || labelOutput || sensitivity || onlyFaster);
+  const wantsSamples = options.scheme === 'static' || options.method === 'gptq' || explains;
+  if (wantsSamples !== (options.samples !== undefined)) throw invalid("samples are for the scheme 'static', the method 'gptq' and to explain with, which need them");
   return write('quantize', source, path, options, {
     scheme: choice(options.scheme, SCHEMES, 'scheme'),
     include: texts(options.include, 'include'),
@@ -178,7 +188,31 @@ async function quantize(source, path, options = {}) {
     searchRanges: flag(options.searchRanges),
     embeddings: flag(options.embeddings),
     accuracyLevel: integer(options.accuracyLevel, 'accuracyLevel'),
+    explain: flag(explains),
+    labels: integers(labels, 'labels'),
+    labelOutput,
+    sensitivity: sensitivity === 'all' ? Number.MAX_SAFE_INTEGER : integer(sensitivity, 'sensitivity'),
+    onlyFaster: flag(onlyFaster),
   }, wantsSamples ? new Samples(options.samples) : undefined);
 }
 
-module.exports = { compile, optimize, quantize };
+/** Searches for the form of the model that suits limits, and writes it to the folder; a promise of all that was tried. */
+async function tune(model, folder, options) {
+  if (typeof model !== 'string' && !(model instanceof URL)) throw invalid('the model to tune must be a path or a URL');
+  return write('tune', model, folder, { ...options, threads: 1 }, {
+    output: options.output === undefined ? '' : pathOf(options.output),
+    maxLoss: positive(options.maxLoss, 'maxLoss'),
+    p95Ms: positive(options.p95Ms, 'p95Ms'),
+    maxBytes: positive(options.maxBytes, 'maxBytes'),
+    maxMemory: positive(options.maxMemory, 'maxMemory'),
+    measure: options.measure,
+    prefer: options.prefer,
+    labels: integers(options.labels, 'labels'),
+    threadCounts: integers(options.threads, 'threads'),
+    budget: positive(options.budget, 'budget'),
+    resume: flag(options.resume),
+    samplePath: options.samplePath === undefined ? '' : pathOf(options.samplePath),
+  }, new Samples(options.samples));
+}
+
+module.exports = { compile, optimize, quantize, tune };

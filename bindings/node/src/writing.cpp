@@ -1,4 +1,4 @@
-// Models that are written on the engine's threads: optimised, compiled, quantised.
+// Models that are written on the engine's threads: optimised, compiled, quantised, tuned.
 #include <condition_variable>
 
 #include "native.h"
@@ -36,7 +36,7 @@ class Writing : public std::enable_shared_from_this<Writing> {
       self->call(env, self->sample, {Napi::Number::New(env, static_cast<double>(pass)), list});
     });
     self->answered_.wait(lock, [&] { return !self->asks_ || self->stopped_; });
-    if (self->stopped_) return linnet_status_create(LINNET_CANCELLED, "quantising was cancelled");
+    if (self->stopped_) return linnet_status_create(LINNET_CANCELLED, "the call was cancelled");
     *ended = self->given_.empty();
     for (size_t i = 0; i < self->given_.size() && i < count; ++i) inputs[i] = self->given_[i].release();
     return nullptr;
@@ -130,6 +130,18 @@ class Settings {
     return value.IsUndefined() || value.IsNull() ? 0 : value.ToNumber().DoubleValue();
   }
   int32_t integer(const char* name) const { return static_cast<int32_t>(number(name)); }
+  std::string text(const char* name) const {
+    const Napi::Value value = from_.Get(name);
+    return value.IsString() ? value.As<Napi::String>().Utf8Value() : std::string();
+  }
+  template <class T>
+  std::vector<T> numbers(const char* name) const {
+    std::vector<T> out;
+    if (!from_.Get(name).IsArray()) return out;
+    const auto list = from_.Get(name).As<Napi::Array>();
+    for (uint32_t i = 0; i < list.Length(); ++i) out.push_back(static_cast<T>(list.Get(i).ToNumber().Int64Value()));
+    return out;
+  }
   Napi::Value operator[](const char* name) const { return from_.Get(name); }
 
  private:
@@ -171,11 +183,9 @@ linnet_status* start_quantize(linnet_engine* engine, const linnet_source& source
                               const Settings& settings, const char* path, const linnet_completion& completion,
                               linnet_task** task) {
   const Texts include(settings["include"]), exclude(settings["exclude"]);
-  const auto text = [&](const char* name) {
-    const Napi::Value value = settings[name];
-    return value.IsString() ? value.As<Napi::String>().Utf8Value() : std::string();
-  };
-  const std::string calibration = text("calibrationMethod"), method = text("method");
+  const std::string calibration = settings.text("calibrationMethod"), method = settings.text("method"),
+                    label_output = settings.text("labelOutput");
+  const auto labels = settings.numbers<int64_t>("labels");
   linnet_quantize_options options{};
   options.struct_size = sizeof options;
   options.scheme = static_cast<linnet_quantize_scheme>(settings.integer("scheme"));
@@ -201,6 +211,8 @@ linnet_status* start_quantize(linnet_engine* engine, const linnet_source& source
       {"numQuantizedBins", &linnet_quantize_options::num_quantized_bins},
       {"actOrder", &linnet_quantize_options::act_order},
       {"searchRanges", &linnet_quantize_options::search_ranges},
+      {"explain", &linnet_quantize_options::explain},
+      {"onlyFaster", &linnet_quantize_options::only_faster},
   };
   for (const auto& [name, field] : integers) options.*field = settings.integer(name);
   options.weight_type = static_cast<linnet_dtype>(settings.integer("weightType"));
@@ -211,10 +223,43 @@ linnet_status* start_quantize(linnet_engine* engine, const linnet_source& source
   options.damping = settings.number("damping");
   options.calibration_method = calibration.empty() ? nullptr : calibration.c_str();
   options.method = method.empty() ? nullptr : method.c_str();
+  options.labels = labels.data();
+  options.label_count = labels.size();
+  options.label_output = label_output.empty() ? nullptr : label_output.c_str();
+  options.sensitivity = static_cast<size_t>(settings.number("sensitivity"));
   if (settings["sample"].IsFunction()) options.next = Writing::next;
   options.progress = Writing::told;
   options.user = completion.user;
   return linnet_quantize_async(engine, &source, load, &options, path, &completion, task);
+}
+
+linnet_status* start_tune(linnet_engine* engine, const linnet_source& source, const Settings& settings,
+                          const char* folder, const linnet_completion& completion, linnet_task** task) {
+  const std::string output = settings.text("output"), measure = settings.text("measure"),
+                    prefer = settings.text("prefer"), sample_path = settings.text("samplePath");
+  const auto labels = settings.numbers<int64_t>("labels");
+  const auto threads = settings.numbers<size_t>("threadCounts");
+  linnet_tune_options options{};
+  options.struct_size = sizeof options;
+  options.folder = folder;
+  options.output = output.empty() ? nullptr : output.c_str();
+  options.max_loss = settings.number("maxLoss");
+  options.p95_ms = settings.number("p95Ms");
+  options.max_bytes = static_cast<uint64_t>(settings.number("maxBytes"));
+  options.max_memory = static_cast<uint64_t>(settings.number("maxMemory"));
+  options.measure = measure.empty() ? nullptr : measure.c_str();
+  options.prefer = prefer.empty() ? nullptr : prefer.c_str();
+  options.labels = labels.data();
+  options.label_count = labels.size();
+  options.threads = threads.data();
+  options.thread_count = threads.size();
+  options.budget_seconds = settings.number("budget");
+  options.resume = settings.integer("resume");
+  options.sample_path = sample_path.empty() ? nullptr : sample_path.c_str();
+  options.next = Writing::next;
+  options.progress = Writing::told;
+  options.user = completion.user;
+  return linnet_tune_async(engine, source.path, &options, &completion, task);
 }
 
 std::shared_ptr<Writing> writing_of(const Napi::CallbackInfo& info) {
@@ -282,6 +327,7 @@ Napi::Value write(const Napi::CallbackInfo& info) {
                  ? start_optimize(engine.get(), source, load.get(), settings, path.c_str(), completion, task)
              : kind == "compile"
                  ? linnet_compile_async(engine.get(), &source, load.get(), path.c_str(), &completion, task)
+             : kind == "tune" ? start_tune(engine.get(), source, settings, path.c_str(), completion, task)
                  : start_quantize(engine.get(), source, load.get(), settings, path.c_str(), completion, task));
   user.release();
   content.release();

@@ -22,6 +22,8 @@ async function main(): Promise<void> {
   await quantize(new Uint8Array(3), new URL('file:///model.onnx'), { scheme: 'weights', method: 'gptq', samples: stream, signal: AbortSignal.timeout(5) });
   const { passes } = await optimize('model.onnx', 'fast.onnx', { floats: 'float16', shapes: { x: [1, 3] } });
   await compile('model.onnx', 'model.linnet', { threads: 1 });
+  const tuned: TuneReport = await tune('model.onnx', 'folder', { samples: stream, labels: [1n, 2], threads: [1, 2], prefer: 'size' });
+  if (tuned.chosen !== undefined) console.log(tuned.candidates[tuned.points[tuned.chosen].candidate].fate, report.quality?.overall.mean_cosine);
   console.log(report.nodes[0].result, passes[0].changes);
   // @ts-expect-error a scheme that does not exist
   await quantize('model.onnx', 'x', { scheme: 'best' });

@@ -6,7 +6,7 @@ const os = require('node:os');
 const path = require('node:path');
 const { pathToFileURL } = require('node:url');
 const test = require('node:test');
-const { InferenceSession, LinnetError, Tensor, compile, openHandles, optimize, quantize } = require('..');
+const { InferenceSession, LinnetError, Tensor, compile, openHandles, optimize, quantize, tune } = require('..');
 const { bytes, model } = require('./common.js');
 
 const noise = (seed) => Float32Array.from({ length: 5 * 128 }, (_, i) => Math.sin(i * 12.9898 + seed * 78.233));
@@ -64,6 +64,39 @@ for (const [name, options, least] of [
     assert.ok(near > least, `cosine ${near}`);
   });
 }
+
+test('quantize explains', async (t) => {
+  const { at, names } = folder(t);
+  const report = await quantize(model('product'), at('small.onnx'), { samples: stream(), sensitivity: 'all' });
+  assert.ok(report.quality.samples === 4 && report.quality.overall.mean_cosine > 0.999);
+  assert.ok(report.nodes.every((node) => node.alone.mean_cosine > 0.999));
+  const fixed = await quantize(model('product'), at('static.onnx'), { scheme: 'static', samples: stream(), onlyFaster: true });
+  assert.strictEqual(fixed.quality.samples, 4);
+  const before = names();
+  for (const wrong of [{ explain: true }, { samples: [feed(1)] }, { samples: stream(), labels: [1] }, { samples: stream(), labels: ['x'] },
+    { samples: stream(), labelOutput: 'y' }, { samples: stream(), sensitivity: 'some' }]) {
+    await assert.rejects(quantize(model('product'), at('never.onnx'), wrong), { code: 'INVALID_ARGUMENT' });
+  }
+  assert.deepStrictEqual(names(), before);
+});
+
+test('tune', async (t) => {
+  const { at } = folder(t);
+  const told = [];
+  const report = await tune(model('product'), at('tuned'), { samples: stream(), maxLoss: 0.05, prefer: 'size', budget: 20, onProgress: (...step) => told.push(step) });
+  assert.strictEqual(report.candidates[report.points[report.chosen].candidate].fate, 'timed');
+  assert.ok(told.length > 3 && fs.existsSync(at('tuned/manifest.json')));
+  assert.ok(await cosine(model('product'), at('tuned/model.onnx')) > 0.9);
+  const nothing = await tune(model('product'), at('tiny'), { samples: stream(), maxBytes: 10, budget: 20 });
+  assert.ok(nothing.chosen === undefined && nothing.beyond && !fs.existsSync(at('tiny/model.onnx')));
+  for (const wrong of [{ maxLoss: -1 }, { measure: 'beauty' }, { prefer: 'cheap' }, { labels: [1] }, { threads: [0] }, { samples: [] }, { samples: 3 }]) {
+    await assert.rejects(tune(model('product'), at('wrong'), { samples: stream(), ...wrong }), { code: 'INVALID_ARGUMENT' });
+  }
+  const abort = new AbortController();
+  const stopped = tune(model('product'), at('stopped'), { samples: stream(), signal: abort.signal, onProgress: () => abort.abort() });
+  await assert.rejects(stopped, { name: 'AbortError' });
+  assert.ok(!fs.existsSync(at('wrong')) && !fs.existsSync(at('stopped/model.onnx')));
+});
 
 test('samples are asked for one at a time, and generators are ended', async (t) => {
   const { at } = folder(t);
