@@ -6,6 +6,11 @@
 namespace linnet {
 namespace {
 
+// One column for all keys says the same of each, which changes no softmax.
+bool says_nothing(const Shape& mask, int64_t batch, size_t total) noexcept {
+  return mask.rank() == 2 && mask[1] == 1 && (mask[0] == batch ? total != 1 : mask[0] == 1);
+}
+
 bool is_masked(const Tensor& mask, const AttentionArgs& a, size_t total, size_t b, size_t r, size_t t) noexcept {
   const auto* m = mask.ptr<int32_t>();
   if (mask.shape.rank() == 2) return m[b * total + t] <= 0;
@@ -31,11 +36,14 @@ Status FusedAttention::parse_common(NodeReader& reader, const Slots& slots) {
   LINNET_REQUIRE(!shared_ || has_length || !reader.has_input(slots.past_key),
                  invalid_model("a past that shares its buffer with present needs past_sequence_length"));
   shared_ = shared_ && reader.has_input(slots.past_key);
-  LINNET_REQUIRE(slots.indirection == kNone || !reader.has_input(slots.indirection) ||
-                     (shared_ && reader.has_input(slots.beam_width)),
+  // Without a cache in place there is nothing to look up; MultiHeadAttention reads the beams off the table.
+  if (!shared_ && slots_.beam_width == kNone) slots_.indirection = kNone;
+  LINNET_REQUIRE(slots_.indirection == kNone || !reader.has_input(slots_.indirection) ||
+                     (shared_ && (slots_.beam_width == kNone || reader.has_input(slots_.beam_width))),
                  invalid_model("cache_indirection needs beam_width and a past that shares its buffer"));
   LINNET_REQUIRE(!reader.flag("do_rotary", false),
-                 unsupported("rotary embedding inside of attention is not supported"));
+                 unsupported("do_rotary is not supported, as it is not by ONNX Runtime on a CPU: export "
+                             "MultiHeadAttention with RotaryEmbedding"));
   reader.ignore("rotary_embedding_dim");
   return {};
 }
@@ -97,6 +105,7 @@ Status FusedAttention::check_masks(const AttentionArgs& a, size_t total, const S
     const Shape& shape = *mask;
     const bool fits = (shape.rank() == 1 && (shape[0] == batch || shape[0] == 2 * batch)) ||
                       (shape.rank() == 2 && shape[0] == batch && shape[1] == columns) ||
+                      says_nothing(shape, batch, total) ||
                       (shape.rank() == 3 && shape[0] == batch && shape[1] == rows && shape[2] == columns);
     LINNET_REQUIRE(
         fits, unsupported("a mask of shape ", shape, " for ", batch, " x ", rows, " queries and ", columns, " keys"));
@@ -124,8 +133,8 @@ Result<size_t> FusedAttention::read_past(RunContext& context, const State& s, At
   const Tensor* bias = slots_.attention_bias == kNone ? nullptr : context.maybe(slots_.attention_bias);
   LINNET_TRY(check_masks(a, total, mask ? &mask->shape : nullptr, bias ? &bias->shape : nullptr));
   if (has(context, slots_.indirection)) {
-    const int64_t beams = *context.in(slots_.beam_width).ptr<int32_t>();
     const Tensor& from = context.in(slots_.indirection);
+    const int64_t beams = slots_.beam_width == kNone ? from.shape[1] : *context.in(slots_.beam_width).ptr<int32_t>();
     LINNET_REQUIRE(beams >= 1 && from.shape[1] == beams && from.shape[2] >= past &&
                        from.shape[0] == static_cast<int64_t>(a.batch) / beams && a.batch % size_of(beams) == 0,
                    invalid_argument("cache_indirection of shape ", from.shape, " does not fit ", a.batch,
@@ -146,6 +155,7 @@ Result<size_t> FusedAttention::read_past(RunContext& context, const State& s, At
 
 void FusedAttention::apply_mask(RunContext& context, AttentionArgs& a, size_t total, FloatScratch& floats) const {
   const Tensor* mask = slots_.mask == kNone ? nullptr : context.maybe(slots_.mask);
+  if (mask && says_nothing(mask->shape, static_cast<int64_t>(a.batch), total)) mask = nullptr;
   const Tensor* extra = slots_.attention_bias == kNone ? nullptr : context.maybe(slots_.attention_bias);
   HeadStrides strides;
   if (extra) {

@@ -5,6 +5,7 @@
 #include "kernels/attention/rotary.h"
 #include "ops/attention_cache.h"
 #include "ops/infer_shapes.h"
+#include "ops/quantized_cache.h"
 
 namespace linnet {
 namespace {
@@ -28,48 +29,6 @@ enum Input : size_t {
   kKeyNorm,
   kQuerySeqlens
 };
-
-// How a cache keeps its numbers: as they are, or as codes of 8 or 4 bits with a scale for all or for each channel of
-// each head. Two codes of 4 bits lie in a byte, the lower one first, 8 above what they mean.
-struct CacheForm {
-  int bits = 0;  // 0: not quantised
-  bool by_channel = false;
-};
-
-Result<CacheForm> parse_cache_form(NodeReader& reader, std::string_view name, int64_t bits) {
-  const std::string type = reader.text(name, "NONE");
-  if (type == "NONE") return CacheForm{};
-  LINNET_REQUIRE(type == "PER_TENSOR" || type == "PER_CHANNEL", invalid_model(name, " is '", type, "'"));
-  LINNET_REQUIRE(bits == 4 || bits == 8, invalid_model("kv_cache_bit_width is ", bits, "; it must be 4 or 8"));
-  return CacheForm{static_cast<int>(bits), type == "PER_CHANNEL"};
-}
-
-int32_t code_of(float x, float scale, int32_t low, int32_t high) noexcept {
-  const float code = std::nearbyint(x / scale);
-  return code > static_cast<float>(low) ? static_cast<int32_t>(std::min(code, static_cast<float>(high))) : low;
-}
-
-// A row of one head; `step` is 0 where all have one scale.
-void quantize_row(const float* row, size_t size, const float* scale, size_t step, int bits, uint8_t* codes) noexcept {
-  if (bits == 8) {
-    for (size_t i = 0; i < size; ++i)
-      codes[i] = static_cast<uint8_t>(static_cast<int8_t>(code_of(row[i], scale[i * step], -128, 127)));
-    return;
-  }
-  for (size_t i = 0; i < size; i += 2) {
-    const int32_t low = code_of(row[i], scale[i * step], -8, 7) + 8;
-    const int32_t high = i + 1 < size ? code_of(row[i + 1], scale[(i + 1) * step], -8, 7) + 8 : 8;
-    codes[i / 2] = static_cast<uint8_t>(low | high << 4);
-  }
-}
-
-void dequantize_row(const uint8_t* codes, size_t size, const float* scale, size_t step, int bits, float* row) noexcept {
-  for (size_t i = 0; i < size; ++i) {
-    const int32_t code =
-        bits == 8 ? static_cast<int8_t>(codes[i]) : static_cast<int32_t>(codes[i / 2] >> (i % 2 * 4) & 15) - 8;
-    row[i] = static_cast<float>(code) * scale[i * step];
-  }
-}
 
 class GroupQueryAttention final : public Op {
  public:
@@ -99,9 +58,12 @@ class GroupQueryAttention final : public Op {
     for (const size_t part : {size_t{0}, size_t{1}})
       LINNET_REQUIRE(forms_[part].bits == 0 || reader.has_input(kKeyScale + part),
                      invalid_model("the quantised cache lacks its scale"));
-    LINNET_REQUIRE(!reader.flag("sliding_window_cache", false), unsupported("sliding_window_cache is not supported"));
     qk_output_ = reader.integer("qk_output", 0);
     LINNET_REQUIRE(qk_output_ >= 0 && qk_output_ <= 2, invalid_model("qk_output is ", qk_output_));
+    evicts_ = reader.flag("sliding_window_cache", false);
+    LINNET_REQUIRE(!evicts_ || (window_ > 0 && causal_ && reader.has_input(kPastKey)),
+                   invalid_model("sliding_window_cache needs local_window_size, causal attention and a past"));
+    LINNET_REQUIRE(!evicts_ || qk_output_ == 0, unsupported("output_qk with sliding_window_cache is not supported"));
     const float epsilon = reader.number("qk_norm_epsilon", 1e-6f);
     norm_epsilon_[0] = reader.number("q_norm_epsilon", epsilon);
     norm_epsilon_[1] = reader.number("k_norm_epsilon", epsilon);
@@ -146,6 +108,8 @@ class GroupQueryAttention final : public Op {
           length = symbols.max(context.shape(kPastKey)[2], *total);
       }
     }
+    if (evicts_)
+      length = context.ranked(kPastKey) && context.shape(kPastKey).size() == 4 ? context.shape(kPastKey)[2] : Dim();
     context.set(0, type, {q[0], q[1], symbols.mul(size, heads_)});
     const Dim stored = forms_[0].bits == 4 ? symbols.div(symbols.add(size, 1), 2) : size;
     for (const size_t o : {size_t{1}, size_t{2}}) context.set(o, cache, {q[0], Dim(kv_heads_), length, stored});
@@ -184,6 +148,11 @@ class GroupQueryAttention final : public Op {
     LINNET_REQUIRE(context.has_shape(1) && context.out_shape(1).rank() == 4,
                    unsupported("the outputs present_key and present_value are needed"));
     a.columns = n(context.out_shape(1)[2]);
+    if (evicts_) {
+      LINNET_REQUIRE(static_cast<int64_t>(a.columns) >= window_,
+                     invalid_argument("a cache of ", a.columns, " rows does not hold a window of ", window_));
+      a.columns += a.rows;  // attention sees the new rows behind all those that the cache has
+    }
     LINNET_REQUIRE(context.shape(kSeqlens).count() == q[0],
                    invalid_argument("seqlens_k does not have an element for each batch item"));
     LINNET_REQUIRE(context.shape(kTotal).count() == 1, invalid_argument("total_sequence_length must be one number"));
@@ -212,7 +181,8 @@ class GroupQueryAttention final : public Op {
                          bias[2] == q[1],
                      invalid_argument("attention_bias of shape ", bias, " does not fit ", heads_, " heads and ", q[1],
                                       " queries"));
-      a.bias_columns = n(bias[3]);
+      a.bias_columns = evicts_ ? a.columns : n(bias[3]);
+      s.bias_read = n(bias[3]);
       a.bias_strides = {bias[0] == 1 ? 0 : n(bias[1]) * a.rows * a.bias_columns,
                         bias[1] == 1 ? 0 : a.rows * a.bias_columns, a.bias_columns};
     }
@@ -249,21 +219,23 @@ class GroupQueryAttention final : public Op {
       a.scores_kind = qk_output_ == 1 ? AttentionScores::biased : AttentionScores::softmax;
     }
     s.kernel = take(attention_scratch_size(a, context.threads()));
-    s.numbers = take(3 * a.batch * sizeof(int64_t));
+    s.numbers = take(5 * a.batch * sizeof(int64_t));
+    s.bias = take(
+        evicts_ && context.has(kBias) ? n(context.shape(kBias)[1]) * a.batch * a.rows * a.columns * sizeof(float) : 0);
     s.q_turned = take(turns ? q_rows * a.head_size * sizeof(float) : 0);
     s.k_turned = take(turns ? k_rows * a.head_size * sizeof(float) : 0);
     s.k_rounded = take(turns && type != DType::f32 ? k_rows * a.head_size * element_size(type) : 0);
     s.scores = take(wants_scores ? q_rows * a.columns * sizeof(float) : 0);
     s.codes = take(forms_[0].bits != 0 ? k_rows * a.head_size : 0);
     for (const size_t part : {size_t{0}, size_t{1}}) {
-      if (!context.wants(part + 1))
-        s.present[part] = take(n(context.out_shape(1).count()) * element_size(cache_type(type)));
+      if (evicts_ || !context.wants(part + 1))
+        s.present[part] = take(whole * stored_size(a.head_size) * element_size(cache_type(type)));
       if (forms_[0].bits != 0) s.dequantized[part] = take(whole * a.head_size * sizeof(float));
     }
     s.views = bytes;
     for (const size_t i : {kQuery, kKey, kValue, kCos, kSin, kBias, kSink, kQueryNorm, kKeyNorm})
       if (context.has(i)) bytes += FloatScratch::bytes(type, context.shape(i).count());
-    if (forms_[0].bits == 0) bytes += 2 * FloatScratch::bytes(type, context.out_shape(1).count());
+    if (forms_[0].bits == 0) bytes += 2 * FloatScratch::bytes(type, static_cast<int64_t>(whole * a.head_size));
     bytes += FloatScratch::bytes(type, context.out_shape(0).count());
     if (wants_scores) bytes += FloatScratch::bytes(type, context.out_shape(3).count());
     context.request_scratch(bytes);
@@ -320,6 +292,8 @@ class GroupQueryAttention final : public Op {
       a.v = floats.in(extend(context, s, a, 1, query.dtype, a.head_size, fresh_data(kValue, v_at), s.kv_fresh));
     }
     if (const Tensor* bias = context.maybe(kBias)) a.bias = floats.in(*bias);
+    if (a.bias && evicts_)
+      move_bias(s, a, static_cast<size_t>(context.in(kBias).shape[1]), reinterpret_cast<float*>(scratch + s.bias));
     if (const Tensor* sink = context.maybe(kSink)) a.sinks = floats.in(*sink);
     if (context.wants(3) && qk_output_ != 0) a.scores = reinterpret_cast<float*>(scratch + s.scores);
     a.out = floats.out(context.out(0));
@@ -343,9 +317,9 @@ class GroupQueryAttention final : public Op {
   struct State {
     AttentionArgs args;
     HeadStrides q_fresh, kv_fresh;
-    size_t past_capacity, half, positions, scored;
+    size_t past_capacity, half, positions, scored, bias_read;
     // in scratch
-    size_t kernel, numbers, q_turned, k_turned, k_rounded, scores, codes, present[2], dequantized[2], views;
+    size_t kernel, numbers, bias, q_turned, k_turned, k_rounded, scores, codes, present[2], dequantized[2], views;
   };
 
   DType cache_type(DType type) const noexcept {
@@ -356,22 +330,42 @@ class GroupQueryAttention final : public Op {
     return rotary_ || context.has(kQueryNorm);
   }
 
-  // The new rows of each item, the rows that the cache has (offsets) and those that it will have (lengths).
+  size_t stored_size(size_t head_size) const noexcept { return forms_[0].bits == 4 ? (head_size + 1) / 2 : head_size; }
+
+  // Rows that a cache of the last positions has after `total` of them: so many are dropped at once that what remains
+  // does not depend on the steps.
+  int64_t rows_kept(int64_t total, int64_t capacity) const noexcept {
+    const int64_t step = capacity - window_ + 1;
+    return total <= capacity ? total : total - (total - capacity + step - 1) / step * step;
+  }
+
+  // The new rows of each item, the rows that the cache has (offsets) and those that it will have (lengths); then the
+  // position of the first of these, and how many of the last are kept.
   Status read_lengths(RunContext& context, const State& s, AttentionArgs& a) const {
     auto* lengths = reinterpret_cast<int64_t*>(context.scratch() + s.numbers);
-    int64_t *offsets = lengths + a.batch, *fresh = offsets + a.batch;
-    const auto rows = static_cast<int64_t>(a.rows), capacity = static_cast<int64_t>(a.columns);
+    int64_t *offsets = lengths + a.batch, *fresh = offsets + a.batch, *first = fresh + a.batch, *kept = first + a.batch;
+    const auto rows = static_cast<int64_t>(a.rows),
+               capacity = static_cast<int64_t>(evicts_ ? a.columns - a.rows : a.columns);
     const Tensor* given = context.maybe(kQuerySeqlens);
     for (size_t b = 0; b < a.batch; ++b) {
       const int64_t last = context.in(kSeqlens).ptr<int32_t>()[b];
-      LINNET_REQUIRE(last >= 0 && last < capacity,
+      LINNET_REQUIRE(last >= 0 && (last < capacity || evicts_),
                      invalid_argument("seqlens_k has ", last, " for a cache of ", capacity));
       lengths[b] = last + 1;
+      first[b] = 0;
       fresh[b] = given ? given->ptr<int32_t>()[b] : std::min(rows, last + 1);
       LINNET_REQUIRE(
           fresh[b] >= 0 && fresh[b] <= std::min(rows, last + 1),
           invalid_argument("query_seqlens has ", fresh[b], " for ", rows, " queries and seqlens_k of ", last));
       offsets[b] = lengths[b] - fresh[b];
+      if (evicts_) {
+        LINNET_REQUIRE(a.bias_columns == 0 || s.bias_read > static_cast<size_t>(last),
+                       invalid_argument("attention_bias has ", s.bias_read, " columns for seqlens_k of ", last));
+        kept[b] = rows_kept(last + 1, capacity);
+        first[b] = offsets[b] - rows_kept(offsets[b], capacity);
+        offsets[b] -= first[b];
+        lengths[b] -= first[b];
+      }
       LINNET_REQUIRE(offsets[b] <= static_cast<int64_t>(s.past_capacity),
                      invalid_argument("seqlens_k has ", last, ", which the past of ", s.past_capacity, " and ",
                                       fresh[b], " new rows do not reach"));
@@ -381,12 +375,14 @@ class GroupQueryAttention final : public Op {
     return {};
   }
   static const int64_t* fresh_of(const AttentionArgs& a) noexcept { return a.offsets + a.batch; }
+  static const int64_t* first_of(const AttentionArgs& a) noexcept { return a.offsets + 2 * a.batch; }
+  static const int64_t* kept_of(const AttentionArgs& a) noexcept { return a.offsets + 3 * a.batch; }
 
   // Padding has no position that anyone sees.
   int64_t position(const RunContext& context, const AttentionArgs& a, size_t b, size_t row) const {
     if (static_cast<int64_t>(row) >= fresh_of(a)[b]) return 0;
     const Tensor* ids = context.maybe(kPositions);
-    return ids ? ids->ptr<int64_t>()[b * a.rows + row] : a.offsets[b] + static_cast<int64_t>(row);
+    return ids ? ids->ptr<int64_t>()[b * a.rows + row] : first_of(a)[b] + a.offsets[b] + static_cast<int64_t>(row);
   }
 
   Status check_positions(const RunContext& context, const State& s, const AttentionArgs& a) const {
@@ -447,11 +443,12 @@ class GroupQueryAttention final : public Op {
   }
 
   // Puts new rows of `size` elements behind those of the past keys (part 0) or values (part 1); gives the whole.
-  static Tensor extend(RunContext& context, const State& s, const AttentionArgs& a, size_t part, DType type,
-                       size_t size, const void* fresh, const HeadStrides& strides) {
+  Tensor extend(RunContext& context, const State& s, const AttentionArgs& a, size_t part, DType type, size_t size,
+                const void* fresh, const HeadStrides& strides) const {
     const auto n = [](size_t x) { return static_cast<int64_t>(x); };
     Tensor whole{type, Shape{n(a.batch), n(a.kv_heads), n(a.columns), n(size)}, nullptr, nullptr};
-    whole.data = context.wants(part + 1) ? context.out(part + 1).data : context.scratch() + s.present[part];
+    const bool direct = context.wants(part + 1) && !evicts_;
+    whole.data = direct ? context.out(part + 1).data : context.scratch() + s.present[part];
     CacheAppend append;
     append.batch = a.batch, append.heads = a.kv_heads, append.size = size, append.width = element_size(type);
     if (const Tensor* past = context.maybe(kPastKey + part)) append.past = past->data;
@@ -462,14 +459,36 @@ class GroupQueryAttention final : public Op {
     append.present = whole.data;
     append.capacity = a.columns;
     append_to_cache(append, context.parallel);
+    if (evicts_ && context.wants(part + 1)) {
+      const size_t row = size * append.width, capacity = a.columns - a.rows;
+      auto* to = context.out(part + 1).ptr<std::byte>();
+      for (size_t i = 0; i < a.batch * a.kv_heads; ++i, to += capacity * row) {
+        const auto kept = static_cast<size_t>(kept_of(a)[i / a.kv_heads]);
+        const auto end = i * a.columns + static_cast<size_t>(a.lengths[i / a.kv_heads]);
+        std::copy_n(whole.ptr<std::byte>() + (end - kept) * row, kept * row, to);
+        std::fill_n(to + kept * row, (capacity - kept) * row, std::byte{0});
+      }
+    }
     return whole;
+  }
+
+  // The bias has a column for each position since the beginning: takes those that are in the cache.
+  static void move_bias(const State& s, AttentionArgs& a, size_t heads, float* dst) {
+    const float* from = a.bias;
+    const bool shared = a.bias_strides.batch == 0;
+    for (size_t b = 0; b < a.batch; ++b)
+      for (size_t i = 0; i < heads * a.rows; ++i)
+        std::copy_n(from + ((shared ? 0 : b) * heads * a.rows + i) * s.bias_read + first_of(a)[b], a.lengths[b],
+                    dst + (b * heads * a.rows + i) * a.columns);
+    a.bias = dst;
+    a.bias_strides.batch = heads * a.rows * a.columns;
   }
 
   // The same with a quantised cache; gives the floats that its codes stand for.
   const float* extend_codes(RunContext& context, const State& s, const AttentionArgs& a, size_t part,
                             const float* fresh, const HeadStrides& strides) const {
     const CacheForm form = forms_[part];
-    const size_t stored = form.bits == 4 ? (a.head_size + 1) / 2 : a.head_size, step = form.by_channel ? 1 : 0;
+    const size_t stored = stored_size(a.head_size), step = form.by_channel ? 1 : 0;
     const float* scales = context.in(kKeyScale + part).ptr<float>();
     const auto scale_of = [&](size_t h) { return scales + (form.by_channel ? h * a.head_size : 0); };
     auto* codes = reinterpret_cast<uint8_t*>(context.scratch() + s.codes);
@@ -493,6 +512,7 @@ class GroupQueryAttention final : public Op {
   int64_t heads_ = 0, kv_heads_ = 0, window_ = -1, qk_output_ = 0;
   float scale_ = 0.0f, softcap_ = 0.0f, norm_epsilon_[2] = {};
   bool rotary_ = false, interleaved_ = false, smooth_ = false, causal_ = true;
+  bool evicts_ = false;  // the cache holds the last positions only
   CacheForm forms_[2];
 };
 

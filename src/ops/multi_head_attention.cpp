@@ -12,11 +12,9 @@ class MultiHeadAttention final : public FusedAttention {
  public:
   Status parse(NodeReader& reader) {
     const bool decoder = reader.op_type() == "DecoderMaskedMultiHeadAttention";
-    LINNET_TRY(parse_common(
-        reader, decoder ? Slots{10, 3, 4, 5, 6, 1, 2, 7, 8, 9} : Slots{3, 4, 5, 6, 7, 1, 2, 8, kNone, kNone}));
+    LINNET_TRY(
+        parse_common(reader, decoder ? Slots{10, 3, 4, 5, 6, 1, 2, 7, 8, 9} : Slots{3, 4, 5, 6, 7, 1, 2, 8, kNone, 9}));
     reader.ignore("output_qk");
-    // Beams of MultiHeadAttention, which does not know how many there are, lie where they belong already.
-    LINNET_REQUIRE(decoder || !reader.has_input(9), unsupported("cache_indirection is not supported"));
     packed_rows_ = decoder && !reader.has_input(1);
     LINNET_REQUIRE(reader.has_input(slots_.past_key) == reader.has_input(slots_.past_value),
                    invalid_model("past_key and past_value come together"));

@@ -56,6 +56,23 @@ TEST(GroupQueryAttention, RefusesQuantizedCachesThatDoNotFit) {
   expect_refused(run(8, "PER_ROW", 8, {1}), "PER_ROW");
 }
 
+TEST(GroupQueryAttention, RefusesWindowsThatTheCacheDoesNotHold) {
+  const auto run = [&](int64_t window, std::vector<std::optional<Tensor>> inputs, int64_t scores = 0) {
+    std::vector<Attribute> attributes = heads(2, 1);
+    attributes.push_back(attribute("sliding_window_cache", int64_t{1}));
+    attributes.push_back(attribute("local_window_size", window));
+    attributes.push_back(attribute("qk_output", scores));
+    return contrib("GroupQueryAttention", std::move(inputs), attributes, 3);
+  };
+  EXPECT_TRUE(run_node(run(3, grouped())).ok());
+  EXPECT_TRUE(run_node(run(1, with(grouped(), 5, int32s({1}, {INT32_MAX})))).ok());
+  expect_refused(run(4, grouped()), "window of 4");
+  expect_refused(run(0, grouped()), "local_window_size");
+  expect_refused(run(2, grouped(), 1), "output_qk");
+  expect_refused(run(2, with(grouped(), 5, int32s({1}, {-1}))), "seqlens_k has -1");
+  expect_refused(run(2, with(with(grouped(), 10, counting({1, 1, 1, 2})), 5, int32s({1}, {40}))), "2 columns");
+}
+
 TEST(GroupQueryAttention, NormalizesQueriesAndKeys) {
   // With weights of 1, a head of equal numbers becomes one of ones: all scores are the same, and values are averaged.
   const Tensor ones = floats({4}, {1, 1, 1, 1});

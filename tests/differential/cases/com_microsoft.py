@@ -378,6 +378,15 @@ def Attention(rng):
 
 
 @case
+def Attention_mask_of_one(rng):
+    """A mask with one column for all keys, which says nothing."""
+    batch, rows, heads, size, width = int(rng.integers(1, 4)), int(rng.integers(1, 9)), int(rng.integers(1, 4)), int(rng.integers(1, 9)), int(rng.integers(1, 9))
+    inputs = [floats(rng, batch, rows, width), floats(rng, width, 3 * heads * size, scale=0.3), floats(rng, 3 * heads * size),
+              rng.integers(0, 2, (pick(rng, 1, batch), 1)).astype(np.int32)]
+    return one_node(rng, "Attention", inputs, [np.float32], (2e-3, 2e-3), num_heads=heads, unidirectional=int(chance(rng)))
+
+
+@case
 def QAttention(rng):
     batch, rows, heads, size, width = int(rng.integers(1, 4)), int(rng.integers(1, 9)), int(rng.integers(1, 5)), int(rng.integers(1, 9)), int(rng.integers(1, 20))
     past = int(rng.integers(0, 6)) if chance(rng, 0.4) else None
@@ -426,6 +435,20 @@ def MultiHeadAttention(rng):
         outputs = (outputs + [None, None])[:3] + [np.float32]
     return one_node(rng, "MultiHeadAttention", inputs, outputs, (2e-3, 2e-3), num_heads=heads, unidirectional=int(chance(rng) and fresh == rows),
                     scale=pick(rng, None, None, 0.3), mask_filter_value=pick(rng, None, -1e4, -1e9))
+
+
+@case
+def MultiHeadAttention_beams(rng):
+    """A cache in place whose rows come from beams: cache_indirection."""
+    batch, beams, heads, size = int(rng.integers(1, 4)), int(rng.integers(1, 4)), int(rng.integers(1, 4)), int(rng.integers(1, 5)) * 4
+    rows, hidden, past = batch * beams, heads * size, int(rng.integers(1, 6))
+    capacity = past + int(rng.integers(1, 5))
+    table = rng.integers(0, beams, (batch, beams, capacity)).astype(np.int32)
+    kept = np.zeros((rows, heads, capacity, size), bool)
+    kept[:, :, : past + 1] = True
+    inputs = [*(floats(rng, rows, 1, hidden) for _ in range(3)), None, None, None, *(floats(rng, rows, heads, capacity, size) for _ in range(2)),
+              np.array([past], np.int32), table if chance(rng, 0.8) else None]
+    return one_node(rng, "MultiHeadAttention", inputs, [np.float32] * 3, (2e-3, 2e-3), valid={1: kept, 2: kept}, num_heads=heads, scale=pick(rng, None, None, 0.3))
 
 
 @case
@@ -574,6 +597,41 @@ def GroupQueryAttention_chunks(rng):
               np.array(int(totals.max()), np.int32), cos, sin, None, None, None, None, None, None, None, fresh.astype(np.int32)]
     return one_node(rng, "GroupQueryAttention", inputs, [np.float32] * 3, (1e-3, 1e-4), valid={0: answered, 1: kept, 2: kept}, num_heads=heads,
                     kv_num_heads=kv_heads, do_rotary=int(rotary), local_window_size=pick(rng, None, 3))
+
+
+@case
+def GroupQueryAttention_window(rng):
+    """A cache that holds the last positions only: sliding_window_cache."""
+    dtype = float_type(rng)
+    window = int(rng.integers(1, 7))
+    capacity = window + int(rng.integers(0, 5))
+    batch, kv_heads, group, size = int(rng.integers(1, 4)), int(rng.integers(1, 4)), int(rng.integers(1, 3)), 16
+    heads, padded = kv_heads * group, chance(rng, 0.4)
+    rows = int(rng.integers(1, 14)) if padded or batch == 1 else 1
+    fresh = rng.integers(1, rows + 1, batch) if padded else np.full(batch, rows)
+    pasts = rng.integers(0, 20, batch) if padded or batch > 1 else np.full(batch, int(rng.integers(0, 20)))
+    totals = pasts + fresh
+    total = max(int(totals.max()), rows)
+    quantized, rotary, packed = dtype == np.float32 and chance(rng, 0.2), chance(rng), chance(rng, 0.3)
+    cache_type = np.int8 if quantized else dtype
+    step = capacity - window + 1
+    kept = np.zeros((batch, kv_heads, capacity, size), bool)
+    answered = np.zeros((batch, rows, heads * size), bool)
+    for b in range(batch):
+        kept[b, :, : totals[b] if totals[b] <= capacity else totals[b] - step * -(-(totals[b] - capacity) // step)] = True
+        answered[b, : fresh[b]] = True
+    cos, sin = rotary_cache(rng, total + 9, size // 2, dtype) if rotary else (None, None)
+    bias = floats(rng, pick(rng, 1, batch), pick(rng, 1, heads), rows, total, dtype=dtype) if not quantized and chance(rng, 0.3) else None
+    scales = [np.array([0.03], np.float32)] * 2 if quantized else [None, None]
+    q = floats(rng, batch, rows, (heads + 2 * kv_heads if packed else heads) * size, dtype=dtype)
+    k, v = (None if packed else floats(rng, batch, rows, kv_heads * size, dtype=dtype) for _ in range(2))
+    past = [codes(rng, np.int8, batch, kv_heads, capacity, size) if quantized else floats(rng, batch, kv_heads, capacity, size, dtype=dtype) for _ in range(2)]
+    inputs = [q, k, v, *past, (totals - 1).astype(np.int32), np.array(total, np.int32), cos, sin, None, bias, None, *scales]
+    if padded:
+        inputs += [None, None, fresh.astype(np.int32)]
+    kind = "PER_TENSOR" if quantized else None
+    return one_node(rng, "GroupQueryAttention", inputs, [dtype, cache_type, cache_type], (1e-2, 1e-2) if quantized or dtype != np.float32 else (1e-3, 1e-4), valid={0: answered, 1: kept, 2: kept},
+                    num_heads=heads, kv_num_heads=kv_heads, sliding_window_cache=1, local_window_size=window, do_rotary=int(rotary), k_quant_type=kind, v_quant_type=kind)
 
 
 @case
