@@ -20,5 +20,7 @@ export 'src/linnet.dart' show Linnet;
 export 'src/model.dart' show LinnetModel, SharedModel;
 export 'src/outputs.dart' show Outputs;
 export 'src/port.dart' show Port, ValueKind;
+export 'src/quality.dart' show Explain, Quality;
 export 'src/quantization.dart' hide QuantizationOf;
+export 'src/tuning.dart' show TuneCandidate, TuneLimits, TuneMeasure, TunePreference, TuneReport;
 export 'src/value.dart' show MapValue, MapsValue, NoValue, SequenceValue, Tensor, Value;

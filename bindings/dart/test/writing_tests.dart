@@ -9,7 +9,7 @@ import 'package:linnet/linnet.dart';
 import 'harness.dart';
 import 'lifetime_tests.dart' show collectGarbage;
 
-/// Optimizing, compiling, quantising.
+/// Optimizing, compiling, quantising, tuning.
 void writingTests(String models) {
   final dense = '$models/dense.onnx', to = '$models/written';
 
@@ -59,6 +59,45 @@ void writingTests(String models) {
     final report = await Linnet.quantize(dense, to, const DynamicQuantization(), exclude: ['sec*']);
     expect(report.quantized, 1);
     expectTrue(report.nodes.any((node) => node.result == null && node.reason!.isNotEmpty), '${report.nodes}');
+  });
+
+  test('quantize explains', () async {
+    const explain = Explain(samples: _stream, sensitivity: 10);
+    final report = await Linnet.quantize(dense, to, const DynamicQuantization(), explain: explain);
+    expectTrue(report.quality!.samples > 1 && report.quality!.meanCosine! > 0.999, '${report.quality}');
+    expectTrue(report.nodes.where((node) => node.result != null).every((node) => node.cosineAlone! > 0.999), 'alone');
+    final calibrated = await Linnet.quantize(dense, to, StaticQuantization(_samples(3)), explain: const Explain(onlyFaster: true));
+    expect(calibrated.quality!.samples, 3);
+    for (final wrong in const [Explain(), Explain(samples: _stream, labels: [1]), Explain(samples: _stream, labelOutput: 'y'), Explain(samples: _stream, sensitivity: -1)]) {
+      await thrown<LinnetInvalidArgument>(() => Linnet.quantize(dense, '$models/never', const DynamicQuantization(), explain: wrong));
+    }
+    await thrown<LinnetInvalidArgument>(() => Linnet.quantize(dense, '$models/never', StaticQuantization(_samples(3)), explain: explain));
+    expectTrue(!File('$models/never').existsSync(), 'no file is left');
+  });
+
+  test('tune', () async {
+    final folder = '$models/tuned', steps = <String>[];
+    const limits = TuneLimits(maxLoss: 0.05);
+    final report = await Linnet.tune(dense, folder, _stream,
+        limits: limits,
+        preference: TunePreference.size,
+        budget: const Duration(seconds: 20),
+        onProgress: (done, total, what) => steps.add(what));
+    expect(report.chosen!.fate, 'timed');
+    expectTrue(steps.length > 3 && File('$folder/manifest.json').existsSync(), 'told of $steps');
+    expectTrue(await _cosine(dense, '$folder/model.onnx') > 0.9, 'near the model');
+    final nothing = await Linnet.tune(dense, '$models/tiny', _stream,
+        limits: const TuneLimits(maxBytes: 10), budget: const Duration(seconds: 20));
+    expectTrue(nothing.chosen == null && nothing.beyond != null, '$nothing');
+    await thrown<LinnetInvalidArgument>(() => Linnet.tune(dense, '$models/no', _stream, limits: const TuneLimits(maxLoss: -1)));
+    await thrown<LinnetInvalidArgument>(() => Linnet.tune(dense, '$models/no', _stream, labels: [1]));
+    await thrown<LinnetInvalidArgument>(() => Linnet.tune(dense, '$models/no', _stream, threads: [0]));
+    await thrown<LinnetInvalidArgument>(() => Linnet.tune(dense, '$models/no', () => const Stream.empty()));
+    await thrown<LinnetNotFound>(() => Linnet.tune('$models/none.onnx', '$models/no', _stream));
+    final token = CancelToken();
+    await thrown<LinnetCancelled>(() => Linnet.tune(dense, '$models/stopped', _stream,
+        cancel: token, onProgress: (done, total, what) => token.cancel()));
+    expectTrue(!File('$models/stopped/model.onnx').existsSync(), 'no model is left');
   });
 
   test('samples are asked for one at a time', () async {

@@ -10,9 +10,12 @@ import 'load_options.dart';
 import 'model.dart';
 import 'native.dart' as native;
 import 'native_value.dart';
+import 'quality.dart';
 import 'quantization.dart';
 import 'status.dart';
 import 'text.dart';
+import 'tuning.dart';
+import 'value.dart';
 import 'words.dart';
 import 'writing.dart';
 
@@ -119,15 +122,38 @@ abstract final class Linnet {
   /// Writes the model in the file [from] in lower precision, which makes it smaller and often faster, to the file [to].
   ///
   /// [include] and [exclude]: nodes by name, operator or pattern (`*` any characters, `?` one); without [include], all
-  /// that the scheme knows. The rest as for [optimize].
+  /// that the scheme knows. [explain]: what it does to the model joins the report. The rest as for [optimize].
   static Future<QuantizeReport> quantize(String from, String to, Quantization scheme,
           {List<String> include = const [],
           List<String> exclude = const [],
+          Explain? explain,
           Map<String, int> sizes = const {},
           int threads = 0,
           CancelToken? cancel,
           Progress? onProgress}) =>
-      Writing(from, to, sizes, const [], threads, cancel, onProgress).quantize(scheme, include, exclude);
+      Writing(from, to, sizes, const [], threads, cancel, onProgress).quantize(scheme, include, exclude, explain);
+
+  /// Searches for the form of the model in the file [model] that suits [limits] on this machine: levels, precisions,
+  /// schemes, nodes that stay in floats, numbers of [threads]. Writes it to [output], or `model.onnx` in the [folder],
+  /// which gets a manifest and what is known so far.
+  ///
+  /// [samples]: inputs by name, all kept in memory. [measure]: accuracy with [labels], the samples' right answers, else
+  /// cosine. After [budget] nothing new is begun; [resume] goes on with a search in the folder. [samplePath]: where the
+  /// command line finds the samples, for the command in the report.
+  static Future<TuneReport> tune(String model, String folder, Stream<Map<String, Value>> Function() samples,
+          {String? output,
+          TuneLimits limits = const TuneLimits(),
+          TuneMeasure? measure,
+          TunePreference preference = TunePreference.speed,
+          List<int> labels = const [],
+          List<int> threads = const [1],
+          Duration budget = const Duration(minutes: 5),
+          bool resume = false,
+          String? samplePath,
+          CancelToken? cancel,
+          Progress? onProgress}) =>
+      Writing(model, folder, const {}, const [], 1, cancel, onProgress)
+          .tune(samples, output, limits, measure, preference, labels, threads, budget, resume, samplePath);
 
   static Future<LinnetModel> _load(String name, native.NativeSource source, LoadOptions options, Engine engine) =>
       callAsync(

@@ -85,6 +85,8 @@ final class NativeTexts {
 
   Pointer<UintPtr> texts(Iterable<String> list) => words([for (final one in list) text(one).address]);
 
+  Pointer<Int64> numbers(List<int> list) => _bytes(Int64List.fromList(list).buffer.asUint8List()).cast();
+
   Pointer<UintPtr> lists(Iterable<List<int>> lists) =>
       words([for (final list in lists) _bytes(Int64List.fromList(list).buffer.asUint8List()).address]);
 

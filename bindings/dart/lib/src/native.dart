@@ -195,6 +195,52 @@ final class NativeQuantizeOptions extends Struct {
   external int searchRanges;
   @Size()
   external int gptqMemory;
+  @Int32()
+  external int explain;
+  external Pointer<Int64> labels;
+  @Size()
+  external int labelCount;
+  external Pointer<Uint8> labelOutput;
+  @Size()
+  external int sensitivity;
+  @Int32()
+  external int onlyFaster;
+}
+
+final class NativeTuneOptions extends Struct {
+  @Size()
+  external int structSize;
+  external Pointer<Uint8> folder;
+  external Pointer<Uint8> output;
+  @Double()
+  external double maxLoss;
+  @Double()
+  external double p95Ms;
+  @Uint64()
+  external int maxBytes;
+  @Uint64()
+  external int maxMemory;
+  external Pointer<Uint8> measure;
+  external Pointer<Uint8> prefer;
+  external Pointer<Int64> labels;
+  @Size()
+  external int labelCount;
+  external Pointer<UintPtr> threads;
+  @Size()
+  external int threadCount;
+  @Double()
+  external double budgetSeconds;
+  @Int32()
+  external int resume;
+  external Pointer<Uint8> samplePath;
+  @Size()
+  external int sampleCount;
+  external Pointer<Void> sample;
+  external Pointer<Void> next;
+  external Pointer<Void> progress;
+  external Pointer<Void> user;
+  @UintPtr()
+  external int cancel;
 }
 
 @Native<Void Function(UintPtr)>(symbol: 'linnet_release', isLeaf: true)
@@ -327,6 +373,12 @@ external int quantizeAsync(
     Pointer<Uint8> path,
     Pointer<NativeCompletion> completion,
     Pointer<UintPtr> task);
+
+@Native<
+    UintPtr Function(UintPtr, Pointer<Uint8>, Pointer<NativeTuneOptions>, Pointer<NativeCompletion>,
+        Pointer<UintPtr>)>(symbol: 'linnet_tune_async', isLeaf: true)
+external int tuneAsync(int engine, Pointer<Uint8> path, Pointer<NativeTuneOptions> options,
+    Pointer<NativeCompletion> completion, Pointer<UintPtr> task);
 
 // --- models
 

@@ -5,6 +5,7 @@ import 'dart:convert';
 
 import 'dtype.dart';
 import 'exceptions.dart';
+import 'quality.dart';
 import 'value.dart';
 
 /// Who can load an optimized model.
@@ -205,7 +206,8 @@ final class QuantizedNode {
         reason = json['reason'] as String?,
         weightSnr = json.containsKey('weight_snr_db')
             ? ((json['weight_snr_db'] as num?)?.toDouble() ?? double.infinity)
-            : null;
+            : null,
+        cosineAlone = ((json['alone'] as Map<String, Object?>?)?['mean_cosine'] as num?)?.toDouble();
 
   /// Its path.
   final String node;
@@ -219,6 +221,9 @@ final class QuantizedNode {
   /// Of its weights, signal to noise in decibels; infinite when they are exact.
   final double? weightSnr;
 
+  /// Of the model's outputs where this node alone is quantised, if [Explain] asked for it.
+  final double? cosineAlone;
+
   @override
   String toString() => '$node: ${result ?? 'stays, $reason'}';
 }
@@ -230,6 +235,7 @@ final class QuantizeReport {
       : quantized = json['quantized']! as int,
         bytesBefore = json['bytes_before']! as int,
         bytesAfter = json['bytes_after']! as int,
+        quality = switch (json['quality']) { final Map<String, Object?> told => Quality.of(told), _ => null },
         nodes = List.unmodifiable(
             [for (final node in json['nodes']! as List<Object?>) QuantizedNode._(node! as Map<String, Object?>)]);
 
@@ -238,6 +244,9 @@ final class QuantizeReport {
   final int bytesBefore;
   final int bytesAfter;
   final List<QuantizedNode> nodes;
+
+  /// Beside the model as it was, if [Explain] asked for it.
+  final Quality? quality;
 
   @override
   String toString() => '$quantized of ${nodes.length} nodes quantised, $bytesBefore bytes became $bytesAfter';

@@ -11,9 +11,11 @@ import 'library.dart';
 import 'load_options.dart';
 import 'native.dart' as native;
 import 'native_value.dart';
+import 'quality.dart';
 import 'quantization.dart';
 import 'status.dart';
 import 'text.dart';
+import 'tuning.dart';
 import 'value.dart';
 import 'words.dart';
 
@@ -82,8 +84,13 @@ final class Writing {
           engine, source.address, load, path, completion.address, received.bytes.address.cast()),
       (_) {});
 
-  Future<QuantizeReport> quantize(Quantization scheme, List<String> include, List<String> exclude) async {
-    final stream = scheme.sampleStream;
+  Future<QuantizeReport> quantize(
+      Quantization scheme, List<String> include, List<String> exclude, Explain? explain) async {
+    final calibration = scheme.sampleStream;
+    final stream = calibration ?? explain?.samples;
+    if (explain != null && (stream == null || (calibration != null && explain.samples != null))) {
+      throw const LinnetInvalidArgument('explaining takes samples: those to calibrate with, or else its own');
+    }
     final samples = stream == null ? null : _Samples(stream, _name);
     try {
       return await _write((engine, source, load, path, completion, texts) {
@@ -95,11 +102,53 @@ final class Writing {
           ..excludeCount = exclude.length
           ..cancel = _cancel?.handle ?? 0;
         _fill(options, scheme, texts);
+        if (explain != null) _explain(options, explain, texts);
         return native.quantizeAsync(engine, source.address, load, options.address, path, completion.address,
             received.bytes.address.cast());
       }, (task) => QuantizeReport.read(_report(task)), sample: samples?.next);
     } finally {
       samples?.close();
+    }
+  }
+
+  /// [_to] is the folder.
+  Future<TuneReport> tune(
+      Stream<Map<String, Value>> Function() stream,
+      String? output,
+      TuneLimits limits,
+      TuneMeasure? measure,
+      TunePreference preference,
+      List<int> labels,
+      List<int> threads,
+      Duration budget,
+      bool resume,
+      String? samplePath) async {
+    final samples = _Samples(stream, _name);
+    try {
+      return await _write((engine, source, load, folder, completion, texts) {
+        final options = Struct.create<native.NativeTuneOptions>()
+          ..structSize = sizeOf<native.NativeTuneOptions>()
+          ..folder = folder
+          ..maxLoss = _positive(limits.maxLoss, 'maxLoss')
+          ..p95Ms = limits.p95 == null ? 0 : _positive(limits.p95!.inMicroseconds / 1000, 'p95')
+          ..maxBytes = limits.maxBytes == null ? 0 : _positive(limits.maxBytes!, 'maxBytes')
+          ..maxMemory = limits.maxMemory == null ? 0 : _positive(limits.maxMemory!, 'maxMemory')
+          ..prefer = texts.text(preference.name)
+          ..labels = texts.numbers(labels)
+          ..labelCount = labels.length
+          ..threads = texts.words([for (final count in threads) _positive(count, 'threads')])
+          ..threadCount = threads.length
+          ..budgetSeconds = _positive(budget.inMicroseconds / 1e6, 'budget')
+          ..resume = _flag(resume)
+          ..cancel = _cancel?.handle ?? 0;
+        if (output != null) options.output = texts.path(output);
+        if (measure != null) options.measure = texts.text(measure.name);
+        if (samplePath != null) options.samplePath = texts.path(samplePath);
+        return native.tuneAsync(
+            engine, source.path, options.address, completion.address, received.bytes.address.cast());
+      }, (task) => TuneReport.read(_report(task)), sample: samples.next);
+    } finally {
+      samples.close();
     }
   }
 
@@ -116,6 +165,17 @@ final class Writing {
   // Zeros would stand for the defaults.
   static T _positive<T extends num>(T value, String name) =>
       value > 0 ? value : throw LinnetInvalidArgument('$name is $value; it must be above 0');
+
+  static void _explain(native.NativeQuantizeOptions options, Explain explain, NativeTexts texts) {
+    if (explain.sensitivity < 0) throw const LinnetInvalidArgument('sensitivity is a number of nodes');
+    options
+      ..explain = 1
+      ..labels = texts.numbers(explain.labels)
+      ..labelCount = explain.labels.length
+      ..sensitivity = explain.sensitivity
+      ..onlyFaster = _flag(explain.onlyFaster);
+    if (explain.labelOutput case final name?) options.labelOutput = texts.text(name);
+  }
 
   static void _fill(native.NativeQuantizeOptions options, Quantization scheme, NativeTexts texts) {
     switch (scheme) {
