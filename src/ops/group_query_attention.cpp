@@ -145,9 +145,14 @@ class GroupQueryAttention final : public Op {
                                       kv_heads_, " heads of ", size));
       s.past_capacity = n(pk[2]);
     }
-    LINNET_REQUIRE(context.has_shape(1) && context.out_shape(1).rank() == 4,
-                   unsupported("the outputs present_key and present_value are needed"));
-    a.columns = n(context.out_shape(1)[2]);
+    // Where nobody wants the cache, what it would hold is not known before the run, but no more than this.
+    a.columns = s.past_capacity + (evicts_ ? 0 : a.rows);
+    for (const size_t o : {size_t{1}, size_t{2}}) {
+      if (!context.wants(o)) continue;
+      LINNET_REQUIRE(context.has_shape(o) && context.out_shape(o).rank() == 4,
+                     unsupported("the cache needs total_sequence_length to be known"));
+      a.columns = n(context.out_shape(o)[2]);
+    }
     if (evicts_) {
       LINNET_REQUIRE(static_cast<int64_t>(a.columns) >= window_,
                      invalid_argument("a cache of ", a.columns, " rows does not hold a window of ", window_));

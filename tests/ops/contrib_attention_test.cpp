@@ -73,6 +73,15 @@ TEST(GroupQueryAttention, RefusesWindowsThatTheCacheDoesNotHold) {
   expect_refused(run(2, with(with(grouped(), 10, counting({1, 1, 1, 2})), 5, int32s({1}, {40}))), "2 columns");
 }
 
+TEST(GroupQueryAttention, NeedsNobodyToWantTheCache) {
+  const auto alone = run_node(contrib("GroupQueryAttention", grouped(), heads(2, 1), 1));
+  const auto kept = run_node(contrib("GroupQueryAttention", grouped(), heads(2, 1), 3));
+  ASSERT_TRUE(alone.ok()) << alone.status().message();
+  ASSERT_TRUE(kept.ok());
+  for (int i = 0; i < 16; ++i)
+    EXPECT_EQ(alone.value()[0].tensor.ptr<float>()[i], kept.value()[0].tensor.ptr<float>()[i]);
+}
+
 TEST(GroupQueryAttention, NormalizesQueriesAndKeys) {
   // With weights of 1, a head of equal numbers becomes one of ones: all scores are the same, and values are averaged.
   const Tensor ones = floats({4}, {1, 1, 1, 1});
