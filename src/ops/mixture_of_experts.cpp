@@ -41,7 +41,8 @@ class MoE final : public Op {
     const std::string type = reader.text("activation_type", "relu");
     LINNET_REQUIRE(limit_ >= 0, invalid_model("swiglu_limit is ", limit_, "; it must not be negative"));
     LINNET_REQUIRE(k_ >= 1, invalid_model("k is ", k_, "; it must be positive"));
-    LINNET_REQUIRE(!reader.flag("use_sparse_mixer", false), unsupported("use_sparse_mixer is not supported"));
+    sparse_ = reader.flag("use_sparse_mixer", false);
+    LINNET_REQUIRE(!sparse_ || k_ == 2, invalid_model("use_sparse_mixer chooses two experts, and k is ", k_));
     LINNET_REQUIRE(!reader.flag("swiglu_limit_after_activation", false),
                    unsupported("swiglu_limit_after_activation is not supported"));
     LINNET_REQUIRE(reader.has_input(layers_[1].weights), invalid_model("the second layer's weights are missing"));
@@ -324,12 +325,33 @@ class MoE final : public Op {
     return {};
   }
 
+  // Of each of the two best experts, its share among those that come near it, as Phi-3.5-MoE was trained:
+  // https://arxiv.org/abs/2409.12136
+  static void mix_sparsely(const float* logits, size_t experts, float* w) noexcept {
+    constexpr float kNear = 0.02f;  // relative to the greater of the two
+    for (int i = 0; i < 2; ++i) {
+      size_t best = experts;
+      for (size_t e = 0; e < experts; ++e)
+        if (w[e] < 0.0f && (best == experts || logits[e] > logits[best])) best = e;
+      float sum = 0.0f;
+      for (size_t e = 0; e < experts; ++e) {
+        const float behind = logits[best] - logits[e];
+        if (w[e] < 0.0f && !(behind > kNear * std::max(std::abs(logits[e]), logits[best]))) sum += std::exp(-behind);
+      }
+      w[best] = sum > 0.0f ? 1.0f / sum : 0.0f;  // NaN routes nothing
+    }
+  }
+
   // The weight of each expert for each row; -1 for those that are not among the row's k.
   void route(const State& s, const float* router, const float* shares, float* weights) const {
     for (size_t r = 0; r < s.rows; ++r) {
       const float* logits = router + r * s.experts;
       float* w = weights + r * s.experts;
       std::fill_n(w, s.experts, -1.0f);
+      if (sparse_) {
+        mix_sparsely(logits, s.experts, w);
+        continue;
+      }
       // QMoE's shares are always among the chosen experts, unless they come as an input.
       const bool among_chosen = normalize_ || (quantized_ && !shares);
       float greatest = -std::numeric_limits<float>::infinity(), sum = 0.0f, kept = 0.0f;
@@ -376,7 +398,7 @@ class MoE final : public Op {
   int64_t block_ = 0;
   NBitsFormat formats_[3];  // of QMoE's layers
   int64_t k_ = 1;
-  bool normalize_ = false, swiglu_ = false;
+  bool normalize_ = false, swiglu_ = false, sparse_ = false;
   Gate gate_ = Gate::none;
   ActivationSpec activation_;
   float alpha_ = 1.0f, beta_ = 0.0f, limit_ = 0.0f;

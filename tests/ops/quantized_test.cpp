@@ -162,6 +162,26 @@ TEST(MoE, RefusesMoreExpertsThanThereAre) {
   expect_refused(contrib("MoE", {x, router, fc1, none(), counting({3, 5, 4})}, {}), "do not fit");
 }
 
+// Expert e gives row e of the unit matrix, so that the output is the weights.
+TEST(MoE, SparseMixerSharesAmongThoseThatComeNear) {
+  std::vector<float> unit(16, 0.0f);
+  for (size_t i = 0; i < 4; ++i) unit[5 * i] = 1.0f;
+  const auto run = [&](std::vector<float> logits, int64_t k) {
+    return contrib("MoE",
+                   {counting({1, 4}), floats({1, 4}, logits), counting({4, 1, 4}), none(),
+                    floats({4, 4, 1}, std::vector<float>(16, 0.0f)), floats({4, 4}, unit)},
+                   {attribute("k", k), attribute("use_sparse_mixer", int64_t{1})});
+  };
+  const auto expect_weights = [&](std::vector<float> logits, std::vector<float> expected) {
+    const auto result = run_node(run(std::move(logits), 2));
+    ASSERT_TRUE(result.ok()) << result.status().message();
+    for (size_t i = 0; i < 4; ++i) EXPECT_NEAR(result.value()[0].tensor.ptr<float>()[i], expected[i], 1e-5f) << i;
+  };
+  expect_weights({1.0f, 0.99f, 0.5f, 0.985f}, {0.336116f, 0.501250f, 0, 0});
+  expect_weights({-3, 8, -2, 2}, {0, 1, 0, 1});
+  expect_refused(run({1, 2, 3, 4}, 3), "k is 3");
+}
+
 TEST(EmbedLayerNormalization, RefusesIdsOutsideOfTheTables) {
   const Tensor words = counting({4, 2}), positions = counting({3, 2}), row = counting({2});
   const auto run = [&](int32_t id) {
