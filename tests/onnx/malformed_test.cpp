@@ -122,11 +122,14 @@ TEST(Malformed, ManyEmptyMessages) {
 
 TEST(Malformed, SaysWhatIsWrong) {
   EXPECT_NE(message_of({}).find("empty"), std::string::npos);
-  EXPECT_NE(message_of(bytes_of({0x08, 0x80})).find("ends within a number"), std::string::npos);
+  for (const Buffer& other : {bytes_of({0x08, 0x80}), bytes_of({0x0d, 1, 2, 3, 4}), bytes_of({0x0b}), bytes_of({0x00})})
+    EXPECT_NE(message_of(other).find("not an ONNX model"), std::string::npos);
   EXPECT_NE(message_of(bytes_of({0x3a, 0x05, 0x00})).find("ends within a field"), std::string::npos);
-  EXPECT_NE(message_of(bytes_of({0x0d, 1, 2, 3, 4})).find("wrong wire type"), std::string::npos);
-  EXPECT_NE(message_of(bytes_of({0x0b})).find("unknown wire type"), std::string::npos);
-  EXPECT_NE(message_of(bytes_of({0x00})).find("field number"), std::string::npos);
+  // Behind a graph, which makes it one.
+  EXPECT_NE(message_of(bytes_of({0x3a, 0x00, 0x08, 0x80})).find("ends within a number"), std::string::npos);
+  EXPECT_NE(message_of(bytes_of({0x3a, 0x00, 0x0d, 1, 2, 3, 4})).find("wrong wire type"), std::string::npos);
+  EXPECT_NE(message_of(bytes_of({0x3a, 0x00, 0x0b})).find("unknown wire type"), std::string::npos);
+  EXPECT_NE(message_of(bytes_of({0x3a, 0x00, 0x00})).find("field number"), std::string::npos);
   EXPECT_NE(message_of(bytes_of({0x08, 0x0a})).find("no graph"), std::string::npos);
   EXPECT_NE(message_of(bytes_of({0x08, 0x63, 0x3a, 0x00})).find("IR version 99"), std::string::npos);
   EXPECT_EQ(read_model(bytes_of({0x08, 0x63, 0x3a, 0x00})).status().code(), Code::unsupported);

@@ -138,7 +138,7 @@ TEST(Quality, OverAllIsTheWorstOfEach) {
 }
 
 TEST(Quality, LabelsTellHowManyAnswersAreRight) {
-  QualityMeter meter({"ids", "scores"}, {2, 0, 1, -1});
+  QualityMeter meter({"ids", "scores"}, {2, 0, 1, 0});
   const Value ids = tensor<int64_t>({1}, {0});
   const std::vector<float> references[] = {{1, 2, 3}, {3, 2, 1}, {3, 2, 1}, {1, 2, 3}};
   const std::vector<float> others[] = {{1, 3, 2}, {3, 2, 1}, {1, 3, 2}, {1, 2, kNan}};
@@ -153,6 +153,14 @@ TEST(Quality, LabelsTellHowManyAnswersAreRight) {
   EXPECT_DOUBLE_EQ(quality.task->accuracy, 0.5);
   const Value reference[] = {ids, floats({1, 3}, references[0])};
   EXPECT_NE(meter.add(reference, reference).message().find("more samples"), std::string::npos);
+}
+
+TEST(Quality, LabelsAreClassesThatHaveScores) {
+  const Value scores = floats({1, 3}, {1, 2, 3});
+  for (const int64_t label : {-1, 3}) {
+    QualityMeter meter({"y"}, {label});
+    EXPECT_NE(meter.add({&scores, 1}, {&scores, 1}).message().find("scores of 3 classes"), std::string::npos);
+  }
 }
 
 TEST(Quality, LabelsWantOneAnswerASample) {

@@ -323,12 +323,11 @@ Napi::Value write(const Napi::CallbackInfo& info) {
   completion.release = release_user;
   completion.user = user.get();
   linnet_task** const task = writing->task.out();
-  check(env, kind == "optimize"
-                 ? start_optimize(engine.get(), source, load.get(), settings, path.c_str(), completion, task)
-             : kind == "compile"
-                 ? linnet_compile_async(engine.get(), &source, load.get(), path.c_str(), &completion, task)
-             : kind == "tune" ? start_tune(engine.get(), source, settings, path.c_str(), completion, task)
-                 : start_quantize(engine.get(), source, load.get(), settings, path.c_str(), completion, task));
+  check(env,
+        kind == "optimize"  ? start_optimize(engine.get(), source, load.get(), settings, path.c_str(), completion, task)
+        : kind == "compile" ? linnet_compile_async(engine.get(), &source, load.get(), path.c_str(), &completion, task)
+        : kind == "tune"    ? start_tune(engine.get(), source, settings, path.c_str(), completion, task)
+                         : start_quantize(engine.get(), source, load.get(), settings, path.c_str(), completion, task));
   user.release();
   content.release();
   addon.writing[id] = writing;

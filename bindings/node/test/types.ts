@@ -1,5 +1,5 @@
 // Checked by the compiler, never run.
-import { InferenceSession, LinnetError, QuantizeReport, Tensor, Value, compile, optimize, quantize, version } from '..';
+import { InferenceSession, LinnetError, QuantizeReport, Tensor, TuneReport, Value, compile, optimize, quantize, tune, version } from '..';
 
 async function main(): Promise<void> {
   const session: InferenceSession = await InferenceSession.create('model.onnx', { intraOpNumThreads: 1 });
