@@ -161,7 +161,9 @@ Result<QuantizeReport> quantize(const std::shared_ptr<Engine>& engine, const Mod
   if (!call.explain) return scheme(call.common, call.output);
   LINNET_REQUIRE(samples.count != 0, invalid_argument("explaining takes samples of the model's inputs"));
   LINNET_ASSIGN(const LoadedGraph loaded, load_graph(source, call.common.load));
-  LINNET_ASSIGN(samples, c_api::with_known_count(std::move(samples), *loaded.model));
+  LINNET_ASSIGN(samples, c_api::with_known_count(std::move(samples), *loaded.model, call.common.stop, [&](size_t i) {
+                  if (call.common.progress) call.common.progress(i, 0, "reading samples");
+                }));
   return quantize_and_explain(engine, source, call.common, *call.explain, samples, call.output, scheme);
 }
 

@@ -15,6 +15,7 @@ namespace {
 struct TuneCall {
   linnet_tune_options given;
   TuneOptions options;
+  std::filesystem::path samples_path;
   std::shared_ptr<StopToken> cancel;
 };
 
@@ -60,6 +61,9 @@ Result<std::shared_ptr<const TuneCall>> read_call(const linnet_tune_options* giv
   if (given.output) {
     LINNET_ASSIGN(options.output, c_api::path_of(given.output, "output"));
   }
+  if (given.sample_path) {
+    LINNET_ASSIGN(made->samples_path, c_api::path_of(given.sample_path, "sample_path"));
+  }
   if (given.cancel) {
     LINNET_ASSIGN(const Pin<c_api::CancelObject> cancel, c_api::use<c_api::CancelObject>(given.cancel));
     made->cancel = cancel->token;
@@ -82,10 +86,14 @@ Result<std::string> tune_model(const std::filesystem::path& path, const TuneCall
   input.model = path;
   LINNET_ASSIGN(input.samples, c_api::samples_of({given.sample_count, given.sample, given.next, given.user}, task));
   LINNET_REQUIRE(input.samples.count != 0, invalid_argument("tuning takes samples of the model's inputs"));
-  if (given.sample_path) input.samples_path = given.sample_path;
+  input.samples_path = call.samples_path;
   {
     LINNET_ASSIGN(const LoadedGraph loaded, load_graph({path, {}, nullptr}, {}));
-    LINNET_ASSIGN(input.samples, c_api::with_known_count(std::move(input.samples), *loaded.model));
+    LINNET_ASSIGN(input.samples,
+                  c_api::with_known_count(std::move(input.samples), *loaded.model, call.options.stop, [&](size_t i) {
+                    if (call.options.progress)
+                      call.options.progress({TuneProgress::Stage::preparing, i, 0, concat("sample ", i)});
+                  }));
   }
   LINNET_ASSIGN(const TuneReport report, tune(input, call.options));
   return report.to_json();

@@ -1,6 +1,8 @@
 // Searches through the C and the C++ interface; what a search finds is tests/tune's.
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <stdexcept>
 
 #include "linnet/linnet.hpp"
@@ -108,12 +110,59 @@ TEST_F(Tune, CancelledInTheMiddle) {
   EXPECT_TRUE(fs::exists(out() + "/model.onnx"));
 }
 
+TEST_F(Tune, CancelledWhileSamplesAreRead) {
+  linnet::CancelToken token;
+  options_.cancel = &token;
+  options_.samples = [&](size_t) {
+    if (++given_ == 3) token.request();
+    if (given_ == 100) throw std::runtime_error("is asked for ever");
+    return std::vector<Tensor>{Tensor::of<float>({2, 64}, std::vector<float>(128))};
+  };
+  size_t told = 0;
+  options_.progress = [&](size_t, size_t, std::string_view what) { told += what.starts_with("reading sample "); };
+  EXPECT_EQ(code(), LINNET_CANCELLED);
+  EXPECT_EQ(given_, 3u);
+  EXPECT_EQ(told, 3u);
+  EXPECT_FALSE(fs::exists(out()));
+
+  linnet::QuantizeOptions explaining;
+  explaining.settings.explain = 1;
+  explaining.samples = options_.samples;
+  linnet::CancelToken another;
+  explaining.cancel = &another;
+  explaining.progress = [&](size_t done, size_t, std::string_view what) {
+    if (what == "reading samples" && done == 2) another.request();
+  };
+  given_ = 10;
+  const auto result = linnet::try_quantize(linnet::Engine(1), in(), out(), explaining);
+  ASSERT_FALSE(result.ok());
+  EXPECT_EQ(result.error().code(), LINNET_CANCELLED);
+  EXPECT_EQ(given_, 13u);
+  EXPECT_FALSE(fs::exists(out()));
+}
+
 TEST_F(Tune, AsATask) {
-  const linnet::Engine engine(1);
+  linnet_engine_options one_runner{};
+  one_runner.struct_size = sizeof one_runner;
+  one_runner.threads = one_runner.runners = 1;
+  const linnet::Engine engine(one_runner);
+  // Nothing begins before this task has ended: what the call was given may be gone by then.
+  std::promise<void> gone;
+  linnet_tune_options waiting{};
+  waiting.struct_size = sizeof waiting;
+  const std::string unused = out() + "_unused";
+  waiting.folder = unused.c_str();
+  waiting.user = &gone;
+  waiting.next = [](void* user, size_t, const char* const*, linnet_value**, size_t, int32_t*) {
+    static_cast<std::promise<void>*>(user)->get_future().wait();
+    return linnet_status_create(LINNET_NOT_FOUND, "no samples");
+  };
+  EXPECT_OK(linnet_tune_async(engine.get(), in().c_str(), &waiting, nullptr, nullptr));
   linnet_tune_options options{};
   options.struct_size = sizeof options;
-  const std::string folder = out();
+  std::string folder = out(), sample_path = "folder/of/samples";
   options.folder = folder.c_str();
+  options.sample_path = sample_path.c_str();
   options.budget_seconds = 20;
   options.user = &options_;
   options.next = [](void* user, size_t pass, const char* const*, linnet_value** inputs, size_t, int32_t* ended) {
@@ -123,12 +172,17 @@ TEST_F(Tune, AsATask) {
   };
   linnet_task* task = nullptr;
   EXPECT_OK(linnet_tune_async(engine.get(), in().c_str(), &options, nullptr, &task));
+  std::fill(folder.begin(), folder.end(), 'x');
+  std::fill(sample_path.begin(), sample_path.end(), 'x');
+  gone.set_value();
   const Owned<linnet_task> owned(task);
   EXPECT_OK(linnet_task_wait(task, 60000, nullptr));
   EXPECT_OK(linnet_task_result(task));
   linnet_value* report = nullptr;
   EXPECT_OK(linnet_task_report(task, &report));
-  EXPECT_NE(std::string(linnet_value_string(report, 0, nullptr)).find("\"candidates\""), std::string::npos);
+  const std::string told = linnet_value_string(report, 0, nullptr);
+  EXPECT_NE(told.find("\"candidates\""), std::string::npos);
+  EXPECT_NE(told.find("folder/of/samples"), std::string::npos) << told;
   linnet_release(report);
   EXPECT_TRUE(fs::exists(out() + "/model.onnx"));
 }
