@@ -209,8 +209,17 @@ struct Samples {
 };
 
 template <class T>
+T setting(const nb::dict& settings, const char* name) {
+  try {
+    return nb::cast<T>(settings[name]);
+  } catch (const std::bad_cast&) {
+    throw nb::type_error((std::string(name) + " has a value of another type, or one that is too large").c_str());
+  }
+}
+
+template <class T>
 T given(const nb::dict& settings, const char* name, T otherwise) {
-  return settings.contains(name) ? nb::cast<T>(settings[name]) : otherwise;
+  return settings.contains(name) ? setting<T>(settings, name) : otherwise;
 }
 
 std::string quantize(const Engine& engine, nb::handle from, const std::string& to, int scheme, const LoadOptions& load,
@@ -283,27 +292,27 @@ std::string tune(const std::string& path, const std::string& folder, const nb::d
   Call call(progress);
   Source source(nb::cast(path));
   Samples samples{call, nb::borrow(next)};
-  const auto text = [&](const char* name) { return nb::cast<std::string>(settings[name]); };
+  const auto text = [&](const char* name) { return setting<std::string>(settings, name); };
   const std::string measure = text("measure"), prefer = text("prefer"), output = text("output"),
                     sample_path = text("sample_path");
-  const auto labels = nb::cast<std::vector<int64_t>>(settings["labels"]);
-  const auto threads = nb::cast<std::vector<size_t>>(settings["threads"]);
+  const auto labels = setting<std::vector<int64_t>>(settings, "labels");
+  const auto threads = setting<std::vector<size_t>>(settings, "threads");
   linnet_tune_options options{};
   options.struct_size = sizeof options;
   options.folder = folder.c_str();
   options.output = output.empty() ? nullptr : output.c_str();
-  options.max_loss = nb::cast<double>(settings["max_loss"]);
-  options.p95_ms = nb::cast<double>(settings["p95_ms"]);
-  options.max_bytes = nb::cast<uint64_t>(settings["max_bytes"]);
-  options.max_memory = nb::cast<uint64_t>(settings["max_memory"]);
+  options.max_loss = setting<double>(settings, "max_loss");
+  options.p95_ms = setting<double>(settings, "p95_ms");
+  options.max_bytes = setting<uint64_t>(settings, "max_bytes");
+  options.max_memory = setting<uint64_t>(settings, "max_memory");
   options.measure = measure.empty() ? nullptr : measure.c_str();
   options.prefer = prefer.c_str();
   options.labels = labels.data();
   options.label_count = labels.size();
   options.threads = threads.data();
   options.thread_count = threads.size();
-  options.budget_seconds = nb::cast<double>(settings["budget_seconds"]);
-  options.resume = nb::cast<bool>(settings["resume"]);
+  options.budget_seconds = setting<double>(settings, "budget_seconds");
+  options.resume = setting<bool>(settings, "resume");
   options.sample_path = sample_path.empty() ? nullptr : sample_path.c_str();
   options.next = Samples::read;
   options.progress = Samples::tell;

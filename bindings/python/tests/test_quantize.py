@@ -330,6 +330,8 @@ def test_explain_refuses(model, tmp_path):
         linnet.quantize_static(model, made, samples(), explain=linnet.Explain(samples()))
     with pytest.raises(ValueError, match="'all'"):
         linnet.quantize_dynamic(model, made, explain=linnet.Explain(samples(), sensitivity="some"))
+    with pytest.raises(TypeError, match="sensitivity"):
+        linnet.quantize_dynamic(model, made, explain=linnet.Explain(samples(), sensitivity=-1))
     with pytest.raises(linnet.InvalidArgumentError, match="labels"):
         linnet.quantize_dynamic(model, made, explain=linnet.Explain(samples(), labels=[1]))
     assert not made.exists()
@@ -352,6 +354,9 @@ def test_tune_refuses(model, tmp_path):
     for wrong in ({"max_loss": -1}, {"measure": "beauty"}, {"prefer": "cheap"}, {"labels": [1]}, {"budget": 0}, {"threads": [0]}):
         with pytest.raises(linnet.InvalidArgumentError):
             linnet.tune(model, folder, samples(), **wrong)
+    for name, wrong in {"threads": [-1], "max_bytes": 1.5, "labels": [2**70], "prefer": None}.items():
+        with pytest.raises(TypeError, match=name):
+            linnet.tune(model, folder, samples(), **{name: wrong})
     with pytest.raises(linnet.InvalidArgumentError):
         linnet.tune(model, folder, [])
     with pytest.raises(ZeroDivisionError):
