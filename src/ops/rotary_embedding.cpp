@@ -1,6 +1,8 @@
 // Rotary position embedding.
 // https://onnx.ai/onnx/operators/onnx__RotaryEmbedding.html; com.microsoft's form has the positions as second input and
-// takes a first position for all rows.
+// takes a first position for all rows. MRotaryEmbedding has three positions for each place (time, height, width), each
+// of which gives its section of the angles:
+// https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.MRotaryEmbedding
 #include "kernels/attention/rotary.h"
 
 #include "ops/float_scratch.h"
@@ -16,6 +18,18 @@ class RotaryEmbedding final : public Op {
     interleaved_ = reader.flag("interleaved", false);
     heads_ = reader.integer("num_heads", 0);
     rotary_dim_ = reader.integer("rotary_embedding_dim", 0);
+    sections_ = reader.integers("mrope_section");
+    if (reader.op_type() == "MRotaryEmbedding") {
+      LINNET_REQUIRE(sections_.size() == 3, invalid_model("mrope_section must have three numbers"));
+      for (const int64_t size : sections_)
+        LINNET_REQUIRE(size >= 0 && size <= kMostFeatures, invalid_model("a section of ", size, " features"));
+      const int64_t layout = reader.integer("mrope_layout", 0);
+      LINNET_REQUIRE(layout == 0 || layout == 1, unsupported("mrope_layout ", layout, " is not known"));
+      every_third_ = layout == 1;
+      scale_ = reader.number("scale", 1.0f);
+    } else {
+      LINNET_REQUIRE(sections_.empty(), invalid_model("attribute 'mrope_section' is not known to RotaryEmbedding"));
+    }
     if (contrib_) {
       reader.ignore("scale");
       reader.ignore("is_packed_batching");
@@ -48,8 +62,10 @@ class RotaryEmbedding final : public Op {
   }
 
   Status bind(BindContext& context) const override {
-    context.request_scratch(2 * FloatScratch::bytes(context.dtype(0), context.shape(0).count()) +
-                            2 * FloatScratch::bytes(context.dtype(0), context.shape(cos_at()).count()));
+    context.request_scratch(
+        2 * FloatScratch::bytes(context.dtype(0), context.shape(0).count()) +
+        2 * FloatScratch::bytes(context.dtype(0), context.shape(cos_at()).count()) +
+        (sections_.empty() ? 0 : context.threads() * angles_bytes(context.shape(cos_at()).sizes().back())));
     return {};
   }
 
@@ -71,14 +87,28 @@ class RotaryEmbedding final : public Op {
     const float* sin = floats.in(context.in(cos_at() + 1));
     const float* src = floats.in(x);
     float* dst = floats.out(context.out(0));
-    const size_t items = s.batch * s.rows * s.heads;
+    const size_t items = s.batch * s.rows * s.heads, own = angles_bytes(static_cast<int64_t>(s.half));
+    std::byte* angles = floats.raw(0);
     context.parallel.for_range(
-        items, grain_for(static_cast<double>(s.head_size)), [&](size_t first, size_t last, size_t) {
+        items, grain_for(static_cast<double>(s.head_size)), [&](size_t first, size_t last, size_t worker) {
           for (size_t i = first; i < last; ++i) {
             // The input's order is (batch, row, head), or (batch, head, row) with four axes.
             const size_t b = i / (s.rows * s.heads), within = i % (s.rows * s.heads);
             const size_t row = s.heads_first ? within % s.rows : within / s.heads;
             size_t at = b * s.rows + row;
+            if (!sections_.empty()) {
+              auto* chosen_cos = reinterpret_cast<float*>(angles + worker * own);
+              float* chosen_sin = chosen_cos + s.half;
+              for (size_t c = 0; c < s.half; ++c) {
+                const size_t stream = stream_of(static_cast<int64_t>(c)) * s.batch * s.rows;
+                const size_t from = static_cast<size_t>(positions->ptr<int64_t>()[stream + at]) * s.half + c;
+                chosen_cos[c] = cos[from] * scale_;
+                chosen_sin[c] = sin[from] * scale_;
+              }
+              rotate_head(src + i * s.head_size, dst + i * s.head_size, chosen_cos, chosen_sin, s.half, s.head_size,
+                          interleaved_);
+              continue;
+            }
             if (positions) at = static_cast<size_t>(positions->ptr<int64_t>()[offset ? 0 : at]) + (offset ? row : 0);
             rotate_head(src + i * s.head_size, dst + i * s.head_size, cos + at * s.half, sin + at * s.half, s.half,
                         s.head_size, interleaved_);
@@ -93,6 +123,17 @@ class RotaryEmbedding final : public Op {
     size_t batch, rows, heads, head_size, half, positions;
     bool heads_first;
   };
+
+  static constexpr int64_t kMostFeatures = int64_t{1} << 30;
+
+  static size_t angles_bytes(int64_t half) noexcept { return round_up(scratch_size(half, 2 * sizeof(float)), 64); }
+
+  // Which of the three positions turns a pair of features.
+  size_t stream_of(int64_t c) const noexcept {
+    if (!every_third_) return c < sections_[0] ? 0 : c < sections_[0] + sections_[1] ? 1 : 2;
+    const size_t stream = static_cast<size_t>(c % 3);
+    return c < 3 * sections_[stream] ? stream : 0;
+  }
 
   size_t cos_at() const noexcept { return contrib_ ? 2 : 1; }
   size_t position_at() const noexcept { return contrib_ ? 1 : 3; }
@@ -122,7 +163,13 @@ class RotaryEmbedding final : public Op {
         cos.rank() == rank && cos.sizes().back() == rotary / 2 &&
             std::equal(cos.begin(), cos.end(), sin.begin(), sin.end()),
         invalid_argument("the caches' shapes ", cos, " and ", sin, " do not fit ", rotary, " rotated features"));
-    if (has_positions) {
+    if (!sections_.empty()) {
+      LINNET_REQUIRE(sections_[0] + sections_[1] + sections_[2] == rotary / 2,
+                     invalid_argument("mrope_section does not cut ", rotary / 2, " angles into three"));
+      LINNET_REQUIRE(
+          positions.rank() == 3 && positions[0] == 3 && positions[1] == batch && positions[2] == rows,
+          invalid_argument("position_ids of shape ", positions, " do not fit 3 x ", batch, " x ", rows, " positions"));
+    } else if (has_positions) {
       const bool one = contrib_ && positions.rank() == 1 && positions[0] == 1;
       LINNET_REQUIRE(
           one || (positions.rank() == 2 && positions[0] == batch && positions[1] == rows),
@@ -135,13 +182,16 @@ class RotaryEmbedding final : public Op {
     return Sizes{size(batch), size(rows), size(heads), size(head_size), size(rotary / 2), size(cos[0]), x.rank() == 4};
   }
 
-  bool contrib_ = false, interleaved_ = false;
+  bool contrib_ = false, interleaved_ = false, every_third_ = false;
+  std::vector<int64_t> sections_;  // empty without
+  float scale_ = 1.0f;
   int64_t heads_ = 0, rotary_dim_ = 0;
 };
 
 constexpr OpDef kDefs[] = {
     {"", "RotaryEmbedding", 23, 3, 4, 1, 1, create<RotaryEmbedding>},
     {"com.microsoft", "RotaryEmbedding", 1, 4, 4, 1, 1, create<RotaryEmbedding>},
+    {"com.microsoft", "MRotaryEmbedding", 1, 4, 4, 1, 1, create<RotaryEmbedding>},
 };
 
 }  // namespace

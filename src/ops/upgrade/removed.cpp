@@ -2,55 +2,12 @@
 // from CoreML hold them: https://github.com/onnx/onnx/blob/v1.2.3/docs/Operators.md#experimental-functions
 #include <limits>
 
-#include "ops/upgrade/upgrade.h"
+#include "ops/upgrade/replacement.h"
 
 namespace linnet {
 namespace {
 
 constexpr int kEveryVersion = 1000;
-constexpr int kVersion = 17;  // of the nodes that take their place
-
-// Takes the node away and rebuilds what it computed from its first input.
-class Replacement {
- public:
-  Replacement(Graph& graph, NodeId id) : graph_(graph), old_(graph.node(id)) { graph_.remove_node(id); }
-
-  const Node& node() const { return old_; }
-  ValueId x() const { return old_.input(0); }
-
-  ValueId apply(std::string_view op, std::vector<ValueId> inputs) {
-    return graph_.add_node(make(op, std::move(inputs)), next_name());
-  }
-  // The last step: it makes the node's output.
-  void finish(std::string_view op, std::vector<ValueId> inputs) {
-    Node last = make(op, std::move(inputs));
-    last.outputs = old_.outputs;
-    graph_.add_node(std::move(last));
-  }
-  // A constant of x's element type.
-  ValueId constant(const std::vector<float>& elements, const Shape& shape) {
-    auto owner = std::make_shared<std::vector<float>>(elements);
-    const ValueId value = graph_.add_constant(next_name(), Tensor{DType::f32, shape, owner->data(), owner});
-    return apply("CastLike", {value, x()});
-  }
-  ValueId ints(std::vector<int64_t> elements) { return graph_.add_ints(next_name(), std::move(elements)); }
-
- private:
-  Node make(std::string_view op, std::vector<ValueId> inputs) const {
-    Node made;
-    made.op_type = op;
-    made.name = old_.name;
-    made.version = kVersion;
-    made.inputs = std::move(inputs);
-    return made;
-  }
-  std::string next_name() { return old_.name + "/" + old_.op_type + std::to_string(count_++); }
-
-  Graph& graph_;
-  Node old_;
-  int count_ = 0;
-};
-
 // alpha f(beta x); Affine is alpha x + beta.
 Status scaled(Graph& graph, NodeId id) {
   Replacement with(graph, id);

@@ -690,6 +690,21 @@ def RotaryEmbedding(rng):
                     num_heads=heads if named else None, rotary_embedding_dim=rotated * 2 if partial else None, scale=pick(rng, None, 1.0))
 
 
+@case
+def MRotaryEmbedding(rng):
+    dtype = float_type(rng)
+    batch, rows, heads, size = int(rng.integers(1, 4)), int(rng.integers(1, 7)), int(rng.integers(1, 4)), int(rng.integers(2, 12)) * 2
+    partial = chance(rng, 0.4)
+    rotated = int(rng.integers(1, size // 2 + 1)) if partial else size // 2
+    most = rows + int(rng.integers(1, 9))
+    cos, sin = rotary_cache(rng, most, rotated, dtype)
+    x = floats(rng, batch, heads, rows, size, dtype=dtype) if chance(rng, 0.3) else floats(rng, batch, rows, heads * size, dtype=dtype)
+    cuts = sorted(int(v) for v in rng.integers(0, rotated + 1, 2))
+    return one_node(rng, "MRotaryEmbedding", [x, ints(rng, 0, most, 3, batch, rows, dtype=np.int64), maybe_constant(rng, cos), maybe_constant(rng, sin)], [dtype], tolerance_of(dtype),
+                    interleaved=pick(rng, None, 0, 1), num_heads=heads, rotary_embedding_dim=rotated * 2 if partial else None, scale=pick(rng, None, 1.0, 0.7),
+                    mrope_section=[cuts[0], cuts[1] - cuts[0], rotated - cuts[1]], mrope_layout=pick(rng, None, 0, 1, 1))
+
+
 # --- quantised
 
 
@@ -989,6 +1004,79 @@ def QLinearConv(rng):
     w = weights(rng, w_type, filters, channels // group, *kernel)
     inputs = [x, *map(Constant, (x_scale, x_zero, w, w_scale, w_zero, np.float32(y_scale * 5), y_zero)), Constant(ints(rng, -500, 500, filters)) if chance(rng) else None]
     return one_node(rng, "QLinearConv", inputs, [x_type], (0, 1), channels_last=int(last), group=group, **attributes)
+
+
+# --- small ones
+
+
+def small_shape(rng, least=0, most=4, empty=0.05):
+    return tuple(0 if chance(rng, empty) else int(v) for v in rng.integers(1, 6, rng.integers(least, most + 1)))
+
+
+@case
+def Trilu(rng):
+    shape = small_shape(rng, 2)
+    x = (rng.standard_normal(shape) * 9).astype(pick(rng, np.float32, np.float64, np.int64))
+    k = np.array(rng.integers(-6, 7), np.int64) if chance(rng, 0.7) else None
+    return one_node(rng, "Trilu", [x, maybe_constant(rng, k, 0.5)], [x.dtype], (0, 0), upper=pick(rng, None, 0, 1))
+
+
+@case
+def ExpandDims(rng):
+    x = floats(rng, *small_shape(rng, 1, empty=0))
+    axis = np.array(rng.integers(-min(x.ndim, x.size), min(x.ndim, x.size) + 1), np.int32)
+    return one_node(rng, "ExpandDims", [x, maybe_constant(rng, axis, 0.6)], [x.dtype], (0, 0))
+
+
+@case
+def Inverse(rng):
+    dtype = pick(rng, np.float32, np.float32, np.float64, np.float16)
+    n = int(rng.integers(1, 9))
+    x = floats(rng, *small_shape(rng, 0, 2), n, n) + np.eye(n) * (n + 2)
+    x = x[..., rng.permutation(n), :].astype(dtype)  # the pivots lie anywhere
+    return one_node(rng, "Inverse", [x], [dtype], tolerance_of(dtype, (1e-4, 2e-5)) if dtype != np.float64 else (1e-10, 1e-12))
+
+
+@case
+def DynamicTimeWarping(rng):
+    shape = (int(rng.integers(1, 20)), int(rng.integers(1, 20)))
+    costs = rng.integers(0, 5, shape).astype(np.float32) if chance(rng) else floats(rng, *shape)  # small integers: many ways cost the same
+    if chance(rng, 0.1):
+        costs[rng.integers(0, shape[0]), rng.integers(0, shape[1])] = pick(rng, np.inf, np.nan, -np.inf)
+    return one_node(rng, "DynamicTimeWarping", [costs[None] if chance(rng, 0.3) else costs], [np.int32], (0, 0))
+
+
+@case
+def UnfoldTensor(rng):
+    shape = small_shape(rng, 1)
+    axis = int(rng.integers(-len(shape), len(shape)))
+    dim = pick(rng, axis, axis, None)
+    least = shape[-1 if dim is None else dim]
+    x = (rng.standard_normal(shape) * 9).astype(pick(rng, np.float32, np.float64, np.int32, np.int64))
+    return one_node(rng, "UnfoldTensor", [x], [x.dtype], (0, 0), dim=dim, size=int(rng.integers(1, max(least, 1) + 1)), step=pick(rng, None, 1, 2, 3))
+
+
+@case
+def GatedAdd(rng):
+    dtype = float_type(rng)
+    shape = small_shape(rng, 1)
+    return one_node(rng, "GatedAdd", [floats(rng, *shape, dtype=dtype), floats(rng, *shape, dtype=dtype), floats(rng, *shape[:-1], 1, dtype=dtype)], [dtype], tolerance_of(dtype))
+
+
+@case
+def ScaledSiLU(rng):
+    dtype = float_type(rng)
+    scale = np.array(rng.standard_normal() * 2, float_type(rng)) if chance(rng) else None
+    return one_node(rng, "ScaledSiLU", [floats(rng, *small_shape(rng), dtype=dtype, scale=3), maybe_constant(rng, scale, 0.5)], [dtype], tolerance_of(dtype), alpha=pick(rng, None, 0.5, -1.7))
+
+
+@case
+def GatedRMSNorm(rng):
+    dtype = float_type(rng)
+    group = int(rng.integers(1, 20))
+    shape = (*small_shape(rng, 0, 3), group * int(rng.integers(1, 4)))
+    inputs = [floats(rng, *shape, dtype=dtype), maybe_constant(rng, floats(rng, group, dtype=dtype)), floats(rng, *shape, dtype=dtype, scale=3)]
+    return one_node(rng, "GatedRMSNorm", inputs, [dtype], tolerance_of(dtype), activation=pick(rng, None, "silu", "swish", "sigmoid"), epsilon=pick(rng, None, 1e-6, 0.1))
 
 
 def register(name, function):

@@ -1,0 +1,73 @@
+// Small operators of com.microsoft: numbers worked out by hand, and what has to be refused.
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "contrib_node.h"
+
+namespace linnet {
+namespace {
+
+TEST(SmallContribNodes, WarpTimeAlongTheCheapestWay) {
+  const auto result = run_node(contrib("DynamicTimeWarping", {floats({2, 3}, {0, 1, 9, 9, 1, 0})}, {}));
+  ASSERT_TRUE(result.ok()) << result.status().message();
+  const Tensor& way = result.value()[0].tensor;
+  ASSERT_EQ(way.shape, (Shape{2, 3}));
+  EXPECT_EQ(std::vector<int32_t>(way.ptr<int32_t>(), way.ptr<int32_t>() + 6), (std::vector<int32_t>{0, 1, 1, 0, 1, 2}));
+  const auto none = run_node(contrib("DynamicTimeWarping", {floats({0, 3}, {})}, {}));
+  ASSERT_TRUE(none.ok()) << none.status().message();
+  EXPECT_EQ(none.value()[0].tensor.shape, (Shape{2, 0}));
+  expect_refused(contrib("DynamicTimeWarping", {floats({2, 1, 1}, {0, 0})}, {}), "must be one matrix");
+  expect_refused(contrib("DynamicTimeWarping", {number(1)}, {}), "must be one matrix");
+}
+
+TEST(SmallContribNodes, InvertWithAPivotOffTheDiagonal) {
+  const auto result = run_node(contrib("Inverse", {floats({2, 2}, {0, 2, 4, 0})}, {}));
+  ASSERT_TRUE(result.ok()) << result.status().message();
+  const float* inverse = result.value()[0].tensor.ptr<float>();
+  EXPECT_EQ(std::vector<float>(inverse, inverse + 4), (std::vector<float>{0, 0.25f, 0.5f, 0}));
+  EXPECT_TRUE(run_node(contrib("Inverse", {floats({2, 0, 0}, {})}, {})).ok());
+  EXPECT_TRUE(run_node({"Det", {floats({0, 0}, {})}}).ok());
+  expect_refused(contrib("Inverse", {floats({2, 3}, {0, 0, 0, 0, 0, 0})}, {}), "square");
+  expect_refused(contrib("Inverse", {floats({3}, {0, 0, 0})}, {}), "square");
+}
+
+TEST(SmallContribNodes, UnfoldOnlyWhatFits) {
+  const auto unfold = [](int64_t axis, int64_t size, int64_t step) {
+    return contrib("UnfoldTensor", {floats({3}, {1, 2, 3})},
+                   {attribute("dim", axis), attribute("size", size), attribute("step", step)});
+  };
+  const auto result = run_node(unfold(0, 2, 1));
+  ASSERT_TRUE(result.ok()) << result.status().message();
+  const float* slices = result.value()[0].tensor.ptr<float>();
+  EXPECT_EQ(std::vector<float>(slices, slices + 4), (std::vector<float>{1, 2, 2, 3}));
+  EXPECT_EQ(run_node(unfold(0, 1, INT64_MAX)).value()[0].tensor.shape, (Shape{1, 1}));
+  expect_refused(unfold(0, 4, 1), "do not fit");
+  expect_refused(unfold(0, INT64_MAX, 1), "do not fit");
+  expect_refused(unfold(1, 2, 1), "axis");
+  expect_refused(unfold(0, 0, 1), "must be positive");
+  expect_refused(unfold(0, 2, 0), "must be positive");
+}
+
+TEST(SmallContribNodes, RotateByThreePositions) {
+  const auto rotate = [](const Shape& shape, std::vector<int64_t> positions, std::vector<int64_t> sections) {
+    return contrib("MRotaryEmbedding",
+                   {floats({1, 1, 4}, {1, 2, 3, 4}), tensor_of<int64_t>(shape, positions), floats({2, 2}, {1, 1, 0, 0}),
+                    floats({2, 2}, {0, 0, 1, 1})},
+                   {attribute("num_heads", int64_t{1}), attribute("mrope_section", std::move(sections))});
+  };
+  // The second pair is turned by a right angle, the first not.
+  const auto result = run_node(rotate({3, 1, 1}, {0, 1, 0}, {1, 1, 0}));
+  ASSERT_TRUE(result.ok()) << result.status().message();
+  const float* turned = result.value()[0].tensor.ptr<float>();
+  EXPECT_EQ(std::vector<float>(turned, turned + 4), (std::vector<float>{1, -4, 3, 2}));
+  expect_refused(rotate({3, 1, 1}, {0, 0, 2}, {1, 1, 0}), "outside");
+  expect_refused(rotate({3, 1, 1}, {0, -1, 0}, {1, 1, 0}), "outside");
+  expect_refused(rotate({1, 1, 1}, {0}, {1, 1, 0}), "do not fit");
+  expect_refused(rotate({3, 1, 1}, {0, 0, 0}, {1, 1, 1}), "mrope_section");
+  expect_refused(rotate({3, 1, 1}, {0, 0, 0}, {1, 1}), "mrope_section");
+  expect_refused(rotate({3, 1, 1}, {0, 0, 0}, {3, -1, 0}), "section");
+}
+
+}  // namespace
+}  // namespace linnet
