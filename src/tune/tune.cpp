@@ -137,6 +137,10 @@ Result<TuneReport> tune(const TuneInput& input, const TuneOptions& asked) {
   report.memory_of = options.process_memory ? "process" : "engine";
 
   if (!options.resume) LINNET_TRY(make_folder(options.folder));
+  const fs::path beside = options.output.parent_path();
+  std::error_code failed;
+  LINNET_REQUIRE(asked.output.empty() || beside.empty() || fs::is_directory(beside, failed),
+                 error(Code::not_found, "there is no folder '", beside.string(), "' for the result"));
   TuneState state(options.folder / "tune.state", identity_of(*workshop, report, options));
   LINNET_TRY(options.resume ? state.resume() : state.begin());
   const double started = workshop->seconds();

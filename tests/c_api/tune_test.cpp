@@ -85,6 +85,11 @@ TEST_F(Tune, RefusesWhatMakesNoSense) {
   refuses([](Options& o) { o.samples = {}; });
   refuses([](Options& o) { o.samples = [](size_t) { return std::vector<Tensor>(); }; });
   EXPECT_FALSE(fs::exists(out()));
+  options_.output = out() + "/no/such/model.onnx";
+  EXPECT_EQ(code(), LINNET_NOT_FOUND);
+  EXPECT_TRUE(fs::is_empty(out()));  // before the search, which takes long
+  options_.output.clear();
+  given_ = 0;
   options_.samples = [](size_t) -> std::vector<Tensor> { throw std::runtime_error("no samples today"); };
   EXPECT_EQ(code(), LINNET_CALLBACK_FAILED);
   EXPECT_CODE(LINNET_INVALID_ARGUMENT, linnet_tune(in().c_str(), nullptr, nullptr));

@@ -33,7 +33,7 @@ function positive(value, name) {
 // Numbers or BigInts.
 function integers(list, name) {
   if (list === undefined) return [];
-  const numbers = Array.from(list, Number);
+  const numbers = typeof list === 'object' && list?.[Symbol.iterator] ? Array.from(list, Number) : [NaN];
   if (!numbers.every(Number.isSafeInteger)) throw invalid(`${name} must be an array of integers`);
   return numbers;
 }
@@ -197,7 +197,7 @@ async function quantize(source, path, options = {}) {
 }
 
 /** Searches for the form of the model that suits limits, and writes it to the folder; a promise of all that was tried. */
-async function tune(model, folder, options) {
+async function tune(model, folder, options = {}) {
   if (typeof model !== 'string' && !(model instanceof URL)) throw invalid('the model to tune must be a path or a URL');
   return write('tune', model, folder, { ...options, threads: 1 }, {
     output: options.output === undefined ? '' : pathOf(options.output),
@@ -208,7 +208,7 @@ async function tune(model, folder, options) {
     measure: options.measure,
     prefer: options.prefer,
     labels: integers(options.labels, 'labels'),
-    threadCounts: integers(options.threads, 'threads'),
+    threadCounts: integers(options.threads, 'threads').map((count) => positive(count, 'a number of threads')),
     budget: positive(options.budget, 'budget'),
     resume: flag(options.resume),
     samplePath: options.samplePath === undefined ? '' : pathOf(options.samplePath),

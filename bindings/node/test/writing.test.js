@@ -89,9 +89,10 @@ test('tune', async (t) => {
   assert.ok(await cosine(model('product'), at('tuned/model.onnx')) > 0.9);
   const nothing = await tune(model('product'), at('tiny'), { samples: stream(), maxBytes: 10, budget: 20 });
   assert.ok(nothing.chosen === undefined && nothing.beyond && !fs.existsSync(at('tiny/model.onnx')));
-  for (const wrong of [{ maxLoss: -1 }, { measure: 'beauty' }, { prefer: 'cheap' }, { labels: [1] }, { threads: [0] }, { samples: [] }, { samples: 3 }]) {
+  for (const wrong of [{ maxLoss: -1 }, { measure: 'beauty' }, { prefer: 'cheap' }, { labels: [1] }, { labels: {} }, { threads: [0] }, { threads: [-1] }, { threads: 2 }, { samples: [] }, { samples: 3 }]) {
     await assert.rejects(tune(model('product'), at('wrong'), { samples: stream(), ...wrong }), { code: 'INVALID_ARGUMENT' });
   }
+  await assert.rejects(tune(model('product'), at('wrong')), { code: 'INVALID_ARGUMENT' });
   const abort = new AbortController();
   const stopped = tune(model('product'), at('stopped'), { samples: stream(), signal: abort.signal, onProgress: () => abort.abort() });
   await assert.rejects(stopped, { name: 'AbortError' });
