@@ -525,7 +525,7 @@ TEST_F(Quantize, TheProcessMayExitMeanwhile) {
         const linnet_source source = source_of(path);
         linnet_release(
             linnet_quantize_async(engine_.get(), &source, nullptr, &options, (to + "x").c_str(), nullptr, nullptr));
-        static Port port;
+        Port& port = *new Port;  // destroyed at exit it would be gone before the task
         const linnet_completion completion = port.completion();
         linnet_quantize_options asking{};
         asking.struct_size = sizeof asking;
