@@ -109,7 +109,7 @@ def main():
     parser.add_argument("pattern", nargs="*", help="operators, or parts of a case's name")
     parser.add_argument("--linnet", type=Path, default=ROOT / "build/release/linnet", help="liblinnet.so lies beside it")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seconds", type=float, default=0.2, help="for each engine and case")
+    parser.add_argument("--seconds", type=float, default=0.5, help="for each engine and case")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--cpu", action="store_true", help="the calling thread's processor time: steadier where others are busy")
     parser.add_argument("--json", type=Path)
