@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import json
+import operator
 import os
 from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
 
@@ -79,7 +80,7 @@ class Explain:
     def _settings(self) -> dict[str, Any]:
         if isinstance(self.sensitivity, str) and self.sensitivity != "all":
             raise ValueError(f"sensitivity is {self.sensitivity!r}; it is a number of nodes or 'all'")
-        return {"explain": True, "only_faster": self.only_faster, "labels": [int(label) for label in self.labels or ()],
+        return {"explain": True, "only_faster": self.only_faster, "labels": _integers(self.labels),
                 "label_output": self.label_output or "",
                 "sensitivity": _ALL if self.sensitivity == "all" else self.sensitivity}  # fmt: skip
 
@@ -289,7 +290,7 @@ def tune(
     measure: str | None = None,
     prefer: str = "speed",
     labels: Sequence[int] | None = None,
-    threads: Sequence[int] = (1,),
+    threads: int | Sequence[int] = (1,),
     budget: float = 300,
     resume: bool = False,
     sample_path: str | os.PathLike[str] | None = None,
@@ -308,8 +309,8 @@ def tune(
     if min(max_loss, budget, *(limit for limit in (p95_ms, max_bytes, max_memory) if limit is not None)) <= 0:
         raise InvalidArgumentError("limits and the budget must be above 0")  # 0 would mean the default
     settings = {"max_loss": max_loss, "p95_ms": p95_ms or 0, "max_bytes": max_bytes or 0, "max_memory": max_memory or 0,
-                "measure": measure or "", "prefer": prefer, "labels": [int(label) for label in labels or ()],
-                "threads": list(threads), "budget_seconds": budget, "resume": resume,
+                "measure": measure or "", "prefer": prefer, "labels": _integers(labels),
+                "threads": _integers([threads] if isinstance(threads, int) else threads), "budget_seconds": budget, "resume": resume,
                 "output": "" if output is None else _path(output),
                 "sample_path": "" if sample_path is None else _path(sample_path)}  # fmt: skip
     return json.loads(_native.tune(_path(model), _path(folder), settings, _Samples(samples, 1), progress))
@@ -350,8 +351,10 @@ def _quantize(
     progress: Progress | None,
 ) -> dict[str, Any]:  # fmt: skip
     if explain:
-        if (samples is None) == (explain.samples is None):
-            raise ValueError("explaining takes samples: those to calibrate with, or else explain.samples")
+        if samples is not None and explain.samples is not None:
+            raise ValueError("the samples to calibrate with are those to explain with: leave explain.samples out")
+        if samples is None and explain.samples is None:
+            raise ValueError("explaining takes samples: linnet.Explain(samples)")
         samples = samples or _Samples(explain.samples, 1)
         settings = settings | explain._settings()
     return json.loads(_native.quantize(_native.Engine(threads=threads), _source(source), _path(to), scheme,
@@ -361,6 +364,10 @@ def _quantize(
 def _weights(per_channel: bool, reduce_range: bool, weight_type: Any, symmetric: bool | None) -> dict[str, Any]:
     return {"per_channel": per_channel, "reduce_range": reduce_range, "weight_symmetry": _SYMMETRY[symmetric],
             "weight_type": _INTEGERS[_choice("weight_type", weight_type, QuantType)]}  # fmt: skip
+
+
+def _integers(numbers: Iterable[int] | None) -> list[int]:
+    return [] if numbers is None else [operator.index(number) for number in numbers]
 
 
 def _extra(options: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -316,7 +316,7 @@ def test_explain(model, tmp_path):
     assert all(node["alone"]["mean_cosine"] > 0.99 for node in quality["nodes"])
     labels = [int(np.argmax(linnet.load(model).run({"x": s["x"][:1]})["y"])) for s in samples()]
     one_row = ({"x": s["x"][:1]} for s in samples())
-    static = linnet.quantize_static(model, tmp_path / "s.onnx", one_row, explain=linnet.Explain(labels=labels))
+    static = linnet.quantize_static(model, tmp_path / "s.onnx", one_row, explain=linnet.Explain(labels=np.array(labels)))
     assert static["quality"]["task"]["reference_accuracy"] == 1
     weights_ = linnet.quantize_weights(model, tmp_path / "w.onnx", explain=linnet.Explain(samples(2), only_faster=True))
     assert weights_["quality"]["samples"] == 2
@@ -328,6 +328,8 @@ def test_explain_refuses(model, tmp_path):
         linnet.quantize_dynamic(model, made, explain=linnet.Explain())
     with pytest.raises(ValueError, match="calibrate with"):
         linnet.quantize_static(model, made, samples(), explain=linnet.Explain(samples()))
+    with pytest.raises(TypeError):
+        linnet.quantize_dynamic(model, made, explain=linnet.Explain(samples(), labels=[1.5] * 4))
     with pytest.raises(ValueError, match="'all'"):
         linnet.quantize_dynamic(model, made, explain=linnet.Explain(samples(), sensitivity="some"))
     with pytest.raises(TypeError, match="sensitivity"):
@@ -339,7 +341,7 @@ def test_explain_refuses(model, tmp_path):
 
 def test_tune(model, tmp_path):
     told = []
-    report = linnet.tune(model, tmp_path / "tuned", samples(), max_loss=0.05, prefer="size", budget=20,
+    report = linnet.tune(model, tmp_path / "tuned", samples(), max_loss=0.05, threads=1, prefer="size", budget=20,
                          progress=lambda done, total, what: told.append(what))  # fmt: skip
     chosen = report["candidates"][report["points"][report["chosen"]]["candidate"]]
     assert chosen["fate"] == "timed" and told
