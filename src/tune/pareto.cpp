@@ -122,10 +122,16 @@ void choose(TuneReport& report, TunePreference preference) {
     report.nearest.reset();
     return;
   }
+  // What was given up for its loss has no memory measured: of that one it cannot be said how far beyond the limits it
+  // is.
+  const auto measured = [&](const TuneCandidate& c) {
+    return c.bytes != 0 && c.loss && (!report.limits.memory || c.memory);
+  };
+  const bool any = std::any_of(report.candidates.begin(), report.candidates.end(), measured);
   if (figures.empty())
     for (size_t i = 0; i < report.candidates.size(); ++i) {
       const TuneCandidate& candidate = report.candidates[i];
-      if (candidate.bytes == 0 || !candidate.loss) continue;
+      if (candidate.bytes == 0 || !candidate.loss || (any && !measured(candidate))) continue;
       const TuneFigures f = figures_of(report, {i, 1, {}, false, false, false});
       if (const double beyond = excess(f, report.limits); beyond < least_excess) {
         least_excess = beyond;
