@@ -4,6 +4,7 @@
 
 #include "kernels/movement/topk.h"
 #include "ops/element_types.h"
+#include "ops/float_scratch.h"
 #include "ops/infer_shapes.h"
 
 namespace linnet {
@@ -98,9 +99,9 @@ class Unique final : public Op {
 
   Status bind(BindContext& context) const override {
     LINNET_ASSIGN(const Slices slices, slices_of(context.shape(0)));
-    const auto count = static_cast<size_t>(slices.count);
     const int64_t width = slices.size() * keys_of(context.dtype(0));
-    context.request_scratch(count * (3 + static_cast<size_t>(width == 1 ? 2 : width)) * sizeof(int64_t));
+    context.request_scratch(scratch_size(slices.count, 3 * sizeof(int64_t)) +
+                            scratch_size(slices.count * (width == 1 ? 2 : width), sizeof(uint64_t)));
     return {};
   }
 
