@@ -120,11 +120,7 @@ Result<std::shared_ptr<const QuantizeCall>> read_call(const linnet_quantize_opti
   LINNET_ASSIGN(call.how, static_options(given));
   LINNET_ASSIGN(call.weights, weight_options(given));
   LINNET_ASSIGN(call.explain, explain_options(given));
-  if (given.cancel) {
-    LINNET_ASSIGN(const Pin<c_api::CancelObject> cancel, c_api::use<c_api::CancelObject>(given.cancel));
-    call.cancel = cancel->token;
-  }
-  if (task) task->stop.set_parent((task->cancel = call.cancel).get());
+  LINNET_ASSIGN(call.cancel, c_api::read_cancel(given.cancel, task));
   call.common.stop = task ? &task->stop : call.cancel.get();
   LINNET_ASSIGN(call.common.load, c_api::load_options_of(load, task, call.cancel.get()));
   const auto tell = [progress = given.progress, user = given.user, task](size_t done, size_t total,
@@ -160,10 +156,10 @@ Result<QuantizeReport> quantize(const std::shared_ptr<Engine>& engine, const Mod
   };
   if (!call.explain) return scheme(call.common, call.output);
   LINNET_REQUIRE(samples.count != 0, invalid_argument("explaining takes samples of the model's inputs"));
-  LINNET_ASSIGN(const LoadedGraph loaded, load_graph(source, call.common.load));
-  LINNET_ASSIGN(samples, c_api::with_known_count(std::move(samples), *loaded.model, call.common.stop, [&](size_t i) {
-                  if (call.common.progress) call.common.progress(i, 0, "reading samples");
-                }));
+  const auto tell = [&](size_t i) {
+    if (call.common.progress) call.common.progress(i, 0, "reading samples");
+  };
+  LINNET_ASSIGN(samples, c_api::with_known_count(std::move(samples), source, call.common.load, call.common.stop, tell));
   return quantize_and_explain(engine, source, call.common, *call.explain, samples, call.output, scheme);
 }
 

@@ -52,15 +52,16 @@ Result<Samples> samples_of(const SampleFunctions& given, SharedTask* task) {
   return samples;
 }
 
-Result<Samples> with_known_count(Samples samples, const Model& model, const StopToken* stop,
-                                 FunctionRef<void(size_t)> tell) {
+Result<Samples> with_known_count(Samples samples, const ModelSource& source, const LoadOptions& load,
+                                 const StopToken* stop, FunctionRef<void(size_t)> tell) {
   if (samples.count != Samples::kUnknown) return samples;
+  LINNET_ASSIGN(const LoadedGraph loaded, load_graph(source, load));
   const auto kept = std::make_shared<std::vector<std::vector<Value>>>();
   for (;;) {
     LINNET_REQUIRE(!stop || !stop->stop_requested(),
                    error(Code::cancelled, "the call was cancelled while samples were read"));
     tell(kept->size());
-    LINNET_ASSIGN(std::vector<Value> inputs, samples.read(kept->size(), model));
+    LINNET_ASSIGN(std::vector<Value> inputs, samples.read(kept->size(), *loaded.model));
     if (inputs.empty()) break;
     kept->push_back(std::move(inputs));
   }

@@ -18,10 +18,10 @@ struct SampleFunctions {
 // samples.
 Result<Samples> samples_of(const SampleFunctions& functions, SharedTask* task);
 
-// The same, in memory where their number is not known: they can be read in any order then. Before each that is read
-// `stop`, which may be NULL, is looked at, and tell(index) is called.
-Result<Samples> with_known_count(Samples samples, const Model& model, const StopToken* stop,
-                                 FunctionRef<void(size_t)> tell);
+// The same for the model, in memory where their number is not known: they can be read in any order then. Before each
+// that is read `stop`, which may be NULL, is looked at, and tell(index) is called.
+Result<Samples> with_known_count(Samples samples, const ModelSource& source, const LoadOptions& load,
+                                 const StopToken* stop, FunctionRef<void(size_t)> tell);
 
 Result<std::vector<int64_t>> labels_of(const int64_t* labels, size_t count);
 

@@ -127,6 +127,16 @@ Result<std::vector<Value>> SharedTask::ask(size_t pass, const std::vector<Model:
   return std::exchange(sample, {});
 }
 
+Result<std::shared_ptr<StopToken>> read_cancel(linnet_cancel* cancel, SharedTask* task) {
+  std::shared_ptr<StopToken> token;
+  if (cancel) {
+    LINNET_ASSIGN(const Pin<CancelObject> pinned, use<CancelObject>(cancel));
+    token = pinned->token;
+  }
+  if (task) task->stop.set_parent((task->cancel = token).get());
+  return token;
+}
+
 std::shared_ptr<SharedTask> new_task(std::shared_ptr<SharedEngine> engine, const RunSettings& settings) {
   auto task = std::make_shared<SharedTask>();
   task->engine = std::move(engine);

@@ -39,6 +39,9 @@ struct TaskObject final : Object {
   const std::shared_ptr<SharedTask> shared;
 };
 
+// The token of options, or none. `task`, unless it is NULL, listens to it.
+Result<std::shared_ptr<StopToken>> read_cancel(linnet_cancel* cancel, SharedTask* task);
+
 std::shared_ptr<SharedTask> new_task(std::shared_ptr<SharedEngine> engine, const RunSettings& settings);
 // Hands the task to a runner: `work` fills in what it gives and returns how it ended.
 Status start(std::shared_ptr<SharedTask> task, const linnet_completion* completion, linnet_task** handle,

@@ -4,7 +4,6 @@
 
 using namespace linnet;
 using c_api::guarded;
-using c_api::Pin;
 using c_api::require;
 using c_api::SharedTask;
 using c_api::Write;
@@ -64,11 +63,7 @@ Result<std::shared_ptr<const TuneCall>> read_call(const linnet_tune_options* giv
   if (given.sample_path) {
     LINNET_ASSIGN(made->samples_path, c_api::path_of(given.sample_path, "sample_path"));
   }
-  if (given.cancel) {
-    LINNET_ASSIGN(const Pin<c_api::CancelObject> cancel, c_api::use<c_api::CancelObject>(given.cancel));
-    made->cancel = cancel->token;
-  }
-  if (task) task->stop.set_parent((task->cancel = made->cancel).get());
+  LINNET_ASSIGN(made->cancel, c_api::read_cancel(given.cancel, task));
   options.stop = task ? &task->stop : made->cancel.get();
   if (given.progress || task)
     options.progress = [progress = given.progress, user = given.user, task](const TuneProgress& at) {
@@ -87,14 +82,11 @@ Result<std::string> tune_model(const std::filesystem::path& path, const TuneCall
   LINNET_ASSIGN(input.samples, c_api::samples_of({given.sample_count, given.sample, given.next, given.user}, task));
   LINNET_REQUIRE(input.samples.count != 0, invalid_argument("tuning takes samples of the model's inputs"));
   input.samples_path = call.samples_path;
-  {
-    LINNET_ASSIGN(const LoadedGraph loaded, load_graph({path, {}, nullptr}, {}));
-    LINNET_ASSIGN(input.samples,
-                  c_api::with_known_count(std::move(input.samples), *loaded.model, call.options.stop, [&](size_t i) {
-                    if (call.options.progress)
-                      call.options.progress({TuneProgress::Stage::preparing, i, 0, concat("sample ", i)});
-                  }));
-  }
+  const auto tell = [&](size_t i) {
+    if (call.options.progress) call.options.progress({TuneProgress::Stage::preparing, i, 0, concat("sample ", i)});
+  };
+  LINNET_ASSIGN(input.samples,
+                c_api::with_known_count(std::move(input.samples), {path, {}, nullptr}, {}, call.options.stop, tell));
   LINNET_ASSIGN(const TuneReport report, tune(input, call.options));
   return report.to_json();
 }
