@@ -1,6 +1,7 @@
 #include "inner_values.h"
 
 #include <algorithm>
+#include <set>
 
 #include "compare.h"
 
@@ -21,6 +22,15 @@ Result<InnerValues> inner_values(const ModelOptions& options) {
         constant && (constant->dtype == DType::f16 || (constant->dtype == DType::bf16 && found.floats == DType::f32)))
       found.floats = constant->dtype;
   return found;
+}
+
+std::vector<InnerValue> common_values(const InnerValues& values, const InnerValues& others) {
+  std::set<std::string_view> names;
+  for (const InnerValue& value : others.values) names.insert(value.name);
+  std::vector<InnerValue> common;
+  for (const InnerValue& value : values.values)
+    if (names.contains(value.name)) common.push_back(value);
+  return common;
 }
 
 Result<std::map<std::string, Value>> run_for(const ModelOptions& options, const std::vector<std::string>& inner,

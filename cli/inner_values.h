@@ -20,6 +20,9 @@ struct InnerValues {
 
 Result<InnerValues> inner_values(const ModelOptions& options);
 
+// Those of `values` whose names `others` have, too.
+std::vector<InnerValue> common_values(const InnerValues& values, const InnerValues& others);
+
 // Inner values become outputs so many at a time: each of them keeps the rewrites around it from happening.
 inline constexpr size_t kInnerBatch = 32;
 

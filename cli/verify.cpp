@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <set>
 
 #include "inner_values.h"
 
@@ -23,11 +22,7 @@ Result<std::optional<InnerValue>> first_overflow(const VerifyOptions& options,
   after.no_optimize = true;
   LINNET_ASSIGN(const InnerValues original, inner_values(options.before));
   LINNET_ASSIGN(const InnerValues rewritten, inner_values(after));
-  std::set<std::string> names;
-  for (const InnerValue& value : original.values) names.insert(value.name);
-  std::vector<InnerValue> common;
-  for (const InnerValue& value : rewritten.values)
-    if (names.contains(value.name)) common.push_back(value);
+  const std::vector<InnerValue> common = common_values(rewritten, original);
   for (size_t begin = 0; begin < common.size(); begin += kInnerBatch) {
     const size_t end = std::min(begin + kInnerBatch, common.size());
     std::vector<std::string> batch;

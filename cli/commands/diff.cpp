@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
-#include <set>
 
 #include "commands/command.h"
 #include "compare.h"
@@ -38,11 +37,7 @@ class Comparison {
     LINNET_ASSIGN(const InnerValues in_a, in(options_.a, inner_values(options_.a)));
     LINNET_ASSIGN(const InnerValues in_b, in(options_.b, inner_values(options_.b)));
     if (in_a.floats != in_b.floats) floats_ = in_a.floats == DType::f32 ? in_b.floats : in_a.floats;
-    std::set<std::string> names_b;
-    for (const InnerValue& value : in_b.values) names_b.insert(value.name);
-    std::vector<InnerValue> common;
-    for (const InnerValue& value : in_a.values)
-      if (names_b.contains(value.name)) common.push_back(value);
+    const std::vector<InnerValue> common = common_values(in_a, in_b);
 
     LINNET_TRY(make_first_inputs());
     LINNET_TRY(compare_batch({}));
