@@ -35,8 +35,7 @@ class UnfoldTensor final : public Op {
     Tensor& out = context.out(0);
     if (out.count() == 0) return {};
     LINNET_ASSIGN(const size_t axis, checked_axis(axis_, in.shape.rank()));
-    int64_t inner = 1;
-    for (size_t a = axis + 1; a < in.shape.rank(); ++a) inner *= in.shape[a];
+    const int64_t inner = in.shape.count(axis + 1, in.shape.rank());
     const int64_t slices = out.shape[axis];
     // A row is what one slice takes from the input: `inner` places by `size` elements.
     const size_t rows = static_cast<size_t>(out.count() / (inner * size_));

@@ -30,6 +30,13 @@ Status view_list(NodeReader& reader, std::string_view name, size_t count, std::s
   return require_count(list.size(), count, name);
 }
 
+// Where a node sends what is missing; may be left out.
+Status view_missing(NodeReader& reader, size_t count, std::span<const int64_t>& list) {
+  constexpr std::string_view kName = "nodes_missing_value_tracks_true";
+  LINNET_TRY(view_list(reader, kName, list));
+  return list.empty() ? Status() : require_count(list.size(), count, kName);
+}
+
 Status view_tensor(NodeReader& reader, std::string_view name, NumberList& list) {
   const Tensor* tensor = reader.tensor(name);
   if (!tensor) return {};
@@ -213,8 +220,7 @@ Result<TreeLists> parse_trees_by_id(NodeReader& reader, const std::string& prefi
   LINNET_TRY(view_list(reader, "nodes_falsenodeids", count, lists.fail));
   LINNET_TRY(view_list(reader, "nodes_modes", count, lists.mode_names));
   LINNET_TRY(view_numbers(reader, "nodes_values", count, lists.values));
-  LINNET_TRY(view_list(reader, "nodes_missing_value_tracks_true", lists.missing));
-  if (!lists.missing.empty()) LINNET_TRY(require_count(lists.missing.size(), count, "nodes_missing_value_tracks_true"));
+  LINNET_TRY(view_missing(reader, count, lists.missing));
   LINNET_TRY(view_list(reader, prefix + "_ids", lists.targets));
   const size_t votes = lists.targets.size();
   LINNET_TRY(view_list(reader, prefix + "_treeids", votes, lists.vote_trees));
@@ -235,8 +241,7 @@ Result<TreeLists> parse_trees_by_index(NodeReader& reader) {
   LINNET_TRY(view_list(reader, "nodes_falseleafs", count, lists.fail_leaf));
   LINNET_TRY(view_tensor(reader, "nodes_modes", count, lists.modes));
   LINNET_TRY(view_tensor(reader, "nodes_splits", count, lists.values));
-  LINNET_TRY(view_list(reader, "nodes_missing_value_tracks_true", lists.missing));
-  if (!lists.missing.empty()) LINNET_TRY(require_count(lists.missing.size(), count, "nodes_missing_value_tracks_true"));
+  LINNET_TRY(view_missing(reader, count, lists.missing));
   LINNET_TRY(view_tensor(reader, "membership_values", lists.members));
   LINNET_TRY(view_list(reader, "leaf_targetids", lists.targets));
   LINNET_TRY(view_tensor(reader, "leaf_weights", lists.targets.size(), lists.weights));
