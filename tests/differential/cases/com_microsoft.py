@@ -675,15 +675,21 @@ def SparseAttention(rng):
                     sparse_block_size=block, scale=pick(rng, None, 0.3), do_rotary=int(rotary), rotary_interleaved=int(rotary and chance(rng)))
 
 
-@case
-def RotaryEmbedding(rng):
-    dtype = float_type(rng)
-    batch, rows, heads, size = int(rng.integers(1, 4)), int(rng.integers(1, 7)), int(rng.integers(1, 4)), int(rng.integers(2, 9)) * 2
+def turned(rng, dtype, most_pairs):
+    """Sizes, tables of angles and an input of rotary embeddings."""
+    batch, rows, heads, size = int(rng.integers(1, 4)), int(rng.integers(1, 7)), int(rng.integers(1, 4)), int(rng.integers(2, most_pairs)) * 2
     partial = chance(rng, 0.4)
     rotated = int(rng.integers(1, size // 2 + 1)) if partial else size // 2
     most = rows + int(rng.integers(1, 9))
     cos, sin = rotary_cache(rng, most, rotated, dtype)
     x = floats(rng, batch, heads, rows, size, dtype=dtype) if chance(rng, 0.3) else floats(rng, batch, rows, heads * size, dtype=dtype)
+    return partial, batch, rows, heads, rotated, most, cos, sin, x
+
+
+@case
+def RotaryEmbedding(rng):
+    dtype = float_type(rng)
+    partial, batch, rows, heads, rotated, most, cos, sin, x = turned(rng, dtype, 9)
     positions = np.array([rng.integers(0, most - rows + 1)], np.int64) if chance(rng) else ints(rng, 0, most, batch, rows, dtype=np.int64)
     named = partial or chance(rng)
     return one_node(rng, "RotaryEmbedding", [x, positions, maybe_constant(rng, cos), maybe_constant(rng, sin)], [dtype], tolerance_of(dtype), interleaved=int(chance(rng)),
@@ -693,12 +699,7 @@ def RotaryEmbedding(rng):
 @case
 def MRotaryEmbedding(rng):
     dtype = float_type(rng)
-    batch, rows, heads, size = int(rng.integers(1, 4)), int(rng.integers(1, 7)), int(rng.integers(1, 4)), int(rng.integers(2, 12)) * 2
-    partial = chance(rng, 0.4)
-    rotated = int(rng.integers(1, size // 2 + 1)) if partial else size // 2
-    most = rows + int(rng.integers(1, 9))
-    cos, sin = rotary_cache(rng, most, rotated, dtype)
-    x = floats(rng, batch, heads, rows, size, dtype=dtype) if chance(rng, 0.3) else floats(rng, batch, rows, heads * size, dtype=dtype)
+    partial, batch, rows, heads, rotated, most, cos, sin, x = turned(rng, dtype, 12)
     cuts = sorted(int(v) for v in rng.integers(0, rotated + 1, 2))
     return one_node(rng, "MRotaryEmbedding", [x, ints(rng, 0, most, 3, batch, rows, dtype=np.int64), maybe_constant(rng, cos), maybe_constant(rng, sin)], [dtype], tolerance_of(dtype),
                     interleaved=pick(rng, None, 0, 1), num_heads=heads, rotary_embedding_dim=rotated * 2 if partial else None, scale=pick(rng, None, 1.0, 0.7),
