@@ -122,7 +122,9 @@ Status FusedAttention::check_masks(const AttentionArgs& a, size_t total, const S
 
 Result<size_t> FusedAttention::read_past(RunContext& context, const State& s, AttentionArgs& a,
                                          FloatScratch& floats) const {
-  a.offset = static_cast<int64_t>(s.past);
+  // The last query goes with the last key, so that keys of the past count as such wherever a model appends them.
+  const auto more_keys = static_cast<int64_t>(s.fresh > a.rows ? s.fresh - a.rows : 0);
+  a.offset = static_cast<int64_t>(s.past) + more_keys;
   if (!shared_) return s.past;
   const int64_t past = *context.in(slots_.past_length).ptr<int32_t>();
   LINNET_REQUIRE(past >= 0 && past <= static_cast<int64_t>(s.past_capacity - s.fresh),
@@ -146,7 +148,7 @@ Result<size_t> FusedAttention::read_past(RunContext& context, const State& s, At
                        invalid_argument("cache_indirection names beam ", beam, " of ", beams));
       }
   }
-  a.offset = past;
+  a.offset = past + more_keys;
   auto* lengths = reinterpret_cast<int64_t*>(floats.raw(a.batch * sizeof(int64_t)));
   std::fill_n(lengths, a.batch, static_cast<int64_t>(total));
   a.lengths = lengths;

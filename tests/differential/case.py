@@ -51,6 +51,7 @@ class Case:
     compare: object = None
     features: set = dataclasses.field(default_factory=set)
     shared: dict | None = None  # outputs that ONNX Runtime has to write into the memory of inputs
+    formula: object = None  # () -> outputs, where onnx's reference does not have the operator
 
 
 class Refused(Exception):

@@ -100,11 +100,13 @@ class Linnet:
 
 
 def run_reference(case):
-    """What onnx's reference implementation says, or why it says nothing."""
+    """What onnx's reference implementation says, or the case's own formula; or why neither says anything."""
     from onnx.reference import ReferenceEvaluator
 
     try:
         with np.errstate(all="ignore"):
+            if case.formula:
+                return case.formula()
             return [np.asarray(x) if not isinstance(x, (list, dict, type(None))) else x for x in ReferenceEvaluator(case.model).run(None, case.inputs)]
     except Exception as error:  # it raises whatever it meets
         return str(error)

@@ -78,7 +78,7 @@ def examine(linnet, name, seed):
 
 
 def third_opinion(case, ours, theirs):
-    """With whom onnx's reference implementation agrees."""
+    """With whom onnx's reference implementation agrees, or the case's own formula."""
     import compare
     import engines
 
@@ -193,7 +193,7 @@ def tell(linnet_path, name, seed):
     linnet = engines.Linnet(linnet_path)
     for who, call in {
         "ONNX Runtime": lambda: engines.run_ort(data, case.inputs, case.shared),
-        "onnx's reference": lambda: engines.run_reference(case),
+        "the reference": lambda: engines.run_reference(case),
         "Linnet": lambda: linnet.run(data, case.inputs),
         "Linnet unoptimised": lambda: linnet.run(data, case.inputs, level=0),
         "Linnet, two threads": lambda: linnet.run(data, case.inputs, threads=2),
@@ -207,7 +207,7 @@ def tell(linnet_path, name, seed):
         for value in shown:
             print(getattr(value, "dtype", ""), getattr(value, "shape", ""), value)
     print()
-    for one, other in [("Linnet", "ONNX Runtime"), ("Linnet unoptimised", "ONNX Runtime"), ("Linnet", "onnx's reference"), ("ONNX Runtime", "onnx's reference")]:
+    for one, other in [("Linnet", "ONNX Runtime"), ("Linnet unoptimised", "ONNX Runtime"), ("Linnet", "the reference"), ("ONNX Runtime", "the reference")]:
         if isinstance(results[one], list) and isinstance(results[other], list):
             print(f"{one} against {other}: {compare.outputs(case, results[one], results[other]) or 'same'}")
     print(examine(linnet, name, seed).status)

@@ -3,12 +3,14 @@
 from collections import namedtuple
 
 import case as frame
+import engines
 import numpy as np
+import onnx
 from onnx import helper, numpy_helper
 
 # inputs: arrays by name. tolerance: (relative, absolute). valid: for some outputs a mask of the elements that are defined.
-# shared: outputs that ONNX Runtime has to write into the memory of inputs.
-Made = namedtuple("Made", "model inputs tolerance valid shared")
+# shared: outputs that ONNX Runtime has to write into the memory of inputs. formula: gives the outputs as the documentation has them.
+Made = namedtuple("Made", "model inputs tolerance valid shared formula")
 CASES = {}
 OPSETS = [("", 21), ("com.microsoft", 1)]
 
@@ -66,7 +68,7 @@ def onnx_type(dtype):
     return helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
 
 
-def one_node(rng, op, inputs, outputs, tolerance, *, domain="com.microsoft", valid=None, shared=None, **attributes):
+def one_node(rng, op, inputs, outputs, tolerance, *, domain="com.microsoft", valid=None, shared=None, formula=None, **attributes):
     """inputs: an array, a Constant or None each. outputs: a dtype each, or None where the output is left out."""
     feeds, names, declared, initializers = {}, [], [], []
     known = chance(rng)
@@ -86,7 +88,7 @@ def one_node(rng, op, inputs, outputs, tolerance, *, domain="com.microsoft", val
     results = [helper.make_tensor_value_info(f"y{o}", onnx_type(dtype), None) for o, dtype in enumerate(outputs) if dtype is not None]
     graph = helper.make_graph([node], "case", declared, results, initializers)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid(*pair) for pair in OPSETS], ir_version=10)
-    return Made(model, feeds, tolerance, valid, shared)
+    return Made(model, feeds, tolerance, valid, shared, formula)
 
 
 def maybe_constant(rng, value, p=0.7):
@@ -98,6 +100,12 @@ def float_type(rng):
 
 
 # --- products of matrices
+
+
+def unpacked(codes, bits):
+    """Numbers of some bits, the lowest of each byte first, along the last axis."""
+    parts = codes[..., None] >> np.arange(0, 8, bits, dtype=np.uint8) & (1 << bits) - 1
+    return parts.reshape(*codes.shape[:-1], -1).astype(np.float32)
 
 
 @case
@@ -118,15 +126,26 @@ def MatMulNBits(rng):
     bias = floats(rng, n, dtype=dtype) if chance(rng, 0.3) else None
     level = pick(rng, 0, 0, 1, 4)
     a = floats(rng, *pick(rng, (k,), (1, k), (7, k), (2, 3, k), (1, 0, k), (33, k))[-4:], dtype=dtype)
+    groups = np.arange(k, dtype=np.int32) // block
     inputs = [a, Constant(b), Constant(scales), zeros if zeros is None else Constant(zeros), None, bias if bias is None else Constant(bias)]
     if chance(rng, 0.2) and dtype == np.float32:
         level = 0
-        if chance(rng) and bits == 4 and block % 2 == 0:
-            inputs[4] = Constant(ints(rng, 0, blocks, k))
+        if chance(rng) and bits != 8:
+            groups = ints(rng, 0, blocks, k)
+            inputs[4] = Constant(groups)
         else:
             inputs = [value.array if isinstance(value, Constant) and chance(rng) else value for value in inputs]
+
+    def formula():
+        each = scales.reshape(n, blocks).astype(np.float32)
+        zero = np.float32(1 << (bits - 1)) if zeros is None else zeros if zeros.dtype != np.uint8 else unpacked(zeros, bits)[:, :blocks]
+        zero = np.broadcast_to(zero, (n, blocks)).astype(np.float32)
+        w = (unpacked(b.reshape(n, -1), bits)[:, :k] - zero[:, groups]) * each[:, groups]
+        return [(a.astype(np.float32) @ w.T + (0 if bias is None else bias.astype(np.float32))).astype(dtype)]
+
+    # At level 4 A "can be quantized with the same block_size to int8": ours does it where the zero points are floats, too, theirs does not.
     loose = (5e-2, (0.4 if bits == 8 else 0.1) * float(np.sqrt(k))) if level == 4 else (2e-3, 2e-3) if dtype == np.float32 else (1e-2, 3e-2)
-    return one_node(rng, "MatMulNBits", inputs, [dtype], loose, K=k, N=n, bits=bits, block_size=block, accuracy_level=level)
+    return one_node(rng, "MatMulNBits", inputs, [dtype], loose, formula=formula, K=k, N=n, bits=bits, block_size=block, accuracy_level=level)
 
 
 @case
@@ -452,6 +471,29 @@ def MultiHeadAttention_beams(rng):
 
 
 @case
+def MultiHeadAttention_causal(rng):
+    """unidirectional, where the keys are not as many as the queries."""
+    batch, heads, size = int(rng.integers(1, 3)), int(rng.integers(1, 4)), int(rng.integers(1, 9))
+    rows, keys = (int(v) for v in rng.integers(1, 9, 2))
+    hidden = heads * size
+    past = int(rng.integers(0, 5)) if chance(rng, 0.3) else None
+    inputs = [floats(rng, batch, rows, hidden), *(floats(rng, batch, keys, hidden) for _ in range(2)), None, None, None,
+              *((floats(rng, batch, heads, past, size) for _ in range(2)) if past is not None else [])]
+
+    def formula():
+        q, k, v = (x.reshape(batch, -1, heads, size).swapaxes(1, 2) for x in inputs[:3])
+        if past is not None:
+            k, v = (np.concatenate(pair, 2) for pair in zip(inputs[6:], (k, v)))
+        total = k.shape[2]
+        scores = np.where(np.tri(rows, total, max(total - rows, past or 0)), q @ k.swapaxes(2, 3) / np.sqrt(size), -np.inf)
+        shares = np.exp(scores - scores.max(-1, keepdims=True))
+        out = (shares / shares.sum(-1, keepdims=True) @ v).swapaxes(1, 2).reshape(batch, rows, hidden).astype(np.float32)
+        return [out] if past is None else [out, k, v]
+
+    return one_node(rng, "MultiHeadAttention", inputs, [np.float32] * (1 if past is None else 3), (2e-3, 2e-3), formula=formula, num_heads=heads, unidirectional=1)
+
+
+@case
 def DecoderMaskedMultiHeadAttention(rng):
     batch, beams, heads, size = int(rng.integers(1, 4)), int(rng.integers(1, 4)), int(rng.integers(1, 5)), int(rng.integers(1, 5)) * 4
     v_size = size
@@ -549,6 +591,16 @@ def GroupQueryAttention(rng):
                     kv_num_heads=kv_heads, do_rotary=int(rotary), rotary_interleaved=int(rotary and chance(rng, 0.4)), scale=pick(rng, None, None, 0.3),
                     softcap=pick(rng, None, None, 5.0), local_window_size=pick(rng, None, None, 2, 4) if causal != 0 else None,
                     smooth_softmax=1 if sink is None and chance(rng, 0.2) else None, qk_output=wanted_scores or None, causal=causal)
+
+
+@case
+def GroupQueryAttention_without_cache(rng):
+    """Nobody wants present_key and present_value."""
+    whole = GroupQueryAttention(rng)
+    model = onnx.ModelProto.FromString(whole.model.SerializeToString())
+    del model.graph.node[0].output[1:], model.graph.output[1:]
+    valid = {0: whole.valid[0]}
+    return Made(model, whole.inputs, whole.tolerance, valid, None, lambda: engines.run_ort(whole.model.SerializeToString(), whole.inputs)[:1])
 
 
 @case
@@ -930,10 +982,39 @@ def QMoE(rng):
               first[3] if zeros else None, second[3] if zeros else None]
     if chance(rng, 0.2):
         inputs += [None] * (14 - len(inputs)) + [rng.random((tokens, experts)).astype(np.float32)]
-    # ONNX Runtime rounds the inputs to 8 bits where the weights have 8.
-    return one_node(rng, "QMoE", inputs, [np.float32], (5e-2, 20.0) if bits == 8 else (1e-2, 1e-2), k=int(rng.integers(1, experts + 1)), activation_type=kind, expert_weight_bits=bits,
-                    normalize_routing_weights=int(chance(rng)), swiglu_fusion=fusion, block_size=block, activation_alpha=1.702, activation_beta=1.0,
-                    swiglu_limit=pick(rng, None, 2.0) if fusion else None, weights_prepacked=0)
+    chosen, normalized = int(rng.integers(1, experts + 1)), int(chance(rng))
+    limit = pick(rng, None, 2.0) if fusion else None
+
+    def formula():
+        x, router = inputs[0], inputs[1]
+        gates = np.exp(router - router.max(-1, keepdims=True))
+        shares = inputs[14] if len(inputs) > 14 else gates / gates.sum(-1, keepdims=True)
+        out = np.zeros((tokens, hidden))
+        for t in range(tokens):
+            best = np.argsort(-router[t], kind="stable")[:chosen]
+            scale = shares[t, best].sum() if normalized or len(inputs) <= 14 else 1
+            for e in best:
+                out[t] += shares[t, e] / scale * dense(second, e, gated(dense(first, e, x[t])))
+        return [out.astype(np.float32)]
+
+    def dense(parts, e, x):
+        codes, scales, bias, points = (part.array[e] if part is not None else None for part in parts)
+        scales = scales.reshape(len(codes), -1)
+        points = np.float32(1 << (bits - 1)) if not zeros else unpacked(points, bits)[..., : scales.shape[1] if block else len(codes)].reshape(scales.shape)
+        w = unpacked(codes, bits).reshape(*scales.shape, -1)
+        w = (w - np.broadcast_to(points, scales.shape)[..., None]) * scales[..., None]
+        return w.reshape(len(codes), -1) @ x.astype(np.float64) + (0 if bias is None else bias)
+
+    def gated(h):
+        if fusion is None:
+            return {"relu": lambda: np.maximum(h, 0), "gelu": lambda: h / (1 + np.exp(-2 * np.sqrt(2 / np.pi) * (h + 0.044715 * h**3))), "silu": lambda: h / (1 + np.exp(-h)), "identity": lambda: h}[kind]()
+        gate, linear = (h[::2], h[1::2]) if fusion == 1 else np.split(h, 2)
+        if limit is not None:
+            gate, linear = np.minimum(gate, limit), np.clip(linear, -limit, limit)
+        return gate / (1 + np.exp(-1.702 * gate)) * (linear + 1)
+
+    return one_node(rng, "QMoE", inputs, [np.float32], (1e-2, 1e-2), formula=formula, k=chosen, activation_type=kind, expert_weight_bits=bits, normalize_routing_weights=normalized,
+                    swiglu_fusion=fusion, block_size=block, activation_alpha=1.702, activation_beta=1.0, swiglu_limit=limit, weights_prepacked=0)
 
 
 @case
@@ -1085,8 +1166,9 @@ def register(name, function):
         made = function(draw.rng)
         node = made.model.graph.node[0]
         features = {f"op={node.op_type}"} | {f"{a.name}={helper.get_attribute_value(a)}" for a in node.attribute if a.type in (1, 2, 3)}
-        features |= {f"in{i}" for i, name in enumerate(node.input) if name}
-        return frame.Case(made.model, made.inputs, compare=lambda ours, theirs: difference(made, ours, theirs), features=features, shared=made.shared)
+        features |= {a.name for a in node.attribute} | {f"in{i}" for i, name in enumerate(node.input) if name}
+        features |= {f"in{i}:{frame.NAMES_OF_TYPES[t.data_type]}" for i, name in enumerate(node.input) for t in made.model.graph.initializer if t.name == name}
+        return frame.Case(made.model, made.inputs, compare=lambda ours, theirs: difference(made, ours, theirs), features=features, shared=made.shared, formula=made.formula)
 
     frame.GENERATORS[f"com.microsoft:{name}"] = make
 
