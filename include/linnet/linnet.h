@@ -540,6 +540,7 @@ typedef enum linnet_symmetry LINNET_ENUM_BASE_ {
   LINNET_SYMMETRY_32_BITS_ = 0x7fffffff
 } linnet_symmetry;
 
+/* 0 and NULL stand for the defaults. An option that is given and has no use with the others is refused. */
 typedef struct linnet_quantize_options {
   size_t struct_size;
   linnet_quantize_scheme scheme;
@@ -558,7 +559,7 @@ typedef struct linnet_quantize_options {
   int32_t block;          /* weights that share a scale: a power of two from 16 to 256; 0: 32 */
   int32_t half_quadratic; /* zero points that suit most weights of a block, not only its range */
   int32_t embeddings;     /* tables of embeddings too */
-  int32_t accuracy_level; /* of MatMulNBits; 4 lets a runtime round activations to 8 bits */
+  int32_t accuracy_level; /* of MatMulNBits: 0, or 4, which lets a runtime round activations to 8 bits */
   /* static; samples and functions also for the method gptq */
   linnet_dtype activation_type; /* LINNET_INT8 (also for LINNET_UNDEFINED), UINT8, INT16 or UINT16 */
   int32_t activation_symmetric;
@@ -620,11 +621,13 @@ LINNET_API linnet_status* linnet_quantize_async(linnet_engine* engine, const lin
 
 typedef struct linnet_tune_options {
   size_t struct_size;
-  const char*
-      folder; /* for the result, its manifest, what is known so far and, meanwhile, candidates; made if need be */
+  /* For the result, its manifest, what is known so far and, meanwhile, candidates; made if need be. The result of a
+   * search that has ended is replaced, that of one that was interrupted is not. What a process that was killed has left
+   * of candidates, the next search in the folder deletes. */
+  const char* folder;
   const char* output; /* the model to write; NULL: model.onnx in the folder */
   /* Limits; 0: none, but for max_loss. */
-  double max_loss;       /* what `measure` may lose beside the model itself; 0: 0.01 */
+  double max_loss;       /* what `measure` may lose beside the model itself; 0: 0.01, or with no_loss nothing */
   double p95_ms;         /* that 95 of 100 runs take at most */
   uint64_t max_bytes;    /* of the model's files */
   uint64_t max_memory;   /* bytes that the engine reserves */
@@ -645,6 +648,15 @@ typedef struct linnet_tune_options {
   void (*progress)(void* user, size_t done, size_t total, const char* what); /* total may be 0: unknown */
   void* user;
   linnet_cancel* cancel; /* or NULL; what is known so far stays in the folder */
+  int32_t no_loss;       /* not 0: `measure` may lose nothing; max_loss is 0 then */
+  /* Other samples to calibrate with than those to judge by, as these; with none of the three, those serve. */
+  int32_t post_calibration; /* not 0: a task asks for them, too, where there is no function: its messages have the pass
+                               -1 - pass */
+  size_t calibration_count;
+  linnet_status* (*calibration_sample)(void* user, size_t i, linnet_value** inputs, size_t input_count);
+  linnet_status* (*calibration_next)(void* user, size_t pass, const char* const* names, linnet_value** inputs,
+                                     size_t input_count, int32_t* ended);
+  const char* calibration_path; /* as sample_path; may be NULL */
 } linnet_tune_options;
 
 /* Tries ways to optimise and quantise the model at `path`, judges them on the samples and times them on this machine.

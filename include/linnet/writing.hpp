@@ -24,11 +24,11 @@ inline linnet_value* another_handle(const Tensor& tensor) {
 }
 
 // What the functions of options with samples, progress and cancel token do; `user` is the options.
-template <class Options>
+template <auto kSamples, class Options>
 linnet_status* next_sample(void* user, size_t pass, const char* const*, linnet_value** inputs, size_t count,
                            int32_t* ended) {
   return status_of([&] {
-    const std::vector<Tensor> sample = static_cast<const Options*>(user)->samples(pass);
+    const std::vector<Tensor> sample = (static_cast<const Options*>(user)->*kSamples)(pass);
     *ended = sample.empty();
     if (!sample.empty() && sample.size() != count)
       throw Error(LINNET_INVALID_ARGUMENT, "a sample has a value for each input of the model");
@@ -40,7 +40,7 @@ void connect(const Options& options, Settings& c) {
   c.user = const_cast<Options*>(&options);
   c.labels = options.labels.data();
   c.label_count = options.labels.size();
-  if (options.samples) c.next = next_sample<Options>;
+  if (options.samples) c.next = next_sample<&Options::samples, Options>;
   if (options.progress)
     c.progress = [](void* user, size_t done, size_t total, const char* what) {
       static_cast<const Options*>(user)->progress(done, total, what);
@@ -146,6 +146,7 @@ struct TuneOptions {
   std::vector<size_t> threads;     // numbers to try; none: one thread
   // As QuantizeOptions has them.
   std::function<std::vector<Tensor>(size_t pass)> samples;
+  std::function<std::vector<Tensor>(size_t pass)> calibration;  // other ones to calibrate with
   std::vector<int64_t> labels;
   LoadOptions::Progress progress;
   const CancelToken* cancel = nullptr;
@@ -159,6 +160,7 @@ inline Result<std::string> try_tune(const std::string& path, const std::string& 
   c.threads = options.threads.data();
   c.thread_count = options.threads.size();
   detail::connect(options, c);
+  if (options.calibration) c.calibration_next = detail::next_sample<&TuneOptions::calibration, TuneOptions>;
   linnet_value* report = nullptr;
   if (linnet_status* const failed = linnet_tune(path.c_str(), &c, &report)) return detail::error_of(failed);
   return std::string(Tensor(report).text(0));

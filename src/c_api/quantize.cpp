@@ -24,6 +24,59 @@ Result<std::vector<std::string>> texts_of(const char* const* texts, size_t count
   return out;
 }
 
+// An option, whether it was given, and whether the others leave it a use.
+struct Use {
+  const char* option;
+  bool given, has_use;
+  const char* without;
+};
+
+Status refuse_useless(const linnet_quantize_options& given) {
+  const std::string_view ranges = given.calibration_method ? given.calibration_method : "minmax",
+                         method = given.method           ? given.method
+                                  : given.half_quadratic ? "hqq"
+                                                         : "nearest";
+  const bool is_static = given.scheme == LINNET_QUANTIZE_STATIC, blocks = given.scheme == LINNET_QUANTIZE_WEIGHTS,
+             gptq = blocks && method == "gptq";
+  const char* const kStatic = "LINNET_QUANTIZE_STATIC";
+  const char* const kBlocks = "LINNET_QUANTIZE_WEIGHTS";
+  const char* const kEight = "LINNET_QUANTIZE_DYNAMIC or LINNET_QUANTIZE_STATIC";
+  const char* const kGptq = "the method 'gptq'";
+  const char* const kEntropy = "the calibration method 'entropy'";
+  const Use uses[] = {
+      {"weight_type", given.weight_type != LINNET_UNDEFINED, !blocks, kEight},
+      {"per_channel", given.per_channel != 0, !blocks, kEight},
+      {"reduce_range", given.reduce_range != 0, !blocks, kEight},
+      {"bits", given.bits != 0, blocks, kBlocks},
+      {"block", given.block != 0, blocks, kBlocks},
+      {"half_quadratic", given.half_quadratic != 0, blocks && method == "hqq", "the method 'hqq'"},
+      {"embeddings", given.embeddings != 0, blocks, kBlocks},
+      {"accuracy_level", given.accuracy_level != 0, blocks, kBlocks},
+      {"method", given.method != nullptr, blocks, kBlocks},
+      {"damping", given.damping != 0, gptq, kGptq},
+      {"act_order", given.act_order != 0, gptq, kGptq},
+      {"gptq_memory", given.gptq_memory != 0, gptq, kGptq},
+      {"search_ranges", given.search_ranges != 0, blocks && method != "hqq", "the method 'nearest' or 'gptq'"},
+      {"activation_type", given.activation_type != LINNET_UNDEFINED, is_static, kStatic},
+      {"activation_symmetric", given.activation_symmetric != 0, is_static, kStatic},
+      {"q_operator", given.q_operator != 0, is_static, kStatic},
+      {"calibration_method", given.calibration_method != nullptr, is_static, kStatic},
+      {"percentile", given.percentile != 0, is_static && ranges == "percentile", "the calibration method 'percentile'"},
+      {"num_bins", given.num_bins != 0, is_static && ranges == "entropy", kEntropy},
+      {"num_quantized_bins", given.num_quantized_bins != 0, is_static && ranges == "entropy", kEntropy},
+      {"moving_average", given.moving_average != 0, is_static && ranges == "minmax", "the calibration method 'minmax'"},
+      {"symmetric_range", given.symmetric_range != 0, is_static, kStatic},
+      {"equalise", given.equalise != 0, is_static, kStatic},
+      {"smooth", given.smooth != 0, is_static, kStatic},
+      {"smooth_alpha", given.smooth_alpha != 0, is_static && given.smooth != 0, "smooth"},
+      {"keep_biases", given.keep_biases != 0, is_static, kStatic}};
+  for (const Use& use : uses)
+    LINNET_REQUIRE(!use.given || use.has_use, invalid_argument(use.option, " has no use without ", use.without));
+  LINNET_REQUIRE(given.accuracy_level == 0 || given.accuracy_level == 4,
+                 invalid_argument("accuracy_level is 0 or 4, not ", given.accuracy_level));
+  return {};
+}
+
 Status read_common(const linnet_quantize_options& given, QuantizeOptions& options) {
   LINNET_ASSIGN(options.include, texts_of(given.include, given.include_count, "include"));
   LINNET_ASSIGN(options.exclude, texts_of(given.exclude, given.exclude_count, "exclude"));
@@ -106,6 +159,12 @@ struct QuantizeCall {
   std::filesystem::path output;
 };
 
+bool takes_samples(const QuantizeCall& call) {
+  const linnet_quantize_scheme scheme = call.given.scheme;
+  return call.explain || scheme == LINNET_QUANTIZE_STATIC ||
+         (scheme == LINNET_QUANTIZE_WEIGHTS && call.weights.blocks.method == BlockMethod::gptq);
+}
+
 // `task`: NULL for a call that is carried out at once.
 Result<std::shared_ptr<const QuantizeCall>> read_call(const linnet_quantize_options* options,
                                                       const linnet_load_options* load, const char* output,
@@ -120,6 +179,9 @@ Result<std::shared_ptr<const QuantizeCall>> read_call(const linnet_quantize_opti
   LINNET_ASSIGN(call.how, static_options(given));
   LINNET_ASSIGN(call.weights, weight_options(given));
   LINNET_ASSIGN(call.explain, explain_options(given));
+  LINNET_TRY(refuse_useless(given));
+  LINNET_REQUIRE((!given.sample && !given.next) || takes_samples(call),
+                 invalid_argument("samples have no use without LINNET_QUANTIZE_STATIC, the method 'gptq' or explain"));
   LINNET_ASSIGN(call.cancel, c_api::read_cancel(given.cancel, task));
   call.common.stop = task ? &task->stop : call.cancel.get();
   LINNET_ASSIGN(call.common.load, c_api::load_options_of(load, task, call.cancel.get()));
@@ -142,7 +204,7 @@ Result<QuantizeReport> quantize(const std::shared_ptr<Engine>& engine, const Mod
                                 const QuantizeCall& call, SharedTask* task) {
   const linnet_quantize_options& given = call.given;
   Samples samples;
-  if (given.scheme != LINNET_QUANTIZE_DYNAMIC || call.explain) {
+  if (takes_samples(call)) {
     LINNET_ASSIGN(samples, c_api::samples_of({given.sample_count, given.sample, given.next, given.user}, task));
   }
   const auto scheme = [&](const QuantizeOptions& common, const std::filesystem::path& path) -> Result<QuantizeReport> {

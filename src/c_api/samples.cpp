@@ -22,11 +22,15 @@ Result<std::vector<Value>> read_sample(size_t count, Read&& read) {
   return values;
 }
 
+int64_t posted_pass(size_t pass, bool calibration) {
+  return calibration ? -1 - static_cast<int64_t>(pass) : static_cast<int64_t>(pass);
+}
+
 }  // namespace
 
 Result<Samples> samples_of(const SampleFunctions& given, SharedTask* task) {
   Samples samples;
-  samples.name = [](size_t i) { return concat("sample ", i); };
+  samples.name = [given](size_t i) { return concat(given.calibration ? "calibration sample " : "sample ", i); };
   if (given.sample || given.count) {
     LINNET_TRY(require(reinterpret_cast<const void*>(given.sample), "sample"));
     samples.count = given.count;
@@ -34,11 +38,11 @@ Result<Samples> samples_of(const SampleFunctions& given, SharedTask* task) {
       return read_sample(model.inputs.size(),
                          [&](linnet_value** to, size_t count) { return given.sample(given.user, i, to, count); });
     };
-  } else if (given.next || (task && task->completion.post)) {
+  } else if (given.next || (given.may_post && task && task->completion.post)) {
     samples.count = Samples::kUnknown;
     samples.read = [given, task, pass = SIZE_MAX](size_t i, const Model& model) mutable -> Result<std::vector<Value>> {
       if (i == 0) ++pass;
-      if (!given.next) return task->ask(pass, model.inputs);
+      if (!given.next) return task->ask(posted_pass(pass, given.calibration), model.inputs);
       int32_t ended = 0;
       std::vector<const char*> names;
       for (const Model::Port& port : model.inputs) names.push_back(port.name.c_str());

@@ -6,12 +6,14 @@
 
 namespace linnet::c_api {
 
-// As linnet_quantize_options has them.
+// As linnet_quantize_options has them. `may_post`: a task asks for them by messages where there is neither function;
+// `calibration`: they are those that linnet_tune_options has beside the ones to judge by.
 struct SampleFunctions {
   size_t count = 0;
   decltype(linnet_quantize_options::sample) sample = nullptr;
   decltype(linnet_quantize_options::next) next = nullptr;
   void* user = nullptr;
+  bool may_post = true, calibration = false;
 };
 
 // None where nobody gives any. `task`: NULL for a call that is carried out at once; it must live as long as the

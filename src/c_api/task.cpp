@@ -111,11 +111,11 @@ void SharedTask::tell(size_t done, size_t total, std::string_view what) const {
                        .value());
 }
 
-Result<std::vector<Value>> SharedTask::ask(size_t pass, const std::vector<Model::Port>& inputs) {
+Result<std::vector<Value>> SharedTask::ask(int64_t pass, const std::vector<Model::Port>& inputs) {
   std::vector<DartValue> texts;
   for (const Model::Port& port : inputs) texts.emplace_back(port.name.c_str());
   DartList names(std::move(texts));
-  DartList question({DartValue(completion.message), DartValue(static_cast<int64_t>(pass)), names.value()});
+  DartList question({DartValue(completion.message), DartValue(pass), names.value()});
   std::unique_lock lock(mutex);
   asks = true;
   const Status cancelled = error(Code::cancelled, "the task was cancelled");

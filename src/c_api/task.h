@@ -27,7 +27,7 @@ struct SharedTask {
   // Posts how far the call is, where the caller wants to know.
   void tell(size_t done, size_t total, std::string_view what) const;
   // The values of the next sample, which the caller gives when he sees the posted question; none after the last one.
-  Result<std::vector<Value>> ask(size_t pass, const std::vector<Model::Port>& inputs);
+  Result<std::vector<Value>> ask(int64_t pass, const std::vector<Model::Port>& inputs);
 };
 
 struct TaskObject final : Object {

@@ -14,7 +14,7 @@ namespace {
 struct TuneCall {
   linnet_tune_options given;
   TuneOptions options;
-  std::filesystem::path samples_path;
+  std::filesystem::path samples_path, calibration_path;
   std::shared_ptr<StopToken> cancel;
 };
 
@@ -31,12 +31,20 @@ Status read_limits(const linnet_tune_options& given, TuneOptions& options) {
   LINNET_REQUIRE(given.max_loss >= 0 && given.p95_ms >= 0 && given.budget_seconds >= 0,
                  invalid_argument("limits and the budget cannot be below 0"));
   TuneLimits& limits = options.limits;
-  if (given.max_loss != 0) limits.loss = given.max_loss;
+  LINNET_REQUIRE(given.no_loss == 0 || given.max_loss == 0,
+                 invalid_argument("no_loss says that max_loss is 0, and it is ", given.max_loss));
+  if (given.max_loss != 0 || given.no_loss != 0) limits.loss = given.max_loss;
   if (given.p95_ms != 0) limits.p95_ms = given.p95_ms;
   if (given.max_bytes != 0) limits.bytes = given.max_bytes;
   if (given.max_memory != 0) limits.memory = given.max_memory;
   if (given.budget_seconds != 0) options.budget_seconds = given.budget_seconds;
   return {};
+}
+
+// Whether there are samples to calibrate with beside those to judge by.
+bool calibrates(const linnet_tune_options& given, const SharedTask* task) {
+  return given.calibration_count || given.calibration_sample || given.calibration_next ||
+         (task && given.post_calibration);
 }
 
 // `task`: NULL for a call that is carried out at once.
@@ -63,6 +71,13 @@ Result<std::shared_ptr<const TuneCall>> read_call(const linnet_tune_options* giv
   if (given.sample_path) {
     LINNET_ASSIGN(made->samples_path, c_api::path_of(given.sample_path, "sample_path"));
   }
+  if (given.calibration_path) {
+    LINNET_ASSIGN(made->calibration_path, c_api::path_of(given.calibration_path, "calibration_path"));
+  }
+  LINNET_REQUIRE(calibrates(given, task) || !given.calibration_path,
+                 invalid_argument("calibration_path has no use without samples to calibrate with"));
+  LINNET_REQUIRE(given.label_count == 0 || !measure || options.measure == TuneMeasure::accuracy,
+                 invalid_argument("labels are for accuracy, and measure asks for ", given.measure));
   LINNET_ASSIGN(made->cancel, c_api::read_cancel(given.cancel, task));
   options.stop = task ? &task->stop : made->cancel.get();
   if (given.progress || task)
@@ -79,14 +94,23 @@ Result<std::string> tune_model(const std::filesystem::path& path, const TuneCall
   const linnet_tune_options& given = call.given;
   TuneInput input;
   input.model = path;
-  LINNET_ASSIGN(input.samples, c_api::samples_of({given.sample_count, given.sample, given.next, given.user}, task));
-  LINNET_REQUIRE(input.samples.count != 0, invalid_argument("tuning takes samples of the model's inputs"));
   input.samples_path = call.samples_path;
-  const auto tell = [&](size_t i) {
-    if (call.options.progress) call.options.progress({TuneProgress::Stage::preparing, i, 0, concat("sample ", i)});
+  input.calibration_path = call.calibration_path;
+  const auto in_memory = [&](const c_api::SampleFunctions& functions) -> Result<Samples> {
+    LINNET_ASSIGN(Samples samples, c_api::samples_of(functions, task));
+    const auto name = samples.name;
+    const auto tell = [&](size_t i) {
+      if (call.options.progress) call.options.progress({TuneProgress::Stage::preparing, i, 0, name(i)});
+    };
+    return c_api::with_known_count(std::move(samples), {path, {}, nullptr}, {}, call.options.stop, tell);
   };
-  LINNET_ASSIGN(input.samples,
-                c_api::with_known_count(std::move(input.samples), {path, {}, nullptr}, {}, call.options.stop, tell));
+  LINNET_ASSIGN(input.samples, in_memory({given.sample_count, given.sample, given.next, given.user}));
+  LINNET_REQUIRE(input.samples.count != 0, invalid_argument("tuning takes samples of the model's inputs"));
+  if (calibrates(given, task)) {
+    LINNET_ASSIGN(input.calibration,
+                  in_memory({given.calibration_count, given.calibration_sample, given.calibration_next, given.user,
+                             given.post_calibration != 0, true}));
+  }
   LINNET_ASSIGN(const TuneReport report, tune(input, call.options));
   return report.to_json();
 }

@@ -53,6 +53,8 @@ Result<std::shared_ptr<const OptimizeCall>> read_optimize(linnet_level level, co
   }
   LINNET_ASSIGN(how.load, load_options_of(load, task, how.stop));
   how.load.optimize.level = static_cast<OptimizationLevel>(level);
+  LINNET_REQUIRE(given.floats != LINNET_UNDEFINED || (given.convert_io == 0 && given.keep_float_count == 0),
+                 invalid_argument("convert_io and keep_float have no use without floats"));
   if (given.floats != LINNET_UNDEFINED) {
     how.floats.emplace();
     how.floats->to = static_cast<DType>(given.floats);

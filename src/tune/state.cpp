@@ -74,10 +74,10 @@ Status TuneState::begin() {
   records.clear();
   rankings.clear();
   LINNET_REQUIRE(finished.value_or(true),
-                 invalid_argument("'", path_.parent_path().string(),
-                                  "' has a search that was interrupted: --resume goes on with it; to begin anew, "
-                                  "delete '",
-                                  path_.string(), "'"));
+                 invalid_argument(
+                     "'", path_.parent_path().string(),
+                     "' has a search that was interrupted: the option resume goes on with it; to begin anew, delete '",
+                     path_.string(), "'"));
   return save(false);
 }
 
@@ -140,7 +140,7 @@ Status TuneState::parse(std::string_view text, std::optional<bool>& finished) {
       LINNET_REQUIRE(fields[1] == identity_,
                      invalid_argument("'", path_.string(),
                                       "' is of another search: the model, the samples, the measure or the version of "
-                                      "Linnet differ; choose another folder, or begin anew without --resume"));
+                                      "Linnet differ; choose another folder, or begin anew without resuming"));
     } else if (fields[0] == "candidate") {
       TuneRecord record;
       LINNET_REQUIRE(fields.size() == 10 && read_number(fields[3], record.bytes) &&

@@ -224,6 +224,7 @@ TEST(Hpp, WritesModels) {
   token.request();
   options.cancel = &token;
   options.settings.scheme = LINNET_QUANTIZE_DYNAMIC;
+  options.samples = nullptr;
   EXPECT_EQ(linnet::try_quantize(engine, path("in.onnx"), path("never.onnx"), options).error().code(),
             LINNET_CANCELLED);
   EXPECT_FALSE(fs::exists(path("never.onnx")));

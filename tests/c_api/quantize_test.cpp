@@ -62,9 +62,11 @@ TEST_F(Quantize, EveryScheme) {
     linnet_quantize_options options{};
     options.struct_size = sizeof options;
     options.scheme = scheme;
-    options.sample = sample;
-    options.sample_count = 3;
-    options.user = &asked;
+    if (scheme == LINNET_QUANTIZE_STATIC) {
+      options.sample = sample;
+      options.sample_count = 3;
+      options.user = &asked;
+    }
     linnet_value* report = nullptr;
     EXPECT_OK(quantize(&options, &report));
     const Owned<linnet_value> owned(report);
@@ -131,6 +133,68 @@ TEST_F(Quantize, RefusesWhatMakesNoSense) {
   EXPECT_CODE(LINNET_INVALID_ARGUMENT,
               linnet_quantize(engine_.get(), nullptr, nullptr, nullptr, out().c_str(), nullptr));
   EXPECT_EQ(take_code(linnet_quantize(nullptr, in().c_str(), nullptr, nullptr, out().c_str(), nullptr)), LINNET_CLOSED);
+}
+
+TEST_F(Quantize, RefusesOptionsWithoutUse) {
+  using Options = linnet_quantize_options;
+  constexpr auto kDynamic = LINNET_QUANTIZE_DYNAMIC, kStatic = LINNET_QUANTIZE_STATIC,
+                 kWeights = LINNET_QUANTIZE_WEIGHTS;
+  const struct {
+    linnet_quantize_scheme scheme;
+    void (*set)(Options& options);
+    const char* says;
+  } cases[] = {
+      {kDynamic, [](Options& o) { o.bits = 4; }, "bits has no use without LINNET_QUANTIZE_WEIGHTS"},
+      {kStatic, [](Options& o) { o.block = 32; }, "block has no use"},
+      {kDynamic, [](Options& o) { o.method = "gptq"; }, "method has no use"},
+      {kDynamic, [](Options& o) { o.calibration_method = "mse"; }, "calibration_method has no use"},
+      {kDynamic, [](Options& o) { o.activation_type = LINNET_UINT8; }, "activation_type has no use"},
+      {kDynamic, [](Options& o) { o.smooth = 1; }, "smooth has no use"},
+      {kStatic, [](Options& o) { o.smooth_alpha = 0.5; }, "smooth_alpha has no use without smooth"},
+      {kStatic, [](Options& o) { o.percentile = 99; }, "percentile has no use"},
+      {kStatic, [](Options& o) { o.num_bins = 64; }, "num_bins has no use"},
+      {kStatic,
+       [](Options& o) {
+         o.calibration_method = "mse";
+         o.moving_average = 1;
+       },
+       "moving_average has no use"},
+      {kWeights, [](Options& o) { o.per_channel = 1; }, "per_channel has no use without LINNET_QUANTIZE_DYNAMIC or"},
+      {kWeights, [](Options& o) { o.weight_type = LINNET_UINT8; }, "weight_type has no use"},
+      {kWeights, [](Options& o) { o.damping = 0.1; }, "damping has no use without the method 'gptq'"},
+      {kWeights,
+       [](Options& o) {
+         o.half_quadratic = 1;
+         o.search_ranges = 1;
+       },
+       "search_ranges has no use"},
+      {kWeights, [](Options& o) { o.accuracy_level = 2; }, "accuracy_level is 0 or 4, not 2"},
+      {kDynamic,
+       [](Options& o) {
+         o.sample = sample;
+         o.sample_count = 1;
+       },
+       "samples have no use"},
+  };
+  for (const auto& [scheme, set, says] : cases) {
+    Options options{};
+    options.struct_size = sizeof options;
+    options.scheme = scheme;
+    set(options);
+    linnet_status* const status = quantize(&options);
+    EXPECT_EQ(linnet_status_code(status), LINNET_INVALID_ARGUMENT) << says;
+    const std::string message = take_message(status);
+    EXPECT_NE(message.find(says), std::string::npos) << message;
+  }
+  linnet_optimize_options half{};
+  half.struct_size = sizeof half;
+  half.convert_io = 1;
+  const std::string path = in();
+  linnet_source source{};
+  source.struct_size = sizeof source;
+  source.path = path.c_str();
+  EXPECT_CODE(LINNET_INVALID_ARGUMENT, linnet_optimize(&source, LINNET_LEVEL_BASIC, nullptr, &half, out().c_str()));
+  EXPECT_FALSE(fs::exists(out()));
 }
 
 TEST_F(Quantize, StopsWhenAsked) {
@@ -245,7 +309,10 @@ TEST_F(Quantize, EverySettingOfTheRangesHasAnEffect) {
   };
   using Options = linnet_quantize_options;
   const std::string plain = made_with([](Options&) {});
-  EXPECT_TRUE(plain == made_with([](Options& o) { o.num_bins = o.num_quantized_bins = 128; }));
+  EXPECT_TRUE(made_with([](Options& o) { o.calibration_method = "entropy"; }) == made_with([](Options& o) {
+                o.calibration_method = "entropy";
+                o.num_bins = o.num_quantized_bins = 128;
+              }));
   EXPECT_FALSE(plain == made_with([](Options& o) { o.symmetric_range = 1; }));
   EXPECT_FALSE(plain == made_with([](Options& o) { o.smooth = 1; }));
   EXPECT_FALSE(made_with([](Options& o) { o.smooth = 1; }) == made_with([](Options& o) {
@@ -261,6 +328,7 @@ TEST_F(Quantize, EverySettingOfTheRangesHasAnEffect) {
   wrong.num_bins = -1;
   EXPECT_EQ(take_code(quantize(&wrong)), LINNET_INVALID_ARGUMENT);
   wrong.num_bins = 0;
+  wrong.smooth = 1;
   wrong.smooth_alpha = 2;
   EXPECT_EQ(take_code(quantize(&wrong)), LINNET_INVALID_ARGUMENT);
 }
@@ -402,6 +470,7 @@ TEST_F(Quantize, WeightsByEachMethod) {
     linnet_quantize_options options = stream.options();
     options.scheme = LINNET_QUANTIZE_WEIGHTS;
     options.method = method;
+    if (!method || std::strcmp(method, "gptq") != 0) options.next = nullptr;
     set(options);
     EXPECT_OK(quantize(&options));
     return content(out());
@@ -418,6 +487,7 @@ TEST_F(Quantize, WeightsByEachMethod) {
   EXPECT_FALSE(gptq == made_with("gptq", [](Options& o) { o.damping = 0.9; }));
   Options wrong = stream.options();
   wrong.scheme = LINNET_QUANTIZE_WEIGHTS;
+  EXPECT_NE(take_message(quantize(&wrong)).find("samples have no use"), std::string::npos);
   wrong.method = "awq";
   EXPECT_CODE(LINNET_INVALID_ARGUMENT, quantize(&wrong));
   wrong.method = "gptq";

@@ -1,9 +1,12 @@
 // Searches through the C and the C++ interface; what a search finds is tests/tune's.
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <future>
+#include <mutex>
 #include <stdexcept>
+#include <thread>
 
 #include "linnet/linnet.hpp"
 #include "support.h"
@@ -67,6 +70,84 @@ TEST_F(Tune, NothingKeepsTheLimits) {
   EXPECT_FALSE(fs::exists(out() + "/model.onnx"));
 }
 
+TEST_F(Tune, NothingMayBeLost) {
+  options_.settings.max_loss = 0;
+  options_.settings.no_loss = 1;
+  const std::string report = linnet::tune(in(), out(), options_);
+  EXPECT_NE(report.find("\"loss\": 0,"), std::string::npos) << report.substr(0, 2000);
+  EXPECT_EQ(report.find("\"loss\": 0.01"), std::string::npos);
+}
+
+TEST_F(Tune, OtherSamplesToCalibrateWith) {
+  options_.settings.max_loss = 1;
+  const auto sha256_of_static = [](const std::string& report) {
+    const size_t at = report.find("\"static\"");
+    const size_t hash = report.find("\"sha256\"", at);
+    return at == std::string::npos ? std::string() : report.substr(hash, 80);
+  };
+  const std::string before = sha256_of_static(linnet::tune(in(), out(), options_));
+  EXPECT_NE(before, "");
+  given_ = 0;
+  size_t calibrated = 0;
+  options_.calibration = [&](size_t) {
+    if (calibrated++ == 2) return std::vector<Tensor>();
+    std::vector<float> numbers(128, static_cast<float>(calibrated) * 100);
+    return std::vector<Tensor>{Tensor::of<float>({2, 64}, numbers)};
+  };
+  options_.settings.calibration_path = "folder/to/calibrate";
+  options_.settings.sample_path = "folder/to/judge";
+  size_t told = 0;
+  options_.progress = [&](size_t, size_t, std::string_view what) {
+    told += what.starts_with("reading calibration sample ");
+  };
+  const std::string report = linnet::tune(in(), out() + "2", options_);
+  EXPECT_EQ(calibrated, 3u);  // once each, and the end
+  EXPECT_EQ(told, 3u);
+  EXPECT_NE(sha256_of_static(report), before);
+  EXPECT_NE(report.find("folder/to/calibrate"), std::string::npos);
+}
+
+TEST_F(Tune, HandlesMayBeClosedMeanwhile) {
+  linnet_engine* engine = nullptr;
+  EXPECT_OK(linnet_engine_create(nullptr, &engine));
+  struct Closing {
+    linnet::TuneOptions* options = nullptr;
+    std::promise<linnet_code> ended;
+    std::atomic<bool> closed{false};
+  } closing;
+  closing.options = &options_;
+  linnet_cancel* cancel = nullptr;
+  EXPECT_OK(linnet_cancel_create(&cancel));
+  linnet_tune_options options = options_.settings;
+  options.struct_size = sizeof options;
+  const std::string folder = out();
+  options.folder = folder.c_str();
+  options.user = &closing;
+  options.cancel = cancel;
+  options.next = [](void* user, size_t pass, const char* const*, linnet_value** inputs, size_t, int32_t* ended) {
+    const auto& self = *static_cast<Closing*>(user);
+    while (!self.closed) std::this_thread::yield();
+    const std::vector<Tensor> sample = self.options->samples(pass);
+    *ended = sample.empty();
+    return sample.empty() ? nullptr : linnet_value_share(sample[0].get(), &inputs[0]);
+  };
+  linnet_completion completion{};
+  completion.struct_size = sizeof completion;
+  completion.user = &closing;
+  completion.done = [](void* user, linnet_task* task) {
+    linnet_status* const failed = linnet_task_result(task);
+    static_cast<Closing*>(user)->ended.set_value(linnet_status_code(failed));
+    linnet_release(failed);
+  };
+  linnet_task* task = nullptr;
+  EXPECT_OK(linnet_tune_async(engine, in().c_str(), &options, &completion, &task));
+  for (void* const handle : {static_cast<void*>(engine), static_cast<void*>(cancel), static_cast<void*>(task)})
+    linnet_release(handle);
+  closing.closed = true;
+  EXPECT_EQ(closing.ended.get_future().get(), LINNET_OK);
+  EXPECT_TRUE(fs::exists(out() + "/model.onnx"));
+}
+
 TEST_F(Tune, RefusesWhatMakesNoSense) {
   const auto refuses = [&](auto&& spoil) {
     linnet::TuneOptions whole = options_;
@@ -84,6 +165,13 @@ TEST_F(Tune, RefusesWhatMakesNoSense) {
   refuses([](Options& o) { o.labels = {1}; });  // of four samples
   refuses([](Options& o) { o.samples = {}; });
   refuses([](Options& o) { o.samples = [](size_t) { return std::vector<Tensor>(); }; });
+  refuses([](Options& o) { o.settings.no_loss = 1; });  // and max_loss
+  refuses([](Options& o) { o.settings.calibration_path = "folder"; });
+  refuses([](Options& o) { o.calibration = [](size_t) { return std::vector<Tensor>(); }; });
+  refuses([](Options& o) {
+    o.labels = {1, 2, 3, 4};
+    o.settings.measure = "top1";
+  });
   EXPECT_FALSE(fs::exists(out()));
   options_.output = out() + "/no/such/model.onnx";
   EXPECT_EQ(code(), LINNET_NOT_FOUND);
@@ -190,6 +278,63 @@ TEST_F(Tune, AsATask) {
   EXPECT_NE(told.find("folder/of/samples"), std::string::npos) << told;
   linnet_release(report);
   EXPECT_TRUE(fs::exists(out() + "/model.onnx"));
+}
+
+// Counts a posted question by its pass, and answers it with `sample`, four times each.
+TEST_F(Tune, ATaskAsksForSamplesToCalibrateWith) {
+  struct Value {
+    int32_t type;
+    union {
+      int64_t number;
+      struct {
+        intptr_t length;
+        Value** values;
+      } list;
+    } value;
+  };
+  struct Port {
+    std::mutex mutex;
+    std::vector<int64_t> passes;
+    bool ended = false;
+  } port;
+  linnet_completion completion{};
+  completion.struct_size = sizeof completion;
+  completion.port = static_cast<int64_t>(reinterpret_cast<intptr_t>(&port));
+  completion.post = [](int64_t at, void* message) -> int8_t {
+    auto& self = *reinterpret_cast<Port*>(static_cast<intptr_t>(at));
+    const auto& posted = *static_cast<const Value*>(message);
+    const std::lock_guard lock(self.mutex);
+    if (posted.type != 6) self.ended = true;
+    if (posted.type == 6) self.passes.push_back(posted.value.list.values[1]->value.number);
+    return 1;
+  };
+  linnet_tune_options options = options_.settings;
+  options.struct_size = sizeof options;
+  options.post_calibration = 1;
+  const std::string folder = out();
+  options.folder = folder.c_str();
+  const linnet::Engine engine(1);
+  linnet_task* task = nullptr;
+  EXPECT_OK(linnet_tune_async(engine.get(), in().c_str(), &options, &completion, &task));
+  const Owned<linnet_task> owned(task);
+  std::vector<int64_t> asked;
+  for (bool ended = false; !ended; std::this_thread::sleep_for(std::chrono::milliseconds(1))) {
+    std::vector<int64_t> questions;
+    {
+      const std::lock_guard lock(port.mutex);
+      questions.swap(port.passes);
+      ended = port.ended;
+    }
+    for (const int64_t pass : questions) {
+      asked.push_back(pass);
+      const std::vector<Tensor> sample = options_.samples(0);
+      const linnet_value* const value = sample.empty() ? nullptr : sample[0].get();
+      if (sample.empty()) given_ = 0;
+      EXPECT_OK(linnet_task_give_sample(task, &value, sample.size()));
+    }
+  }
+  EXPECT_OK(linnet_task_result(task));
+  EXPECT_EQ(asked, (std::vector<int64_t>{0, 0, 0, 0, 0, -1, -1, -1, -1, -1}));
 }
 
 }  // namespace

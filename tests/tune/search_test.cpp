@@ -245,7 +245,7 @@ TEST_F(SearchTest, AnInterruptedSearchGoesOnWhereItWas) {
   EXPECT_EQ(first.count("make"), 7u);
 
   FakeWorkshop again(plausible);
-  EXPECT_NE(search(again).message().find("--resume"), std::string::npos);
+  EXPECT_NE(search(again).message().find("resume goes on with it"), std::string::npos);
   EXPECT_TRUE(again.log.empty());
 
   options_.stop = nullptr;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import enum
 import logging
 import os
@@ -40,8 +41,23 @@ class ExecutionMode(enum.IntEnum):
     ORT_PARALLEL = 1
 
 
+def _refuse_unknown(options: object, name: str) -> None:
+    """Misspelt options are attributes that their class did not make."""
+    if hasattr(options, name):
+        return
+    known = [option for option in dir(options) if not option.startswith("_") and not callable(getattr(options, option))]
+    near = difflib.get_close_matches(name, known, 1)
+    hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(known)}"
+    raise AttributeError(f"{type(options).__name__} has no option {name!r}{hint}")
+
+
 class SessionOptions:
     """Options of an InferenceSession. Those of onnxruntime that the engine has no use for are accepted and ignored."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if hasattr(self, "_entries"):  # all are made
+            _refuse_unknown(self, name)
+        super().__setattr__(name, value)
 
     def __init__(self) -> None:
         self.intra_op_num_threads = 0  # 0: one a core
@@ -59,6 +75,7 @@ class SessionOptions:
         self.inter_op_num_threads = 0
         self.execution_mode = ExecutionMode.ORT_SEQUENTIAL
         self.enable_cpu_mem_arena = self.enable_mem_pattern = self.enable_mem_reuse = True
+        self.use_deterministic_compute = self.use_per_session_threads = True
         self.log_verbosity_level = 0
         self.logid = ""
         self._sizes: dict[str, int] = {}
@@ -134,6 +151,11 @@ class SessionOptions:
 
 class RunOptions(_native.RunOptionsBase):
     """Options of a run: `terminate`, `timeout` in seconds."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if hasattr(self, "only_execute_path_to_fetches"):  # all are made
+            _refuse_unknown(self, name)
+        super().__setattr__(name, value)
 
     def __init__(self) -> None:
         super().__init__()

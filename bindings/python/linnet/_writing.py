@@ -220,13 +220,12 @@ def quantize_static(
         "activation_type": _INTEGERS[_choice("activation_type", activation_type, QuantType)],
         "calibration_method": _choice("calibrate_method", calibrate_method, CalibrationMethod),
         "activation_symmetric": activation_symmetric, "symmetric_range": symmetric_range,
-        "moving_average": moving_average, "percentile": percentile, "num_bins": num_bins,
-        "num_quantized_bins": num_quantized_bins, "smooth": smooth_quant, "smooth_alpha": smooth_quant_alpha,
+        "moving_average": moving_average, "percentile": _changed("percentile", percentile, 99.999),
+        "num_bins": _changed("num_bins", num_bins, 128),
+        "num_quantized_bins": _changed("num_quantized_bins", num_quantized_bins, 128), "smooth": smooth_quant,
+        "smooth_alpha": _changed("smooth_quant_alpha", smooth_quant_alpha, 0.5),
         "keep_biases": not bias_correction, "equalise": equalise,
     }  # fmt: skip
-    for name in ("percentile", "num_bins", "num_quantized_bins", "smooth_alpha"):
-        if not settings[name] > 0:  # 0 would mean the default
-            raise InvalidArgumentError(f"{name} must be above 0")
     samples = _Samples(calibration_data_reader, 2 if smooth_quant else 1)
     return _quantize(1, model_input, model_output, _included(op_types_to_quantize, nodes_to_quantize), nodes_to_exclude,
                      settings, samples, explain, sizes, threads, progress)  # fmt: skip
@@ -260,7 +259,7 @@ def quantize_weights(
     The names are those of onnxruntime's MatMulNBitsQuantizer. method: "nearest", "hqq", or "gptq", which learns from
     samples (calibration_data_reader as for quantize_static; a list where the model is large) with percdamp and actorder.
     mse: ranges narrower than the weights where that has less errors. embeddings: tables that Gather reads, too.
-    accuracy_level: 4 lets a runtime round activations to 8 bits.
+    accuracy_level: 4 lets a runtime round activations to 8 bits; others are refused.
     """
     if method not in ("nearest", "hqq", "gptq"):
         raise ValueError(f"method is {method!r}; it is 'nearest', 'hqq' or 'gptq'")
@@ -268,11 +267,11 @@ def quantize_weights(
         raise ValueError("method='gptq' learns from samples: give them as calibration_data_reader")
     if method != "gptq" and calibration_data_reader is not None:
         raise ValueError("calibration_data_reader has no use without method='gptq': samples to explain with go to explain")
-    if not bits or not block_size or not percdamp:  # 0 would mean the default
-        raise InvalidArgumentError("bits, block_size and percdamp must be above 0")
+    if not bits or not block_size:  # 0 would mean the default
+        raise InvalidArgumentError("bits and block_size must be above 0")
     samples = None if calibration_data_reader is None else _Samples(calibration_data_reader, 1)
     settings = {"bits": bits, "block": block_size, "weight_symmetry": _SYMMETRY[bool(is_symmetric)],
-                "method": method, "damping": percdamp, "act_order": actorder, "search_ranges": mse, "embeddings": embeddings, "accuracy_level": accuracy_level or 0}  # fmt: skip
+                "method": method, "damping": _changed("percdamp", percdamp, 0.01), "act_order": actorder, "search_ranges": mse, "embeddings": embeddings, "accuracy_level": accuracy_level or 0}  # fmt: skip
     return _quantize(2, model_input, model_output, _included(op_types_to_quantize, nodes_to_quantize), nodes_to_exclude,
                      settings, samples, explain, sizes, threads, progress)  # fmt: skip
 
@@ -282,6 +281,7 @@ def tune(
     folder: str | os.PathLike[str],
     samples: Any,
     *,
+    calibration: Any = None,
     output: str | os.PathLike[str] | None = None,
     max_loss: float = 0.01,
     p95_ms: float | None = None,
@@ -294,26 +294,31 @@ def tune(
     budget: float = 300,
     resume: bool = False,
     sample_path: str | os.PathLike[str] | None = None,
+    calibration_path: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Finds the form of a model that suits limits, on this machine: levels, precisions, schemes, exclusions, threads.
     Writes it to `output`, or model.onnx in the folder, with manifest.json; tells of everything that was tried. Where
-    nothing keeps the limits no model is written and the report has no "chosen".
+    nothing keeps the limits no model is written and the report has no "chosen". The result of a search that has ended is
+    replaced, that of one that was interrupted is not.
 
-    samples: as quantize_static takes them, all kept in memory. max_loss: what the measure ("cosine", "top1", or
-    "accuracy", which takes labels) may lose beside the model itself; p95_ms, max_bytes, max_memory: other limits.
+    samples: to judge by, as quantize_static takes them, all kept in memory; calibration: others to calibrate with.
+    max_loss: what the measure ("cosine", "top1", or "accuracy", which takes labels) may lose beside the model itself, 0:
+    nothing; p95_ms, max_bytes, max_memory: other limits.
     prefer: "speed", "size", "quality" or "memory". threads: numbers to try. budget: seconds after which nothing new is
-    begun. resume: goes on with a search in the folder. sample_path: where the command line finds the samples, for the
-    manifest's command. progress(done, total, what): what it raises, and Ctrl-C, ends the search, which can be resumed.
+    begun. resume: goes on with a search in the folder. sample_path, calibration_path: where the command line finds the
+    samples, for the manifest's command. progress(done, total, what): what it raises, and Ctrl-C, ends the search, which can be resumed.
     """
-    if min(max_loss, budget, *(limit for limit in (p95_ms, max_bytes, max_memory) if limit is not None)) <= 0:
+    if any(limit is not None and limit <= 0 for limit in (budget, p95_ms, max_bytes, max_memory)):
         raise InvalidArgumentError("limits and the budget must be above 0")  # 0 would mean the default
-    settings = {"max_loss": max_loss, "p95_ms": p95_ms or 0, "max_bytes": max_bytes or 0, "max_memory": max_memory or 0,
+    settings = {"max_loss": max_loss, "no_loss": max_loss == 0, "p95_ms": p95_ms or 0, "max_bytes": max_bytes or 0, "max_memory": max_memory or 0,
                 "measure": measure or "", "prefer": prefer, "labels": _integers(labels),
                 "threads": _integers([threads] if isinstance(threads, int) else threads), "budget_seconds": budget, "resume": resume,
                 "output": "" if output is None else _path(output),
-                "sample_path": "" if sample_path is None else _path(sample_path)}  # fmt: skip
-    return json.loads(_native.tune(_path(model), _path(folder), settings, _Samples(samples, 1), progress))
+                "sample_path": "" if sample_path is None else _path(sample_path),
+                "calibration_path": "" if calibration_path is None else _path(calibration_path)}  # fmt: skip
+    others = None if calibration is None else _Samples(calibration, 1)
+    return json.loads(_native.tune(_path(model), _path(folder), settings, _Samples(samples, 1), others, progress))
 
 
 class _Samples:
@@ -364,6 +369,13 @@ def _quantize(
 def _weights(per_channel: bool, reduce_range: bool, weight_type: Any, symmetric: bool | None) -> dict[str, Any]:
     return {"per_channel": per_channel, "reduce_range": reduce_range, "weight_symmetry": _SYMMETRY[symmetric],
             "weight_type": _INTEGERS[_choice("weight_type", weight_type, QuantType)]}  # fmt: skip
+
+
+def _changed(name: str, number: Any, default: Any) -> Any:
+    """0, which stands for the default, where that was given: what is left alone has a use in any case."""
+    if not number > 0:
+        raise InvalidArgumentError(f"{name} must be above 0")
+    return 0 if number == default else number
 
 
 def _integers(numbers: Iterable[int] | None) -> list[int]:

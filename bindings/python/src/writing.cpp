@@ -22,6 +22,7 @@ struct Calls {
   std::mutex mutex;
   std::condition_variable ended;
   std::set<Call*> under_way;
+  bool closing = false;  // the interpreter ends: no more begin
 
   static Calls& all() {
     static auto* const calls = new Calls;
@@ -36,6 +37,7 @@ class Call {
   explicit Call(nb::handle progress) : progress_(nb::borrow(progress)) {
     check(linnet_cancel_create(cancel_.out()));
     const std::lock_guard lock(Calls::all().mutex);
+    if (Calls::all().closing) check(linnet_status_create(LINNET_CANCELLED, "the process ends"));
     Calls::all().under_way.insert(this);
   }
   Call(const Call&) = delete;
@@ -95,6 +97,7 @@ class Call {
 
 void Calls::cancel_and_wait() {
   std::unique_lock lock(mutex);
+  closing = true;
   for (const Call* call : under_way) linnet_cancel_request(call->cancel());
   ended.wait(lock, [&] { return under_way.empty(); });
 }
@@ -173,17 +176,18 @@ void compile(const Engine& engine, nb::handle from, const std::string& to, const
   call.run(source, [&] { return linnet_compile(engine.handle.get(), &source.get(), load.handle.get(), to.c_str()); });
 }
 
-// Where samples come from: next(pass) gives a dict or None.
+// Where samples come from: next(pass), or calibration(pass), gives a dict or None.
 struct Samples {
   Call& call;
-  nb::object next;
+  nb::object next, calibration = nb::none();
 
+  template <nb::object Samples::*kNext>
   static linnet_status* read(void* user, size_t pass, const char* const* names, linnet_value** inputs, size_t count,
                              int32_t* ended) {
     auto& samples = *static_cast<Samples*>(user);
     const nb::gil_scoped_acquire lock;
     return samples.call.guard([&] {
-      const nb::object sample = samples.next(pass);
+      const nb::object sample = (samples.*kNext)(pass);
       *ended = sample.is_none();
       if (*ended) return;
       const auto feed = nb::cast<nb::dict>(sample);
@@ -274,7 +278,7 @@ std::string quantize(const Engine& engine, nb::handle from, const std::string& t
   options.label_count = labels.size();
   options.label_output = label_output.empty() ? nullptr : label_output.c_str();
   options.sensitivity = given<size_t>(settings, "sensitivity", 0);
-  if (!next.is_none()) options.next = Samples::read;
+  if (!next.is_none()) options.next = Samples::read<&Samples::next>;
   options.progress = Samples::tell;
   options.user = &samples;
   options.cancel = call.cancel();
@@ -288,13 +292,13 @@ std::string quantize(const Engine& engine, nb::handle from, const std::string& t
 }
 
 std::string tune(const std::string& path, const std::string& folder, const nb::dict& settings, nb::handle next,
-                 nb::handle progress) {
+                 nb::handle calibration, nb::handle progress) {
   Call call(progress);
   Source source(nb::cast(path));
-  Samples samples{call, nb::borrow(next)};
+  Samples samples{call, nb::borrow(next), nb::borrow(calibration)};
   const auto text = [&](const char* name) { return setting<std::string>(settings, name); };
   const std::string measure = text("measure"), prefer = text("prefer"), output = text("output"),
-                    sample_path = text("sample_path");
+                    sample_path = text("sample_path"), calibration_path = text("calibration_path");
   const auto labels = setting<std::vector<int64_t>>(settings, "labels");
   const auto threads = setting<std::vector<size_t>>(settings, "threads");
   linnet_tune_options options{};
@@ -314,7 +318,10 @@ std::string tune(const std::string& path, const std::string& folder, const nb::d
   options.budget_seconds = setting<double>(settings, "budget_seconds");
   options.resume = setting<bool>(settings, "resume");
   options.sample_path = sample_path.empty() ? nullptr : sample_path.c_str();
-  options.next = Samples::read;
+  options.next = Samples::read<&Samples::next>;
+  options.no_loss = setting<bool>(settings, "no_loss");
+  if (!calibration.is_none()) options.calibration_next = Samples::read<&Samples::calibration>;
+  options.calibration_path = calibration_path.empty() ? nullptr : calibration_path.c_str();
   options.progress = Samples::tell;
   options.user = &samples;
   options.cancel = call.cancel();
@@ -335,7 +342,7 @@ void bind_writing(nb::module_& module) {
              nb::arg("load"), nb::arg("include"), nb::arg("exclude"), nb::arg("settings"), nb::arg("next").none(),
              nb::arg("progress").none());
   module.def("tune", &tune, nb::arg("path"), nb::arg("folder"), nb::arg("settings"), nb::arg("next"),
-             nb::arg("progress").none());
+             nb::arg("calibration").none(), nb::arg("progress").none());
   module.def("cancel_writing", [] {
     const nb::gil_scoped_release unlocked;
     Calls::all().cancel_and_wait();

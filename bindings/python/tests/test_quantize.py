@@ -1,5 +1,6 @@
 """linnet.quantize_dynamic, quantize_static and quantize_weights: files that onnxruntime runs as Linnet does."""
 
+import json
 import os
 import signal
 import subprocess
@@ -96,7 +97,7 @@ def test_as_onnxruntime_does(model):
 @pytest.mark.parametrize("options", [
     {}, {"calibrate_method": "entropy", "num_bins": 2048}, {"calibrate_method": linnet.CalibrationMethod.MSE}, {"quant_format": "qoperator", "activation_type": "uint8"},
     {"activation_type": "int16"}, {"smooth_quant": True, "smooth_quant_alpha": 0.7}, {"moving_average": True, "symmetric_range": True},
-    {"activation_symmetric": True, "bias_correction": False, "equalise": True, "percentile": 99.9},
+    {"activation_symmetric": True, "bias_correction": False, "equalise": True, "calibrate_method": "percentile", "percentile": 99.9},
 ])  # fmt: skip
 def test_static(model, options):
     to = model.with_name("static.onnx")
@@ -267,21 +268,36 @@ def test_control_c(model):
 
 
 EXIT = """
-import numpy as np, sys, threading, time, linnet
+import itertools, numpy as np, sys, threading, time, linnet
+model, to, call, seconds = sys.argv[1:]
 def stream():
     while True:
         yield {"x": np.ones((5, 128), np.float32)}
+def work(number):
+    name = to + str(number)
+    if call == "tune":  # as often as there is time
+        for i in itertools.count():
+            linnet.tune(model, f"{name}.{i}", list(itertools.islice(stream(), 3)))
+    elif call == "quantize_static":
+        linnet.quantize_static(model, name, stream())
+    else:
+        while True:
+            getattr(linnet, call)(model, name)
 for i in range(3):
-    threading.Thread(target=linnet.quantize_static, args=(sys.argv[1], sys.argv[2] + str(i), stream()), daemon=True).start()
-time.sleep(float(sys.argv[3]))
+    threading.Thread(target=work, args=[i], daemon=True).start()
+time.sleep(float(seconds))
 """
 
 
 @pytest.mark.parametrize("seconds", [0, 0.02, 0.2])
-def test_exit_meanwhile(model, seconds):
-    done = subprocess.run([sys.executable, "-c", EXIT, str(model), str(model.with_name("never")), str(seconds)], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0 and "Fatal" not in done.stderr
-    assert [path.name for path in model.parent.iterdir()] == ["model.onnx"]
+@pytest.mark.parametrize("call", ["quantize_static", "quantize_dynamic", "optimize", "compile", "tune"])
+def test_exit_meanwhile(model, call, seconds):
+    done = subprocess.run([sys.executable, "-c", EXIT, str(model), str(model.with_name("never")), call, str(seconds)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and "Fatal" not in done.stderr, done
+    left = [path.relative_to(model.parent) for path in model.parent.rglob("*") if path.name != "model.onnx"]
+    if call == "quantize_static":
+        assert not left
+    assert not [path for path in left if "tmp" in path.name or "candidates" in path.name]
 
 
 def test_other_threads_go_on(slow, slow_feed, tmp_path):
@@ -349,6 +365,50 @@ def test_tune(model, tmp_path):
     assert (tmp_path / "tuned/manifest.json").exists()
     nothing = linnet.tune(model, tmp_path / "tiny", samples(), max_bytes=10, budget=20)
     assert "chosen" not in nothing and not (tmp_path / "tiny/model.onnx").exists()
+
+
+def test_tune_calibrates_with_other_samples_and_loses_nothing(model, tmp_path):
+    others = [{"x": np.full((5, 128), 50.0, np.float32)}, {"x": np.full((5, 128), -3.0, np.float32)}]
+    options = {"sample_path": "judge", "budget": 20}
+    same, other = (linnet.tune(model, tmp_path / name, samples(), max_loss=1, prefer="size", calibration=given, calibration_path=path, **options)
+                   for name, given, path in [("same", None, None), ("other", iter(others), "calibrate")])  # fmt: skip
+    hashes = [{c.get("sha256") for c in report["candidates"] if "static" in c["arguments"]} for report in (same, other)]
+    assert all(hashes) and hashes[0] != hashes[1]
+    assert "calibrate" in json.dumps(other) and "calibrate\"" not in json.dumps(same)
+    exact = linnet.tune(model, tmp_path / "exact", samples(), max_loss=0, **options)
+    assert exact["limits"]["loss"] == 0 and exact["candidates"][exact["points"][exact["chosen"]]["candidate"]]["loss"] <= 0
+    with pytest.raises(linnet.InvalidArgumentError, match="calibration_path"):
+        linnet.tune(model, tmp_path / "never", samples(), calibration_path="x")
+
+
+def test_tune_again(model, tmp_path):
+    def stop(done, total, what):
+        if what.startswith("trying"):
+            raise KeyboardInterrupt
+
+    folder, options = tmp_path / "tuned", {"budget": 20, "prefer": "size", "max_loss": 0.05}
+    with pytest.raises(KeyboardInterrupt):
+        linnet.tune(model, folder, samples(), progress=stop, **options)
+    assert [path.name for path in folder.iterdir()] == ["tune.state"]
+    with pytest.raises(linnet.InvalidArgumentError, match="the option resume goes on with it"):
+        linnet.tune(model, folder, samples(), **options)
+    linnet.tune(model, folder, samples(), resume=True, **options)
+    first = (folder / "model.onnx").stat()
+    linnet.tune(model, folder, samples(), **options)  # what has ended is replaced
+    assert (folder / "model.onnx").stat() != first
+
+
+def test_options_without_use(model, tmp_path):
+    to = tmp_path / "never.onnx"
+    for call, arguments, wrong, says in [
+        ("quantize_static", [samples()], {"percentile": 99.9}, "percentile has no use"), ("quantize_static", [samples()], {"num_bins": 64}, "num_bins"),
+        ("quantize_static", [samples()], {"smooth_quant_alpha": 0.3}, "smooth"), ("quantize_weights", [], {"accuracy_level": 2}, "0 or 4, not 2"),
+        ("quantize_weights", [], {"actorder": True}, "gptq"), ("quantize_weights", [], {"method": "hqq", "mse": True}, "nearest"),
+        ("optimize", [], {"convert_io": True}, "floats"), ("optimize", [], {"keep_float": ["MatMul"]}, "floats"),
+    ]:  # fmt: skip
+        with pytest.raises(linnet.InvalidArgumentError, match=says):
+            getattr(linnet, call)(model, to, *arguments, **wrong)
+    assert not to.exists()
 
 
 def test_tune_refuses(model, tmp_path):

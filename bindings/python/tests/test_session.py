@@ -102,6 +102,17 @@ def test_options(add):
         linnet.InferenceSession(add, providers=["CUDAExecutionProvider", "CPUExecutionProvider"])
 
 
+def test_misspelt_options():
+    with pytest.raises(AttributeError, match="did you mean 'intra_op_num_threads'"):
+        linnet.SessionOptions().intra_op_threads = 1
+    with pytest.raises(AttributeError, match="did you mean 'timeout'"):
+        linnet.RunOptions().timout = 1
+    options = linnet.SessionOptions()
+    options.log_severity_level, options.use_deterministic_compute = 3, True
+    run = linnet.RunOptions()
+    run.log_severity_level, run.terminate = 3, False
+
+
 def test_profile(add, tmp_path):
     options = linnet.SessionOptions()
     options.enable_profiling, options.profile_file_prefix = True, str(tmp_path / "p")
