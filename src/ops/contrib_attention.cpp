@@ -2,6 +2,7 @@
 // https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#commicrosoftattention, ...qattention,
 // ...decodermaskedselfattention
 #include "kernels/gemm/gemm.h"
+#include "ops/element_types.h"
 #include "ops/fused_attention.h"
 #include "ops/packed_integers.h"
 
@@ -26,6 +27,12 @@ class ProjectedAttention final : public FusedAttention {
   Status infer(InferContext& context) const override {
     const DType type = context.dtype(quantized_ ? 2 : 0);
     LINNET_REQUIRE(is_float_or_half(type), unsupported("attention of type ", dtype_name(type)));
+    LINNET_TRY(expect_type(context, 1, quantized_ ? TypeSet{DType::i8, DType::u8} : TypeSet{type}));
+    LINNET_TRY(check_types(context, type));
+    for (const size_t scale : {size_t{3}, size_t{4}})
+      if (quantized_) LINNET_TRY(expect_type(context, scale, {type}));
+    for (const size_t zero : {size_t{6}, size_t{7}})
+      if (quantized_) LINNET_TRY(expect_same_type(context, zero, zero - 6));
     if (!context.ranked(0) || !context.ranked(1)) {
       for (size_t o = 0; o < context.outputs(); ++o) context.set_unranked(o, type);
       return {};

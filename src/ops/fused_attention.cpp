@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "ops/element_types.h"
+
 namespace linnet {
 namespace {
 
@@ -48,6 +50,14 @@ Status FusedAttention::parse_common(NodeReader& reader, const Slots& slots) {
   return {};
 }
 
+Status FusedAttention::check_types(const InferContext& context, DType type) const {
+  for (const size_t slot : {slots_.bias, slots_.attention_bias, slots_.past_key, slots_.past_value})
+    if (slot != kNone) LINNET_TRY(expect_type(context, slot, {type}));
+  for (const size_t slot : {slots_.mask, slots_.past_length, slots_.beam_width, slots_.indirection})
+    if (slot != kNone) LINNET_TRY(expect_type(context, slot, {DType::i32}));
+  return {};
+}
+
 Result<size_t> FusedAttention::bind_common(BindContext& context, State& s, DType type) const {
   AttentionArgs& a = s.args;
   a.heads = a.kv_heads = size_of(heads_);
@@ -74,18 +84,10 @@ Result<size_t> FusedAttention::bind_common(BindContext& context, State& s, DType
     bytes += copies * round_up(a.batch * a.heads * a.columns * a.v_head_size * sizeof(float), 64);
   }
   const bool mask = has(context, slots_.mask), bias = has(context, slots_.attention_bias);
-  if (mask)
-    LINNET_REQUIRE(context.dtype(slots_.mask) == DType::i32,
-                   unsupported("the mask is of type ", dtype_name(context.dtype(slots_.mask))));
-  if (bias) {
-    LINNET_REQUIRE(context.dtype(slots_.attention_bias) == type,
-                   invalid_model("attention_bias is of type ", dtype_name(context.dtype(slots_.attention_bias))));
-    bytes += FloatScratch::bytes(type, context.shape(slots_.attention_bias).count());
-  }
-  for (const size_t slot : {slots_.past_length, slots_.beam_width, slots_.indirection})
-    LINNET_REQUIRE(!has(context, slot) || (context.dtype(slot) == DType::i32 &&
-                                           (slot == slots_.indirection || context.shape(slot).count() == 1)),
-                   invalid_argument("input ", slot, " must be one int32 number"));
+  if (bias) bytes += FloatScratch::bytes(type, context.shape(slots_.attention_bias).count());
+  for (const size_t slot : {slots_.past_length, slots_.beam_width})
+    LINNET_REQUIRE(!has(context, slot) || context.shape(slot).count() == 1,
+                   invalid_argument("input ", slot, " must be one number"));
   if (beams)
     LINNET_REQUIRE(context.shape(slots_.indirection).rank() == 3,
                    invalid_argument("cache_indirection of shape ", context.shape(slots_.indirection),

@@ -34,6 +34,8 @@ class FusedAttention : public Op {
   }
 
   Status parse_common(NodeReader& reader, const Slots& slots);
+  // The types of all that the slots name; `type` is the attention's.
+  Status check_types(const InferContext& context, DType type) const;
   // Fills what follows from the sizes; checks the mask's and the bias's shapes where the past is known. Returns bytes
   // of scratch behind the kernel's.
   Result<size_t> bind_common(BindContext& context, State& s, DType type) const;

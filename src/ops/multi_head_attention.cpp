@@ -3,6 +3,7 @@
 // ...decodermaskedmultiheadattention
 #include <limits>
 
+#include "ops/element_types.h"
 #include "ops/fused_attention.h"
 
 namespace linnet {
@@ -24,6 +25,8 @@ class MultiHeadAttention final : public FusedAttention {
   Status infer(InferContext& context) const override {
     const DType type = context.dtype(0);
     LINNET_REQUIRE(is_float_or_half(type), unsupported("attention of type ", dtype_name(type)));
+    for (const size_t i : {size_t{1}, size_t{2}}) LINNET_TRY(expect_type(context, i, {type}));
+    LINNET_TRY(check_types(context, type));
     const bool split = context.has(1);
     if (!context.ranked(0) || (split && !context.ranked(1)) || (context.has(2) && !context.ranked(2))) {
       for (size_t o = 0; o < context.outputs(); ++o) context.set_unranked(o, type);

@@ -187,6 +187,7 @@ class Unique final : public Op {
   Result<Slices> slices_of(const Shape& in) const {
     if (flat_) return Slices{1, in.count(), 1};
     LINNET_ASSIGN(const size_t axis, checked_axis(axis_, in.rank()));
+    if (in.count() == 0) return Slices{0, in[axis], 0};  // a walk over nothing may take for ever, too
     return Slices{in.count(0, axis), in[axis], in.count(axis + 1, in.rank())};
   }
 

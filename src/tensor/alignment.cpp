@@ -5,7 +5,8 @@
 namespace linnet {
 
 size_t alignment_of(DType dtype) noexcept {
-  return is_packed(dtype) ? 1 : dtype == DType::c64 ? 4 : std::clamp<size_t>(element_size(dtype), 1, 8);
+  return is_packed(dtype) ? 1
+                          : std::clamp<size_t>(element_size(dtype), 1, 8);  // complex numbers are moved as whole words
 }
 
 bool is_aligned(const Tensor& tensor) noexcept {

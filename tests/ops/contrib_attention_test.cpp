@@ -175,6 +175,50 @@ NodeRun sparse(std::vector<int32_t> rows, std::vector<int32_t> columns, int32_t 
                  3);
 }
 
+// Each input in turn as truth values: refused, since its bytes would be read as the type it should be.
+void expect_types_matter(NodeRun run) {
+  ASSERT_TRUE(run_node(run).ok()) << run.op_type << ": " << run_node(run).status().message();
+  for (size_t i = 0; i < run.inputs.size(); ++i) {
+    if (!run.inputs[i]) continue;
+    NodeRun wrong = run;
+    wrong.inputs[i] = make_tensor(DType::boolean, run.inputs[i]->shape).value();
+    SCOPED_TRACE("input " + std::to_string(i));
+    expect_refused(wrong, "");
+  }
+}
+
+TEST(ContribAttention, RefusesInputsOfOtherTypes) {
+  const std::vector<Attribute> one = {attribute("num_heads", int64_t{1})};
+  const auto x = [](Shape shape) { return std::optional(counting(shape)); };
+  expect_types_matter(decoder(decoding(2, 2, {0, 1, 9, 9, 1, 0, 9, 9})));
+  expect_types_matter(contrib("MultiHeadAttention",
+                              {x({1, 2, 4}), x({1, 2, 4}), x({1, 2, 4}), x({12}), int32s({1, 5}, {1}), x({1, 1, 2, 5}),
+                               x({1, 1, 3, 4}), x({1, 1, 3, 4})},
+                              one, 3));
+  expect_types_matter(
+      contrib("Attention",
+              {x({1, 2, 4}), x({4, 12}), x({12}), int32s({1, 5}, {1}), x({2, 1, 1, 3, 4}), x({1, 1, 2, 5})}, one, 2));
+  expect_types_matter(contrib("QAttention",
+                              {bytes({1, 2, 4}, {}), bytes({4, 12}, {}), x({12}), number(1), number(1),
+                               int32s({1, 5}, {1}), bytes({}, {}), bytes({}, {}), x({2, 1, 1, 3, 4})},
+                              one, 2));
+  expect_types_matter(contrib("GroupQueryAttention", grouped(), heads(2, 1), 3));
+}
+
+TEST(MultiHeadAttention, LetsTheLastQueryGoWithTheLastKey) {
+  // Queries are 0: what is seen is averaged. A cache may be appended outside of the node.
+  for (const int64_t rows : {1, 2}) {
+    const auto result =
+        run_node(contrib("MultiHeadAttention",
+                         {floats({1, rows, 1}, std::vector<float>(2, 0.0f)), counting({1, 4, 1}), counting({1, 4, 1})},
+                         {attribute("num_heads", int64_t{1}), attribute("unidirectional", int64_t{1})}));
+    ASSERT_TRUE(result.ok()) << result.status().message();
+    const float* out = result.value()[0].tensor.ptr<float>();
+    EXPECT_NEAR(out[rows - 1], 1.5f, 1e-5f);
+    EXPECT_NEAR(out[0], rows == 1 ? 1.5f : 1.0f, 1e-5f);
+  }
+}
+
 TEST(SparseAttention, RefusesLayoutsAndLengthsThatDoNotFit) {
   EXPECT_TRUE(run_node(sparse({0, 1, 3}, {0, 0, 1}, 32)).ok());
   EXPECT_TRUE(run_node(sparse({0, 1, 3}, {7, -3, INT32_MAX}, 32)).ok());  // blocks that no row may see

@@ -55,6 +55,15 @@ TEST(HostileNodes, ReshapeToAScalarWhatIsNone) {
   EXPECT_EQ(scalar.value()[0].tensor.shape.rank(), 0u);
 }
 
+TEST(HostileNodes, UniqueOfNothingInManyPlaces) {
+  for (const DType type : {DType::string, DType::f32, DType::i64}) {
+    const auto result =
+        run_node({"Unique", {make_tensor(type, {int64_t{1} << 40, 17, 0}).value()}, {{"axis", int64_t{1}}}});
+    ASSERT_TRUE(result.ok()) << result.status().message();
+    EXPECT_EQ(result.value()[0].tensor.shape, Shape({int64_t{1} << 40, 1, 0}));
+  }
+}
+
 TEST(HostileNodes, ResizeToNothingWithAnAspectRatio) {
   for (const bool symbolic : {false, true})
     for (const size_t first_constant : {size_t{1}, SIZE_MAX})

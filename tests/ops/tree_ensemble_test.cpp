@@ -6,6 +6,7 @@
 #include <random>
 
 #include "gtest/gtest.h"
+#include "run_node.h"
 
 namespace linnet {
 namespace {
@@ -181,6 +182,22 @@ struct NamedNodes {
     return raw_trees(lists);
   }
 };
+
+TEST(TreeEnsemble, OfLeavesAloneNeedsNoFeatures) {
+  using Ints = std::vector<int64_t>;
+  NodeRun run{"TreeEnsembleRegressor", {make_tensor(DType::f64, {70, 0}).value()}};
+  run.domain = "ai.onnx.ml";
+  run.version = 1;
+  for (const char* name : {"nodes_falsenodeids", "nodes_truenodeids", "nodes_featureids", "nodes_nodeids",
+                           "nodes_treeids", "target_ids", "target_nodeids", "target_treeids"})
+    run.attributes.push_back({name, Ints{0}});
+  run.attributes.push_back({"nodes_modes", std::vector<std::string>{"LEAF"}});
+  run.attributes.push_back({"nodes_values", std::vector<float>{0}});
+  run.attributes.push_back({"target_weights", std::vector<float>{2.5f}});
+  const auto result = run_node(run);
+  ASSERT_TRUE(result.ok()) << result.status().message();
+  for (const float score : result.value()[0].tensor.as<float>()) EXPECT_EQ(score, 2.5f);
+}
 
 TEST(TreeEnsemble, FindsNodesByTreeAndId) {
   const Result<RawTrees> raw = NamedNodes().raw();

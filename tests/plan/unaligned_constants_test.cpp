@@ -58,6 +58,8 @@ std::vector<std::byte> model_bytes() {
   add_output(graph, "sum", add(graph, "Add", {x, constant("a", DType::f32, Shape{130, 2, 160})}));
   const ValueId folded = add(graph, "Neg", {constant("n", DType::f32, Shape{160, 120})});
   add_output(graph, "folded", add(graph, "MatMul", {x, folded}));
+  add_output(graph, "complex",
+             add(graph, "Transpose", {graph.add_constant("z", make_tensor(DType::c64, Shape{3, 2}).value())}));
   SymbolTable symbols(true);
   EXPECT_TRUE(graph.sort().ok());
   return onnx::encode(export_model(graph, symbols)).value();

@@ -52,8 +52,8 @@ struct TreeEnsembleView {
 
 // scores[row * targets + k] is the sum (minimum, maximum) of the votes for target k in the leaves that the row reaches,
 // in the order of the trees; 0 where there is none. voted, unless it is nullptr, tells for which targets there was one;
-// min and max need it, and then width must be 0. Every feature of a node is below row_stride. A stopped call leaves the
-// scores unfinished.
+// min and max need it, and then width must be 0. Every feature of a node is below row_stride; rows of no features start
+// with one number all the same. A stopped call leaves the scores unfinished.
 template <class T>
 void evaluate_trees(const TreeEnsembleView<T>& trees, const T* rows, size_t row_stride, size_t row_count,
                     TreeAggregate aggregate, T* scores, bool* voted, const Parallel& parallel) noexcept;

@@ -76,6 +76,8 @@ class TreeOp : public Op {
     } else {
       rows = float_features(context, 0, context.scratch());
     }
+    constexpr T kNoFeature{};  // leaves are compared with the first feature, whatever comes of it
+    if (feature_count(shape) == 0) rows = &kNoFeature;
     T* scores = reinterpret_cast<T*>(context.scratch() + state.scores);
     const bool certain = use() == TreeUse::sums || (use() == TreeUse::sums_and_voted && trees.every_target_voted);
     bool* voted = certain ? nullptr : reinterpret_cast<bool*>(context.scratch() + state.voted);
