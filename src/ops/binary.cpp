@@ -5,6 +5,7 @@
 
 #include "kernels/elementwise/unary.h"
 #include "ops/broadcast_plan.h"
+#include "ops/element_types.h"
 #include "ops/float_scratch.h"
 #include "ops/infer_shapes.h"
 #include "ops/legacy_broadcast.h"
@@ -117,6 +118,7 @@ class Binary : public Op {
     if (legacy_.applies) {
       LINNET_REQUIRE(accepts_(context.dtype(0)),
                      unsupported("cannot take elements of type ", dtype_name(context.dtype(0))));
+      LINNET_TRY(expect_same_type(context, 1, 0));
       LINNET_TRY(check_legacy_broadcast(context, legacy_));
       return infer_same_as_input(context);
     }

@@ -102,7 +102,7 @@ class MatMulNBits final : public WeightProduct {
     LINNET_TRY(check_sizes(n, k));
     LINNET_REQUIRE(bits == 2 || bits == 4 || bits == 8, unsupported("weights of ", bits, " bits are not supported"));
     LINNET_REQUIRE(reader.integer("weight_prepacked", 0) == 0,
-                   unsupported("weights packed for another device are not supported"));
+                   unsupported("weights packed for a GPU's kernels are not supported: export with weight_prepacked 0"));
     a_int8_ = reader.integer("accuracy_level", 0) == 4;
     format_ = {static_cast<size_t>(n), static_cast<size_t>(k), static_cast<size_t>(block), static_cast<int>(bits),
                reader.has_input(3)};

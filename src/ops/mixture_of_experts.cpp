@@ -256,8 +256,9 @@ class MoE final : public Op {
     a_int8_ = reader.integer("accuracy_level", 0) == 4;
     const std::string type = reader.text("quant_type", "int");
     LINNET_REQUIRE(type == "int", unsupported("quant_type ", type));
-    LINNET_REQUIRE(reader.integer("weights_prepacked", -1) != 1,
-                   unsupported("weights packed for another device are not supported"));
+    LINNET_REQUIRE(
+        reader.integer("weights_prepacked", -1) != 1,
+        unsupported("weights packed for a device's kernels are not supported: export with weights_prepacked 0"));
     LINNET_REQUIRE(block_ == 0 || (block_ >= 16 && block_ % 16 == 0 && block_ <= (1 << 20)),
                    invalid_model("block_size is ", block_));
     for (size_t i = kRouterWeights + 1; i < reader.inputs(); ++i)

@@ -1,4 +1,5 @@
-"""Writes docs/operators.md from what `linnet inspect --operators --json` says and from what the tests hold.
+"""Writes docs/operators.md from what `linnet inspect --operators --json` says, from what the tests hold, and from what the
+operators' sources refuse.
 
     python tests/operators/operators_doc.py [--linnet PATH]
 
@@ -13,12 +14,14 @@ import subprocess
 from pathlib import Path
 
 import onnx
+import refusals
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = ROOT / "docs/operators.md"
 HEAD = """# Operators
 
-Made by `tests/operators/operators_doc.py` from the registry (`linnet inspect --operators`) and the tests; do not edit.
+Made by `tests/operators/operators_doc.py` from the registry (`linnet inspect --operators`), the tests, and the
+operators' sources; do not edit. The last section says [what is refused](#what-is-refused).
 
 - **versions**: the operator sets that changed the definition; nodes of every one of them load. Old forms are rewritten to the
   newest (`src/ops/upgrade/`).
@@ -91,7 +94,7 @@ def page(linnet):
                 tests.append(f"types {typed[name]}")
             tests += [s for s in suites[name] if s != "ops" or not domain.startswith("ai.onnx")]
             text.append(f"| {name} | {sets} | {types} | {kernels} | {', '.join(tests)} |\n")
-    return "".join(text)
+    return "".join(text) + refusals.section()
 
 
 if __name__ == "__main__":

@@ -75,6 +75,9 @@ TEST(OldOperatorSets, BroadcastAtAnAxis) {
   expect_refused(add, __LINE__);
   add.op_type = "Pow";
   expect_refused(add, __LINE__);
+  add = {"Add", {scalar(4), tensor_of<uint8_t>({}, {1})}};
+  add.version = 6;
+  expect_refused(add, __LINE__);
 
   NodeRun less{"Less", {x, floats({3}, {1, 2, 9})}, {on, attribute("axis", int64_t{1})}};
   less.version = 1;
