@@ -16,18 +16,19 @@ constexpr const char* kStyle = R"(
 }
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--text); background: var(--back); margin: 2rem auto; padding: 0 1rem; max-width: 72rem; }
 h1 { font-size: 1.5rem; overflow-wrap: anywhere; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
-p { max-width: 46rem; } pre { overflow-x: auto; padding: .6rem .8rem; border: 1px solid var(--line); border-radius: 4px; }
+p { max-width: 46rem; } pre { white-space: pre-wrap; overflow-wrap: anywhere; padding: .6rem .8rem; border: 1px solid var(--line); border-radius: 4px; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1.2rem; } dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .87rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .25rem .7rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; overflow-wrap: anywhere; }
+th, td { padding: .25rem .7rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
+td:first-child { min-width: 20rem; overflow-wrap: anywhere; }
 th { color: var(--soft); font-weight: 600; position: sticky; top: 0; background: var(--back); white-space: nowrap; cursor: pointer; }
-td.n { text-align: right; white-space: nowrap; } td.s { font-weight: 600; }
+th.n, td.n { text-align: right; } td.n { white-space: nowrap; } td.s { font-weight: 600; }
 svg { width: 100%; height: auto; max-width: 60rem; font: 12px system-ui, sans-serif; }
 svg text { fill: var(--text); } svg .soft { fill: var(--soft); }
 svg .line { stroke: var(--line); } svg .bar { fill: var(--bar); } svg .mark { fill: var(--mark); }
 svg .front { fill: none; stroke: var(--mark); stroke-width: 1.5; } svg .other { fill: var(--other); }
-svg .chosen { fill: none; stroke: var(--mark); stroke-width: 2; }
+svg .hollow { fill: none; stroke: var(--other); } svg .chosen { fill: none; stroke: var(--mark); stroke-width: 2; }
 )";
 
 constexpr const char* kSort = R"(
@@ -149,12 +150,22 @@ void HtmlPage::facts(const std::vector<std::pair<std::string, std::string>>& pai
 
 void HtmlPage::table(const std::vector<std::string>& columns, const std::vector<HtmlRow>& rows) {
   sortable_ = true;
+  const auto any = [&](size_t column, auto&& of) {
+    return std::any_of(rows.begin(), rows.end(), [&](const HtmlRow& row) { return of(row[column]); });
+  };
+  std::vector<size_t> shown;
   html_ += "<div class=\"wide\"><table>\n<thead><tr>";
-  for (const std::string& column : columns) html_ += "<th>" + escape_html(column) + "</th>";
+  for (size_t i = 0; i < columns.size(); ++i) {
+    if (!any(i, [](const HtmlCell& cell) { return !cell.text.empty(); })) continue;
+    shown.push_back(i);
+    const bool numbers = any(i, [](const HtmlCell& cell) { return cell.number.has_value(); });
+    html_ += (numbers ? "<th class=\"n\">" : "<th>") + escape_html(columns[i]) + "</th>";
+  }
   html_ += "</tr></thead>\n<tbody>\n";
   for (const HtmlRow& row : rows) {
     html_ += "<tr>";
-    for (const HtmlCell& cell : row) {
+    for (const size_t i : shown) {
+      const HtmlCell& cell = row[i];
       const char* const style = cell.number ? (cell.strong ? "n s" : "n") : cell.strong ? "s" : nullptr;
       html_ += "<td";
       if (style) html_ += std::string(" class=\"") + style + '"';
@@ -170,8 +181,8 @@ void HtmlPage::table(const std::vector<std::string>& columns, const std::vector<
 }
 
 void HtmlPage::bars(const BarChart& chart) {
-  constexpr double kWidth = 900, kRow = 20, kLabels = 380, kBars = 420;
-  constexpr size_t kLetters = 56;
+  constexpr double kWidth = 900, kRow = 20, kLabels = 400, kBars = 360;
+  constexpr size_t kLetters = 58;
   double greatest = 0;
   for (const BarChart::Bar& bar : chart.bars)
     if (std::isfinite(bar.value)) greatest = std::max(greatest, bar.value);
@@ -219,14 +230,22 @@ void HtmlPage::scatter(const ScatterPlot& plot) {
     }
     std::stable_sort(points.begin(), points.end(), by_x);
     std::string line;
-    for (const ScatterPlot::Point& point : points)
-      if (point.front) line += number(x.at(point.x)) + ',' + number(y.at(point.y)) + ' ';
+    double least = INFINITY;
+    for (const ScatterPlot::Point& point : points) {
+      if (point.hollow || point.y >= least) continue;
+      if (!line.empty()) line += number(x.at(point.x)) + ',' + number(y.at(least)) + ' ';
+      line += number(x.at(point.x)) + ',' + number(y.at(point.y)) + ' ';
+      least = point.y;
+    }
     if (!line.empty()) html_ += "<polyline class=\"front\" points=\"" + line + "\"/>\n";
     for (const bool front : {false, true}) {  // those of the front lie above
       for (const ScatterPlot::Point& point : points) {
         if (point.front != front) continue;
         const std::string at = "cx=\"" + number(x.at(point.x)) + "\" cy=\"" + number(y.at(point.y)) + '"';
-        html_ += "<g><title>" + escape_html(point.label) + "</title><circle class=\"" + (front ? "mark" : "other") +
+        html_ += "<g><title>" + escape_html(point.label) + "</title><circle class=\"" +
+                 (front          ? "mark"
+                  : point.hollow ? "hollow"
+                                 : "other") +
                  "\" " + at + " r=\"" + (front ? "5" : "3.5") + "\"/>";
         if (point.chosen) html_ += "<circle class=\"chosen\" " + at + " r=\"9\"/>";
         html_ += "</g>\n";

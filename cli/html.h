@@ -38,10 +38,12 @@ struct BarChart {
 struct ScatterPlot {
   struct Point {
     double x = 0, y = 0;
-    std::string label;   // shown when the pointer is on it
-    bool front = false;  // drawn larger, and connected with the others of the front
-    bool chosen = false;
+    std::string label;    // shown when the pointer is on it
+    bool front = false;   // drawn larger
+    bool chosen = false;  // with a circle around it
+    bool hollow = false;  // an outline
   };
+  // Steps join those points, but for the hollow ones, that are lower than all to their left.
   std::string title, x_label, y_label;
   std::vector<Point> points;  // those that are not finite are left out
 };
@@ -55,7 +57,7 @@ class HtmlPage {
   void preformatted(std::string_view text);
   // Names and what they are.
   void facts(const std::vector<std::pair<std::string, std::string>>& pairs);
-  // A click on a column's name sorts by it.
+  // A click on a column's name sorts by it. A column without any text is left out.
   void table(const std::vector<std::string>& columns, const std::vector<HtmlRow>& rows);
   void bars(const BarChart& chart);
   void scatter(const ScatterPlot& plot);

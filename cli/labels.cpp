@@ -18,8 +18,9 @@ Result<std::vector<int64_t>> read_labels(const std::filesystem::path& path, cons
   }
   std::vector<std::optional<int64_t>> labels;
   size_t line_number = 0, unnamed = 0;
+  bool named = false;
   for (std::string line; std::getline(file, line);) {
-    ++line_number;
+    if (++line_number == 1 && line.starts_with("\xef\xbb\xbf")) line.erase(0, 3);  // a byte order mark
     line.erase(line.find_last_not_of(" \t\r,") + 1);
     if (line.empty()) continue;
     const size_t at = line.find_last_of(" \t,");
@@ -29,8 +30,13 @@ Result<std::vector<int64_t>> read_labels(const std::filesystem::path& path, cons
     LINNET_REQUIRE(failed == std::errc() && end == number.data() + number.size(),
                    invalid_argument("line ", line_number, " of '", path.string(), "' ends in no label, an integer",
                                     line_number == 1 ? ": a line of headings has to go" : ""));
+    const bool is_named = at != std::string::npos;
+    LINNET_REQUIRE(labels.empty() || is_named == named,
+                   invalid_argument("line ", line_number, " of '", path.string(), "' ",
+                                    is_named ? "names" : "does not name", " its sample, unlike the lines before it"));
+    named = is_named;
     size_t index = unnamed++;
-    if (at != std::string::npos) {
+    if (named) {
       const std::string name = line.substr(0, line.find_last_not_of(" \t,", at) + 1);
       const auto found = names.find(name);
       LINNET_REQUIRE(found != names.end(), invalid_argument("line ", line_number, " of '", path.string(), "' is of '",

@@ -3,6 +3,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstdio>
+#include <optional>
 
 #include "base/file.h"
 #include "commands/command.h"
@@ -96,6 +97,15 @@ Status write_report(const QuantizeArguments& arguments, const QuantizeReport& re
   return write_file(arguments.report, std::as_bytes(std::span(text)));
 }
 
+// What --sensitivity says: a number, or all.
+std::optional<size_t> nodes_alone(const std::string& text) {
+  if (text == "all") return SIZE_MAX;
+  size_t count = 0;
+  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), count);
+  if (failed != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return count;
+}
+
 }  // namespace
 
 void add_quantize_options(CLI::App& command, QuantizeArguments& arguments) {
@@ -112,9 +122,14 @@ void add_quantize_options(CLI::App& command, QuantizeArguments& arguments) {
                      "file with the right answer of each sample: a number a line, or the sample's name and a number");
   command.add_option("--label-output", arguments.label_output,
                      "the output that labels are for; without it, the first with one row of scores");
-  command.add_option(
-      "--sensitivity", arguments.sensitivity,
-      "quantise so many nodes alone, those of the noisiest weights first, or `all`: what each one costs");
+  command
+      .add_option("--sensitivity", arguments.sensitivity,
+                  "quantise so many nodes alone, those of the noisiest weights first, or `all`: what each one costs")
+      ->check(
+          [](const std::string& text) {
+            return nodes_alone(text) ? std::string() : concat("a number of nodes or `all` is wanted, not '", text, "'");
+          },
+          "");
   command.add_flag("--only-faster", arguments.only_faster,
                    "leave nodes in floats that take longer on this machine when they are quantised");
   command.add_flag("--json", arguments.json, "tell what became of each node as JSON");
@@ -181,14 +196,7 @@ Result<QuantizeReport> quantize_with(const QuantizeArguments& arguments, const s
   }
   how.labelled = arguments.label_output;
   how.only_faster = arguments.only_faster;
-  if (arguments.sensitivity == "all") {
-    how.sensitivity = SIZE_MAX;
-  } else if (!arguments.sensitivity.empty()) {
-    const std::string& text = arguments.sensitivity;
-    const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), how.sensitivity);
-    LINNET_REQUIRE(failed == std::errc() && end == text.data() + text.size(),
-                   invalid_argument("--sensitivity wants a number of nodes or 'all', not '", text, "'"));
-  }
+  if (!arguments.sensitivity.empty()) how.sensitivity = *nodes_alone(arguments.sensitivity);
   how.progress = [](std::string_view doing, size_t done, size_t total) {
     show_progress(concat(doing, ", ", done + 1, " of ", total));
   };

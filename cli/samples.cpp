@@ -19,6 +19,9 @@ bool is_tensor_file(const fs::path& path) {
 // What test data holds beside its inputs.
 bool is_expected_output(const fs::path& path) { return path.filename().string().starts_with("output_"); }
 
+// A folder of inputs and outputs beside a model, in the layout of ONNX's model tests.
+bool is_test_data(const fs::path& path) { return path.filename().string().starts_with("test_data_set_"); }
+
 // Whether the file is one of the model's inputs by its name, so that the folder is one sample.
 bool is_one_of_several(const fs::path& path, const Model& model) {
   const std::string stem = path.stem().string();
@@ -55,12 +58,15 @@ Result<Samples> find_samples(const fs::path& folder) {
     fs::directory_iterator entries(folder, failed);
     LINNET_REQUIRE(!failed, error(Code::not_found, "cannot read the folder '", folder.string(),
                                   "' with samples: ", failed.message()));
+    bool test_data = false;
     for (const fs::directory_entry& entry : entries) {
       const fs::path& path = entry.path();
+      test_data |= is_test_data(path) && entry.is_directory(failed);
       const bool archive = path.extension() == ".npz" && entry.is_regular_file(failed);
       const bool tensor = is_tensor_file(path) && entry.is_regular_file(failed) && !is_expected_output(path);
       if (archive || tensor || entry.is_directory(failed)) paths.push_back(path);
     }
+    if (test_data) std::erase_if(paths, [](const fs::path& path) { return !is_test_data(path); });
   }
   LINNET_REQUIRE(!paths.empty(), error(Code::not_found, "there are no samples in '", folder.string(),
                                        "': it may hold .npz archives, folders with a file for each input, or tensor "

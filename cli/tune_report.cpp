@@ -115,14 +115,18 @@ std::string tune_page(const TuneReport& report) {
       {"Size and time", "size in MB", [](const TuneCandidate& c) { return static_cast<double>(c.bytes) * 1e-6; }},
       {"Memory and time", "memory in MB",
        [](const TuneCandidate& c) { return static_cast<double>(c.memory.value_or(0)) * 1e-6; }}};
+  if (!report.points.empty())
+    page.paragraph(
+        "Large: on the front of all figures, which no other candidate beats in each. Circled: chosen. Hollow: left the "
+        "timing early. The line joins those that are best in the two figures shown.");
   for (const Axis& axis : axes) {
-    ScatterPlot plot{axis.title, "p95 in ms", axis.label, {}};
+    ScatterPlot plot{axis.title, "median in ms", axis.label, {}};
     for (size_t i = 0; i < report.points.size(); ++i) {
       const TunePoint& p = report.points[i];
       const TuneCandidate& c = report.candidates[p.candidate];
-      plot.points.push_back({p.times.p95_ms, axis.value(c),
-                             concat(label(c), ", threads: ", p.threads, ", ", ms_text(p.times.p95_ms), " ms"), p.front,
-                             report.chosen == i});
+      plot.points.push_back({p.times.median_ms, axis.value(c),
+                             concat(label(c), ", threads: ", p.threads, ", ", ms_text(p.times.median_ms), " ms"),
+                             p.front, report.chosen == i, p.left});
     }
     if (!plot.points.empty()) page.scatter(plot);
   }

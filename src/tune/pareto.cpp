@@ -61,9 +61,9 @@ double excess(const TuneFigures& figures, const TuneLimits& limits, std::string*
   };
   add(figures.loss, limits.loss, "loss", "%.4g", 1);
   if (limits.p95_ms) add(figures.p95_ms, *limits.p95_ms, "p95", "%.3g ms", 1);
-  if (limits.bytes) add(static_cast<double>(figures.bytes), static_cast<double>(*limits.bytes), "size", "%.2f MB", 1e6);
+  if (limits.bytes) add(static_cast<double>(figures.bytes), static_cast<double>(*limits.bytes), "size", "%.4g MB", 1e6);
   if (limits.memory)
-    add(static_cast<double>(figures.memory), static_cast<double>(*limits.memory), "memory", "%.1f MB", 1e6);
+    add(static_cast<double>(figures.memory), static_cast<double>(*limits.memory), "memory", "%.4g MB", 1e6);
   return sum;
 }
 

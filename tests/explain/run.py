@@ -132,7 +132,7 @@ def quality_is_what_numpy_says(context):
     before = [run_linnet(context, model, f) for f in feeds]
     answers = [int(b["scores"].argmax()) for b in before]
     answers[1] = (answers[1] + 1) % 32
-    labels.write_text("\r\n".join(map(str, answers)) + "\r\n")
+    labels.write_text("\ufeff" + "\r\n".join(map(str, answers)) + "\r\n")
     report = quantize(context, "weights", model, "--block", 16, "--samples", folder, "--labels", labels)
     named = context.folder / "named.txt"
     named.write_text("".join(f"{i}.npy, {answers[i]}\n" for i in reversed(range(SAMPLES))))
@@ -330,6 +330,22 @@ def only_faster(context):
 
 
 @case
+def model_tests_are_samples(context):
+    """A folder in the layout of ONNX's model tests: its test data, whatever else it holds."""
+    rng = np.random.default_rng(11)
+    model = classifier(context.folder / "m.onnx", rng)
+    folder, _ = samples(context, rng)
+    tests = context.folder / "tests"
+    for i, file in enumerate(sorted(folder.glob("*.npy"))):
+        (tests / f"test_data_set_{i}").mkdir(parents=True)
+        tensor = onnx.numpy_helper.from_array(np.load(file), "any")
+        (tests / f"test_data_set_{i}" / "input_0.pb").write_bytes(tensor.SerializeToString())
+    (tests / "meta.json").write_text("{}")
+    qualities = [quantize(context, "dynamic", model, "--samples", path)["quality"] for path in (folder, tests)]
+    assert qualities[0] == qualities[1], qualities
+
+
+@case
 def bad_input(context):
     rng = np.random.default_rng(9)
     model = classifier(context.folder / "m.onnx", rng)
@@ -345,6 +361,8 @@ def bad_input(context):
     quantize(context, "dynamic", model, "--samples", folder, "--labels", context.folder / "none", fails="none")
     labels.write_text("1\n2\n3\ncat\n5\n")
     quantize(context, "dynamic", model, "--samples", folder, "--labels", labels, fails="line 4 of")
+    labels.write_text("1\n2\n3.npy 3\n4\n5\n")
+    quantize(context, "dynamic", model, "--samples", folder, "--labels", labels, fails="names its sample, unlike")
     labels.write_text("1\n2\n3\n4\n5\n")
     quantize(context, "dynamic", model, "--samples", folder, "--labels", labels, "--label-output", "nothing", fails="no output 'nothing'")
     quantize(context, "dynamic", model, "--samples", folder, "--label-output", "scores", fails="--label-output takes --labels")
@@ -355,7 +373,7 @@ def bad_input(context):
     for option in (["--only-faster"], ["--sensitivity", "3"], ["--labels", labels]):
         quantize(context, "dynamic", model, *option, fails=f"{option[0]} takes samples of inputs")
     for wrong in "few", "-1", "3x":
-        quantize(context, "dynamic", model, "--samples", folder, "--sensitivity", wrong, fails="--sensitivity wants a number")
+        quantize(context, "dynamic", model, "--samples", folder, "--sensitivity", wrong, fails="--sensitivity: a number of nodes")
     np.save(folder / "9.npy", np.zeros((1, 3), np.float32))
     quantize(context, "dynamic", model, "--samples", folder, fails="9.npy", written=True)
     (folder / "9.npy").rename(folder / "0.npy")
