@@ -7,6 +7,7 @@ import skl2onnx
 import sklearn
 import xgboost
 from onnxmltools.convert.common.data_types import FloatTensorType as LearnerFloats
+from skl2onnx.common import tree_ensemble
 from skl2onnx.common.data_types import FloatTensorType, Int64TensorType, StringTensorType
 from sklearn import (
     calibration, compose, cross_decomposition, decomposition, discriminant_analysis, ensemble, feature_extraction, feature_selection, gaussian_process, impute, linear_model, multiclass,
@@ -16,6 +17,14 @@ from sklearn.gaussian_process import kernels
 from recipes.product import Product, recipe
 
 FEATURES = 5
+
+
+def add_node(*arguments, nodes_missing_value_tracks_true=False, original=tree_ensemble.add_node, **rest):
+    """skl2onnx 1.20 hands scikit-learn's truth values over, and onnx 1.22 takes whole numbers only."""
+    return original(*arguments, nodes_missing_value_tracks_true=int(nodes_missing_value_tracks_true), **rest)
+
+
+tree_ensemble.add_node = add_node
 OPSET = {"": 17, "ai.onnx.ml": 3}
 
 
@@ -41,13 +50,14 @@ ANSWERS = {
     "scores": lambda model, x: [model.predict(x), model.decision_function(x).astype(np.float32)],
     "number": lambda model, x: [column(model.predict(x))],
     "transformed": lambda model, x: [np.asarray(model.transform(x), np.float32)],
+    "labels": lambda model, x: [model.predict(x), [p.astype(np.float32) for p in model.predict_proba(x)]],
     "outliers": lambda model, x: [model.predict(x).reshape(-1, 1), column(model.decision_function(x))],
 }
 
 
 def from_sklearn(model, answer, cases, options=None, opset=OPSET):
     if options is None:
-        options = {id(model): {"zipmap": False}} if answer == "classes" else {id(model): {"raw_scores": True}} if answer == "scores" else None
+        options = {id(model): {"zipmap": False}} if answer in ("classes", "labels") else {id(model): {"raw_scores": True}} if answer == "scores" else None
     proto = skl2onnx.to_onnx(model, initial_types=[("x", FloatTensorType([None, FEATURES]))], options=options, target_opset=opset)
     return Product(proto, [[x] for x in cases], [ANSWERS[answer](model, x) for x in cases], f"skl2onnx {skl2onnx.__version__}", f"scikit-learn {sklearn.__version__}")
 
@@ -55,8 +65,8 @@ def from_sklearn(model, answer, cases, options=None, opset=OPSET):
 def learner(name, make, answer, missing=0.0, target="classes", **rest):
     def build():
         x, classes, number = table(200, missing=missing)
-        y = {"classes": classes, "two": classes > 0, "number": number, "numbers": np.stack([number, -2 * number + x[:, 0]], 1), "labels": np.stack([classes > 0, number > 0], 1).astype(int)}[target]
-        return from_sklearn(make().fit(np.abs(x) if rest.get("positive") else x, y), answer, [np.abs(c) if rest.get("positive") else c for c in tables(missing)], rest.get("options"))
+        y = {"classes": classes, "two": (classes > 0).astype(int), "number": number, "numbers": np.stack([number, -2 * number + x[:, 0]], 1), "labels": np.stack([classes > 0, number > 0], 1).astype(int), "positive": np.exp(number)}[target]
+        return from_sklearn(make().fit(np.abs(x) if rest.get("positive") else x, y), answer, [np.abs(c) if rest.get("positive") else c for c in tables(missing)], rest.get("options"), rest.get("opset", OPSET))
 
     recipe(f"sk_{name}", f"scikit-learn: {name.replace('_', ' ')}{', with missing values' * bool(missing)}")(build)
 
@@ -103,6 +113,18 @@ learner("truncated_svd", lambda: decomposition.TruncatedSVD(3, **small), "transf
 learner("kernel_pca", lambda: decomposition.KernelPCA(3, kernel="rbf"), "transformed")
 learner("incremental_pca", lambda: decomposition.IncrementalPCA(3), "transformed")
 learner("select_best", lambda: feature_selection.SelectKBest(k=2), "transformed")
+learner("nu_svc", lambda: svm.NuSVC(kernel="poly", degree=2, probability=True, **small), "classes", target="two")
+learner("gamma", linear_model.GammaRegressor, "number", target="positive")
+learner("tweedie", lambda: linear_model.TweedieRegressor(power=1.5, link="log"), "number", target="positive")
+learner("quantile", lambda: linear_model.QuantileRegressor(quantile=0.7, alpha=0.01), "number", target="number")
+learner("ransac", lambda: linear_model.RANSACRegressor(**small), "number", target="number")
+learner("knn_imputer", lambda: impute.KNNImputer(n_neighbors=3), "transformed", missing=0.2, opset={"": 18, "ai.onnx.ml": 3})
+learner("recursive_elimination", lambda: pipeline.make_pipeline(feature_selection.RFE(linear_model.LinearRegression(), n_features_to_select=3), linear_model.ElasticNet(0.01)), "number", target="number")
+learner("feature_union", lambda: pipeline.make_pipeline(
+    pipeline.make_union(decomposition.PCA(2), preprocessing.MaxAbsScaler(), pipeline.make_pipeline(preprocessing.Binarizer(), preprocessing.Normalizer("l1"))), ensemble.RandomForestRegressor(5, max_depth=4, **small)),
+    "number", target="numbers")  # fmt: skip
+learner("splines_and_logistic", lambda: pipeline.make_pipeline(preprocessing.PolynomialFeatures(2, interaction_only=True), preprocessing.StandardScaler(), linear_model.LogisticRegression()), "classes")
+learner("multi_label", lambda: multioutput.MultiOutputClassifier(linear_model.LogisticRegression()), "labels", target="labels")
 learner("random_trees_embedding", lambda: ensemble.RandomTreesEmbedding(4, max_depth=3, sparse_output=False, **small), "transformed")
 
 CITIES = np.array(["Oslo", "Quito", "Hanoi", "Lagos"], object)
@@ -186,3 +208,6 @@ boosted("lightgbm_multiclass", "LightGBM, three classes, missing values", lgbm, 
 boosted("lightgbm_binary", "LightGBM, two classes, missing values", lgbm, lambda: lightgbm.LGBMClassifier(**few, verbose=-1), "classes", LIGHTGBM, "two")
 boosted("lightgbm_regressor", "LightGBM regressor, extra trees, missing values", lgbm, lambda: lightgbm.LGBMRegressor(**few, verbose=-1, extra_trees=True), "number", LIGHTGBM, "number")
 boosted("lightgbm_zero_missing", "LightGBM, zero counts as missing", lgbm, lambda: lightgbm.LGBMClassifier(**few, verbose=-1, zero_as_missing=True), "classes", LIGHTGBM, "classes", 0.0)
+boosted("lightgbm_dart", "LightGBM, dart, missing values", lgbm, lambda: lightgbm.LGBMRegressor(**few, verbose=-1, boosting_type="dart"), "number", LIGHTGBM, "number")
+boosted("lightgbm_tweedie", "LightGBM, tweedie", lgbm, lambda: lightgbm.LGBMRegressor(**few, verbose=-1, objective="tweedie"), "number", LIGHTGBM, "two")
+boosted("xgboost_many_trees", "XGBoost, 60 deep trees", xgb, lambda: xgboost.XGBClassifier(n_estimators=60, max_depth=7, n_jobs=1), "classes", XGBOOST)

@@ -224,3 +224,23 @@ model("time_series", "PatchTSTForPrediction", tf.PatchTSTForPrediction,
 model("decision_transformer", "DecisionTransformerModel", tf.DecisionTransformerModel, lambda: tf.DecisionTransformerConfig(state_dim=5, act_dim=3, hidden_size=16, n_layer=1, n_head=2, max_ep_len=20),
       lambda: [(torch.randn(1, 6, 5), torch.randn(1, 6, 3), torch.randn(1, 6, 1), torch.randn(1, 6, 1), torch.arange(6).unsqueeze(0), torch.ones(1, 6))],
       {"states": {}, "actions": {}, "rewards": {}, "returns_to_go": {}, "timesteps": {}, "attention_mask": {}}, {"action_preds": {}, "state_preds": {}}, [SCRIPT])  # fmt: skip
+
+# ---------------------------------------------------------------- speech to text, and states in place of a cache
+
+SPEECH = dict(d_model=16, encoder_layers=2, decoder_layers=2, encoder_attention_heads=2, decoder_attention_heads=2, encoder_ffn_dim=24, decoder_ffn_dim=24)
+model("whisper", "WhisperForConditionalGeneration: spectrogram and tokens to logits", tf.WhisperForConditionalGeneration,
+      lambda: tf.WhisperConfig(**SPEECH, vocab_size=50, num_mel_bins=10, max_source_positions=20, max_target_positions=16, pad_token_id=0, bos_token_id=1, eos_token_id=2, decoder_start_token_id=1),
+      lambda: [(torch.randn(b, 10, 40), torch.randint(3, 50, (b, n))) for b, n in ((1, 1), (2, 6))],
+      {"input_features": {0: "batch"}, "decoder_input_ids": TEXT}, {"logits": TEXT, "encoder_last_hidden_state": {0: "batch"}}, [DYNAMO], use_cache=False)  # fmt: skip
+model("t5", "T5ForConditionalGeneration: encoder and decoder at once", tf.T5ForConditionalGeneration,
+      lambda: tf.T5Config(vocab_size=50, d_model=16, d_kv=8, d_ff=24, num_layers=2, num_heads=2, feed_forward_proj="gated-gelu", decoder_start_token_id=0),
+      lambda: [(*texts(50, (2, 7))()[0], torch.randint(2, 50, (2, 4)))], {"input_ids": TEXT, "attention_mask": TEXT, "decoder_input_ids": TEXT}, {"logits": TEXT}, [SCRIPT, DYNAMO], use_cache=False)  # fmt: skip
+for _name, _class, _config, _exporters in [
+    ("mamba2", tf.Mamba2ForCausalLM, lambda: tf.Mamba2Config(vocab_size=50, hidden_size=16, state_size=4, num_hidden_layers=2, num_heads=4, head_dim=8, n_groups=1, chunk_size=8), [DYNAMO]),
+    ("mixtral", tf.MixtralForCausalLM, lambda: tf.MixtralConfig(**LANGUAGE, num_key_value_heads=1, num_local_experts=4, experts_implementation="batched_mm"), [DYNAMO]),
+    ("qwen3_moe", tf.Qwen3MoeForCausalLM, lambda: tf.Qwen3MoeConfig(**LANGUAGE, head_dim=8, num_key_value_heads=1, moe_intermediate_size=12, num_experts=4, num_experts_per_tok=2, experts_implementation="batched_mm"), [DYNAMO]),
+    ("lfm2", tf.Lfm2ForCausalLM, lambda: tf.Lfm2Config(**LANGUAGE, num_key_value_heads=1, layer_types=["conv", "full_attention"]), [DYNAMO]),
+]:  # fmt: skip
+    model(_name, _class.__name__, _class, _config, lambda: [(torch.randint(2, 50, (b, n)),) for b, n in ((1, 3), (2, 11))], {"input_ids": TEXT}, {"logits": TEXT}, _exporters, use_cache=False)
+model("mamba", "MambaForCausalLM, the scan unrolled", tf.MambaForCausalLM, lambda: tf.MambaConfig(vocab_size=50, hidden_size=16, state_size=4, num_hidden_layers=2, time_step_rank=4),
+      lambda: [(torch.randint(2, 50, (2, 7)),)], {"input_ids": {}}, {"logits": {}}, [DYNAMO], use_cache=False)  # fmt: skip

@@ -1,0 +1,1 @@
+BprobabilitiesJ7Ø?ºF‹>°R>

@@ -1,0 +1,1 @@
+BvariableJoGJ¿N7Àüq?Š>?Ež¾
