@@ -22,9 +22,13 @@
 #include "kernels/isa.h"
 
 // The function to call: `reference` for Isa::reference, else the target's `function`.
-#define LINNET_DISPATCH(function, reference)                                                          \
-  ([]() noexcept {                                                                                    \
-    static constexpr decltype(&HWY_STATIC_DISPATCH(function)) table[] = {                             \
-        &reference, HWY_CHOOSE_SSE4(function), HWY_CHOOSE_AVX2(function), HWY_CHOOSE_AVX3(function)}; \
-    return table[static_cast<int>(::linnet::current_isa())];                                          \
+#define LINNET_DISPATCH(function, reference) LINNET_DISPATCH_VNNI(function, function, reference)
+
+// For kernels whose AVX-512 target has another function, `vnni`, for Isa::avx512_vnni.
+#define LINNET_DISPATCH_VNNI(function, vnni, reference)                                              \
+  ([]() noexcept {                                                                                   \
+    static constexpr decltype(&HWY_STATIC_DISPATCH(function)) table[] = {                            \
+        &reference, HWY_CHOOSE_SSE4(function), HWY_CHOOSE_AVX2(function), HWY_CHOOSE_AVX3(function), \
+        HWY_CHOOSE_AVX3(vnni)};                                                                      \
+    return table[static_cast<int>(::linnet::current_isa())];                                         \
   }())

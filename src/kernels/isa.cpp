@@ -7,7 +7,7 @@
 namespace linnet {
 namespace {
 
-constexpr std::string_view kNames[kIsaCount] = {"reference", "sse4", "avx2", "avx512"};
+constexpr std::string_view kNames[kIsaCount] = {"reference", "sse4", "avx2", "avx512", "avx512_vnni"};
 
 // What LINNET_DISPATCH has entries for.
 #if defined(__i386__)  // Highway compiles no AVX2 for 32 bits
@@ -15,7 +15,7 @@ constexpr Isa kWidestCompiled = Isa::sse4;
 #elif defined(LINNET_WITHOUT_AVX512)
 constexpr Isa kWidestCompiled = Isa::avx2;
 #else
-constexpr Isa kWidestCompiled = Isa::avx512;
+constexpr Isa kWidestCompiled = Isa::avx512_vnni;
 #endif
 
 Isa initial() noexcept {
@@ -49,7 +49,8 @@ Isa best_isa() noexcept {
     const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
                         __builtin_cpu_supports("avx512cd");
-    return avx512 ? Isa::avx512 : Isa::avx2;
+    if (!avx512) return Isa::avx2;
+    return __builtin_cpu_supports("avx512vnni") ? Isa::avx512_vnni : Isa::avx512;
   }();
   return std::min(best, kWidestCompiled);
 #else

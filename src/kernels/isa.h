@@ -1,7 +1,8 @@
 // Which instruction set the kernels of this process use.
 //
 // Every kernel has a plain reference and one Highway form, compiled for each target below. The best one that the
-// machine has is chosen at the first use; LINNET_ISA=reference|sse4|avx2|avx512 in the environment lowers the choice.
+// machine has is chosen at the first use; LINNET_ISA=reference|sse4|avx2|avx512|avx512_vnni in the environment lowers
+// the choice. avx512_vnni differs from avx512 in the kernels that sum products of small integers.
 #pragma once
 
 #include <optional>
@@ -10,8 +11,8 @@
 namespace linnet {
 
 // From plain C++ to the widest. A build for another architecture has other entries between.
-enum class Isa : int { reference = 0, sse4 = 1, avx2 = 2, avx512 = 3 };
-inline constexpr int kIsaCount = 4;
+enum class Isa : int { reference = 0, sse4 = 1, avx2 = 2, avx512 = 3, avx512_vnni = 4 };
+inline constexpr int kIsaCount = 5;
 
 std::string_view isa_name(Isa isa) noexcept;
 std::optional<Isa> parse_isa(std::string_view name) noexcept;

@@ -50,6 +50,26 @@ HWY_INLINE products::As<int32_t, V16> madd_shorts(V16 a, V16 b) {
 #endif
 }
 
+#if HWY_TARGET == HWY_AVX3
+// VNNI's sums of products, for what is called at Isa::avx512_vnni alone. The target does not promise these
+// instructions, so the compiler is not asked for them: the rest of the file's code is shared with machines that lack
+// them.
+
+// sum + a0 b0 + a1 b1 + a2 b2 + a3 b3 in each 32-bit lane; a unsigned, b signed. Exact.
+template <class V32, class V8>
+HWY_INLINE V32 add_byte_products(V32 sum, V8 a, V8 b) {
+  asm("vpdpbusd %2, %1, %0" : "+v"(sum.raw) : "v"(a.raw), "v"(b.raw));
+  return sum;
+}
+
+// sum + a0 b0 + a1 b1 in each 32-bit lane.
+template <class V32, class V16>
+HWY_INLINE V32 add_short_products(V32 sum, V16 a, V16 b) {
+  asm("vpdpwssd %2, %1, %0" : "+v"(sum.raw) : "v"(a.raw), "v"(b.raw));
+  return sum;
+}
+#endif
+
 // b with the signs of a, where a is not 0; b above -128.
 template <class V8>
 HWY_INLINE V8 with_signs_of(V8 a, V8 b) {

@@ -33,14 +33,14 @@ HWY_INLINE void finish_tile(const IntBlock& block, size_t m, hn::Vec<Ints> (&sum
   const Ints d;
   const PanelEpilogue& epilogue = *block.store.epilogue;
   if (block.row_sums) {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (size_t r = 0; r < kRows; ++r)
 #pragma GCC unroll 4
       for (size_t v = 0; v < kVectors; ++v)
         sums[r][v] = hn::Sub(
             sums[r][v], hn::Mul(hn::Set(d, block.row_sums[m + r]), hn::Load(d, epilogue.b_zero + v * hn::MaxLanes(d))));
   }
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (size_t r = 0; r < kRows; ++r) store_sums<kKind>(block.store, sums[r], block.c + (m + r) * block.c_stride);
 }
 
@@ -153,6 +153,67 @@ void int_block_to(const IntBlock& block) {
   if (left == 1) int_tile<kKind, 1>(block, m);
 }
 
+#if HWY_TARGET == HWY_AVX3
+// Two ports add products, five cycles after their operands, and two load, and every product takes an element of A that
+// is spread over a vector by a load of its own. Eight rows keep both busy, and their pointers in registers; with fewer
+// rows, neighbouring quads have sums of their own.
+template <IntOutput kKind, size_t kRows>
+void vnni_tile(const IntBlock& block, size_t m) {
+  const Bytes d8;
+  const Ints d;
+  constexpr size_t kChains = kRows >= 8 ? 1 : HWY_MIN(size_t{4}, 8 / kRows);
+  const uint8_t* a[kRows];
+  hn::Vec<Ints> sums[kRows][kVectors], chains[kRows][kChains];
+  static_assert(kVectors == 1);
+#pragma GCC unroll 8
+  for (size_t r = 0; r < kRows; ++r) {
+    a[r] = block.rows[m + r];
+#pragma GCC unroll 4
+    for (size_t i = 0; i < kChains; ++i) chains[r][i] = i == 0 ? hn::Load(d, block.store.epilogue->add) : hn::Zero(d);
+  }
+  const int8_t* quads = block.quads;
+  const uint32_t* at = block.at;
+  const auto add_quad = [&](size_t i) HWY_ATTR {
+    const size_t k = at[i];
+    auto b = hn::Load(d8, quads + 64 * i);
+    hold(b);
+#pragma GCC unroll 8
+    for (size_t r = 0; r < kRows; ++r) chains[r][i] = add_byte_products(chains[r][i], quad_at(d8, a[r] + k), b);
+  };
+  size_t left = block.paired + block.singles + block.wide;
+  for (; left >= kChains; left -= kChains, quads += 64 * kChains, at += kChains) {
+#pragma GCC unroll 4
+    for (size_t i = 0; i < kChains; ++i) add_quad(i);
+  }
+  for (; left != 0; --left, quads += 64, ++at) add_quad(0);
+#pragma GCC unroll 8
+  for (size_t r = 0; r < kRows; ++r) {
+    sums[r][0] = chains[r][0];
+#pragma GCC unroll 4
+    for (size_t i = 1; i < kChains; ++i) sums[r][0] = hn::Add(sums[r][0], chains[r][i]);
+  }
+  finish_tile<kKind>(block, m, sums);
+}
+
+template <IntOutput kKind>
+void vnni_block_to(const IntBlock& block) {
+  size_t m = 0;
+  for (; m + 8 <= block.count; m += 8) vnni_tile<kKind, 8>(block, m);
+  if (block.count & 4) vnni_tile<kKind, 4>(block, m), m += 4;
+  if (block.count & 2) vnni_tile<kKind, 2>(block, m), m += 2;
+  if (block.count & 1) vnni_tile<kKind, 1>(block, m);
+}
+
+void int_block_vnni(const IntBlock& block) {
+  switch (block.store.kind) {
+    case IntOutput::i32: return vnni_block_to<IntOutput::i32>(block);
+    case IntOutput::f32: return vnni_block_to<IntOutput::f32>(block);
+    case IntOutput::u8: return vnni_block_to<IntOutput::u8>(block);
+    case IntOutput::s8: return vnni_block_to<IntOutput::s8>(block);
+  }
+}
+#endif
+
 template <IntOutput kKind>
 void int_store_to(const IntStore& store, const int32_t* sums, size_t count, std::byte* c, size_t c_stride) {
   const Ints d;
@@ -242,7 +303,12 @@ void flip_bytes_reference(const uint8_t* src, uint8_t* dst, size_t n) {
 
 }  // namespace
 
-void int_block(const IntBlock& block) noexcept { LINNET_DISPATCH(int_block_simd, int_block_reference)(block); }
+void int_block(const IntBlock& block) noexcept {
+  LINNET_DISPATCH_VNNI(int_block_simd, int_block_vnni, int_block_reference)(block);
+}
+size_t balanced_rows() noexcept { return current_isa() == Isa::avx512_vnni ? 0 : 3; }
+double int_products_per_ns() noexcept { return current_isa() == Isa::avx512_vnni ? 300 : 75; }
+
 void int_store(const IntStore& store, const int32_t* sums, size_t count, std::byte* c, size_t c_stride) noexcept {
   LINNET_DISPATCH(int_store_simd, int_store_reference)(store, sums, count, c, c_stride);
 }

@@ -54,8 +54,11 @@ inline void add_zero_points(PanelEpilogue& e, const int32_t* sums, size_t k, int
         static_cast<int32_t>(static_cast<uint32_t>(e.add[c]) + zero * depth * static_cast<uint32_t>(e.b_zero[c]) -
                              taken_off * static_cast<uint32_t>(sums[c]));
 }
-// Up to so many rows it is faster so.
-inline constexpr size_t kBalancedRows = 3;
+// Up to so many rows IntBlock::balanced is faster where the panel allows it. None at Isa::avx512_vnni, which has no
+// such form.
+size_t balanced_rows() noexcept;
+// Products of 8-bit numbers that a core adds, about, for the grain of parallel work.
+double int_products_per_ns() noexcept;
 inline size_t element_bytes(IntOutput kind) noexcept {
   return kind == IntOutput::i32 || kind == IntOutput::f32 ? 4 : 1;
 }

@@ -174,9 +174,10 @@ void int_conv(const IntConv& c, const void* src, const std::byte* packed, const 
   const bool any_zero = any_b_zero(g);
   const size_t panels = ceil_div(filters, kIntPanel);
   const size_t fresh = c.channels / c.groups * std::min(c.stride[2], c.kernel[2]);
-  const size_t block = std::clamp<size_t>(kBlockBytes / std::max<size_t>(1, fresh) / 4 * 4, 16, kMostRows);
+  const size_t block = std::clamp<size_t>(kBlockBytes / std::max<size_t>(1, fresh) / 8 * 8, 16, kMostRows);
   const size_t blocks = ceil_div(positions, block);
-  const double item_ns = static_cast<double>(std::min(block, positions) * c.depth()) * (2 * kIntPanel / 150.0) + 100.0;
+  const double item_ns =
+      static_cast<double>(std::min(block, positions) * c.depth() * kIntPanel) / int_products_per_ns() + 100.0;
   for (size_t n = 0; n < c.batch; ++n) {
     const uint8_t* image = static_cast<const uint8_t*>(src) + n * positions_of(c.src) * c.channels;
     if (copied) {

@@ -66,7 +66,15 @@ HWY_INLINE hn::Vec<hn::FixedTag<T, 16>> channels_at(const T* src, size_t columns
   return hn::Load(d, some);
 }
 
-template <class T, IntOutput kKind, bool kFull>
+template <bool kVnni>
+HWY_INLINE hn::Vec<Sums> add_pairs(hn::Vec<Sums> sum, hn::Vec<Wide> a, hn::Vec<Wide> b) {
+#if HWY_TARGET == HWY_AVX3
+  if constexpr (kVnni) return add_short_products(sum, a, b);
+#endif
+  return hn::Add(sum, madd_shorts(a, b));
+}
+
+template <class T, IntOutput kKind, bool kVnni, bool kFull>
 void depthwise_block(const DepthwiseRun& run, size_t block) {
   const Wide d16;
   const Sums d;
@@ -98,7 +106,7 @@ void depthwise_block(const DepthwiseRun& run, size_t block) {
       };
 #pragma GCC unroll 4
       for (size_t v = 0; v < kVectors; ++v)
-        total[v] = hn::Add(total[v], madd_shorts(part(v), hn::Load(d16, weights + 2 * kLanes * v)));
+        total[v] = add_pairs<kVnni>(total[v], part(v), hn::Load(d16, weights + 2 * kLanes * v));
     }
     SumVector row[kSumVectors];
     widen(total, row);
@@ -106,25 +114,29 @@ void depthwise_block(const DepthwiseRun& run, size_t block) {
   }
 }
 
-template <class T, IntOutput kKind>
+template <class T, IntOutput kKind, bool kVnni>
 void depthwise_run_of(const DepthwiseRun& run) {
   const size_t full = run.channels / kIntPanel;
-  for (size_t block = 0; block < full; ++block) depthwise_block<T, kKind, true>(run, block);
-  if (run.channels % kIntPanel != 0) depthwise_block<T, kKind, false>(run, full);
+  for (size_t block = 0; block < full; ++block) depthwise_block<T, kKind, kVnni, true>(run, block);
+  if (run.channels % kIntPanel != 0) depthwise_block<T, kKind, kVnni, false>(run, full);
 }
 
-template <class T>
+template <class T, bool kVnni = false>
 void depthwise_run_to(const DepthwiseRun& run) {
   switch (run.store.kind) {
-    case IntOutput::i32: return depthwise_run_of<T, IntOutput::i32>(run);
-    case IntOutput::f32: return depthwise_run_of<T, IntOutput::f32>(run);
-    case IntOutput::u8: return depthwise_run_of<T, IntOutput::u8>(run);
-    case IntOutput::s8: return depthwise_run_of<T, IntOutput::s8>(run);
+    case IntOutput::i32: return depthwise_run_of<T, IntOutput::i32, kVnni>(run);
+    case IntOutput::f32: return depthwise_run_of<T, IntOutput::f32, kVnni>(run);
+    case IntOutput::u8: return depthwise_run_of<T, IntOutput::u8, kVnni>(run);
+    case IntOutput::s8: return depthwise_run_of<T, IntOutput::s8, kVnni>(run);
   }
 }
 
 void depthwise_run_u8(const DepthwiseRun& run) { depthwise_run_to<uint8_t>(run); }
 void depthwise_run_s8(const DepthwiseRun& run) { depthwise_run_to<int8_t>(run); }
+#if HWY_TARGET == HWY_AVX3
+void depthwise_run_u8_vnni(const DepthwiseRun& run) { depthwise_run_to<uint8_t, true>(run); }
+void depthwise_run_s8_vnni(const DepthwiseRun& run) { depthwise_run_to<int8_t, true>(run); }
+#endif
 
 }  // namespace
 }  // namespace linnet::HWY_NAMESPACE
@@ -223,8 +235,9 @@ void int_depthwise(const IntConv& c, const void* src, const std::byte* packed, c
   auto* zeros = reinterpret_cast<uint8_t*>(scratch + workspace.zeros);
   std::memset(zeros, like.a_zero, zeros_bytes(c));
 
-  const auto compute = like.a_signed ? LINNET_DISPATCH(depthwise_run_s8, depthwise_run_reference<int8_t>)
-                                     : LINNET_DISPATCH(depthwise_run_u8, depthwise_run_reference<uint8_t>);
+  const auto compute =
+      like.a_signed ? LINNET_DISPATCH_VNNI(depthwise_run_s8, depthwise_run_s8_vnni, depthwise_run_reference<int8_t>)
+                    : LINNET_DISPATCH_VNNI(depthwise_run_u8, depthwise_run_u8_vnni, depthwise_run_reference<uint8_t>);
   const size_t pairs = tap_pairs(c), taps = c.taps(), width = element_bytes(like.output);
   const size_t step = c.stride[2] * c.channels;
   // Positions from `inner` to `inner_end` have all taps of a row inside the image, or none.

@@ -82,9 +82,9 @@ void int_gemm(const IntGemm& g, std::byte* scratch, const Parallel& parallel) no
 
   // An item is a panel and a block of rows that stays in the second-level cache.
   const size_t panels = ceil_div(g.n, kIntPanel);
-  const size_t block = std::clamp<size_t>(131072 / (g.k + 1) / 4 * 4, 4, kMostRows);
+  const size_t block = std::clamp<size_t>(131072 / (g.k + 1) / 8 * 8, 8, kMostRows);
   const size_t blocks = ceil_div(g.m, block);
-  const double item_ns = static_cast<double>(std::min(block, g.m) * g.k) * (2 * kIntPanel / 150.0) + 50.0;
+  const double item_ns = static_cast<double>(std::min(block, g.m) * g.k * kIntPanel) / int_products_per_ns() + 50.0;
   parallel.for_range(panels * blocks, grain_for(item_ns), [&](size_t first, size_t last, size_t) {
     const uint8_t* rows[kMostRows];
     for (size_t item = first; item < last; ++item) {
@@ -94,7 +94,7 @@ void int_gemm(const IntGemm& g, std::byte* scratch, const Parallel& parallel) no
         for (size_t m = 0; m < count; ++m) rows[m] = a + (begin + m) * lda;
       const IntPanelHeader& header = headers[p];
       const size_t column = p * kIntPanel, columns = std::min(kIntPanel, g.n - column);
-      const bool balanced = header.balanced != 0 && count <= kBalancedRows;
+      const bool balanced = header.balanced != 0 && count <= balanced_rows();
       const PanelEpilogue epilogue = panel_epilogue(g, header.sums, column, columns, a_zero, balanced);
       const auto* panel = reinterpret_cast<const int8_t*>(g.b + header.offset);
       int_block({rows,

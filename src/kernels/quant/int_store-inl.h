@@ -68,35 +68,51 @@ HWY_INLINE __m128i codes_of(const SumVector (&sums)[kSumVectors], const float* s
   return narrow_codes<kSigned>(x, zero);
 }
 
+HWY_INLINE void store_row(__m128i codes, size_t columns, std::byte* c) {
+  if (columns == kIntPanel) return _mm_storeu_si128(reinterpret_cast<__m128i*>(c), codes);
+#if HWY_TARGET == HWY_AVX3
+  _mm_mask_storeu_epi8(c, static_cast<__mmask16>((1u << columns) - 1u), codes);
+#else
+  alignas(16) std::byte out[kIntPanel];
+  _mm_store_si128(reinterpret_cast<__m128i*>(out), codes);
+  memcpy(c, out, columns);
+#endif
+}
+
+HWY_INLINE void store_row(const SumVector (&x)[kSumVectors], size_t columns, std::byte* c) {
+  namespace hn = hwy::HWY_NAMESPACE;
+  const Ints d;
+#if HWY_TARGET == HWY_AVX3
+  if (columns != kIntPanel) return hn::BlendedStore(x[0], hn::FirstN(d, columns), d, reinterpret_cast<int32_t*>(c));
+  hn::StoreU(x[0], d, reinterpret_cast<int32_t*>(c));
+#else
+  HWY_ALIGN int32_t out[kIntPanel];
+  int32_t* to = columns == kIntPanel ? reinterpret_cast<int32_t*>(c) : out;
+#pragma GCC unroll 4
+  for (size_t v = 0; v < kSumVectors; ++v) hn::StoreU(x[v], d, to + v * hn::MaxLanes(d));
+  if (to == out) memcpy(c, out, columns * sizeof(int32_t));
+#endif
+}
+
 // A row of a panel's sums, what the epilogue adds included, into C.
 template <IntOutput kKind>
 HWY_INLINE void store_sums(const IntStore& s, const SumVector (&sums)[kSumVectors], std::byte* c) {
   namespace hn = hwy::HWY_NAMESPACE;
-  const Ints d;
   const hn::RebindToFloat<Ints> df;
-  constexpr size_t kLanes = hn::MaxLanes(d);
   const PanelEpilogue& e = *s.epilogue;
   if constexpr (kKind == IntOutput::u8 || kKind == IntOutput::s8) {
-    const __m128i codes = codes_of<kKind == IntOutput::s8>(sums, e.scale, s.zero);
-    if (s.columns == kIntPanel) {
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(c), codes);
-    } else {
-      alignas(16) std::byte out[kIntPanel];
-      _mm_store_si128(reinterpret_cast<__m128i*>(out), codes);
-      memcpy(c, out, s.columns);
-    }
+    store_row(codes_of<kKind == IntOutput::s8>(sums, e.scale, s.zero), s.columns, c);
+  } else if constexpr (kKind == IntOutput::i32) {
+    store_row(sums, s.columns, c);
   } else {
-    HWY_ALIGN int32_t out[kIntPanel];
-    int32_t* to = s.columns == kIntPanel ? reinterpret_cast<int32_t*>(c) : out;
+    SumVector x[kSumVectors];
 #pragma GCC unroll 4
     for (size_t v = 0; v < kSumVectors; ++v) {
-      auto x = sums[v];
-      const size_t i = v * kLanes;
-      if constexpr (kKind == IntOutput::f32)
-        x = hn::BitCast(d, hn::Add(hn::Mul(hn::ConvertTo(df, x), hn::Load(df, e.scale + i)), hn::Load(df, e.bias + i)));
-      hn::StoreU(x, d, to + i);
+      const size_t i = v * hn::MaxLanes(df);
+      x[v] = hn::BitCast(
+          Ints(), hn::Add(hn::Mul(hn::ConvertTo(df, sums[v]), hn::Load(df, e.scale + i)), hn::Load(df, e.bias + i)));
     }
-    if (to == out) memcpy(c, out, s.columns * sizeof(int32_t));
+    store_row(x, s.columns, c);
   }
 }
 

@@ -148,19 +148,86 @@ void nbits_decode(const NBitsFormat& f, const std::byte* block, float zero, floa
   }
 }
 
+// Of a vector's columns in one block, the sums of products of codes with `kRows` rows.
+//
 // Codes of 8 bits are taken as two of 4 bits: pairs of their products with 8-bit numbers cannot saturate.
 template <int kBits, size_t kRows>
-HWY_INLINE void byte_rows(const NBitsFormat& f, const std::byte* panel, const ByteRow* rows, float zero, float* c) {
+HWY_INLINE void sum_block(const int8_t* codes, size_t groups, const ByteRow* rows, size_t at,
+                          hn::Vec<Ints> (&sums)[kRows]) {
   constexpr bool kWide = kBits == 8;
   constexpr size_t kDepth = 32 / kBits;  // rows of B in a 64-byte group of codes
-  const Floats d;
   const auto low = hn::Set(Bytes(), 15);
+#pragma GCC unroll 4
+  for (size_t r = 0; r < kRows; ++r) sums[r] = hn::Zero(Ints());
+  // Eight pairs of products of codes of 4 bits, 32 rows of B, fit into 16 bits: 8 * 2 * 15 * 127 = 30480.
+  for (size_t g = 0; g < groups; g += 32 / kDepth) {
+    hn::Vec<Shorts> pairs[kRows], high[kRows];
+#pragma GCC unroll 4
+    for (size_t r = 0; r < kRows; ++r) pairs[r] = high[r] = hn::Zero(Shorts());
+    const size_t end = HWY_MIN(groups, g + 32 / kDepth);
+    for (size_t i = g; i < end; ++i) {
+      const auto both = hn::LoadU(Bytes(), codes + i * 64);
+      const auto first = hn::And(both, low);
+      const auto second = hn::And(hn::BitCast(Bytes(), hn::ShiftRight<4>(hn::BitCast(Words(), both))), low);
+#pragma GCC unroll 4
+      for (size_t r = 0; r < kRows; ++r) {
+        const int8_t* q = rows[r].q + at + i * kDepth;
+        const auto a = quad_at(Bytes(), q);
+        if constexpr (kWide) {
+          pairs[r] = hn::Add(pairs[r], madd_bytes(first, a));
+          high[r] = hn::Add(high[r], madd_bytes(second, a));
+        } else {
+          pairs[r] = hn::Add(pairs[r], hn::Add(madd_bytes(first, a), madd_bytes(second, quad_at(Bytes(), q + 4))));
+        }
+      }
+    }
+#pragma GCC unroll 4
+    for (size_t r = 0; r < kRows; ++r) {
+      sums[r] = hn::Add(sums[r], madd_shorts(pairs[r], hn::Set(Shorts(), 1)));
+      if constexpr (kWide) sums[r] = hn::Add(sums[r], madd_shorts(high[r], hn::Set(Shorts(), 16)));
+    }
+  }
+}
+
+#if HWY_TARGET == HWY_AVX3
+template <int kBits, size_t kRows>
+HWY_INLINE void sum_block_vnni(const int8_t* codes, size_t groups, const ByteRow* rows, size_t at,
+                               hn::Vec<Ints> (&sums)[kRows]) {
+  const Ints d;
+  const auto low = hn::Set(Bytes(), 15);
+  hn::Vec<Ints> more[kRows];  // half of the products: each waits for the one before it
+#pragma GCC unroll 4
+  for (size_t r = 0; r < kRows; ++r) sums[r] = more[r] = hn::Zero(d);
+  constexpr size_t kStep = kBits == 8 ? 2 : 1;  // groups that hold 8 rows of B; `groups` is a multiple
+  for (size_t i = 0; i < groups; i += kStep) {
+    auto first = hn::LoadU(Bytes(), codes + i * 64), second = first;
+    if constexpr (kBits == 8) {
+      second = hn::LoadU(Bytes(), codes + i * 64 + 64);
+    } else {
+      first = hn::And(first, low);
+      second = hn::And(hn::BitCast(Bytes(), hn::ShiftRight<4>(hn::BitCast(Words(), second))), low);
+    }
+#pragma GCC unroll 4
+    for (size_t r = 0; r < kRows; ++r) {
+      const int8_t* q = rows[r].q + at + i * (8 / kStep);
+      sums[r] = add_byte_products(sums[r], first, quad_at(Bytes(), q));
+      more[r] = add_byte_products(more[r], second, quad_at(Bytes(), q + 4));
+    }
+  }
+#pragma GCC unroll 4
+  for (size_t r = 0; r < kRows; ++r) sums[r] = hn::Add(sums[r], more[r]);
+}
+#endif
+
+template <int kBits, size_t kRows, bool kVnni>
+HWY_INLINE void byte_rows(const NBitsFormat& f, const std::byte* panel, const ByteRow* rows, float zero, float* c) {
+  const Floats d;
   hn::Vec<Floats> total[kRows][kVectors];
 #pragma GCC unroll 4
   for (size_t r = 0; r < kRows; ++r)
 #pragma GCC unroll 4
     for (size_t v = 0; v < kVectors; ++v) total[r][v] = hn::Zero(d);
-  const size_t blocks = f.blocks(), groups = f.block / kDepth, code_bytes = nbits_code_bytes(f),
+  const size_t blocks = f.blocks(), groups = f.block / (32 / kBits), code_bytes = nbits_code_bytes(f),
                block_bytes = nbits_block_bytes(f);
   for (size_t b = 0; b < blocks; ++b, panel += block_bytes) {
     const auto* codes = reinterpret_cast<const int8_t*>(panel);
@@ -168,36 +235,11 @@ HWY_INLINE void byte_rows(const NBitsFormat& f, const std::byte* panel, const By
 #pragma GCC unroll 4
     for (size_t v = 0; v < kVectors; ++v) {
       hn::Vec<Ints> sums[kRows];
-#pragma GCC unroll 4
-      for (size_t r = 0; r < kRows; ++r) sums[r] = hn::Zero(Ints());
-      // Eight pairs of products of codes of 4 bits, 32 rows of B, fit into 16 bits: 8 * 2 * 15 * 127 = 30480.
-      for (size_t g = 0; g < groups; g += 32 / kDepth) {
-        hn::Vec<Shorts> pairs[kRows], high[kRows];
-#pragma GCC unroll 4
-        for (size_t r = 0; r < kRows; ++r) pairs[r] = high[r] = hn::Zero(Shorts());
-        const size_t end = HWY_MIN(groups, g + 32 / kDepth);
-        for (size_t i = g; i < end; ++i) {
-          const auto both = hn::LoadU(Bytes(), codes + i * 64 + v * hn::MaxLanes(Bytes()));
-          const auto first = hn::And(both, low);
-          const auto second = hn::And(hn::BitCast(Bytes(), hn::ShiftRight<4>(hn::BitCast(Words(), both))), low);
-#pragma GCC unroll 4
-          for (size_t r = 0; r < kRows; ++r) {
-            const int8_t* q = rows[r].q + b * f.block + i * kDepth;
-            const auto a = quad_at(Bytes(), q);
-            if constexpr (kWide) {
-              pairs[r] = hn::Add(pairs[r], madd_bytes(first, a));
-              high[r] = hn::Add(high[r], madd_bytes(second, a));
-            } else {
-              pairs[r] = hn::Add(pairs[r], hn::Add(madd_bytes(first, a), madd_bytes(second, quad_at(Bytes(), q + 4))));
-            }
-          }
-        }
-#pragma GCC unroll 4
-        for (size_t r = 0; r < kRows; ++r) {
-          sums[r] = hn::Add(sums[r], madd_shorts(pairs[r], hn::Set(Shorts(), 1)));
-          if constexpr (kWide) sums[r] = hn::Add(sums[r], madd_shorts(high[r], hn::Set(Shorts(), 16)));
-        }
-      }
+      const int8_t* of_columns = codes + v * hn::MaxLanes(Bytes());
+#if HWY_TARGET == HWY_AVX3
+      if constexpr (kVnni) sum_block_vnni<kBits, kRows>(of_columns, groups, rows, b * f.block, sums);
+#endif
+      if constexpr (!kVnni) sum_block<kBits, kRows>(of_columns, groups, rows, b * f.block, sums);
       const auto scales = hn::LoadU(d, numbers + v * kLanes);
       const auto zeros = f.has_zeros ? hn::LoadU(d, numbers + kNBitsPanel + v * kLanes) : hn::Set(d, zero);
 #pragma GCC unroll 4
@@ -213,21 +255,33 @@ HWY_INLINE void byte_rows(const NBitsFormat& f, const std::byte* panel, const By
     for (size_t v = 0; v < kVectors; ++v) hn::StoreU(total[r][v], d, c + r * kNBitsPanel + v * kLanes);
 }
 
-void nbits_byte_rows(const NBitsFormat& f, const std::byte* panel, const ByteRow* rows, size_t count, float zero,
-                     float* c) {
+template <bool kVnni>
+void byte_rows_of(const NBitsFormat& f, const std::byte* panel, const ByteRow* rows, size_t count, float zero,
+                  float* c) {
   if (f.bits == 8) {
-    if (count == 4) return byte_rows<8, 4>(f, panel, rows, zero, c);
-    if (count >= 2) byte_rows<8, 2>(f, panel, rows, zero, c);
-    if (count % 2) byte_rows<8, 1>(f, panel, rows + count - 1, zero, c + (count - 1) * kNBitsPanel);
+    if (count == 4) return byte_rows<8, 4, kVnni>(f, panel, rows, zero, c);
+    if (count >= 2) byte_rows<8, 2, kVnni>(f, panel, rows, zero, c);
+    if (count % 2) byte_rows<8, 1, kVnni>(f, panel, rows + count - 1, zero, c + (count - 1) * kNBitsPanel);
     return;
   }
   switch (count) {
-    case 1: return byte_rows<4, 1>(f, panel, rows, zero, c);
-    case 2: return byte_rows<4, 2>(f, panel, rows, zero, c);
-    case 3: return byte_rows<4, 3>(f, panel, rows, zero, c);
-    default: return byte_rows<4, 4>(f, panel, rows, zero, c);
+    case 1: return byte_rows<4, 1, kVnni>(f, panel, rows, zero, c);
+    case 2: return byte_rows<4, 2, kVnni>(f, panel, rows, zero, c);
+    case 3: return byte_rows<4, 3, kVnni>(f, panel, rows, zero, c);
+    default: return byte_rows<4, 4, kVnni>(f, panel, rows, zero, c);
   }
 }
+
+void nbits_byte_rows(const NBitsFormat& f, const std::byte* panel, const ByteRow* rows, size_t count, float zero,
+                     float* c) {
+  byte_rows_of<false>(f, panel, rows, count, zero, c);
+}
+#if HWY_TARGET == HWY_AVX3
+void nbits_byte_rows_vnni(const NBitsFormat& f, const std::byte* panel, const ByteRow* rows, size_t count, float zero,
+                          float* c) {
+  byte_rows_of<true>(f, panel, rows, count, zero, c);
+}
+#endif
 
 }  // namespace
 }  // namespace linnet::HWY_NAMESPACE
@@ -389,7 +443,7 @@ void nbits_gemm(const NBitsGemm& g, std::byte* scratch, const Parallel& parallel
   }
 
   if (s.bytes) {
-    const auto rows_kernel = LINNET_DISPATCH(nbits_byte_rows, nbits_byte_rows_reference);
+    const auto rows_kernel = LINNET_DISPATCH_VNNI(nbits_byte_rows, nbits_byte_rows_vnni, nbits_byte_rows_reference);
     auto* q = reinterpret_cast<int8_t*>(scratch);
     auto* scales = reinterpret_cast<float*>(scratch + round_up(g.m * s.row, 64));
     float* sums = scales + g.m * blocks;

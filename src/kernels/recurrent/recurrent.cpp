@@ -212,7 +212,7 @@ class Run {
       const IntPanelHeader& header = headers[p];
       const auto* panel = reinterpret_cast<const int8_t*>(a_.r_codes.packed + header.offset);
       PanelEpilogue& e = bytes_at<PanelEpilogue>(at_.epilogues)[p];
-      const bool balanced = header.balanced != 0 && a_.batch <= kBalancedRows;
+      const bool balanced = header.balanced != 0 && a_.batch <= balanced_rows();
       std::fill_n(e.add, kIntPanel, 0);
       add_zero_points(e, header.sums, at_.depth, of_state_.zero_point, balanced);
       for (size_t c = 0; c < kIntPanel; ++c) e.scale[c] = of_state_.scale * a_.r_codes.scale[p * kIntPanel + c];

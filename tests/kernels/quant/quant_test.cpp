@@ -190,7 +190,7 @@ TEST_P(IntGemmTest, IsExact) {
 
 TEST_P(IntGemmTest, ConvertsTheSums) {
   for (const IntOutput output : {IntOutput::f32, IntOutput::u8, IntOutput::s8})
-    for (const auto& [m, n, k] : {std::array<size_t, 3>{1, 1, 1}, {2, 17, 5}, {7, 33, 130}})
+    for (const auto& [m, n, k] : {std::array<size_t, 3>{1, 1, 1}, {2, 17, 5}, {7, 33, 130}, {13, 20, 6}})
       for (const int spread : {127, 128}) check({m, n, k, false, true, spread}, output);
 }
 
@@ -338,7 +338,7 @@ TEST_P(IntConvTest, IsExact) {
         }
 }
 
-const auto kAll = ::testing::Values(Isa::reference, Isa::sse4, Isa::avx2, Isa::avx512);
+const auto kAll = ::testing::Values(Isa::reference, Isa::sse4, Isa::avx2, Isa::avx512, Isa::avx512_vnni);
 const auto kName = [](const auto& level) { return std::string(isa_name(level.param)); };
 INSTANTIATE_TEST_SUITE_P(AllIsas, QuantTest, kAll, kName);
 INSTANTIATE_TEST_SUITE_P(AllIsas, IntGemmTest, kAll, kName);
