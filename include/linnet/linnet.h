@@ -409,6 +409,8 @@ LINNET_API linnet_status* linnet_binding_output(const linnet_binding* binding, c
 /* --- asynchronous calls: carried out in order of arrival by the engine's runner threads
  * A task is one such call. Closing its handle neither cancels it nor keeps its completion from coming. */
 
+#define LINNET_POST_AND_WAIT 2
+
 typedef struct linnet_completion {
   size_t struct_size;
   /* Called once from a runner thread when the task has ended, or NULL. `task` is a handle for the time of the call;
@@ -421,7 +423,8 @@ typedef struct linnet_completion {
   int8_t (*post)(int64_t port, void* message);
   int64_t port;
   int64_t message;
-  int32_t post_progress; /* not 0: posts lists [message, done, total, what], too, while a model is loaded or written */
+  int32_t post_progress; /* not 0: posts lists [message, done, total, what], too, while a model is loaded or written;
+                            LINNET_POST_AND_WAIT: and waits each time for linnet_task_continue */
 } linnet_completion;
 
 /* As linnet_session_run, but outputs are asked of the task. outputs: NULL, or tensors to write to and NULLs. Values and
@@ -454,6 +457,8 @@ LINNET_API linnet_status* linnet_compile_async(linnet_engine* engine, const linn
 LINNET_API linnet_status* linnet_task_wait(const linnet_task* task, int64_t timeout_ms, int32_t* ended);
 /* A run stops at its next step, another call at its next stage; a task that has ended stays as it is. */
 LINNET_API void linnet_task_cancel(linnet_task* task);
+/* Whoever was told of the progress has seen to it. Does nothing where nobody waits for that. */
+LINNET_API void linnet_task_continue(linnet_task* task);
 /* How the call ended: NULL or its failure, LINNET_CANCELLED among them. LINNET_INVALID_ARGUMENT while it has not ended.
  */
 LINNET_API linnet_status* linnet_task_result(const linnet_task* task);

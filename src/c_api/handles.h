@@ -153,7 +153,7 @@ struct LoadOptionsObject final : Object {
 struct SharedTask;
 // The options behind the handle, or the defaults. Stages begin unless the options' token, `stop` or the task's is
 // requested; the task is told of them. Both must outlive what is done with the result.
-Result<LoadOptions> load_options_of(const linnet_load_options* options, const SharedTask* task,
+Result<LoadOptions> load_options_of(const linnet_load_options* options, SharedTask* task,
                                     const StopToken* stop = nullptr);
 
 // A port's shape in the form that linnet_port points to.

@@ -30,7 +30,7 @@ Result<std::filesystem::path> path_of(const char* utf8, const char* what) {
   return std::filesystem::path(std::u8string(reinterpret_cast<const char8_t*>(utf8)));
 }
 
-Result<LoadOptions> load_options_of(const linnet_load_options* options, const SharedTask* task, const StopToken* stop) {
+Result<LoadOptions> load_options_of(const linnet_load_options* options, SharedTask* task, const StopToken* stop) {
   const LoadOptionsObject defaults;
   Pin<LoadOptionsObject> pinned(nullptr);
   if (options) {
@@ -41,11 +41,16 @@ Result<LoadOptions> load_options_of(const linnet_load_options* options, const Sh
   if (!task && !stop && !from.cancel && !from.progress) return copied;
   copied.optimize.before = [task, stop, cancel = from.cancel, progress = from.progress](
                                size_t done, size_t total, std::string_view what) -> Status {
-    for (const StopToken* token : {stop, static_cast<const StopToken*>(cancel.get()), task ? &task->stop : nullptr})
-      LINNET_REQUIRE(!token || !token->stop_requested(), error(Code::cancelled, "cancelled before: ", what));
+    const auto look = [&]() -> Status {
+      const StopToken* const tokens[] = {stop, cancel.get(), task ? &task->stop : nullptr};
+      for (const StopToken* token : tokens)
+        LINNET_REQUIRE(!token || !token->stop_requested(), error(Code::cancelled, "cancelled before: ", what));
+      return {};
+    };
+    LINNET_TRY(look());
     if (progress) call_quietly([&] { progress(done, total, std::string(what).c_str()); });
     if (task) task->tell(done, total, what);
-    return {};
+    return look();  // those who are told may want to end it
   };
   return copied;
 }

@@ -103,12 +103,23 @@ linnet_status* of_ended(const linnet_task* task, Get&& get) {
 
 }  // namespace
 
-void SharedTask::tell(size_t done, size_t total, std::string_view what) const {
+bool SharedTask::wait_for_answer(std::unique_lock<std::mutex>& lock, FunctionRef<bool()> answered) {
+  // Neither a cancel token that is requested nor the last handle's closing wakes anybody.
+  constexpr std::chrono::milliseconds kLookAgain(20);
+  while (!has_answer.wait_for(lock, kLookAgain, [&] { return answered(); }))
+    if (stop.stop_requested() || handles == 0) return false;
+  return true;
+}
+
+void SharedTask::tell(size_t done, size_t total, std::string_view what) {
   if (!completion.post || !completion.post_progress) return;
   const std::string text(what);
-  post(completion, DartList({DartValue(completion.message), DartValue(static_cast<int64_t>(done)),
-                             DartValue(static_cast<int64_t>(total)), DartValue(text.c_str())})
-                       .value());
+  std::unique_lock lock(mutex);
+  told = completion.post_progress != LINNET_POST_AND_WAIT;
+  const DartValue number(completion.message);
+  DartList message(
+      {number, DartValue(static_cast<int64_t>(done)), DartValue(static_cast<int64_t>(total)), DartValue(text.c_str())});
+  if (post(completion, message.value())) wait_for_answer(lock, [&] { return told; });
 }
 
 Result<std::vector<Value>> SharedTask::ask(int64_t pass, const std::vector<Model::Port>& inputs) {
@@ -120,10 +131,7 @@ Result<std::vector<Value>> SharedTask::ask(int64_t pass, const std::vector<Model
   asks = true;
   const Status cancelled = error(Code::cancelled, "the task was cancelled");
   if (!post(completion, question.value())) return cancelled.copy();
-  // Neither a cancel token that is requested nor the last handle's closing wakes anybody.
-  constexpr std::chrono::milliseconds kLookAgain(20);
-  while (!has_sample.wait_for(lock, kLookAgain, [&] { return !asks; }))
-    if (stop.stop_requested() || handles == 0) return cancelled.copy();
+  if (!wait_for_answer(lock, [&] { return !asks; })) return cancelled.copy();
   return std::exchange(sample, {});
 }
 
@@ -334,7 +342,16 @@ linnet_status* linnet_task_give_sample(linnet_task* task, const linnet_value* co
     LINNET_REQUIRE(shared.asks, invalid_argument("the task does not ask for a sample"));
     shared.sample = std::move(values);
     shared.asks = false;
-    shared.has_sample.notify_one();
+    shared.has_answer.notify_one();
     return {};
   });
+}
+
+void linnet_task_continue(linnet_task* task) {
+  const Pin<TaskObject> pinned(task);
+  if (!pinned) return;
+  SharedTask& shared = *pinned->shared;
+  const std::lock_guard lock(shared.mutex);
+  shared.told = true;
+  shared.has_answer.notify_one();
 }

@@ -17,15 +17,18 @@ struct SharedTask {
   std::atomic<size_t> handles{0};  // that are open
 
   std::mutex mutex;
-  std::condition_variable has_ended, has_sample;
-  bool ended = false, asks = false;
+  std::condition_variable has_ended, has_answer;
+  bool ended = false, asks = false, told = true;
   Status status;
   std::vector<Value> outputs, sample;
   std::shared_ptr<const SharedModel> model;
   std::optional<std::string> report;
 
+  // Until answered() holds, which linnet_task_* functions see to under the mutex; not so once nobody can.
+  bool wait_for_answer(std::unique_lock<std::mutex>& lock, FunctionRef<bool()> answered);
+
   // Posts how far the call is, where the caller wants to know.
-  void tell(size_t done, size_t total, std::string_view what) const;
+  void tell(size_t done, size_t total, std::string_view what);
   // The values of the next sample, which the caller gives when he sees the posted question; none after the last one.
   Result<std::vector<Value>> ask(int64_t pass, const std::vector<Model::Port>& inputs);
 };

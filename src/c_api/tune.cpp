@@ -42,7 +42,7 @@ Status read_limits(const linnet_tune_options& given, TuneOptions& options) {
 }
 
 // Whether there are samples to calibrate with beside those to judge by.
-bool calibrates(const linnet_tune_options& given, const SharedTask* task) {
+bool calibrates(const linnet_tune_options& given, SharedTask* task) {
   return given.calibration_count || given.calibration_sample || given.calibration_next ||
          (task && given.post_calibration);
 }

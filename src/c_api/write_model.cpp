@@ -38,7 +38,7 @@ Status read_shapes(const linnet_optimize_options& given, OptimizeModelOptions& h
 
 Result<std::shared_ptr<const OptimizeCall>> read_optimize(linnet_level level, const linnet_load_options* load,
                                                           const linnet_optimize_options* options, const char* path,
-                                                          const SharedTask* task) {
+                                                          SharedTask* task) {
   LINNET_REQUIRE(level >= LINNET_LEVEL_NONE && level <= LINNET_LEVEL_ALL,
                  invalid_argument("there is no level ", static_cast<int>(level)));
   const auto made = std::make_shared<OptimizeCall>();

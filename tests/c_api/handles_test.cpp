@@ -113,6 +113,7 @@ void call_everything(const void* bad) {
   auto* const t = as<linnet_task>(bad);
   EXPECT_CODE(LINNET_CLOSED, linnet_task_wait(t, 0, &ended));
   linnet_task_cancel(t);
+  linnet_task_continue(t);
   EXPECT_CODE(LINNET_CLOSED, linnet_task_result(t));
   EXPECT_CODE(LINNET_CLOSED, linnet_task_output(t, 0, &value));
   EXPECT_CODE(LINNET_CLOSED, linnet_task_model(t, &model));

@@ -576,6 +576,42 @@ TEST_F(Quantize, TaskThatTellsOfItsProgress) {
               linnet_quantize_async(engine_.get(), &source, nullptr, nullptr, "\xff", nullptr, nullptr));
 }
 
+TEST_F(Quantize, TaskThatWaitsForThoseWhomItTells) {
+  const std::string path = in();
+  const linnet_source source = source_of(path);
+  for (const bool cancels : {false, true}) {
+    Port port;
+    linnet_completion completion = port.completion();
+    completion.post_progress = LINNET_POST_AND_WAIT;
+    const auto task = make<linnet_task>([&](linnet_task** t) {
+      return linnet_quantize_async(engine_.get(), &source, nullptr, nullptr, out().c_str(), &completion, t);
+    });
+    while (port.next(4), port.last_text != "writing") {
+      EXPECT_TRUE(port.messages.empty());
+      linnet_task_continue(task.get());
+    }
+    int32_t ended = 1;
+    EXPECT_OK(linnet_task_wait(task.get(), 30, &ended));
+    EXPECT_EQ(ended, 0);
+    if (cancels) linnet_task_cancel(task.get());
+    linnet_task_continue(task.get());
+    linnet_task_continue(nullptr);
+    port.next(1);
+    EXPECT_CODE(cancels ? LINNET_CANCELLED : LINNET_OK, linnet_task_result(task.get()));
+    EXPECT_EQ(fs::exists(out()), !cancels);
+    fs::remove(out());
+  }
+  Port port;
+  linnet_completion completion = port.completion();
+  completion.post_progress = LINNET_POST_AND_WAIT;
+  auto task = make<linnet_task>([&](linnet_task** t) {
+    return linnet_quantize_async(engine_.get(), &source, nullptr, nullptr, out().c_str(), &completion, t);
+  });
+  port.next(4);
+  task.reset();  // nobody can answer any more
+  port.next(1);
+}
+
 TEST_F(Quantize, OptionsOfOlderCallers) {
   linnet_quantize_options options{};
   std::memset(&options, 7, sizeof options);  // what such a caller has behind its struct

@@ -12,6 +12,7 @@ import tempfile
 import traceback
 from pathlib import Path
 
+import hook
 from dart_vm import dart_vm
 from models import write_models
 
@@ -61,11 +62,12 @@ def check_readme(dart, scratch, models):
 
 def check_exit(dart, models):
     """A process may end while runs are under way, and while models are written."""
-    for program in ("exit_during_runs", "exit_during_writing"):
+    for program in (["runs"], ["writing", "static"], ["writing", "dynamic"], ["writing", "optimize"], ["writing", "compile"], ["writing", "tune"]):
         for milliseconds in (0, 2, 10, 50, 150):
-            code, output = dart.run(PACKAGE / f"test/{program}.dart", models, milliseconds)
+            code, output = dart.run(PACKAGE / f"test/exit_during_{program[0]}.dart", models, milliseconds, *program[1:])
             assert code == 7 and not output, f"{program}: exit code {code} after {milliseconds} ms\n{output}"
-    assert not list(models.glob("never*")), "a file is left"
+        if "static" in program:
+            assert not list(models.glob("never*")), "a file is left"
 
 
 def check_overhead(dart, models):
@@ -108,7 +110,8 @@ def main():
         models = scratch / "models"
         models.mkdir()
         write_models(models)
-        dart = Dart(dart_vm(cache), scratch, arguments.library)
+        vm = dart_vm(cache)
+        dart = Dart(vm, scratch, arguments.library)
         code, output = dart.run(PACKAGE / "test/linnet_test.dart", models, arguments.only)
         counts = SUMMARY.findall(output)
         passed, failed, skipped = map(int, counts[-1]) if counts else (0, 1, 0)
@@ -117,6 +120,7 @@ def main():
         if failed:
             print(re.sub(r"^ok  .*\n", "", output, flags=re.MULTILINE))
         checks = {"the examples as printed": lambda: check_readme(dart, scratch, models),
+                  "the build hook": lambda: hook.check(vm, scratch),
                   "exit during runs": lambda: check_exit(dart, models),
                   "overhead": lambda: check_overhead(dart, models),
                   "LanguageDetector": lambda: check_detector(dart, arguments.linnet.with_name("detect"))}

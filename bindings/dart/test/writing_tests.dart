@@ -100,6 +100,44 @@ void writingTests(String models) {
     expectTrue(!File('$models/stopped/model.onnx').existsSync(), 'no model is left');
   });
 
+  test('tune: samples to calibrate with, and nothing lost', () async {
+    var asked = 0;
+    Stream<Map<String, Value>> others() async* {
+      ++asked;
+      yield {'x': Tensor.float32(List.filled(5 * 128, 50), [5, 128])};
+    }
+
+    final report = await Linnet.tune(dense, '$models/calibrated', _stream,
+        calibration: others, calibrationPath: 'calibrate', samplePath: 'judge', budget: const Duration(seconds: 20), limits: const TuneLimits(maxLoss: 1));
+    expect(asked, 1);
+    expectTrue(File('$models/calibrated/manifest.json').readAsStringSync().contains('calibrate'), 'in the manifest');
+    expect(report.chosen!.fate, 'timed');
+    final exact = await Linnet.tune(dense, '$models/exact', _stream,
+        budget: const Duration(seconds: 20), limits: const TuneLimits(maxLoss: 0));
+    expectTrue(exact.chosen!.arguments.first == 'optimize', '$exact');
+    await thrown<FormatException>(() => Linnet.tune(dense, '$models/no', _stream, calibration: () => throw const FormatException('no stream')));
+    await thrown<LinnetInvalidArgument>(() => Linnet.tune(dense, '$models/no', _stream, calibrationPath: 'calibrate'));
+  });
+
+  test('options without use', () async {
+    for (final wrong in [
+      StaticQuantization(_samples(1), percentile: 99),
+      StaticQuantization(_samples(1), numBins: 64),
+      StaticQuantization(_samples(1), smoothAlpha: 0.4),
+      StaticQuantization(_samples(1), method: CalibrationMethod.mse, movingAverage: true),
+      const WeightQuantization(damping: 0.1),
+      const WeightQuantization(largestFirst: true),
+      const WeightQuantization(method: BlockMethod.hqq, searchRanges: true),
+    ]) {
+      final failure = await thrown<LinnetInvalidArgument>(() => Linnet.quantize(dense, '$models/never', wrong));
+      expectTrue(failure.message.contains('has no use'), failure.message);
+    }
+    final level = await thrown<LinnetInvalidArgument>(() => Linnet.quantize(dense, '$models/never', const WeightQuantization(accuracyLevel: 2)));
+    expectTrue(level.message.contains('0 or 4'), level.message);
+    await thrown<LinnetInvalidArgument>(() => Linnet.optimize(dense, '$models/never', convertIo: true));
+    expectTrue(!File('$models/never').existsSync(), 'no file is left');
+  });
+
   test('samples are asked for one at a time', () async {
     var given = 0;
     final token = CancelToken();
@@ -138,6 +176,24 @@ void writingTests(String models) {
     expectTrue(!File('$models/never').existsSync(), 'no file is left');
   });
 
+  test('what onProgress throws at any step', () async {
+    for (final work in <Future<void> Function(String to, void Function(int, int, String) told)>[
+      (to, told) => Linnet.quantize(dense, to, const DynamicQuantization(), onProgress: told),
+      (to, told) => Linnet.optimize(dense, to, onProgress: told),
+      (to, told) => Linnet.compile(dense, to, onProgress: told),
+    ]) {
+      var steps = 0;
+      await work(to, (_, __, ___) => ++steps);
+      for (var last = 0; last < steps; ++last) {
+        var step = 0;
+        await thrown<FormatException>(() => work('$models/never', (_, __, ___) {
+              if (step++ == last) throw const FormatException('mine');
+            }));
+        expectTrue(!File('$models/never').existsSync(), 'a file is left after step $last of $steps');
+      }
+    }
+  });
+
   test('failures of writing', () async {
     const scheme = DynamicQuantization();
     final missing = await thrown<LinnetNotFound>(() => Linnet.quantize('$models/no such model.onnx', to, scheme));
@@ -169,15 +225,31 @@ void writingTests(String models) {
     await thrown<LinnetInvalidArgument>(() => Linnet.compile(dense, to, threads: -1));
   });
 
-  test('an isolate that ends meanwhile', () async {
-    final stopped = ReceivePort();
-    final isolate = await Isolate.spawn(_endless, models, onExit: stopped.sendPort);
-    await Future<void>.delayed(const Duration(milliseconds: 200));
-    isolate.kill(priority: Isolate.immediate);
-    await stopped.first;
-    await Future<void>.delayed(const Duration(milliseconds: 100));
-    expectTrue(!File('$models/never').existsSync(), 'no file is left');
-    await Linnet.compile(dense, to);
+  for (final (name, endless) in [('quantize', _quantizes), ('tune', _tunes), ('optimize and compile', _rewrites)]) {
+    test('an isolate that ends meanwhile: $name', () async {
+      final stopped = ReceivePort();
+      final isolate = await Isolate.spawn(endless, models, onExit: stopped.sendPort);
+      await Future<void>.delayed(const Duration(milliseconds: 200));
+      isolate.kill(priority: Isolate.immediate);
+      await stopped.first;
+      await Future<void>.delayed(const Duration(milliseconds: 100));
+      expectTrue(!File('$models/never').existsSync(), 'no file is left');
+      await Linnet.compile(dense, to);
+    });
+  }
+
+  test('what is closed while a model is tuned or quantised', () async {
+    final sample = _sample(1), token = CancelToken();
+    var told = 0;
+    // The tensor is the engine's by the time that anything is tried.
+    final report = await Linnet.tune(dense, '$models/closed', () => Stream.fromIterable([sample]), cancel: token, onProgress: (_, __, what) {
+      if (!what.startsWith('reading')) (sample['x']! as Tensor).close();
+      ++told;
+    }, budget: const Duration(seconds: 10), limits: const TuneLimits(maxLoss: 1));
+    expectTrue(report.chosen != null && told > 3, '$report');
+    await thrown<LinnetClosed>(() => Linnet.tune(dense, '$models/no', () => Stream.fromIterable([sample])));
+    final before = token..cancel(); // too late
+    await thrown<LinnetCancelled>(() => Linnet.tune(dense, '$models/no', _stream, cancel: before));
   });
 
   test('the isolate stays responsive while a model is written', () async {
@@ -224,7 +296,17 @@ void writingTests(String models) {
   });
 }
 
-void _endless(String models) => unawaited(Linnet.quantize('$models/dense.onnx', '$models/never',
+void _tunes(String models) => unawaited(Linnet.tune('$models/dense.onnx', '$models/killed',
+    () => Stream.fromIterable(Iterable.generate(1 << 30, (i) => _sample(i)))));
+
+Future<void> _rewrites(String models) async {
+  for (var i = 0;; ++i) {
+    await Linnet.optimize('$models/dense.onnx', '$models/killed.onnx', threads: 1);
+    await Linnet.compile('$models/dense.onnx', '$models/killed.linnet', threads: 1);
+  }
+}
+
+void _quantizes(String models) => unawaited(Linnet.quantize('$models/dense.onnx', '$models/never',
     StaticQuantization(Iterable.generate(1 << 30, (i) => _sample(i))), threads: 1));
 
 Map<String, Value> _sample(int seed) {

@@ -76,6 +76,16 @@ export interface SessionOptions {
   externalData?: readonly { path: string; data: Uint8Array | ArrayBuffer }[];
   /** What loading computes is kept there for the next start. */
   cacheFolder?: string;
+  /** Those of onnxruntime without effect; other names are refused. */
+  executionProviders?: readonly (string | { readonly name: string })[];
+  interOpNumThreads?: number;
+  executionMode?: 'sequential' | 'parallel';
+  enableCpuMemArena?: boolean;
+  enableMemPattern?: boolean;
+  logId?: string;
+  logSeverityLevel?: 0 | 1 | 2 | 3 | 4;
+  logVerbosityLevel?: number;
+  extra?: Readonly<Record<string, unknown>>;
 }
 
 export interface RunOptions {
@@ -83,6 +93,11 @@ export interface RunOptions {
   signal?: AbortSignal;
   /** Milliseconds from the call on, else a LinnetError of code DEADLINE_EXCEEDED. */
   timeout?: number;
+  /** Those of onnxruntime without effect. */
+  logSeverityLevel?: 0 | 1 | 2 | 3 | 4;
+  logVerbosityLevel?: number;
+  tag?: string;
+  extra?: Readonly<Record<string, unknown>>;
 }
 
 export interface ValueMetadata {
@@ -209,7 +224,7 @@ export interface QuantizeOptions extends WriteOptions {
   /** nearest and gptq: ranges narrower than the weights where that has less errors. */
   searchRanges?: boolean;
   embeddings?: boolean;
-  accuracyLevel?: number;
+  accuracyLevel?: 0 | 4;
   /** Runs both models on the samples, which are kept in memory: the report has quality, noise inside, and times. What follows implies it. */
   explain?: boolean;
   /** The samples' right answers: the index of the greatest element of labelOutput, or its number. */
@@ -231,11 +246,12 @@ export interface QuantizeReport {
 }
 
 export interface TuneOptions {
-  /** All are kept in memory. */
+  /** To judge by, and to calibrate with where there are no others for that. All are kept in memory. */
   samples: Samples;
+  calibration?: Samples;
   /** The model to write; model.onnx in the folder by default. */
   output?: string | URL;
-  /** What the measure may lose beside the model itself; 0.01 by default. */
+  /** What the measure may lose beside the model itself; 0.01 by default, 0: nothing. */
   maxLoss?: number;
   /** Milliseconds that 95 of 100 runs take at most. */
   p95Ms?: number;
@@ -253,6 +269,7 @@ export interface TuneOptions {
   resume?: boolean;
   /** Where the command line finds the samples, for the command in the manifest. */
   samplePath?: string | URL;
+  calibrationPath?: string | URL;
   signal?: AbortSignal;
   onProgress?: (done: number, total: number, what: string) => void;
 }
@@ -267,7 +284,10 @@ export interface TuneReport {
 }
 
 type ModelSource = string | URL | Uint8Array | ArrayBuffer;
-/** These write a file, whole or not at all, while the event loop goes on. */
+/**
+ * These write a file, whole or not at all, while the event loop goes on. SIGINT and SIGTERM end the process when what is written has been
+ * cancelled and has left nothing behind, a second one at once, unless the program listens to them itself.
+ */
 export function optimize(source: ModelSource, path: string | URL, options?: OptimizeOptions): Promise<OptimizeReport>;
 /** For this version of Linnet: InferenceSession.create takes the file, and it starts at once. */
 export function compile(source: ModelSource, path: string | URL, options?: WriteOptions): Promise<void>;

@@ -1,9 +1,17 @@
 'use strict';
 const native = require('./native.js');
-const { abortReason, bytesOf, integer, invalid, pathOf } = require('./arguments.js');
+const { abortReason, bytesOf, integer, invalid, known, pathOf } = require('./arguments.js');
 const { Tensor, fromForm, toForm, typeOf } = require('./tensor.js');
 
 const LEVELS = { disabled: 0, basic: 1, extended: 2, layout: 3, all: 3 };
+
+// Names of onnxruntime's that say nothing to this engine are accepted.
+const SESSION_OPTIONS = [
+  'intraOpNumThreads', 'memoryLimit', 'graphOptimizationLevel', 'freeDimensionOverrides', 'externalData', 'cacheFolder',
+  'executionProviders', 'interOpNumThreads', 'executionMode', 'enableCpuMemArena', 'enableMemPattern', 'logId', 'logSeverityLevel',
+  'logVerbosityLevel', 'extra',
+];
+const RUN_OPTIONS = ['signal', 'timeout', 'logSeverityLevel', 'logVerbosityLevel', 'tag', 'extra'];
 
 function milliseconds(timeout) {
   if (timeout === undefined) return 0;
@@ -12,6 +20,11 @@ function milliseconds(timeout) {
 }
 
 function loadOptions(options) {
+  known(options, SESSION_OPTIONS, 'InferenceSession.create');
+  for (const provider of options.executionProviders ?? []) {
+    const name = provider?.name ?? provider;
+    if (name !== 'cpu') process.emitWarning(`${name} is not available; the model runs on the CPU`);
+  }
   const level = options.graphOptimizationLevel ?? 'all';
   if (!Object.hasOwn(LEVELS, level)) throw invalid(`graphOptimizationLevel must be one of ${Object.keys(LEVELS).join(', ')}`);
   return {
@@ -95,7 +108,7 @@ class InferenceSession {
       wanted: null,
       targets: null,
       given: {},
-      options: options ?? {},
+      options: known(options ?? {}, RUN_OPTIONS, 'run'),
       timeout: milliseconds(options?.timeout),
     };
     const { signal } = call.options;

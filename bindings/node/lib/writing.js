@@ -2,7 +2,8 @@
 // Models that are written to files: optimized, compiled, quantised, tuned.
 const native = require('./native.js');
 const { LinnetError } = require('./errors.js');
-const { abortReason, bytesOf, integer, invalid, pathOf } = require('./arguments.js');
+const { isMainThread } = require('node:worker_threads');
+const { abortReason, bytesOf, integer, invalid, known, pathOf } = require('./arguments.js');
 const { toForm } = require('./tensor.js');
 
 const LEVELS = { disabled: 0, basic: 1, extended: 2, all: 3 };
@@ -10,6 +11,25 @@ const FLOATS = { float16: 10, bfloat16: 16 };
 const INTEGERS = { uint8: 2, int8: 3, uint16: 4, int16: 5 };
 const SCHEMES = { dynamic: 0, static: 1, weights: 2 };
 const FORMATS = { qdq: 0, qoperator: 1 };
+
+const WRITE = ['threads', 'freeDimensionOverrides', 'disabledPasses', 'externalData', 'onProgress', 'signal'];
+const OPTIMIZE = [...WRITE, 'level', 'floats', 'convertIo', 'keepFloat', 'externalFrom', 'shapes'];
+// The schemes that have a use for an option.
+const EIGHT_BITS = ['dynamic', 'static'], STATIC = ['static'], WEIGHTS = ['weights'];
+const QUANTIZE_FOR = {
+  weightType: EIGHT_BITS, perChannel: EIGHT_BITS, reduceRange: EIGHT_BITS, format: STATIC, activationType: STATIC, activationSymmetric: STATIC,
+  calibrationMethod: STATIC, percentile: STATIC, numBins: STATIC, numQuantizedBins: STATIC, movingAverage: STATIC, symmetricRange: STATIC,
+  smoothQuant: STATIC, smoothQuantAlpha: STATIC, biasCorrection: STATIC, equalise: STATIC, bits: WEIGHTS, blockSize: WEIGHTS, method: WEIGHTS,
+  damping: WEIGHTS, actOrder: WEIGHTS, searchRanges: WEIGHTS, embeddings: WEIGHTS, accuracyLevel: WEIGHTS,
+};
+const QUANTIZE = [
+  ...WRITE, 'scheme', 'include', 'exclude', 'weightSymmetric', 'samples', 'explain', 'labels', 'labelOutput', 'sensitivity', 'onlyFaster',
+  ...Object.keys(QUANTIZE_FOR),
+];
+const TUNE = [
+  'samples', 'calibration', 'output', 'maxLoss', 'p95Ms', 'maxBytes', 'maxMemory', 'measure', 'prefer', 'labels', 'threads', 'budget', 'resume',
+  'samplePath', 'calibrationPath', 'signal', 'onProgress',
+];
 
 function choice(value, choices, name, otherwise = 0) {
   if (value === undefined) return otherwise;
@@ -82,7 +102,36 @@ class Samples {
   }
 }
 
-async function write(kind, source, path, options, settings, samples) {
+// Ctrl-C, and being asked to end: what is written meanwhile is cancelled, so that it leaves nothing behind, and then the
+// signal has its effect; a second one has it at once. A program that listens itself decides for itself.
+const underWay = new Set();
+let interrupted;
+
+function interrupt(name) {
+  if (process.listenerCount(name) > 0) return; // somebody else's; this one was removed
+  interrupted = name;
+  for (const id of underWay) native.cancelWriting(id);
+}
+
+function begin(id) {
+  if (isMainThread && underWay.size === 0) {
+    for (const name of ['SIGINT', 'SIGTERM']) {
+      if (process.listenerCount(name) === 0) process.once(name, interrupt);
+    }
+  }
+  underWay.add(id);
+}
+
+// Whether anybody shall be told of the end.
+function end(id) {
+  underWay.delete(id);
+  if (underWay.size > 0) return !interrupted;
+  for (const name of ['SIGINT', 'SIGTERM']) process.removeListener(name, interrupt);
+  if (interrupted) process.kill(process.pid, interrupted);
+  return !interrupted;
+}
+
+async function write(kind, source, path, options, settings, samples, calibration) {
   const from = typeof source === 'string' || source instanceof URL ? pathOf(source) : bytesOf(source);
   if (typeof path !== 'string' && !(path instanceof URL)) throw invalid('the path to write to must be a string or a URL');
   const to = pathOf(path);
@@ -114,7 +163,8 @@ async function write(kind, source, path, options, settings, samples) {
           }
         }),
         sample: samples && ((pass, names) => {
-          samples.next(pass, names).then((forms) => native.giveSample(id, forms)).catch((error) => {
+          const asked = pass < 0 ? calibration.next(-1 - pass, names) : samples.next(pass, names);
+          asked.then((forms) => native.giveSample(id, forms)).catch((error) => {
             fail(error);
             native.giveSample(id, false);
           });
@@ -122,20 +172,23 @@ async function write(kind, source, path, options, settings, samples) {
       };
       id = native.write(kind, from, to, call, (error, report) => {
         signal?.removeEventListener('abort', abort);
+        if (!end(id)) return;
         if (failure) reject(failure.error);
         else if (!error) resolve(report ? JSON.parse(report) : undefined);
         else reject(signal?.aborted && error.code === 'CANCELLED' ? abortReason(signal) : error);
       });
+      begin(id);
       signal?.addEventListener('abort', abort, { once: true });
     });
   } finally {
     samples?.end();
+    calibration?.end();
   }
 }
 
 /** Writes the model rewritten into a faster one, as an .onnx file; a promise of what was done. */
 async function optimize(source, path, options = {}) {
-  const shapes = Object.entries(options.shapes ?? {});
+  const shapes = Object.entries(known(options, OPTIMIZE, 'optimize').shapes ?? {});
   return write('optimize', source, path, options, {
     level: choice(options.level, LEVELS, 'level', LEVELS.extended),
     floats: choice(options.floats, FLOATS, 'floats'),
@@ -149,18 +202,25 @@ async function optimize(source, path, options = {}) {
 
 /** Writes the model optimized and packed for this version of Linnet: InferenceSession.create takes the file, and it starts at once. */
 async function compile(source, path, options = {}) {
+  known(options, WRITE, 'compile');
   await write('compile', source, path, options, {});
 }
 
 /** Writes the model in lower precision; a promise of what became of each node. */
 async function quantize(source, path, options = {}) {
+  known(options, QUANTIZE, 'quantize');
+  const scheme = choice(options.scheme, SCHEMES, 'scheme');
+  for (const [name, uses] of Object.entries(QUANTIZE_FOR)) {
+    const given = options[name] !== undefined && options[name] !== false;
+    if (given && !uses.includes(options.scheme ?? 'dynamic')) throw invalid(`${name} has no use without the scheme ${uses.map((use) => `'${use}'`).join(' or ')}`);
+  }
   const symmetric = options.weightSymmetric;
   const { explain, labels, labelOutput, sensitivity, onlyFaster } = options;
   const explains = Boolean(explain || labels || labelOutput || sensitivity || onlyFaster);
   const wantsSamples = options.scheme === 'static' || options.method === 'gptq' || explains;
   if (wantsSamples !== (options.samples !== undefined)) throw invalid("samples are for the scheme 'static', the method 'gptq' and to explain with, which need them");
   return write('quantize', source, path, options, {
-    scheme: choice(options.scheme, SCHEMES, 'scheme'),
+    scheme,
     include: texts(options.include, 'include'),
     exclude: texts(options.exclude, 'exclude'),
     weightType: choice(options.weightType, { int8: 3, uint8: 2 }, 'weightType'),
@@ -198,10 +258,12 @@ async function quantize(source, path, options = {}) {
 
 /** Searches for the form of the model that suits limits, and writes it to the folder; a promise of all that was tried. */
 async function tune(model, folder, options = {}) {
+  known(options, TUNE, 'tune');
   if (typeof model !== 'string' && !(model instanceof URL)) throw invalid('the model to tune must be a path or a URL');
   return write('tune', model, folder, { ...options, threads: 1 }, {
     output: options.output === undefined ? '' : pathOf(options.output),
-    maxLoss: positive(options.maxLoss, 'maxLoss'),
+    maxLoss: options.maxLoss === 0 ? 0 : positive(options.maxLoss, 'maxLoss'),
+    noLoss: flag(options.maxLoss === 0),
     p95Ms: positive(options.p95Ms, 'p95Ms'),
     maxBytes: positive(options.maxBytes, 'maxBytes'),
     maxMemory: positive(options.maxMemory, 'maxMemory'),
@@ -212,7 +274,9 @@ async function tune(model, folder, options = {}) {
     budget: positive(options.budget, 'budget'),
     resume: flag(options.resume),
     samplePath: options.samplePath === undefined ? '' : pathOf(options.samplePath),
-  }, new Samples(options.samples));
+    calibrationPath: options.calibrationPath === undefined ? '' : pathOf(options.calibrationPath),
+    calibrates: flag(options.calibration !== undefined),
+  }, new Samples(options.samples), options.calibration === undefined ? undefined : new Samples(options.calibration));
 }
 
 module.exports = { compile, optimize, quantize, tune };

@@ -14,26 +14,41 @@ class Writing : public std::enable_shared_from_this<Writing> {
   Handle<linnet_task> task;
 
   // On a thread of the engine, as all with `user`.
+  // Waits for the caller's function, so that what it throws comes before what it was told of.
   static void told(void* user, size_t done, size_t total, const char* what) {
     const std::shared_ptr<Writing> self = of(user);
     if (!self->has_progress) return;
-    self->reports_->tell([self, done, total, text = std::string(what)](Napi::Env env, Addon&) {
+    std::unique_lock lock(self->mutex_);
+    const size_t number = ++self->tells_;
+    self->reports_->tell([self, number, done, total, text = std::string(what)](Napi::Env env, Addon&) {
       self->call(env, self->progress,
                  {Napi::Number::New(env, static_cast<double>(done)), Napi::Number::New(env, static_cast<double>(total)),
                   Napi::String::New(env, text)});
+      const std::lock_guard told_lock(self->mutex_);
+      self->told_ = number;
+      self->answered_.notify_all();
     });
+    self->answered_.wait(lock, [&] { return self->told_ >= number || self->stopped_; });
   }
 
   static linnet_status* next(void* user, size_t pass, const char* const* names, linnet_value** inputs, size_t count,
                              int32_t* ended) {
-    const std::shared_ptr<Writing> self = of(user);
+    return ask(of(user), static_cast<double>(pass), names, inputs, count, ended);
+  }
+  // Their passes are -1 and below.
+  static linnet_status* next_calibration(void* user, size_t pass, const char* const* names, linnet_value** inputs,
+                                         size_t count, int32_t* ended) {
+    return ask(of(user), -1 - static_cast<double>(pass), names, inputs, count, ended);
+  }
+  static linnet_status* ask(const std::shared_ptr<Writing>& self, double pass, const char* const* names,
+                            linnet_value** inputs, size_t count, int32_t* ended) {
     std::unique_lock lock(self->mutex_);
     self->asks_ = true;
     self->given_.clear();
     self->reports_->tell([self, pass, texts = std::vector<std::string>(names, names + count)](Napi::Env env, Addon&) {
       const auto list = Napi::Array::New(env, texts.size());
       for (uint32_t i = 0; i < texts.size(); ++i) list.Set(i, Napi::String::New(env, texts[i]));
-      self->call(env, self->sample, {Napi::Number::New(env, static_cast<double>(pass)), list});
+      self->call(env, self->sample, {Napi::Number::New(env, pass), list});
     });
     self->answered_.wait(lock, [&] { return !self->asks_ || self->stopped_; });
     if (self->stopped_) return linnet_status_create(LINNET_CANCELLED, "the call was cancelled");
@@ -69,12 +84,10 @@ class Writing : public std::enable_shared_from_this<Writing> {
     answered_.notify_all();
   }
   void stop() {
-    {
-      const std::lock_guard lock(mutex_);
-      stopped_ = true;
-      answered_.notify_all();
-    }
-    linnet_task_cancel(task.get());
+    linnet_task_cancel(task.get());  // before the thread that waits for an answer goes on
+    const std::lock_guard lock(mutex_);
+    stopped_ = true;
+    answered_.notify_all();
   }
 
   // The last who has this may be a thread that must not touch JavaScript's functions.
@@ -103,6 +116,7 @@ class Writing : public std::enable_shared_from_this<Writing> {
   std::mutex mutex_;
   std::condition_variable answered_;
   bool asks_ = false, stopped_ = false;
+  size_t tells_ = 0, told_ = 0;
   std::vector<Handle<linnet_value>> given_;
 };
 
@@ -236,7 +250,8 @@ linnet_status* start_quantize(linnet_engine* engine, const linnet_source& source
 linnet_status* start_tune(linnet_engine* engine, const linnet_source& source, const Settings& settings,
                           const char* folder, const linnet_completion& completion, linnet_task** task) {
   const std::string output = settings.text("output"), measure = settings.text("measure"),
-                    prefer = settings.text("prefer"), sample_path = settings.text("samplePath");
+                    prefer = settings.text("prefer"), sample_path = settings.text("samplePath"),
+                    calibration_path = settings.text("calibrationPath");
   const auto labels = settings.numbers<int64_t>("labels");
   const auto threads = settings.numbers<size_t>("threadCounts");
   linnet_tune_options options{};
@@ -256,7 +271,10 @@ linnet_status* start_tune(linnet_engine* engine, const linnet_source& source, co
   options.budget_seconds = settings.number("budget");
   options.resume = settings.integer("resume");
   options.sample_path = sample_path.empty() ? nullptr : sample_path.c_str();
+  options.calibration_path = calibration_path.empty() ? nullptr : calibration_path.c_str();
+  options.no_loss = settings.integer("noLoss");
   options.next = Writing::next;
+  if (settings.integer("calibrates")) options.calibration_next = Writing::next_calibration;
   options.progress = Writing::told;
   options.user = completion.user;
   return linnet_tune_async(engine, source.path, &options, &completion, task);

@@ -53,6 +53,18 @@ test('errors', async () => {
   await fails(session.run(feeds()), 'CLOSED');
 });
 
+test('options that do not exist', async () => {
+  const refuses = (promise, message) => assert.rejects(promise, { code: 'INVALID_ARGUMENT', message });
+  await refuses(InferenceSession.create(model('add'), { intraOpNumThread: 1 }), /did you mean 'intraOpNumThreads'/);
+  await refuses(InferenceSession.create(model('add'), { optimizedModelFilePath: 'x' }), /no option 'optimizedModelFilePath'; there are/);
+  await refuses(InferenceSession.create(model('add'), 7), /must be an object/);
+  const session = await InferenceSession.create(model('add'), { executionProviders: ['cpu', { name: 'cpu' }], executionMode: 'sequential', logSeverityLevel: 3 });
+  await refuses(session.run(feeds(), { timout: 5 }), /did you mean 'timeout'/);
+  await refuses(session.run(feeds(), ['y'], { terminate: true }), /no option 'terminate'/);
+  assert.throws(() => session.runSync(feeds(), { q: null }), { code: 'INVALID_ARGUMENT' });
+  assert.ok((await session.run(feeds(), { tag: 'a', timeout: undefined })).y);
+});
+
 test('the event loop goes on during a run', async () => {
   const session = await InferenceSession.create(model('slow'));
   const abort = new AbortController();

@@ -1,11 +1,13 @@
 'use strict';
 const assert = require('node:assert');
-const { spawnSync } = require('node:child_process');
+const { spawn, spawnSync } = require('node:child_process');
+const { once } = require('node:events');
 const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
 const { pathToFileURL } = require('node:url');
 const test = require('node:test');
+const { Worker } = require('node:worker_threads');
 const { InferenceSession, LinnetError, Tensor, compile, openHandles, optimize, quantize, tune } = require('..');
 const { bytes, model } = require('./common.js');
 
@@ -162,7 +164,64 @@ test('what the caller throws meanwhile', async (t) => {
     () => quantize(model('product'), to, { onProgress: thrower }), () => optimize(model('product'), to, { onProgress: thrower }),
     () => quantize(model('product'), to, { scheme: 'static', samples: broken() }), () => quantize(model('product'), to, { scheme: 'static', samples: thrower }),
   ]) await assert.rejects(call(), mine);
-  assert.ok(names().every((name) => name === 'never.onnx'), 'no other file'); // the caller was told too late to stop
+  assert.deepStrictEqual(names(), []);
+});
+
+test('what onProgress throws at any step', async (t) => {
+  const { at, names } = folder(t);
+  const mine = new Error('mine');
+  for (const call of [quantize, optimize, compile]) {
+    let steps = 0;
+    await call(model('product'), at('whole.onnx'), { onProgress: () => steps++ });
+    fs.rmSync(at('whole.onnx'));
+    for (let last = 0; last < steps; last++) {
+      let step = 0;
+      await assert.rejects(call(model('product'), at('never.onnx'), { onProgress: () => { if (step++ === last) throw mine; } }), mine);
+      assert.deepStrictEqual(names(), [], `${call.name}: ${last} of ${steps}`);
+    }
+  }
+});
+
+test('options that do not exist, or have no use', async (t) => {
+  const { at, names } = folder(t);
+  const to = at('never.onnx');
+  const refuses = (promise, message) => assert.rejects(promise, (error) => error instanceof LinnetError && error.code === 'INVALID_ARGUMENT' && message.test(error.message));
+  await refuses(quantize(model('product'), to, { perchannel: true }), /no option 'perchannel'; did you mean 'perChannel'/);
+  await refuses(quantize(model('product'), to, { bits: 4 }), /bits has no use without the scheme 'weights'/);
+  await refuses(quantize(model('product'), to, { scheme: 'weights', perChannel: true }), /'dynamic' or 'static'/);
+  await refuses(quantize(model('product'), to, { scheme: 'weights', damping: 0.1 }), /damping has no use without the method 'gptq'/);
+  await refuses(quantize(model('product'), to, { scheme: 'static', samples: stream(), percentile: 99 }), /percentile has no use/);
+  await refuses(quantize(model('product'), to, { scheme: 'weights', accuracyLevel: 2 }), /0 or 4, not 2/);
+  await refuses(optimize(model('product'), to, { float: 'float16' }), /did you mean 'floats'/);
+  await refuses(optimize(model('product'), to, { keepFloat: ['MatMul'] }), /floats/);
+  await refuses(compile(model('product'), to, { level: 'all' }), /compile has no option 'level'; there are threads/);
+  await refuses(tune(model('product'), to, { samples: stream(), maxloss: 1 }), /did you mean 'maxLoss'/);
+  await refuses(quantize(model('product'), to, 7), /must be an object/);
+  assert.deepStrictEqual(names(), []);
+  await quantize(model('product'), to, { perChannel: true, bits: undefined, embeddings: false });
+});
+
+test('tune: samples to calibrate with, nothing lost, and another search', async (t) => {
+  const { at } = folder(t);
+  const passes = [];
+  function* others() {
+    passes.push('others');
+    yield { x: new Tensor('float32', new Float32Array(5 * 128).fill(50), [5, 128]) };
+  }
+  const options = { samples: () => stream(), calibration: others, budget: 20 };
+  const report = await tune(model('product'), at('tuned'), { ...options, samplePath: 'judge', calibrationPath: 'calibrate', maxLoss: 1 });
+  assert.deepStrictEqual(passes, ['others']);
+  assert.ok(JSON.stringify(report).includes('calibrate'));
+  const exact = await tune(model('product'), at('tuned'), { ...options, maxLoss: 0 }); // replaces what has ended
+  assert.ok(exact.limits.loss === 0 && exact.candidates[exact.points[exact.chosen].candidate].loss <= 0);
+  await assert.rejects(tune(model('product'), at('never'), { samples: stream(), calibrationPath: 'x' }), { code: 'INVALID_ARGUMENT' });
+  const mine = new Error('mine');
+  await assert.rejects(tune(model('product'), at('never'), { samples: stream(), calibration: () => { throw mine; } }), mine);
+  const stop = (done, total, what) => { if (what.startsWith('trying')) throw mine; };
+  await assert.rejects(tune(model('product'), at('again'), { samples: stream(), onProgress: stop }), mine);
+  assert.deepStrictEqual(fs.readdirSync(at('again')), ['tune.state']);
+  await assert.rejects(tune(model('product'), at('again'), { samples: stream() }), { code: 'INVALID_ARGUMENT', message: /the option resume goes on/ });
+  assert.ok((await tune(model('product'), at('again'), { samples: stream(), resume: true, budget: 20 })).candidates.length > 3);
 });
 
 test('signals', async (t) => {
@@ -204,15 +263,66 @@ test('nothing leaks', async (t) => {
   assert.ok(await work() <= before + 2);
 });
 
+// Calls one function again and again, and tells when the first one is in the middle.
+const AGAIN = `const linnet = require(package), x = () => ({ x: new linnet.Tensor('float32', new Float32Array(128), [1, 128]) });
+  function* endless() { for (;;) yield x(); }
+  const work = async (name, tell) => {
+    for (let i = 0; ; i++) {
+      const onProgress = (done, total, what) => what.startsWith('reading') || tell();
+      if (name === 'tune') await linnet.tune(model, to + name + i, { samples: [x(), x()], onProgress });
+      else if (name === 'static') await linnet.quantize(model, to + name, { scheme: 'static', samples: endless, onProgress });
+      else await linnet[name](model, to + name, { onProgress });
+    }
+  };`;
+const CALLS = ['static', 'quantize', 'optimize', 'compile', 'tune'];
+const leftBehind = (at) => fs.readdirSync(at(''), { recursive: true }).filter((name) => /tmp|candidates|static/.test(name));
+
 test('exit meanwhile', (t) => {
-  const { at, names } = folder(t);
-  const script = `const { quantize, Tensor } = require(process.argv[1]);
-    function* samples() { for (;;) yield { x: new Tensor('float32', new Float32Array(128), [1, 128]) }; }
-    for (let i = 0; i < 3; i++) quantize(process.argv[2], process.argv[3] + i, { scheme: 'static', samples }).catch(() => {});
-    setTimeout(() => process.exit(7), Number(process.argv[4]));`;
-  for (const delay of ['0', '30', '200']) {
-    const done = spawnSync(process.execPath, ['-e', script, path.join(__dirname, '..'), model('product'), at('x'), delay], { encoding: 'utf8', timeout: 60_000 });
-    assert.deepStrictEqual([done.status, done.signal, done.stderr], [7, null, '']);
+  const { at } = folder(t);
+  for (const call of CALLS) {
+    for (const delay of [0, 30, 200]) {
+      const script = `const [package, model, to] = process.argv.slice(1); ${AGAIN}
+        for (let i = 0; i < 3; i++) work('${call}', () => {}).catch(() => {});
+        setTimeout(() => process.exit(7), ${delay});`;
+      const done = spawnSync(process.execPath, ['-e', script, path.join(__dirname, '..'), model('product'), at('')], { encoding: 'utf8', timeout: 60_000 });
+      assert.deepStrictEqual([done.status, done.signal, done.stderr], [7, null, ''], `${call}, ${delay} ms`);
+    }
   }
-  assert.deepStrictEqual(names(), []);
+  assert.deepStrictEqual(leftBehind(at), []);
+});
+
+test('workers that are ended meanwhile', async (t) => {
+  const { at } = folder(t);
+  for (const call of CALLS) {
+    const script = `const { parentPort, workerData: { package, model, to } } = require('node:worker_threads'); ${AGAIN}
+      work('${call}', () => parentPort.postMessage('begun')).catch(() => {});`;
+    const worker = new Worker(script, { eval: true, workerData: { package: path.join(__dirname, '..'), model: model('product'), to: at('') } });
+    await once(worker, 'message');
+    await worker.terminate();
+  }
+  assert.deepStrictEqual(leftBehind(at), []);
+});
+
+test('Ctrl-C meanwhile', { skip: process.platform === 'win32' }, async (t) => {
+  const { at } = folder(t);
+  const started = (more, to) => {
+    const script = `const [package, model, to] = process.argv.slice(1); ${AGAIN} ${more}`;
+    return spawn(process.execPath, ['-e', script, path.join(__dirname, '..'), model('product'), at(to)], { stdio: ['ignore', 'pipe', 'inherit'] });
+  };
+  for (const name of ['SIGINT', 'SIGTERM']) {
+    const child = started(`for (const call of ['tune', 'static']) work(call, () => console.log(call)).catch(console.log);`, name);
+    const ended = once(child, 'exit');
+    let told = '', asked = false;
+    for await (const part of child.stdout) {
+      told += part;
+      if (!asked && told.includes('tune') && told.includes('static')) asked = child.kill(name); // a second one would end it at once
+    }
+    assert.deepStrictEqual(await ended, [null, name]);
+  }
+  assert.deepStrictEqual(leftBehind(at), []);
+  const listens = started(`process.once('SIGINT', () => { console.log('mine'); process.exit(5); }); work('tune', () => console.log('told')).catch(() => {});`, 'listens');
+  const ended = once(listens, 'exit');
+  await once(listens.stdout, 'data');
+  listens.kill('SIGINT');
+  assert.deepStrictEqual(await ended, [5, null]);
 });

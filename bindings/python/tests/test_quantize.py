@@ -247,6 +247,18 @@ def test_keyboard_interrupt(model, call):
     assert [path.name for path in model.parent.iterdir()] == ["model.onnx"]
 
 
+@pytest.mark.parametrize("call", ["quantize_dynamic", "optimize", "compile"])
+def test_progress_that_raises_at_any_step(model, call):
+    steps, to = [], model.with_name("never.onnx")
+    getattr(linnet, call)(model, to, progress=lambda *step: steps.append(step))
+    to.unlink()
+    for last in range(len(steps)):
+        left = iter(range(last, -1, -1))
+        with pytest.raises(ZeroDivisionError):
+            getattr(linnet, call)(model, to, progress=lambda *_: 1 // next(left))
+        assert [path.name for path in model.parent.iterdir()] == ["model.onnx"], steps[last]
+
+
 INTERRUPTED = """
 import numpy as np, sys, linnet
 def stream():

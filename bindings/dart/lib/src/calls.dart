@@ -29,11 +29,12 @@ final class _Call implements Finalizable {
   }
 
   void tell(int done, int total, String what) {
-    if (failure != null) return;
     try {
-      onProgress?.call(done, total, what);
+      if (failure == null) onProgress?.call(done, total, what);
     } catch (error, trace) {
       fail(error, trace);
+    } finally {
+      native.taskContinue(task);
     }
   }
 
@@ -81,7 +82,7 @@ Future<T> callAsync<T>(String model, int Function(native.NativeCompletion comple
   _completion
     ..port = _port.sendPort.nativePort
     ..message = number
-    ..postProgress = onProgress == null ? 0 : 1;
+    ..postProgress = onProgress == null ? 0 : 2; // LINNET_POST_AND_WAIT: what it throws comes in time
   check(start(_completion), model: model);
   final completer = Completer<T>();
   _underWay[number] = _Call(received[0], completer, (task) {

@@ -135,13 +135,15 @@ abstract final class Linnet {
 
   /// Searches for the form of the model in the file [model] that suits [limits] on this machine: levels, precisions,
   /// schemes, nodes that stay in floats, numbers of [threads]. Writes it to [output], or `model.onnx` in the [folder],
-  /// which gets a manifest and what is known so far.
+  /// which gets a manifest and what is known so far. The result of a search that has ended is replaced, that of one that
+  /// was interrupted is not.
   ///
-  /// [samples]: inputs by name, all kept in memory. [measure]: accuracy with [labels], the samples' right answers, else
-  /// cosine. After [budget] nothing new is begun; [resume] goes on with a search in the folder. [samplePath]: where the
-  /// command line finds the samples, for the command in the report.
+  /// [samples]: inputs by name, to judge by, all kept in memory; [calibration]: others to calibrate with. [measure]: accuracy with [labels], the samples' right answers, else
+  /// cosine. After [budget] nothing new is begun; [resume] goes on with a search in the folder. [samplePath] and
+  /// [calibrationPath]: where the command line finds the samples, for the command in the report.
   static Future<TuneReport> tune(String model, String folder, Stream<Map<String, Value>> Function() samples,
-          {String? output,
+          {Stream<Map<String, Value>> Function()? calibration,
+          String? output,
           TuneLimits limits = const TuneLimits(),
           TuneMeasure? measure,
           TunePreference preference = TunePreference.speed,
@@ -150,10 +152,12 @@ abstract final class Linnet {
           Duration budget = const Duration(minutes: 5),
           bool resume = false,
           String? samplePath,
+          String? calibrationPath,
           CancelToken? cancel,
           Progress? onProgress}) =>
       Writing(model, folder, const {}, const [], 1, cancel, onProgress)
-          .tune(samples, output, limits, measure, preference, labels, threads, budget, resume, samplePath);
+          .tune(samples, calibration, output, limits, measure, preference, labels, threads, budget, resume, samplePath,
+              calibrationPath);
 
   static Future<LinnetModel> _load(String name, native.NativeSource source, LoadOptions options, Engine engine) =>
       callAsync(

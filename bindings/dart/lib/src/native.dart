@@ -241,6 +241,15 @@ final class NativeTuneOptions extends Struct {
   external Pointer<Void> user;
   @UintPtr()
   external int cancel;
+  @Int32()
+  external int noLoss;
+  @Int32()
+  external int postCalibration;
+  @Size()
+  external int calibrationCount;
+  external Pointer<Void> calibrationSample;
+  external Pointer<Void> calibrationNext;
+  external Pointer<Uint8> calibrationPath;
 }
 
 @Native<Void Function(UintPtr)>(symbol: 'linnet_release', isLeaf: true)
@@ -445,6 +454,8 @@ external int taskModel(int task, Pointer<UintPtr> model);
 
 @Native<Void Function(UintPtr)>(symbol: 'linnet_task_cancel', isLeaf: true)
 external void taskCancel(int task);
+@Native<Void Function(UintPtr)>(symbol: 'linnet_task_continue', isLeaf: true)
+external void taskContinue(int task);
 @Native<UintPtr Function(UintPtr, Pointer<UintPtr>)>(symbol: 'linnet_task_report', isLeaf: true)
 external int taskReport(int task, Pointer<UintPtr> report);
 @Native<UintPtr Function(UintPtr, Pointer<UintPtr>, Size)>(symbol: 'linnet_task_give_sample', isLeaf: true)

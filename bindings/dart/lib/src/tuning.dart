@@ -13,7 +13,7 @@ enum TunePreference { speed, size, quality, memory }
 final class TuneLimits {
   const TuneLimits({this.maxLoss = 0.01, this.p95, this.maxBytes, this.maxMemory});
 
-  /// What the measure may lose beside the model itself.
+  /// What the measure may lose beside the model itself; 0: nothing.
   final double maxLoss;
 
   /// That 95 of 100 runs take at most.

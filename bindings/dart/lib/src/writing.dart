@@ -114,6 +114,7 @@ final class Writing {
   /// [_to] is the folder.
   Future<TuneReport> tune(
       Stream<Map<String, Value>> Function() stream,
+      Stream<Map<String, Value>> Function()? calibration,
       String? output,
       TuneLimits limits,
       TuneMeasure? measure,
@@ -122,14 +123,17 @@ final class Writing {
       List<int> threads,
       Duration budget,
       bool resume,
-      String? samplePath) async {
+      String? samplePath,
+      String? calibrationPath) async {
     final samples = _Samples(stream, _name);
+    final others = calibration == null ? null : _Samples(calibration, _name);
     try {
       return await _write((engine, source, load, folder, completion, texts) {
         final options = Struct.create<native.NativeTuneOptions>()
           ..structSize = sizeOf<native.NativeTuneOptions>()
           ..folder = folder
-          ..maxLoss = _positive(limits.maxLoss, 'maxLoss')
+          ..maxLoss = limits.maxLoss
+          ..noLoss = _flag(limits.maxLoss == 0)
           ..p95Ms = limits.p95 == null ? 0 : _positive(limits.p95!.inMicroseconds / 1000, 'p95')
           ..maxBytes = limits.maxBytes == null ? 0 : _positive(limits.maxBytes!, 'maxBytes')
           ..maxMemory = limits.maxMemory == null ? 0 : _positive(limits.maxMemory!, 'maxMemory')
@@ -140,15 +144,19 @@ final class Writing {
           ..threadCount = threads.length
           ..budgetSeconds = _positive(budget.inMicroseconds / 1e6, 'budget')
           ..resume = _flag(resume)
+          ..postCalibration = _flag(others != null)
           ..cancel = _cancel?.handle ?? 0;
         if (output != null) options.output = texts.path(output);
         if (measure != null) options.measure = texts.text(measure.name);
         if (samplePath != null) options.samplePath = texts.path(samplePath);
+        if (calibrationPath != null) options.calibrationPath = texts.path(calibrationPath);
         return native.tuneAsync(
             engine, source.path, options.address, completion.address, received.bytes.address.cast());
-      }, (task) => TuneReport.read(_report(task)), sample: samples.next);
+      }, (task) => TuneReport.read(_report(task)),
+          sample: (pass, names) => pass < 0 ? others!.next(-1 - pass, names) : samples.next(pass, names));
     } finally {
       samples.close();
+      others?.close();
     }
   }
 
@@ -165,6 +173,10 @@ final class Writing {
   // Zeros would stand for the defaults.
   static T _positive<T extends num>(T value, String name) =>
       value > 0 ? value : throw LinnetInvalidArgument('$name is $value; it must be above 0');
+
+  // What was left alone is not passed on: it has a use in any case.
+  static T _changed<T extends num>(T value, T standard, String name) =>
+      _positive(value, name) == standard ? (value is int ? 0 : 0.0) as T : value;
 
   static void _explain(native.NativeQuantizeOptions options, Explain explain, NativeTexts texts) {
     if (explain.sensitivity < 0) throw const LinnetInvalidArgument('sensitivity is a number of nodes');
@@ -189,7 +201,7 @@ final class Writing {
           ..searchRanges = _flag(scheme.searchRanges)
           ..embeddings = _flag(scheme.embeddings)
           ..accuracyLevel = scheme.accuracyLevel
-          ..damping = _positive(scheme.damping, 'damping')
+          ..damping = _changed(scheme.damping, 0.01, 'damping')
           ..actOrder = _flag(scheme.largestFirst);
       case DynamicQuantization():
         options
@@ -204,13 +216,13 @@ final class Writing {
           ..activationSymmetric = _flag(scheme.symmetricActivations)
           ..qOperator = _flag(scheme.integerOperators)
           ..calibrationMethod = texts.text(scheme.method.name)
-          ..percentile = _positive(scheme.percentile, 'percentile')
-          ..numBins = _positive(scheme.numBins, 'numBins')
-          ..numQuantizedBins = _positive(scheme.numQuantizedBins, 'numQuantizedBins')
+          ..percentile = _changed(scheme.percentile, 99.999, 'percentile')
+          ..numBins = _changed(scheme.numBins, 128, 'numBins')
+          ..numQuantizedBins = _changed(scheme.numQuantizedBins, 128, 'numQuantizedBins')
           ..movingAverage = _flag(scheme.movingAverage)
           ..symmetricRange = _flag(scheme.symmetricRange)
           ..smooth = _flag(scheme.smooth)
-          ..smoothAlpha = _positive(scheme.smoothAlpha, 'smoothAlpha')
+          ..smoothAlpha = _changed(scheme.smoothAlpha, 0.5, 'smoothAlpha')
           ..keepBiases = _flag(!scheme.biasCorrection)
           ..equalise = _flag(scheme.equalise);
     }
