@@ -11,7 +11,7 @@
 #include "kernels/gemm/plain_product.h"
 #include "ops/fused_activation.h"
 #include "ops/matrix_product.h"
-#include "ops/packing.h"
+#include "ops/packed_matrix.h"
 
 namespace linnet {
 namespace {
@@ -83,57 +83,10 @@ class Product final : public Op {
   }
 
   Status prepare(PrepareContext& context) override {
-    const Tensor* b = packing(context).stored(1);
-    if (!b || form_b_.rows_first || b->shape.rank() < 2 || b->count() == 0) return {};
-    const size_t rank = b->shape.rank();
-    const size_t rows = static_cast<size_t>(b->shape[rank - 2]), columns = static_cast<size_t>(b->shape[rank - 1]);
-    const size_t k = form_b_.transposed ? columns : rows, n = form_b_.transposed ? rows : columns;
-    const size_t count = static_cast<size_t>(b->shape.count(0, rank - 2));
-    const bool half = b->dtype == DType::f16 || b->dtype == DType::bf16;
-    if (!half && (b->dtype != DType::f32 || n == 1)) return {};
-    constexpr std::string_view kForms[][3] = {
-        {"gemm panels", "gemm panels, f16", "gemm panels, bf16"},
-        {"gemm panels, transposed", "gemm panels, f16, transposed", "gemm panels, bf16, transposed"}};
-    const auto& forms = kForms[form_b_.transposed];
-    // Numbers that fit 16 bits are stored so: fewer bytes to keep and to read.
-    if (half) {
-      b_form_ = b->dtype == DType::f16 ? BForm::packed_f16 : BForm::packed_bf16;
-    } else if (b->data) {
-      b_form_ = narrowest_form(b->ptr<float>(), static_cast<size_t>(b->count()));
-      if (b_form_ != BForm::packed) b = context.constant(1);
-      if (!b) return {};
-    } else {
-      for (const BForm form : {BForm::packed, BForm::packed_f16, BForm::packed_bf16})
-        if (!packing(context).supplied(1, forms[static_cast<size_t>(form)]).empty()) b_form_ = form;
-    }
-    const size_t each = packed_b_size(k, n, b_form_);
-    const std::optional<size_t> bytes = checked_mul(each, count);
-    LINNET_REQUIRE(bytes && each != std::numeric_limits<size_t>::max(),
-                   invalid_model("the constant of shape ", b->shape, " is too large"));
-    const std::string_view form = forms[static_cast<size_t>(b_form_)];
-    LINNET_ASSIGN(const std::byte* packed, context.packed(1, form, *bytes, [&](std::byte* to) {
-      std::vector<uint16_t> narrowed(!half && b_form_ != BForm::packed ? rows * columns : 0);
-      for (size_t i = 0; i < count; ++i) {
-        const size_t first = i * rows * columns;
-        if (b_form_ == BForm::packed) {
-          pack_b(b->ptr<float>() + first, k, n, columns, form_b_.transposed, reinterpret_cast<float*>(to + i * each),
-                 context.parallel());
-          continue;
-        }
-        const uint16_t* src = narrowed.data();
-        if (half) {
-          src = b->ptr<uint16_t>() + first;
-        } else if (b_form_ == BForm::packed_f16) {
-          from_float(b->ptr<float>() + first, reinterpret_cast<f16*>(narrowed.data()), rows * columns);
-        } else {
-          from_float(b->ptr<float>() + first, reinterpret_cast<bf16*>(narrowed.data()), rows * columns);
-        }
-        pack_b_halves(src, k, n, columns, form_b_.transposed, reinterpret_cast<uint16_t*>(to + i * each),
-                      context.parallel());
-      }
-    }));
-    packed_b_ = packed;
-    context.release(1);
+    if (form_b_.rows_first) return {};
+    LINNET_ASSIGN(const PackedMatrix packed, pack_matrix(context, 1, form_b_.transposed));
+    packed_b_ = packed.data;
+    b_form_ = packed.form;
     return {};
   }
 

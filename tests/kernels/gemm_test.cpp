@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <limits>
+#include <memory>
 #include <new>
 #include <vector>
 
@@ -228,6 +229,77 @@ TEST_P(GemmTest, BitsDependNeitherOnThreadsNorOnTheOtherRows) {
       }
     }
   }
+}
+
+// Products of one A alone and in a group; the last is multiplied by the one before when `gated`.
+TEST_P(GemmTest, GroupsGiveWhatTheirProductsGive) {
+  struct Case {
+    size_t m, k;
+    std::vector<size_t> columns;
+    bool gated = false;
+    BForm form = BForm::packed;
+  };
+  const Case cases[] = {
+      {1, 40, {64, 16, 17}},    {8, 300, {100, 100, 100}},  {8, 30, {2, 500}, false, BForm::packed_bf16},
+      {130, 600, {48, 200, 1}},  // a single column is no panel
+      {70, 1024, {130, 150}},   {0, 5, {20, 30}},           {3, 9, {}},
+      {1, 40, {70, 70}, true},  {9, 700, {150, 150}, true}, {140, 600, {300, 300}, true},
+      {5, 33, {1, 1}, true}};
+  for (const Case& c : cases)
+    for (const size_t threads : {1, 2, 3}) {
+      SCOPED_TRACE(testing::Message() << c.m << " x " << c.k << ", " << threads << " threads");
+      const SplitParallel parallel(threads);
+      const Floats a = noise(c.m * c.k + 1, 1);
+      std::vector<std::unique_ptr<Aligned>> packed;
+      std::vector<Floats> biases, alone, together;
+      std::vector<GemmArgs> products;
+      for (const size_t n : c.columns) {
+        const size_t i = products.size();
+        const Floats b = noise(c.k * n, static_cast<uint32_t>(i) + 2);
+        packed.push_back(std::make_unique<Aligned>(packed_b_size(c.k, n)));
+        if (c.form == BForm::packed) {
+          pack_b(b.data(), c.k, n, n, false, packed.back()->data, Parallel());
+        } else {
+          std::vector<uint16_t> halves(b.size());
+          for (size_t x = 0; x < b.size(); ++x) halves[x] = bf16(b[x]).bits;
+          pack_b_halves(halves.data(), c.k, n, n, false, reinterpret_cast<uint16_t*>(packed.back()->data), Parallel());
+        }
+        biases.push_back(noise(n, static_cast<uint32_t>(i) + 20));
+        GemmArgs g;
+        g.m = c.m, g.n = n, g.k = c.k, g.a = a.data(), g.lda = c.k, g.ldc = n;
+        g.b = packed.back()->data, g.b_form = c.form;
+        if (c.gated && i == 0) g.activation = {Activation::silu, 1.0f};
+        alone.emplace_back(c.m * n + 1, kUntouched);
+        together.emplace_back(c.m * n + 1, kUntouched);
+        products.push_back(g);
+      }
+      for (size_t i = 0; i < products.size(); ++i) {
+        GemmArgs& g = products[i];
+        g.bias = biases[i].data();
+        g.c = alone[i].data();
+        Aligned scratch(gemm_scratch_size(g, threads));
+        g.scratch = scratch.data;
+        gemm(g, parallel);
+        g.c = together[i].data();
+        if (c.gated && i == 1) {
+          g.c = together[0].data();
+          g.addend = g.c;
+          g.ld_addend = g.ldc;
+          g.multiplies = true;
+        }
+      }
+      Aligned scratch(gemm_group_scratch_size(products, threads));
+      gemm_group(products, scratch.data, parallel);
+      if (c.gated) {
+        for (size_t i = 0; i < c.m * c.columns[0]; ++i) {
+          const float expected = alone[0][i] * alone[1][i];
+          ASSERT_NEAR(together[0][i], expected, 1e-6f * (1.0f + std::fabs(expected))) << i;
+        }
+      } else {
+        EXPECT_EQ(together, alone);
+      }
+      for (const Floats& c_of : together) EXPECT_EQ(c_of.back(), kUntouched);
+    }
 }
 
 TEST_P(GemmTest, NanAndInfinityStayInTheirRowAndColumn) {

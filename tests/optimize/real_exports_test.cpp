@@ -74,7 +74,18 @@ constexpr Expected kExpected[] = {{"albert_script13", "Attention", 2},
                                   {"phi_script17", "RotaryEmbedding", 4},
                                   {"qwen2_past_dynamo18", "RotaryEmbedding", 4},
                                   {"qwen3_past_dynamo20", "RotaryEmbedding", 4},
-                                  {"whisper_encoder_script17", "Attention", 2}};
+                                  {"whisper_encoder_script17", "Attention", 2},
+                                  {"bert_dynamo18", "GroupedMatMul", 2},
+                                  {"bert_script11", "GroupedMatMul", 2},
+                                  {"deberta_v2_script17", "GroupedMatMul", 2},
+                                  {"llama_gqa_past_dynamo18", "GroupedMatMul", 4},
+                                  {"llama_gqa_past_script17", "GroupedMatMul", 4},
+                                  {"mistral_window_dynamo18", "GroupedMatMul", 4},
+                                  {"qwen2_past_dynamo18", "GroupedMatMul", 4},
+                                  {"qwen3_past_dynamo20", "GroupedMatMul", 4},
+                                  {"gemma_past_dynamo18", "GroupedMatMul", 4},
+                                  {"t5_decoder_past_script17", "GroupedMatMul", 4},
+                                  {"vit_script17", "GroupedMatMul", 2}};
 
 INSTANTIATE_TEST_SUITE_P(Shared, RealExports, testing::ValuesIn(kExpected),
                          [](const auto& one) { return std::string(one.param.model) + "_" + one.param.op; });

@@ -85,6 +85,7 @@ GemmBlock block_of(const GemmArgs& g) {
   t.alpha = g.alpha;
   t.ld_addend = g.ld_addend;
   t.beta = g.beta;
+  t.multiplies = g.multiplies;
   t.activation = g.activation;
   t.type = g.b_form == BForm::packed_f16    ? PanelType::f16
            : g.b_form == BForm::packed_bf16 ? PanelType::bf16
@@ -404,6 +405,50 @@ size_t gemm_scratch_size(const GemmArgs& args, size_t threads) noexcept {
 }
 
 void gemm(const GemmArgs& args, const Parallel& parallel) noexcept { run(args, args.scratch, parallel); }
+
+size_t gemm_group_scratch_size(std::span<const GemmArgs> products, size_t threads) noexcept {
+  size_t most = 0;
+  for (const GemmArgs& g : products) most = std::max(most, gemm_scratch_size(g, threads));
+  return most;
+}
+
+void gemm_group(std::span<const GemmArgs> products, float* scratch, const Parallel& parallel) noexcept {
+  if (products.empty()) return;
+  const bool in_panels =
+      std::all_of(products.begin(), products.end(), [](const GemmArgs& g) { return form_of(g) == Form::panels; });
+  if (!in_panels) {
+    for (const GemmArgs& g : products) run(g, scratch, parallel);
+    return;
+  }
+  const GemmKernels kernels = gemm_kernels();
+  GemmArgs all = products[0];
+  all.n = 0;
+  size_t worker_floats = 0;
+  for (const GemmArgs& g : products) {
+    all.n += round_up(g.n, kPanelWidth);
+    worker_floats = std::max(worker_floats, scratch_of(g).worker);
+  }
+  if (all.m == 0) return;
+  const Grid grid = grid_of(all, kernels, parallel.threads());
+  parallel.for_range(grid.row_parts * grid.column_parts,
+                     grain_for(cost_ns(grid.rows, grid.panels * kPanelWidth, all.k)),
+                     [&](size_t begin, size_t end, size_t worker) {
+                       float* const own = scratch + worker * worker_floats;
+                       for (size_t part = begin; part < end; ++part) {
+                         const size_t row = part % grid.row_parts * grid.rows, column = part / grid.row_parts;
+                         for (const GemmArgs& g : products) {
+                           const size_t panels = ceil_div(g.n, kPanelWidth);
+                           size_t each = ceil_div(panels, grid.column_parts);
+                           if (each >= 2 * kernels.panel_group) each = round_up(each, kernels.panel_group);
+                           const Range range{std::min(panels, column * each), std::min(panels, (column + 1) * each)};
+                           if (range.begin == range.end) continue;
+                           const Panels b{g.b, g.k * kPanelWidth, kPanelWidth, nullptr};
+                           run_rows(g, kernels, b, {row, std::min(g.m, row + grid.rows)}, range, own,
+                                    packs_a(g, Form::panels) ? own + scratch_of(g).sums : nullptr, parallel);
+                         }
+                       }
+                     });
+}
 
 size_t batched_gemm_scratch_size(const GemmArgs& args, size_t threads) noexcept {
   const Scratch s = scratch_of(args);

@@ -1,4 +1,4 @@
-// Products of fp32 matrices: c = activation(alpha a b + bias + beta addend).
+// Products of fp32 matrices: c = activation(alpha a b + bias + beta addend), or activation((alpha a b + bias) addend).
 //
 // B is read in panels of 16 columns: [ceil(n / 16)][k][16], zero-padded. Constants are packed once, when a model loads;
 // other matrices are packed into scratch by gemm itself, or read where they are when that is faster.
@@ -13,6 +13,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "base/parallel.h"
 #include "kernels/activation.h"
@@ -66,7 +67,8 @@ struct GemmArgs {
   const float* bias = nullptr;    // [n], or null
   const float* addend = nullptr;  // [m][n], or null; may be c itself
   size_t ld_addend = 0;
-  float beta = 1.0f;  // the factor of addend
+  float beta = 1.0f;        // the factor of addend
+  bool multiplies = false;  // addend is a factor of the sum
   ActivationSpec activation;
 
   float* c = nullptr;  // [m][n], rows ldc apart; overlaps neither a nor b
@@ -85,6 +87,12 @@ size_t gemm_scratch_size(const GemmArgs& args, size_t threads) noexcept;
 
 // Once parallel.stopped(), c holds anything.
 void gemm(const GemmArgs& args, const Parallel& parallel) noexcept;
+
+// Products of one a (with its m, k, lda and form), cut once for all: threads meet at the end only. Each thread computes
+// what it has of a product before the next, the same rows and columns of products of the same n: c of an earlier one
+// may be the addend, or the addend and c, of a later one.
+size_t gemm_group_scratch_size(std::span<const GemmArgs> products, size_t threads) noexcept;
+void gemm_group(std::span<const GemmArgs> products, float* scratch, const Parallel& parallel) noexcept;
 
 // outer x inner products of one shape, each matrix a stride (in elements; 0 shares it) after the one before.
 struct GemmBatch {

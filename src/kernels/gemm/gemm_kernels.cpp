@@ -118,6 +118,10 @@ struct Tile {
      ...);
   }
   template <size_t... I>
+  HWY_INLINE void multiply(const float* factor, size_t stride, std::index_sequence<I...>) {
+    ((sum[I] = hn::Mul(sum[I], hn::LoadU(D(), factor + I / kColumns * stride + I % kColumns * kLanes))), ...);
+  }
+  template <size_t... I>
   HWY_INLINE void clip(float low, float high, std::index_sequence<I...>) {
     const V vlow = hn::Set(D(), low);
     const V vhigh = hn::Set(D(), high);
@@ -229,7 +233,11 @@ void run_tile(const TileArgs& t) {
   if (block.finish) {
     if (block.alpha != 1.0f) tile.scale(block.alpha, kAll);
     if (t.bias) tile.add_bias(t.bias, kAll);
-    if (t.addend) tile.add(t.addend, t.ld_addend, block.beta, kAll);
+    if (t.addend && block.multiplies) {
+      tile.multiply(t.addend, t.ld_addend, kAll);
+    } else if (t.addend) {
+      tile.add(t.addend, t.ld_addend, block.beta, kAll);
+    }
   }
   tile.store(t.c, t.ldc, kAll);
   if (block.finish && block.activation.kind != Activation::none)

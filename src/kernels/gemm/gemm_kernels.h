@@ -34,6 +34,7 @@ struct GemmBlock {
   const float* addend = nullptr;
   size_t ld_addend = 0;
   float beta = 1.0f;
+  bool multiplies = false;
   ActivationSpec activation;
 };
 

@@ -26,7 +26,8 @@ void block_reference(const GemmBlock& t) {
       if (t.finish) {
         sum *= t.alpha;
         if (t.bias) sum += t.bias[j];
-        if (t.addend) sum += static_cast<double>(t.beta) * t.addend[i * t.ld_addend + j];
+        const double other = t.addend ? static_cast<double>(t.addend[i * t.ld_addend + j]) : 0.0;
+        if (t.addend) sum = t.multiplies ? sum * other : sum + static_cast<double>(t.beta) * other;
       }
       c = t.finish ? activate_reference(t.activation, static_cast<float>(sum)) : static_cast<float>(sum);
     }
