@@ -114,7 +114,7 @@ class IntegerConv final : public Op {
         for (int64_t i = 0; zero && i < zero->count(); ++i) zeros.push_back(static_cast<int32_t>(integer_at(*zero, i)));
         int_depthwise_pack(c, w->data, w->dtype == DType::i8, zero ? zeros.data() : nullptr, zeros.size() > 1, to);
       };
-      LINNET_ASSIGN(depthwise_, packing(context).packed_with(decides, at(slots_.w), "depthwise pairs of taps",
+      LINNET_ASSIGN(depthwise_, packing(context).packed_with(decides, at(slots_.w), "depthwise pairs of a row's taps",
                                                              int_depthwise_packed_size(c), pack));
       context.release(at(slots_.w));
       return {};

@@ -1,6 +1,9 @@
-// The taps of 16 channels, two by two: their bytes alternate, and 16-bit products of neighbours are summed.
+// Depthwise, 16 channels at a time. A row of the image is spread first: each position's codes and those of its
+// neighbour alternate as 16-bit numbers, so that one instruction multiplies two taps and adds the products. The rows of
+// outputs that meet the same row of the image find it spread already.
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 
 #include "kernels/quant/int_block.h"
 #include "kernels/quant/int_conv.h"
@@ -17,18 +20,33 @@
 #define LINNET_INT_DEPTHWISE_ONCE
 namespace linnet {
 namespace {
-// All channels of some output positions that are neighbours in a row.
-struct DepthwiseRun {
-  const uint8_t* const* taps;  // [2 pairs]: of the first position
-  size_t pairs;
-  size_t count;
-  size_t step;  // from the taps of a position to those of the next one, in bytes
-  size_t channels;
-  const int16_t* weights;          // [blocks of 16 channels][pairs][16][2]
-  const PanelEpilogue* epilogues;  // [blocks]
-  IntStore store;                  // but for what differs by block
-  std::byte* c;
+
+constexpr size_t kSpread = 2 * kIntPanel;  // numbers of a position: [16][2]
+
+// Positions first, first + step, ... of a row of the image, spread.
+struct SpreadRow {
+  const uint8_t* src = nullptr;  // the row's first position, or null for a row outside
+  size_t width = 0;              // of the image; what is outside has the code `zero`
+  size_t channels = 0;           // of the image: from a position to the next one
+  ptrdiff_t first = 0;
+  size_t step = 1, neighbour = 1, count = 0;
+  size_t columns = 0;  // channels that are spread, 16 at most
+  uint8_t zero = 0;
+  int16_t* dst = nullptr;  // [count][16][2]
 };
+
+// 16 channels of a row of outputs.
+struct DepthwiseRow {
+  const int16_t* const* rows;  // [row_count]: spread rows, from the first output's first tap
+  size_t row_count, pairs;     // pairs of taps in each
+  size_t stride, pair_step;    // from an output to the next one, and from a pair: numbers
+  size_t count;                // outputs
+  const int16_t* weights;      // [row_count][pairs][16][2]
+  IntStore store;
+  std::byte* c;
+  size_t c_stride;  // bytes
+};
+
 }  // namespace
 }  // namespace linnet
 #endif
@@ -38,105 +56,137 @@ namespace linnet::HWY_NAMESPACE {
 namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
-using Wide = hn::CappedTag<int16_t, 16>;  // products of 16-bit lanes, at most 8 channels at once
-using Sums = hn::Repartition<int32_t, Wide>;
 
-// The same 16 sums in vectors as store_sums takes them.
-template <class V, size_t kVectors>
-HWY_INLINE void widen(const V (&sums)[kVectors], SumVector (&row)[kSumVectors]) {
-  if constexpr (kVectors == kSumVectors) {
-#pragma GCC unroll 4
-    for (size_t v = 0; v < kVectors; ++v) row[v] = sums[v];
+// [16][2] of two positions' codes.
+template <class V8>
+HWY_INLINE void store_spread(V8 x, V8 y, int16_t* dst) {
+  const hn::DFromV<V8> d8;
+  const hn::CappedTag<int16_t, 16> d16;
+  const auto low = hn::InterleaveLower(d8, x, y), high = hn::InterleaveUpper(d8, x, y);
+  if constexpr (hn::MaxLanes(d16) == 16) {
+    hn::Store(hn::PromoteTo(d16, low), d16, dst);
+    hn::Store(hn::PromoteTo(d16, high), d16, dst + 16);
   } else {
-    row[0] = hn::Combine(Ints(), sums[1], sums[0]);
+    const hn::Half<decltype(d8)> half;
+    hn::Store(hn::PromoteTo(d16, hn::LowerHalf(half, low)), d16, dst);
+    hn::Store(hn::PromoteTo(d16, hn::UpperHalf(half, low)), d16, dst + 8);
+    hn::Store(hn::PromoteTo(d16, hn::LowerHalf(half, high)), d16, dst + 16);
+    hn::Store(hn::PromoteTo(d16, hn::UpperHalf(half, high)), d16, dst + 24);
   }
 }
 
-// 16 neighbours, or as many as there are.
-template <bool kFull, class T>
-HWY_INLINE hn::Vec<hn::FixedTag<T, 16>> channels_at(const T* src, size_t columns) {
-  const hn::FixedTag<T, 16> d;
-  if constexpr (kFull) return hn::LoadU(d, src);
-  if (columns == kIntPanel / 2) {
-    const hn::Half<decltype(d)> half;
-    return hn::ZeroExtendVector(d, hn::LoadU(half, src));
-  }
-  HWY_ALIGN T some[kIntPanel] = {};
-  memcpy(some, src, columns);
-  return hn::Load(d, some);
-}
-
-template <bool kVnni>
-HWY_INLINE hn::Vec<Sums> add_pairs(hn::Vec<Sums> sum, hn::Vec<Wide> a, hn::Vec<Wide> b) {
-#if HWY_TARGET == HWY_AVX3
-  if constexpr (kVnni) return add_short_products(sum, a, b);
-#endif
-  return hn::Add(sum, madd_shorts(a, b));
-}
-
-template <class T, IntOutput kKind, bool kVnni, bool kFull>
-void depthwise_block(const DepthwiseRun& run, size_t block) {
-  const Wide d16;
-  const Sums d;
+template <class T>
+void spread_row_of(const SpreadRow& row) {
   const hn::FixedTag<T, 16> d8;
-  const hn::Rebind<T, Wide> d_part;
-  constexpr size_t kLanes = hn::MaxLanes(d), kVectors = kIntPanel / kLanes;
-  constexpr size_t kWidth = kKind == IntOutput::i32 || kKind == IntOutput::f32 ? 4 : 1;
-  const size_t first = block * kIntPanel, columns = kFull ? kIntPanel : run.channels - first;
-  const PanelEpilogue& epilogue = run.epilogues[block];
-  const IntStore store{kKind, run.store.zero, columns, &epilogue};
-  std::byte* c = run.c + first * kWidth;
-  for (size_t i = 0; i < run.count; ++i, c += run.channels * kWidth) {
-    const size_t at = first + i * run.step;
-    const int16_t* weights = run.weights + block * run.pairs * 2 * kIntPanel;
-    hn::Vec<Sums> total[kVectors];
-#pragma GCC unroll 4
-    for (size_t v = 0; v < kVectors; ++v) total[v] = hn::Load(d, epilogue.add + v * kLanes);
-    for (size_t pair = 0; pair < run.pairs; ++pair, weights += 2 * kIntPanel) {
-      const auto x = channels_at<kFull>(reinterpret_cast<const T*>(run.taps[2 * pair]) + at, columns),
-                 y = channels_at<kFull>(reinterpret_cast<const T*>(run.taps[2 * pair + 1]) + at, columns);
-      const auto low = hn::InterleaveLower(d8, x, y), high = hn::InterleaveUpper(d8, x, y);
-      const auto part = [&](size_t v) HWY_ATTR {
-        if constexpr (kVectors == 2) {
-          return hn::PromoteTo(d16, v == 0 ? low : high);
-        } else {
-          const auto half = v < 2 ? low : high;
-          return hn::PromoteTo(d16, v % 2 == 0 ? hn::LowerHalf(d_part, half) : hn::UpperHalf(d_part, half));
-        }
-      };
-#pragma GCC unroll 4
-      for (size_t v = 0; v < kVectors; ++v)
-        total[v] = add_pairs<kVnni>(total[v], part(v), hn::Load(d16, weights + 2 * kLanes * v));
+  using Codes = hn::Vec<decltype(d8)>;
+  const Codes zero = hn::Set(d8, static_cast<T>(row.zero));
+  const T* const src = reinterpret_cast<const T*>(row.src);
+  const auto at = [&](ptrdiff_t position) HWY_ATTR -> Codes {
+    if (!src || position < 0 || position >= static_cast<ptrdiff_t>(row.width)) return zero;
+    const T* codes = src + static_cast<size_t>(position) * row.channels;
+    if (row.columns == kIntPanel) return hn::LoadU(d8, codes);
+    HWY_ALIGN T some[kIntPanel] = {};
+    memcpy(some, codes, row.columns);
+    return hn::Load(d8, some);
+  };
+  const auto step = static_cast<ptrdiff_t>(row.step), neighbour = static_cast<ptrdiff_t>(row.neighbour),
+             width = static_cast<ptrdiff_t>(row.width);
+  ptrdiff_t position = row.first;
+  size_t i = 0;
+  while (i < row.count) {
+    if (src && position >= 0 && position + neighbour < width && row.columns == kIntPanel) {
+      // As long as both are inside.
+      const size_t end = HWY_MIN(row.count, i + static_cast<size_t>((width - neighbour - 1 - position) / step) + 1);
+      const T* codes = src + static_cast<size_t>(position) * row.channels;
+      const size_t next = row.step * row.channels, other = row.neighbour * row.channels;
+      position += static_cast<ptrdiff_t>(end - i) * step;
+      for (; i < end; ++i, codes += next)
+        store_spread(hn::LoadU(d8, codes), hn::LoadU(d8, codes + other), row.dst + i * kSpread);
+      continue;
     }
-    SumVector row[kSumVectors];
-    widen(total, row);
-    store_sums<kKind>(store, row, c);
+    store_spread(at(position), at(position + neighbour), row.dst + i * kSpread);
+    position += step;
+    ++i;
   }
 }
 
-template <class T, IntOutput kKind, bool kVnni>
-void depthwise_run_of(const DepthwiseRun& run) {
-  const size_t full = run.channels / kIntPanel;
-  for (size_t block = 0; block < full; ++block) depthwise_block<T, kKind, kVnni, true>(run, block);
-  if (run.channels % kIntPanel != 0) depthwise_block<T, kKind, kVnni, false>(run, full);
+void spread_row_u8(const SpreadRow& row) { spread_row_of<uint8_t>(row); }
+void spread_row_s8(const SpreadRow& row) { spread_row_of<int8_t>(row); }
+
+using Taps = hn::Vec<Shorts>;
+constexpr size_t kTapLanes = hn::MaxLanes(Shorts());
+
+HWY_INLINE void start(const DepthwiseRow& row, SumVector (&sums)[kSumVectors]) {
+#pragma GCC unroll 4
+  for (size_t v = 0; v < kSumVectors; ++v)
+    sums[v] = hn::Load(Ints(), row.store.epilogue->add + v * hn::MaxLanes(Ints()));
 }
 
-template <class T, bool kVnni = false>
-void depthwise_run_to(const DepthwiseRun& run) {
-  switch (run.store.kind) {
-    case IntOutput::i32: return depthwise_run_of<T, IntOutput::i32, kVnni>(run);
-    case IntOutput::f32: return depthwise_run_of<T, IntOutput::f32, kVnni>(run);
-    case IntOutput::u8: return depthwise_run_of<T, IntOutput::u8, kVnni>(run);
-    case IntOutput::s8: return depthwise_run_of<T, IntOutput::s8, kVnni>(run);
+template <IntOutput kKind>
+void depthwise_row_of(const DepthwiseRow& row) {
+  for (size_t i = 0; i < row.count; ++i) {
+    SumVector sums[kSumVectors];
+    start(row, sums);
+    const int16_t* weights = row.weights;
+    for (size_t r = 0; r < row.row_count; ++r) {
+      const int16_t* taps = row.rows[r] + i * row.stride;
+      for (size_t p = 0; p < row.pairs; ++p, taps += row.pair_step, weights += kSpread)
+#pragma GCC unroll 4
+        for (size_t v = 0; v < kSumVectors; ++v)
+          sums[v] = hn::Add(sums[v], madd_shorts(hn::Load(Shorts(), weights + v * kTapLanes),
+                                                 hn::Load(Shorts(), taps + v * kTapLanes)));
+    }
+    store_sums<kKind>(row.store, sums, row.c + i * row.c_stride);
   }
 }
 
-void depthwise_run_u8(const DepthwiseRun& run) { depthwise_run_to<uint8_t>(run); }
-void depthwise_run_s8(const DepthwiseRun& run) { depthwise_run_to<int8_t>(run); }
-#if HWY_TARGET == HWY_AVX3
-void depthwise_run_u8_vnni(const DepthwiseRun& run) { depthwise_run_to<uint8_t, true>(run); }
-void depthwise_run_s8_vnni(const DepthwiseRun& run) { depthwise_run_to<int8_t, true>(run); }
-#endif
+// A kernel of 3 x 3: its weights stay in registers.
+template <IntOutput kKind>
+void depthwise_3x3_of(const DepthwiseRow& row) {
+  Taps weights[6][kSumVectors];
+#pragma GCC unroll 6
+  for (size_t w = 0; w < 6; ++w)
+#pragma GCC unroll 4
+    for (size_t v = 0; v < kSumVectors; ++v)
+      weights[w][v] = hn::Load(Shorts(), row.weights + w * kSpread + v * kTapLanes);
+  const int16_t *r0 = row.rows[0], *r1 = row.rows[1], *r2 = row.rows[2];
+  const size_t stride = row.stride, pair_step = row.pair_step, count = row.count, c_stride = row.c_stride;
+  const IntStore store = row.store;
+  std::byte* c = row.c;
+  for (size_t i = 0; i < count; ++i, r0 += stride, r1 += stride, r2 += stride, c += c_stride) {
+    SumVector sums[kSumVectors];
+    start(row, sums);
+#pragma GCC unroll 4
+    for (size_t v = 0; v < kSumVectors; ++v) {
+      const size_t at = v * kTapLanes;
+      const auto add = [&](size_t w, const int16_t* taps) HWY_ATTR {
+        sums[v] = hn::Add(sums[v], madd_shorts(weights[w][v], hn::Load(Shorts(), taps + at)));
+      };
+      add(0, r0);
+      add(1, r0 + pair_step);
+      add(2, r1);
+      add(3, r1 + pair_step);
+      add(4, r2);
+      add(5, r2 + pair_step);
+    }
+    store_sums<kKind>(store, sums, c);
+  }
+}
+
+template <IntOutput kKind>
+void depthwise_row_to(const DepthwiseRow& row) {
+  if (row.row_count == 3 && row.pairs == 2) return depthwise_3x3_of<kKind>(row);
+  depthwise_row_of<kKind>(row);
+}
+
+void depthwise_row_simd(const DepthwiseRow& row) {
+  switch (row.store.kind) {
+    case IntOutput::i32: return depthwise_row_to<IntOutput::i32>(row);
+    case IntOutput::f32: return depthwise_row_to<IntOutput::f32>(row);
+    case IntOutput::u8: return depthwise_row_to<IntOutput::u8>(row);
+    case IntOutput::s8: return depthwise_row_to<IntOutput::s8>(row);
+  }
+}
 
 }  // namespace
 }  // namespace linnet::HWY_NAMESPACE
@@ -149,44 +199,76 @@ namespace linnet {
 namespace {
 
 template <class T>
-void depthwise_run_reference(const DepthwiseRun& run) {
-  for (size_t i = 0; i < run.count; ++i)
-    for (size_t block = 0; block * kIntPanel < run.channels; ++block) {
-      const size_t first = block * kIntPanel, columns = std::min(kIntPanel, run.channels - first);
-      int32_t sums[kIntPanel] = {};
-      for (size_t t = 0; t < 2 * run.pairs; ++t)
-        for (size_t c = 0; c < columns; ++c) {
-          const int32_t product = reinterpret_cast<const T*>(run.taps[t])[first + i * run.step + c] *
-                                  run.weights[((block * run.pairs + t / 2) * kIntPanel + c) * 2 + t % 2];
-          sums[c] = static_cast<int32_t>(static_cast<uint32_t>(sums[c]) + static_cast<uint32_t>(product));
-        }
-      IntStore store = run.store;
-      store.columns = columns;
-      store.epilogue = run.epilogues + block;
-      store_sums_reference(store, sums, 0, run.c + (i * run.channels + first) * element_bytes(store.kind));
-    }
+void spread_row_reference(const SpreadRow& row) {
+  for (size_t i = 0; i < row.count; ++i)
+    for (size_t c = 0; c < kIntPanel; ++c)
+      for (size_t tap = 0; tap < 2; ++tap) {
+        const ptrdiff_t position = row.first + static_cast<ptrdiff_t>(i * row.step + tap * row.neighbour);
+        T code = static_cast<T>(row.zero);
+        if (row.src && position >= 0 && position < static_cast<ptrdiff_t>(row.width))
+          code = c < row.columns ? static_cast<T>(row.src[static_cast<size_t>(position) * row.channels + c]) : T{};
+        row.dst[i * kSpread + 2 * c + tap] = code;
+      }
 }
 
-// A run has so many positions at most: as far as zeros stand in for a row outside the image.
-constexpr size_t kMostPositions = 16;
+void depthwise_row_reference(const DepthwiseRow& row) {
+  for (size_t i = 0; i < row.count; ++i) {
+    int32_t sums[kIntPanel] = {};
+    for (size_t r = 0; r < row.row_count; ++r)
+      for (size_t p = 0; p < row.pairs; ++p)
+        for (size_t c = 0; c < kSpread; ++c) {
+          const int32_t product =
+              row.rows[r][i * row.stride + p * row.pair_step + c] * row.weights[(r * row.pairs + p) * kSpread + c];
+          sums[c / 2] = static_cast<int32_t>(static_cast<uint32_t>(sums[c / 2]) + static_cast<uint32_t>(product));
+        }
+    store_sums_reference(row.store, sums, 0, row.c + i * row.c_stride);
+  }
+}
 
 size_t channel_blocks(const IntConv& c) noexcept { return ceil_div(c.channels, kIntPanel); }
-size_t tap_pairs(const IntConv& c) noexcept { return ceil_div<size_t>(c.taps(), 2); }
+size_t kernel_rows(const IntConv& c) noexcept { return c.kernel[0] * c.kernel[1]; }
+size_t row_pairs(const IntConv& c) noexcept { return ceil_div<size_t>(c.kernel[2], 2); }
+size_t block_weights(const IntConv& c) noexcept { return kernel_rows(c) * row_pairs(c) * kSpread; }
 
 // Packed: sums of the channels' weights, then the weights.
 size_t sums_bytes(const IntConv& c) noexcept { return channel_blocks(c) * kIntPanel * sizeof(int32_t); }
 
-size_t zeros_bytes(const IntConv& c) noexcept {
-  return ((std::min(kMostPositions, c.dst[2]) - 1) * c.stride[2] + 1) * c.channels;
-}
+// A worker computes tiles of so many outputs at most.
+constexpr size_t kTileRows = 16, kTileColumns = 128;
+
+// Which rows are spread at once, and which positions of each.
+struct Places {
+  // Rows of the image have their places by their numbers modulo `span`, in each plane of the kernel; where taps lie far
+  // apart, by their tap. The last place is for rows outside.
+  bool by_number;
+  size_t span;
+  // All positions that taps meet, `step` apart; where they are few among those between, the outputs' for each pair.
+  bool by_pair;
+  size_t step, stride, pair_step, positions;  // strides: in positions
+
+  explicit Places(const IntConv& c) noexcept {
+    constexpr size_t kNear = 4;
+    by_number = c.dilation[1] <= kNear;
+    span = by_number ? (c.kernel[1] - 1) * c.dilation[1] + 1 : c.kernel[1];
+    by_pair = c.stride[2] > kNear || c.dilation[2] > kNear;
+    step = by_pair ? c.stride[2] : std::gcd(c.stride[2], 2 * c.dilation[2]);
+    stride = c.stride[2] / step;
+    const size_t outputs = std::min(kTileColumns, c.dst[2]);
+    pair_step = by_pair ? outputs : 2 * c.dilation[2] / step;
+    positions = (outputs - 1) * stride + (row_pairs(c) - 1) * pair_step + 1;
+  }
+  size_t count(const IntConv& c) const noexcept { return c.kernel[0] * span + 1; }
+  size_t numbers() const noexcept { return positions * kSpread; }
+};
 
 struct Workspace {
-  size_t zeros, workers, worker, bytes;  // the epilogues stand in front
+  size_t rows, held, workers, worker, bytes;  // the epilogues stand in front
 
-  Workspace(const IntConv& c, size_t threads) noexcept {
-    zeros = channel_blocks(c) * sizeof(PanelEpilogue);
-    workers = zeros + round_up(zeros_bytes(c), 64);
-    worker = round_up(2 * 2 * tap_pairs(c) * sizeof(const uint8_t*), 64);
+  Workspace(const IntConv& c, const Places& places, size_t threads) noexcept {
+    rows = places.count(c) * places.numbers() * sizeof(int16_t);
+    held = rows + kernel_rows(c) * sizeof(const int16_t*);
+    worker = round_up(held + places.count(c) * sizeof(ptrdiff_t), 64);
+    workers = channel_blocks(c) * sizeof(PanelEpilogue);
     bytes = workers + threads * worker;
   }
 };
@@ -194,7 +276,7 @@ struct Workspace {
 }  // namespace
 
 size_t int_depthwise_packed_size(const IntConv& c) noexcept {
-  return sums_bytes(c) + channel_blocks(c) * tap_pairs(c) * 2 * kIntPanel * sizeof(int16_t);
+  return sums_bytes(c) + channel_blocks(c) * block_weights(c) * sizeof(int16_t);
 }
 
 void int_depthwise_pack(const IntConv& c, const void* weights, bool is_signed, const int32_t* zero,
@@ -208,18 +290,23 @@ void int_depthwise_pack(const IntConv& c, const void* weights, bool is_signed, c
       const uint8_t code = *from++;
       const int32_t w =
           (is_signed ? static_cast<int8_t>(code) : code) - (zero ? zero[zero_by_channel ? channel : 0] : 0);
-      to[((channel / kIntPanel * tap_pairs(c) + t / 2) * kIntPanel + channel % kIntPanel) * 2 + t % 2] =
-          static_cast<int16_t>(w);
+      const size_t row = t / c.kernel[2], tap = t % c.kernel[2];
+      to[channel / kIntPanel * block_weights(c) + (row * row_pairs(c) + tap / 2) * kSpread + channel % kIntPanel * 2 +
+         tap % 2] = static_cast<int16_t>(w);
       sums[channel] += w;
     }
 }
 
-size_t int_depthwise_scratch_size(const IntConv& c, size_t threads) noexcept { return Workspace(c, threads).bytes; }
+size_t int_depthwise_scratch_size(const IntConv& c, size_t threads) noexcept {
+  if (positions_of(c.dst) == 0) return 0;
+  return Workspace(c, Places(c), threads).bytes;
+}
 
 void int_depthwise(const IntConv& c, const void* src, const std::byte* packed, const IntGemm& like, std::byte* scratch,
                    const Parallel& parallel) noexcept {
   if (c.batch * positions_of(c.dst) * c.channels == 0) return;
-  const Workspace workspace(c, parallel.threads());
+  const Places places(c);
+  const Workspace workspace(c, places, parallel.threads());
   const auto* sums = reinterpret_cast<const int32_t*>(packed);
   auto* epilogues = reinterpret_cast<PanelEpilogue*>(scratch);
   IntGemm g = like;
@@ -232,61 +319,82 @@ void int_depthwise(const IntConv& c, const void* src, const std::byte* packed, c
           static_cast<int32_t>(static_cast<uint32_t>(epilogues[block].add[i]) -
                                static_cast<uint32_t>(like.a_zero) * static_cast<uint32_t>(sums[column + i]));
   }
-  auto* zeros = reinterpret_cast<uint8_t*>(scratch + workspace.zeros);
-  std::memset(zeros, like.a_zero, zeros_bytes(c));
 
-  const auto compute =
-      like.a_signed ? LINNET_DISPATCH_VNNI(depthwise_run_s8, depthwise_run_s8_vnni, depthwise_run_reference<int8_t>)
-                    : LINNET_DISPATCH_VNNI(depthwise_run_u8, depthwise_run_u8_vnni, depthwise_run_reference<uint8_t>);
-  const size_t pairs = tap_pairs(c), taps = c.taps(), width = element_bytes(like.output);
-  const size_t step = c.stride[2] * c.channels;
-  // Positions from `inner` to `inner_end` have all taps of a row inside the image, or none.
-  const auto position_of = [&](ptrdiff_t column) {  // the first whose first tap is not before it
-    return std::clamp<ptrdiff_t>(
-        ceil_div(std::max<ptrdiff_t>(column + c.pad[2], 0), static_cast<ptrdiff_t>(c.stride[2])), 0,
-        static_cast<ptrdiff_t>(c.dst[2]));
-  };
-  const auto reach = static_cast<ptrdiff_t>((c.kernel[2] - 1) * c.dilation[2]);
-  const auto inner = static_cast<size_t>(position_of(0));
-  const size_t inner_end = std::max(inner, static_cast<size_t>(position_of(static_cast<ptrdiff_t>(c.src[2]) - reach)));
-  const double row_ns = static_cast<double>(c.dst[2] * channel_blocks(c)) * (4.0 + static_cast<double>(taps) * 0.5);
-  parallel.for_range(c.batch * c.dst[0] * c.dst[1], grain_for(row_ns), [&](size_t begin, size_t end, size_t worker) {
-    auto* at = reinterpret_cast<const uint8_t**>(scratch + workspace.workers + worker * workspace.worker);
-    const uint8_t** line = at + 2 * pairs;  // each tap's row of the image, or null
-    std::fill_n(at, 2 * pairs, zeros);
+  const auto spread = like.a_signed ? LINNET_DISPATCH(spread_row_s8, spread_row_reference<int8_t>)
+                                    : LINNET_DISPATCH(spread_row_u8, spread_row_reference<uint8_t>);
+  const auto compute = LINNET_DISPATCH(depthwise_row_simd, depthwise_row_reference);
+  const size_t width = element_bytes(like.output), blocks = channel_blocks(c);
+  const size_t bands = ceil_div(c.dst[1], kTileRows), tiles = ceil_div(c.dst[2], kTileColumns);
+  const double tile_ns = static_cast<double>(std::min(c.dst[1], kTileRows) * std::min(c.dst[2], kTileColumns)) *
+                         (4.0 + static_cast<double>(c.taps()) * 0.5);
+  const size_t items = c.batch * c.dst[0] * bands * tiles * blocks;
+  parallel.for_range(items, grain_for(tile_ns), [&](size_t begin, size_t end, size_t worker) {
+    std::byte* own = scratch + workspace.workers + worker * workspace.worker;
+    auto* spreads = reinterpret_cast<int16_t*>(own);
+    auto** rows = reinterpret_cast<const int16_t**>(own + workspace.rows);
+    auto* held = reinterpret_cast<ptrdiff_t*>(own + workspace.held);  // the row in each place, or -1
+    int16_t* const outside = spreads + (places.count(c) - 1) * places.numbers();
+    spread({.src = nullptr, .count = places.positions, .zero = static_cast<uint8_t>(like.a_zero), .dst = outside});
     for (size_t item = begin; item < end; ++item) {
       if (parallel.stopped()) return;
-      const size_t y = item % c.dst[1], z = item / c.dst[1] % c.dst[0], n = item / c.dst[1] / c.dst[0];
-      for (size_t t = 0; t < taps; ++t) {
-        const ptrdiff_t i0 = static_cast<ptrdiff_t>(z * c.stride[0] + t / c.kernel[2] / c.kernel[1] * c.dilation[0]) -
-                             c.pad[0],
-                        i1 = static_cast<ptrdiff_t>(y * c.stride[1] + t / c.kernel[2] % c.kernel[1] * c.dilation[1]) -
-                             c.pad[1];
-        const bool inside =
-            i0 >= 0 && i1 >= 0 && i0 < static_cast<ptrdiff_t>(c.src[0]) && i1 < static_cast<ptrdiff_t>(c.src[1]);
-        line[t] = inside ? static_cast<const uint8_t*>(src) +
-                               ((n * c.src[0] + static_cast<size_t>(i0)) * c.src[1] + static_cast<size_t>(i1)) *
-                                   c.src[2] * c.channels
-                         : nullptr;
-      }
-      for (size_t x = 0, count = 1; x < c.dst[2]; x += count) {
-        count = x < inner || x >= inner_end ? 1 : std::min(kMostPositions, inner_end - x);
-        const ptrdiff_t start = static_cast<ptrdiff_t>(x * c.stride[2]) - c.pad[2];
-        for (size_t t = 0, t2 = 0; t < taps; ++t, t2 = t2 + 1 == c.kernel[2] ? 0 : t2 + 1) {
-          const ptrdiff_t i2 = start + static_cast<ptrdiff_t>(t2 * c.dilation[2]);
-          at[t] = line[t] && i2 >= 0 && i2 < static_cast<ptrdiff_t>(c.src[2])
-                      ? line[t] + static_cast<size_t>(i2) * c.channels
-                      : zeros;
+      const size_t block = item % blocks, tile = item / blocks % tiles, band = item / blocks / tiles % bands,
+                   z = item / blocks / tiles / bands % c.dst[0], n = item / blocks / tiles / bands / c.dst[0];
+      const size_t x = tile * kTileColumns, count = std::min(kTileColumns, c.dst[2] - x), first = block * kIntPanel;
+      SpreadRow row;
+      row.width = c.src[2];
+      row.channels = c.channels;
+      row.step = places.step;
+      row.neighbour = c.dilation[2];
+      row.columns = std::min(kIntPanel, c.channels - first);
+      row.zero = static_cast<uint8_t>(like.a_zero);
+      const auto spread_all = [&](const uint8_t* from, int16_t* to) {
+        row.src = from;
+        row.dst = to;
+        row.first = static_cast<ptrdiff_t>(x * c.stride[2]) - c.pad[2];
+        if (!places.by_pair) {
+          row.count = (count - 1) * places.stride + (row_pairs(c) - 1) * places.pair_step + 1;
+          return spread(row);
         }
-        compute({at,
-                 pairs,
+        row.count = count;
+        for (size_t p = 0; p < row_pairs(c); ++p) {
+          spread(row);
+          row.first += static_cast<ptrdiff_t>(2 * c.dilation[2]);
+          row.dst += places.pair_step * kSpread;
+        }
+      };
+      std::fill_n(held, places.count(c), ptrdiff_t{-1});
+      const size_t y_end = std::min(c.dst[1], (band + 1) * kTileRows);
+      for (size_t y = band * kTileRows; y < y_end; ++y) {
+        for (size_t r = 0; r < kernel_rows(c); ++r) {
+          const size_t t0 = r / c.kernel[1], t1 = r % c.kernel[1];
+          const ptrdiff_t i0 = static_cast<ptrdiff_t>(z * c.stride[0] + t0 * c.dilation[0]) - c.pad[0],
+                          i1 = static_cast<ptrdiff_t>(y * c.stride[1] + t1 * c.dilation[1]) - c.pad[1];
+          if (i0 < 0 || i1 < 0 || i0 >= static_cast<ptrdiff_t>(c.src[0]) || i1 >= static_cast<ptrdiff_t>(c.src[1])) {
+            rows[r] = outside;
+            continue;
+          }
+          const size_t place = t0 * places.span + (places.by_number ? static_cast<size_t>(i1) % places.span : t1);
+          int16_t* const to = spreads + place * places.numbers();
+          rows[r] = to;
+          if (held[place] == i1) continue;
+          held[place] = i1;
+          spread_all(static_cast<const uint8_t*>(src) +
+                         ((n * c.src[0] + static_cast<size_t>(i0)) * c.src[1] + static_cast<size_t>(i1)) * c.src[2] *
+                             c.channels +
+                         first,
+                     to);
+        }
+        const size_t position = ((n * c.dst[0] + z) * c.dst[1] + y) * c.dst[2] + x;
+        compute({rows,
+                 kernel_rows(c),
+                 row_pairs(c),
+                 places.stride * kSpread,
+                 places.pair_step * kSpread,
                  count,
-                 step,
-                 c.channels,
-                 reinterpret_cast<const int16_t*>(packed + sums_bytes(c)),
-                 epilogues,
-                 {like.output, like.c_zero, 0, nullptr},
-                 static_cast<std::byte*>(like.c) + (item * c.dst[2] + x) * c.channels * width});
+                 reinterpret_cast<const int16_t*>(packed + sums_bytes(c)) + block * block_weights(c),
+                 {like.output, like.c_zero, row.columns, epilogues + block},
+                 static_cast<std::byte*>(like.c) + (position * c.channels + first) * width,
+                 c.channels * width});
       }
     }
   });

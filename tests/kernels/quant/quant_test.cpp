@@ -319,7 +319,7 @@ class IntConvTest : public QuantTest {
 };
 
 TEST_P(IntConvTest, IsExact) {
-  std::vector<IntConv> cases(9);
+  std::vector<IntConv> cases(13);
   cases[0] = {1, 8, 5, 1, {1, 4, 6}, {1, 4, 6}};                                               // a product
   cases[1] = {2, 3, 18, 1, {1, 9, 8}, {1, 5, 4}, {1, 3, 3}, {1, 2, 2}, {1, 1, 1}, {0, 1, 1}};  // a stem
   cases[2] = {1, 16, 33, 1, {1, 7, 6}, {1, 7, 6}, {1, 3, 3}, {1, 1, 1}, {1, 1, 1}, {0, 1, 1}};
@@ -329,6 +329,11 @@ TEST_P(IntConvTest, IsExact) {
   cases[6] = {2, 37, 37, 37, {1, 6, 7}, {1, 6, 7}, {1, 3, 3}, {1, 1, 1}, {1, 1, 1}, {0, 1, 1}};
   cases[7] = {1, 16, 16, 16, {1, 8, 9}, {1, 4, 3}, {1, 5, 4}, {1, 2, 2}, {1, 1, 2}, {0, 2, 1}};
   cases[8] = {1, 12, 20, 1, {1, 6, 6}, {1, 3, 3}, {1, 1, 1}, {1, 2, 2}, {1, 1, 1}, {0, 0, 0}};  // every other position
+  // depthwise: more outputs than a tile has, taps far apart, great strides, three axes
+  cases[9] = {1, 24, 24, 24, {1, 20, 140}, {1, 20, 140}, {1, 3, 3}, {1, 1, 1}, {1, 1, 1}, {0, 1, 1}};
+  cases[10] = {1, 17, 17, 17, {1, 14, 15}, {1, 4, 3}, {1, 3, 3}, {1, 1, 1}, {1, 5, 6}, {0, 0, 0}};
+  cases[11] = {1, 8, 8, 8, {1, 3, 40}, {1, 3, 7}, {1, 1, 4}, {1, 1, 7}, {1, 1, 2}, {0, 0, 6}};
+  cases[12] = {1, 32, 32, 32, {4, 5, 6}, {2, 5, 3}, {3, 3, 2}, {1, 1, 2}, {1, 1, 1}, {0, 1, 0}};
   for (size_t i = 0; i < cases.size(); ++i)
     for (const bool a_signed : {false, true})
       for (const bool b_signed : {false, true})
