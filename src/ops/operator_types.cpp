@@ -23,7 +23,8 @@ constexpr OperatorTypes kTable[] = {
 constexpr std::pair<std::string_view, std::string_view> key(const OperatorTypes& o) { return {o.domain, o.name}; }
 
 static_assert(std::is_sorted(std::begin(kTable), std::end(kTable),
-                             [](const OperatorTypes& a, const OperatorTypes& b) { return key(a) < key(b); }));
+                             [](const OperatorTypes& a, const OperatorTypes& b) { return key(a) < key(b); }),
+              "operator_types.inc stands by domain, then by name");
 
 // Nothing is known yet of an undefined type.
 bool fits(const OperatorTypes& declared, const ValueInfo& info) {
