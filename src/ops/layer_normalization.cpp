@@ -224,8 +224,9 @@ class SkipLayerNormalization final : public Op {
   }
 
  private:
-  // The whole shape, or its last axes with leading ones.
+  // The whole shape, or its last axes with leading ones; at least rows.
   static bool skip_fits(const Shape& x, const Shape& skip) {
+    if (skip.rank() == 0) return false;
     size_t first = 0;
     while (first < skip.rank() && skip[first] == 1 && skip.rank() - first > 1 &&
            (skip.rank() > x.rank() || x[x.rank() - (skip.rank() - first)] != 1))

@@ -234,8 +234,8 @@ class MaxRoiPool final : public RoiPooling {
     const float x0 = std::round(region[1] * scale_), y0 = std::round(region[2] * scale_);
     const float width = std::max(std::round(region[3] * scale_) - x0 + 1.0f, 1.0f);
     const float height = std::max(std::round(region[4] * scale_) - y0 + 1.0f, 1.0f);
-    const auto bound = [](float at, int64_t size) {
-      return static_cast<int64_t>(std::clamp(at, 0.0f, static_cast<float>(size)));
+    const auto bound = [](float at, int64_t size) {  // NaN is 0, too
+      return at > 0.0f ? at < static_cast<float>(size) ? static_cast<int64_t>(at) : size : 0;
     };
     for (int64_t ph = 0; ph < pooled_[0]; ++ph)
       for (int64_t pw = 0; pw < pooled_[1]; ++pw) {

@@ -69,5 +69,10 @@ TEST(SmallContribNodes, RotateByThreePositions) {
   expect_refused(rotate({3, 1, 1}, {0, 0, 0}, {3, -1, 0}), "section");
 }
 
+TEST(SkipLayerNormalization, RefusesASkipThatIsNoRow) {
+  expect_refused(contrib("SkipLayerNormalization", {counting({2, 3, 4}), number(1), counting({4})}, {}),
+                 "does not repeat to 2x3x4");
+}
+
 }  // namespace
 }  // namespace linnet

@@ -1,4 +1,6 @@
 // Nodes that contradict themselves, the standard or the data: refused with a sentence, wherever that comes to light.
+#include <limits>
+
 #include <gtest/gtest.h>
 
 #include "ops/registry.h"
@@ -53,6 +55,17 @@ TEST(HostileNodes, ReshapeToAScalarWhatIsNone) {
   const auto scalar = run_node({"Reshape", {counting({1, 1}), ints({})}});
   ASSERT_TRUE(scalar.ok()) << scalar.status().message();
   EXPECT_EQ(scalar.value()[0].tensor.shape.rank(), 0u);
+}
+
+TEST(HostileNodes, PoolRegionsThatAreNowhere) {
+  const float inf = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
+  for (const float scale : {1.0f, inf, nan, 1e38f}) {
+    const auto result = run_node({"MaxRoiPool",
+                                  {counting({1, 2, 3, 3}), floats({2, 5}, {0, -9, 1e30f, 3e38f, 1e30f, 0, 0, 0, 2, 2})},
+                                  {{"pooled_shape", std::vector<int64_t>{2, 2}}, {"spatial_scale", scale}}});
+    ASSERT_TRUE(result.ok()) << result.status().message();
+    EXPECT_EQ(result.value()[0].tensor.shape, Shape({2, 2, 2, 2}));
+  }
 }
 
 TEST(HostileNodes, UniqueOfNothingInManyPlaces) {

@@ -65,10 +65,10 @@ void pool_plain(const PoolGeometry& g, const T* src, SpatialStrides src_strides,
   const double item_ns = static_cast<double>(positions * positions_of(g.kernel));
   parallel.for_range(g.batch * g.channels, grain_for(item_ns), [&](size_t begin, size_t end, size_t) {
     for (size_t item = begin; item < end; ++item) {
-      if (parallel.stopped()) return;
       const T* plane = src + item / g.channels * src_strides.batch + item % g.channels * src_strides.channel;
       const size_t out = item / g.channels * dst_strides.batch + item % g.channels * dst_strides.channel;
       for (size_t p = 0; p < positions; ++p) {
+        if (p % 16 == 0 && parallel.stopped()) return;
         const size_t to = out + p * dst_strides.position;
         const PoolSpan spans[kSpatialAxes] = {pool_span(g, 0, p / g.dst[2] / g.dst[1]),
                                               pool_span(g, 1, p / g.dst[2] % g.dst[1]), pool_span(g, 2, p % g.dst[2])};
