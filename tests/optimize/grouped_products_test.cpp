@@ -1,4 +1,6 @@
 // Products of one input that become one node, and what only looks like it.
+#include <numeric>
+
 #include <gtest/gtest.h>
 
 #include "optimize/rewritten.h"
@@ -117,6 +119,117 @@ TEST(FuseGate, TakesBothProductsOfAGatedLayer) {
                        EXPECT_EQ(gated, f.fuses ? 1u : 0u);
                        EXPECT_EQ(count_of(g, "Mul"), f.fuses ? 0u : 1u);
                      });
+  }
+}
+
+enum class Cut { split, slices, slices_backwards };
+
+struct Columns {
+  std::vector<int64_t> sizes = {32, 16, 16};
+  Cut cut = Cut::split;
+  bool biased = true;
+  int gate = -1;  // the part that has an activation, where both are multiplied
+  // Near misses.
+  int64_t axis = 2;
+  bool whole_is_output = false, overlapping = false, gate_is_output = false;
+  bool splits = true, gates = false;
+};
+
+void build_columns(Graph& g, SymbolTable& symbols, const Columns& c) {
+  const ValueId x = add_input(g, "x", DType::f32, {symbols.named("batch"), Dim(6), Dim(kIn)});
+  const int64_t columns = std::accumulate(c.sizes.begin(), c.sizes.end(), int64_t{0});
+  ValueId y = add(g, "MatMul", {x, g.add_constant("w", wave({kIn, columns}, 0.3f, 1))});
+  if (c.biased) y = add(g, "Add", {y, g.add_constant("b", wave({columns}, 0.5f, 2))});
+  if (c.whole_is_output) add_output(g, "whole", y);
+  std::vector<ValueId> parts;
+  if (c.cut == Cut::split) {
+    Node node;
+    node.op_type = "Split";
+    node.version = 18;
+    node.set("axis", c.axis);
+    node.inputs = {y, g.add_ints("sizes", c.axis == 2 ? c.sizes : std::vector<int64_t>{2, 2, 2})};
+    for (size_t i = 0; i < c.sizes.size(); ++i) parts.push_back(g.add_value("part" + std::to_string(i)));
+    node.outputs = parts;
+    g.add_node(std::move(node));
+  } else {
+    int64_t at = 0;
+    for (const int64_t size : c.sizes) {
+      const int64_t begin = c.overlapping && at != 0 ? at - 16 : at;
+      const bool back = c.cut == Cut::slices_backwards;
+      parts.push_back(
+          add(g, "Slice",
+              {y, g.add_ints("s", {back ? begin - columns : begin}),
+               g.add_ints("e", {at + size == columns ? INT64_MAX : at + size}), g.add_ints("a", {back ? -1 : 2})}));
+      at += size;
+    }
+  }
+  if (c.gate < 0) {
+    for (size_t i = 0; i < parts.size(); ++i) add_output(g, "y" + std::to_string(i), add(g, "Neg", {parts[i]}));
+    return;
+  }
+  const ValueId gate = add(g, "Sigmoid", {parts[static_cast<size_t>(c.gate)]});
+  if (c.gate_is_output) add_output(g, "gate", gate);
+  add_output(g, "y", add(g, "Mul", {gate, parts[static_cast<size_t>(1 - c.gate)]}));
+}
+
+TEST(SplitProducts, WriteTheirColumnsWhereTheyBelong) {
+  const std::vector<Columns> all = {
+      {},
+      {.biased = false},
+      {.cut = Cut::slices},
+      {.cut = Cut::slices_backwards},
+      {.sizes = {16, 16}, .gate = 0, .gates = true},
+      {.sizes = {48, 48}, .gate = 1, .gates = true},
+      {.sizes = {16, 16}, .cut = Cut::slices, .gate = 1, .gates = true},
+      {.sizes = {32, 16, 8}, .splits = false},
+      {.axis = 1, .splits = false},
+      {.whole_is_output = true, .splits = false},
+      {.cut = Cut::slices, .overlapping = true, .splits = false},
+      {.sizes = {16, 16}, .gate = 0, .gate_is_output = true},
+  };
+  for (size_t i = 0; i < all.size(); ++i) {
+    SCOPED_TRACE(i);
+    const Columns& c = all[i];
+    expect_rewritten([&](Graph& g, SymbolTable& s) { build_columns(g, s, c); },
+                     {{wave({1, 6, kIn}, 1)}, {wave({3, 6, kIn}, 1)}},
+                     [&](const Graph& g) {
+                       const Node* grouped = node_of(g, "GroupedMatMul");
+                       ASSERT_EQ(grouped != nullptr, c.splits);
+                       EXPECT_EQ(grouped && grouped->find("gated"), c.gates);
+                       EXPECT_EQ(count_of(g, "Split") + count_of(g, "Slice") == 0, c.splits);
+                     });
+  }
+}
+
+struct Flat {
+  int64_t columns = 20;
+  bool keeps_rows = true;  // behind the Gemm, the leading axes are those of x
+  bool flat_is_output = false;
+  bool fuses = true;
+};
+
+TEST(FuseMatMul, TakesAGemmOfFlattenedRows) {
+  const std::vector<Flat> all = {{}, {.keeps_rows = false, .fuses = false}, {.flat_is_output = true, .fuses = false}};
+  for (size_t i = 0; i < all.size(); ++i) {
+    SCOPED_TRACE(i);
+    const Flat& f = all[i];
+    const auto build = [&](Graph& g, SymbolTable& symbols) {
+      const ValueId x = add_input(g, "x", DType::f32, {symbols.named("batch"), Dim(6), Dim(kIn)});
+      const ValueId rows = add(g, "Reshape", {x, g.add_ints("rows", {-1, kIn})});
+      const ValueId y = add(g, "Gemm",
+                            {rows, g.add_constant("w", wave({kIn, f.columns}, 0.3f, 1)),
+                             g.add_constant("b", wave({f.columns}, 0.5f, 2))});
+      if (f.flat_is_output) add_output(g, "flat", y);
+      const std::vector<int64_t> sizes =
+          f.keeps_rows ? std::vector<int64_t>{-1, 6, f.columns} : std::vector<int64_t>{-1, 3, f.columns};
+      const ValueId apart = add(g, "Reshape", {y, g.add_ints("sizes", sizes)});
+      add_output(g, "y", add(g, "Relu", {apart}));
+    };
+    expect_rewritten(build, {{wave({2, 6, kIn}, 1)}}, [&](const Graph& g) {
+      EXPECT_EQ(count_of(g, "FusedMatMul"), f.fuses ? 1u : 0u);
+      EXPECT_EQ(count_of(g, "Relu"), f.fuses ? 0u : 1u);
+      EXPECT_EQ(count_of(g, "Reshape"), f.fuses ? 0u : 2u);
+    });
   }
 }
 

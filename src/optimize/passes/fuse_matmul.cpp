@@ -1,4 +1,5 @@
-// What stands behind a product by a constant matrix goes into it: a bias, an activation, a residual.
+// What stands behind a product by a constant matrix goes into it: a bias, an activation, a residual. A Gemm between
+// Reshapes that make rows of all leading axes, and undo that, is a product over all of them.
 #include "optimize/activations.h"
 #include "optimize/match.h"
 #include "optimize/optimizer.h"
@@ -38,6 +39,25 @@ std::optional<Node> as_fused(const Graph& graph, const Node& node) {
   return fused;
 }
 
+// x and the Reshape behind, where the Gemm of matrices stands for a product of the rows of x, [..., k].
+struct Unflattened {
+  ValueId x = kNoValue;
+  NodeId behind = kNoNode;
+};
+Unflattened without_reshapes(const Graph& graph, const Node& gemm) {
+  const Node* flatten = made_by(graph, gemm.inputs[0], "Reshape");
+  const NodeId behind = sole_user(graph, gemm.outputs[0]);
+  if (!gemm.is("Gemm") || !flatten || behind == kNoNode || !graph.node(behind).is("Reshape")) return {};
+  const ValueInfo &x = graph.value(flatten->inputs[0]).info, &flat = graph.value(gemm.inputs[0]).info,
+                  &y = graph.value(gemm.outputs[0]).info, &out = graph.value(graph.node(behind).outputs[0]).info;
+  if (!x.ranked || !flat.ranked || !y.ranked || !out.ranked || x.shape.size() < 3 || flat.shape.size() != 2 ||
+      y.shape.size() != 2 || !(x.shape.back() == flat.shape.back()))
+    return {};
+  SymShape wanted = x.shape;
+  wanted.back() = y.shape.back();
+  return out.shape == wanted ? Unflattened{flatten->inputs[0], behind} : Unflattened{};
+}
+
 ValueId flat_bias(Graph& graph, ValueId value) {
   const Tensor& t = *graph.constant(value);
   if (t.shape.rank() == 1) return value;
@@ -56,9 +76,14 @@ Result<size_t> fuse_matmul(Graph& graph, PassContext& context) {
     if (!graph.alive(id)) continue;
     std::optional<Node> fused = as_fused(graph, graph.node(id));
     if (!fused) continue;
-    const ValueInfo product = graph.value(graph.node(id).outputs[0]).info;
-    if (!product.ranked || !product.shape.back().known()) continue;
     std::vector<NodeId> chain = {id};
+    const Unflattened unflattened = without_reshapes(graph, graph.node(id));
+    if (unflattened.behind != kNoNode) {
+      fused->inputs[0] = unflattened.x;
+      chain.push_back(unflattened.behind);
+    }
+    const ValueInfo product = graph.value(graph.node(chain.back()).outputs[0]).info;
+    if (!product.ranked || !product.shape.back().known()) continue;
     const auto next = [&]() { return sole_user(graph, graph.node(chain.back()).outputs[0]); };
     const auto addend = [&](NodeId user) {
       const ValueId out = graph.node(chain.back()).outputs[0];
