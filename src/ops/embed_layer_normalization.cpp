@@ -1,4 +1,5 @@
-// Sums of embeddings, normalised.
+// Sums of embeddings, normalised. linnet.EmbedLayerNormalization is what passes make of Gathers: ids may be int64 and
+// count from the end when they are negative; position_ids may be a row, or one number for each sequence.
 // https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.EmbedLayerNormalization
 #include "kernels/norm/norm.h"
 #include "ops/float_scratch.h"
@@ -18,10 +19,12 @@ class EmbedLayerNormalization final : public Op {
  public:
   Status parse(NodeReader& reader) {
     quantized_ = reader.op_type() == "QEmbedLayerNormalization";
+    as_gather_ = reader.domain() == "linnet";
     epsilon_ = reader.number("epsilon", 1e-12f);
     reader.ignore("mask_index_type");
     for (const size_t i : {kIds, kWords, kPositions, kGamma, kBeta})
       LINNET_REQUIRE(reader.has_input(i), invalid_model("input ", i, " is missing"));
+    LINNET_REQUIRE(!as_gather_ || reader.has_input(kPositionIds), invalid_model("position_ids are missing"));
     LINNET_REQUIRE(reader.has_input(kSegments) == reader.has_input(kSegmentRows),
                    invalid_model("segment_ids and segment_embedding come together"));
     for (size_t table = 0; quantized_ && table < 5; ++table)
@@ -33,7 +36,8 @@ class EmbedLayerNormalization final : public Op {
 
   Status infer(InferContext& context) const override {
     for (const size_t i : {kIds, kSegments, kMask, kPositionIds})
-      LINNET_REQUIRE(!context.has(i) || (quantized_ && i == kPositionIds) || context.dtype(i) == DType::i32,
+      LINNET_REQUIRE(!context.has(i) || (quantized_ && i == kPositionIds) || context.dtype(i) == DType::i32 ||
+                         (as_gather_ && i != kMask && context.dtype(i) == DType::i64),
                      unsupported("input ", i, " is of type ", dtype_name(context.dtype(i))));
     for (const size_t i : {kWords, kPositions, kSegmentRows, kGamma, kBeta})
       LINNET_REQUIRE(!context.has(i) || is_table(context.dtype(i), quantized_),
@@ -68,8 +72,10 @@ class EmbedLayerNormalization final : public Op {
                      invalid_argument("input ", i, " does not have the shape of input_ids, ", ids));
     if (!quantized_ && context.has(kPositionIds)) {
       const Shape& positions = context.shape(kPositionIds);
-      LINNET_REQUIRE(positions.rank() == 2 && (positions[0] == ids[0] || positions[0] == 1) && positions[1] == ids[1],
-                     invalid_argument("position_ids of shape ", positions, " do not fit ", ids));
+      const int64_t rows = positions.rank() == 2 ? positions[0] : as_gather_ && positions.rank() == 1 ? 1 : -1;
+      LINNET_REQUIRE(
+          (rows == ids[0] || rows == 1) && (positions.back() == ids[1] || (as_gather_ && positions.back() == 1)),
+          invalid_argument("position_ids of shape ", positions, " do not fit ", ids));
     } else {
       LINNET_REQUIRE(
           ids[1] <= context.shape(kPositions)[0],
@@ -87,14 +93,11 @@ class EmbedLayerNormalization final : public Op {
     const Tensor& ids = context.in(kIds);
     const auto rows = static_cast<size_t>(ids.count()), length = static_cast<size_t>(ids.shape[1]);
     const auto width = static_cast<size_t>(context.in(kWords).shape[1]);
-    const int32_t* words = ids.ptr<int32_t>();
-    const int32_t* segments = context.has(kSegments) ? context.in(kSegments).ptr<int32_t>() : nullptr;
+    const Tensor* segments = context.maybe(kSegments);
     const Tensor* position_ids = quantized_ ? nullptr : context.maybe(kPositionIds);
-    LINNET_TRY(check_rows(words, rows, context.in(kWords), "input_ids"));
-    if (segments) LINNET_TRY(check_rows(segments, rows, context.in(kSegmentRows), "segment_ids"));
-    if (position_ids)
-      LINNET_TRY(check_rows(position_ids->ptr<int32_t>(), static_cast<size_t>(position_ids->count()),
-                            context.in(kPositions), "position_ids"));
+    LINNET_TRY(check_rows(ids, context.in(kWords), "input_ids"));
+    if (segments) LINNET_TRY(check_rows(*segments, context.in(kSegmentRows), "segment_ids"));
+    if (position_ids) LINNET_TRY(check_rows(*position_ids, context.in(kPositions), "position_ids"));
 
     auto* sums = reinterpret_cast<float*>(context.scratch());
     float* gamma = sums + rows * width;
@@ -106,12 +109,12 @@ class EmbedLayerNormalization final : public Op {
       for (size_t i = first; i < last; ++i) {
         float* sum = sums + i * width;
         std::fill_n(sum, width, 0.0f);
-        const auto count = position_ids ? static_cast<size_t>(position_ids->count()) : size_t{1};
-        const size_t position =
-            position_ids ? static_cast<size_t>(position_ids->ptr<int32_t>()[i % count]) : i % length;
-        add_row(context, kWords, static_cast<size_t>(words[i]), width, sum);
-        add_row(context, kPositions, position, width, sum);
-        if (segments) add_row(context, kSegmentRows, static_cast<size_t>(segments[i]), width, sum);
+        add_row(context, kWords, row_of(ids, i, context.in(kWords)), width, sum);
+        add_row(
+            context, kPositions,
+            position_ids ? row_of(*position_ids, place(*position_ids, i, length), context.in(kPositions)) : i % length,
+            width, sum);
+        if (segments) add_row(context, kSegmentRows, row_of(*segments, i, context.in(kSegmentRows)), width, sum);
       }
     });
     if (context.wants(2)) write(sums, context.out(2), context.parallel);
@@ -137,11 +140,25 @@ class EmbedLayerNormalization final : public Op {
   }
 
  private:
-  static Status check_rows(const int32_t* ids, size_t count, const Tensor& table, std::string_view name) {
-    for (size_t i = 0; i < count; ++i)
+  static int64_t id_at(const Tensor& ids, size_t i) {
+    return ids.dtype == DType::i64 ? ids.ptr<int64_t>()[i] : ids.ptr<int32_t>()[i];
+  }
+  // Of [1 or batch, 1 or length] ids, that of token i.
+  static size_t place(const Tensor& ids, size_t i, size_t length) {
+    const auto columns = static_cast<size_t>(ids.shape.back());
+    const size_t at = columns == 1 ? i / length : i;
+    return at % static_cast<size_t>(ids.count());
+  }
+  static size_t row_of(const Tensor& ids, size_t i, const Tensor& table) {
+    const int64_t id = id_at(ids, i);
+    return static_cast<size_t>(id < 0 ? id + table.shape[0] : id);
+  }
+  Status check_rows(const Tensor& ids, const Tensor& table, std::string_view name) const {
+    const int64_t least = as_gather_ ? -table.shape[0] : 0;
+    for (size_t i = 0; i < static_cast<size_t>(ids.count()); ++i)
       LINNET_REQUIRE(
-          ids[i] >= 0 && ids[i] < table.shape[0],
-          invalid_argument(name, " has ", ids[i], ", outside of the ", table.shape[0], " rows of its table"));
+          id_at(ids, i) >= least && id_at(ids, i) < table.shape[0],
+          invalid_argument(name, " has ", id_at(ids, i), ", outside of the ", table.shape[0], " rows of its table"));
     return {};
   }
 
@@ -166,12 +183,13 @@ class EmbedLayerNormalization final : public Op {
     }
   }
 
-  bool quantized_ = false;
+  bool quantized_ = false, as_gather_ = false;
   float epsilon_ = 1e-12f;
 };
 
 constexpr OpDef kDefs[] = {
     {"com.microsoft", "EmbedLayerNormalization", 1, 1, 9, 1, 3, create<EmbedLayerNormalization>},
+    {"linnet", "EmbedLayerNormalization", 1, 1, 9, 1, 3, create<EmbedLayerNormalization>},
     {"com.microsoft", "QEmbedLayerNormalization", 1, 1, 18, 1, 2, create<EmbedLayerNormalization>},
 };
 
