@@ -55,18 +55,16 @@ HWY_INLINE products::As<int32_t, V16> madd_shorts(V16 a, V16 b) {
 // instructions, so the compiler is not asked for them: the rest of the file's code is shared with machines that lack
 // them.
 
-// sum + a0 b0 + a1 b1 + a2 b2 + a3 b3 in each 32-bit lane; a unsigned, b signed. Exact.
+// sum += a0 b0 + a1 b1 + a2 b2 + a3 b3 in each 32-bit lane; a unsigned, b signed. Exact.
 template <class V32, class V8>
-HWY_INLINE V32 add_byte_products(V32 sum, V8 a, V8 b) {
+HWY_INLINE void add_byte_products(V32& sum, V8 a, V8 b) {
   asm("vpdpbusd %2, %1, %0" : "+v"(sum.raw) : "v"(a.raw), "v"(b.raw));
-  return sum;
 }
 
-// sum + a0 b0 + a1 b1 in each 32-bit lane.
+// sum += a0 b0 + a1 b1 in each 32-bit lane.
 template <class V32, class V16>
-HWY_INLINE V32 add_short_products(V32 sum, V16 a, V16 b) {
+HWY_INLINE void add_short_products(V32& sum, V16 a, V16 b) {
   asm("vpdpwssd %2, %1, %0" : "+v"(sum.raw) : "v"(a.raw), "v"(b.raw));
-  return sum;
 }
 #endif
 

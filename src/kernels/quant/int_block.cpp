@@ -154,12 +154,22 @@ void int_block_to(const IntBlock& block) {
 }
 
 #if HWY_TARGET == HWY_AVX3
+// Products of a quad, added to each row's sum of `chain`.
+template <size_t kRows, size_t kChains>
+HWY_INLINE void add_quad(const uint8_t* const (&a)[kRows], size_t at, const int8_t* quad, size_t chain,
+                         hn::Vec<Ints> (&sums)[kRows][kChains]) {
+  const Bytes d8;
+  auto b = hn::Load(d8, quad);
+  hold(b);
+#pragma GCC unroll 8
+  for (size_t r = 0; r < kRows; ++r) add_byte_products(sums[r][chain], quad_at(d8, a[r] + at), b);
+}
+
 // Two ports add products, five cycles after their operands, and two load, and every product takes an element of A that
 // is spread over a vector by a load of its own. Eight rows keep both busy, and their pointers in registers; with fewer
 // rows, neighbouring quads have sums of their own.
 template <IntOutput kKind, size_t kRows>
 void vnni_tile(const IntBlock& block, size_t m) {
-  const Bytes d8;
   const Ints d;
   constexpr size_t kChains = kRows >= 8 ? 1 : HWY_MIN(size_t{4}, 8 / kRows);
   const uint8_t* a[kRows];
@@ -173,19 +183,12 @@ void vnni_tile(const IntBlock& block, size_t m) {
   }
   const int8_t* quads = block.quads;
   const uint32_t* at = block.at;
-  const auto add_quad = [&](size_t i) HWY_ATTR {
-    const size_t k = at[i];
-    auto b = hn::Load(d8, quads + 64 * i);
-    hold(b);
-#pragma GCC unroll 8
-    for (size_t r = 0; r < kRows; ++r) chains[r][i] = add_byte_products(chains[r][i], quad_at(d8, a[r] + k), b);
-  };
   size_t left = block.paired + block.singles + block.wide;
   for (; left >= kChains; left -= kChains, quads += 64 * kChains, at += kChains) {
 #pragma GCC unroll 4
-    for (size_t i = 0; i < kChains; ++i) add_quad(i);
+    for (size_t i = 0; i < kChains; ++i) add_quad(a, at[i], quads + 64 * i, i, chains);
   }
-  for (; left != 0; --left, quads += 64, ++at) add_quad(0);
+  for (; left != 0; --left, quads += 64, ++at) add_quad(a, *at, quads, 0, chains);
 #pragma GCC unroll 8
   for (size_t r = 0; r < kRows; ++r) {
     sums[r][0] = chains[r][0];
@@ -202,6 +205,64 @@ void vnni_block_to(const IntBlock& block) {
   if (block.count & 4) vnni_tile<kKind, 4>(block, m), m += 4;
   if (block.count & 2) vnni_tile<kKind, 2>(block, m), m += 2;
   if (block.count & 1) vnni_tile<kKind, 1>(block, m);
+}
+
+// Where a quad is in a row of A, and where its neighbour's is, in bytes.
+struct QuadPair {
+  uint32_t at, other;
+};
+
+// As vnni_tile, for two panels: an element of A that is spread over a vector serves both.
+template <IntOutput kKind>
+void vnni_pair_tile(const IntBlock (&blocks)[2], const QuadPair* pairs, size_t count, size_t m) {
+  constexpr size_t kRows = 8;
+  const Bytes d8;
+  const Ints d;
+  const uint8_t* a[kRows];
+  hn::Vec<Ints> first[kRows][kVectors], second[kRows][kVectors];
+#pragma GCC unroll 8
+  for (size_t r = 0; r < kRows; ++r) {
+    a[r] = blocks[0].rows[m + r];
+    first[r][0] = hn::Load(d, blocks[0].store.epilogue->add);
+    second[r][0] = hn::Load(d, blocks[1].store.epilogue->add);
+  }
+  const int8_t *quads = blocks[0].quads, *others = blocks[1].quads;
+  for (const QuadPair* end = pairs + count; pairs != end; ++pairs, quads += 64) {
+    const size_t k = pairs->at;
+    auto b = hn::Load(d8, quads), other = hn::Load(d8, others + pairs->other);
+    hold(b);
+    hold(other);
+#pragma GCC unroll 8
+    for (size_t r = 0; r < kRows; ++r) {
+      const auto x = quad_at(d8, a[r] + k);
+      add_byte_products(first[r][0], x, b);
+      add_byte_products(second[r][0], x, other);
+    }
+  }
+  finish_tile<kKind>(blocks[0], m, first);
+  finish_tile<kKind>(blocks[1], m, second);
+}
+
+// The last tile has rows of the one before it where they are no multiple of a tile's.
+template <IntOutput kKind>
+void vnni_pair_to(const IntBlock (&blocks)[2], const QuadPair* pairs, size_t count) {
+  const size_t rows = blocks[0].count;
+  for (size_t m = 0; m < rows; m += 8) vnni_pair_tile<kKind>(blocks, pairs, count, HWY_MIN(m, rows - 8));
+}
+
+void int_block_pair_vnni(const IntBlock (&blocks)[2], const uint32_t* const (&orders)[2]) {
+  const size_t count = blocks[0].paired + blocks[0].singles + blocks[0].wide;
+  uint16_t place[kMostQuadsTogether];
+  memset(place, 0, count * sizeof place[0]);  // a file that lies of the order repeats places
+  QuadPair pairs[kMostQuadsTogether];
+  for (size_t q = 0; q < count; ++q) place[orders[1][q] / 4] = static_cast<uint16_t>(q);
+  for (size_t q = 0; q < count; ++q) pairs[q] = {blocks[0].at[q], place[orders[0][q] / 4] * 64u};
+  switch (blocks[0].store.kind) {
+    case IntOutput::i32: return vnni_pair_to<IntOutput::i32>(blocks, pairs, count);
+    case IntOutput::f32: return vnni_pair_to<IntOutput::f32>(blocks, pairs, count);
+    case IntOutput::u8: return vnni_pair_to<IntOutput::u8>(blocks, pairs, count);
+    case IntOutput::s8: return vnni_pair_to<IntOutput::s8>(blocks, pairs, count);
+  }
 }
 
 void int_block_vnni(const IntBlock& block) {
@@ -305,6 +366,15 @@ void flip_bytes_reference(const uint8_t* src, uint8_t* dst, size_t n) {
 
 void int_block(const IntBlock& block) noexcept {
   LINNET_DISPATCH_VNNI(int_block_simd, int_block_vnni, int_block_reference)(block);
+}
+void int_block_pair([[maybe_unused]] const IntBlock (&blocks)[2],
+                    [[maybe_unused]] const uint32_t* const (&orders)[2]) noexcept {
+#if HWY_TARGETS & HWY_AVX3
+  N_AVX3::int_block_pair_vnni(blocks, orders);
+#endif
+}
+size_t panels_together(size_t rows, size_t quads) noexcept {
+  return current_isa() == Isa::avx512_vnni && rows >= 64 && quads <= kMostQuadsTogether ? 2 : 1;
 }
 size_t balanced_rows() noexcept { return current_isa() == Isa::avx512_vnni ? 0 : 3; }
 double int_products_per_ns() noexcept { return current_isa() == Isa::avx512_vnni ? 300 : 75; }

@@ -36,6 +36,13 @@ struct IntBlock {
 };
 void int_block(const IntBlock& block) noexcept;
 
+// How many panels are best multiplied at once with so many rows: 1 or 2.
+size_t panels_together(size_t rows, size_t quads) noexcept;
+inline constexpr size_t kMostQuadsTogether = 2048;
+// Two panels of one matrix and the same rows, where panels_together() says so; none of them balanced. `orders` are
+// those of their quads, as packed; the second block's `at` is not read.
+void int_block_pair(const IntBlock (&blocks)[2], const uint32_t* const (&orders)[2]) noexcept;
+
 // Rows of sums, [count][kIntPanel], into C.
 void int_store(const IntStore& store, const int32_t* sums, size_t count, std::byte* c, size_t c_stride) noexcept;
 

@@ -176,8 +176,10 @@ void int_conv(const IntConv& c, const void* src, const std::byte* packed, const 
   const size_t fresh = c.channels / c.groups * std::min(c.stride[2], c.kernel[2]);
   const size_t block = std::clamp<size_t>(kBlockBytes / std::max<size_t>(1, fresh) / 8 * 8, 16, kMostRows);
   const size_t blocks = ceil_div(positions, block);
+  const size_t together = panels_together(std::min(block, positions), quads), steps = ceil_div(panels, together);
   const double item_ns =
-      static_cast<double>(std::min(block, positions) * c.depth() * kIntPanel) / int_products_per_ns() + 100.0;
+      static_cast<double>(std::min(block, positions) * c.depth() * kIntPanel * together) / int_products_per_ns() +
+      100.0;
   for (size_t n = 0; n < c.batch; ++n) {
     const uint8_t* image = static_cast<const uint8_t*>(src) + n * positions_of(c.src) * c.channels;
     if (copied) {
@@ -185,14 +187,16 @@ void int_conv(const IntConv& c, const void* src, const std::byte* packed, const 
       copy_image(c, image, like.a_signed, static_cast<uint8_t>(a_zero), copy, parallel);
       image = copy;
     }
-    parallel.for_range(c.groups * blocks * panels, grain_for(item_ns), [&](size_t begin, size_t end, size_t worker) {
+    parallel.for_range(c.groups * blocks * steps, grain_for(item_ns), [&](size_t begin, size_t end, size_t worker) {
       const uint8_t* rows[kMostRows];
       int32_t row_sums[kMostRows];
       auto* at = reinterpret_cast<uint32_t*>(scratch + workspace.workers + worker * workspace.worker);
       for (size_t item = begin; item < end; ++item) {
         if (parallel.stopped()) return;
-        const size_t p = item % panels, first = item / panels % blocks * block, group = item / panels / blocks;
+        const size_t first = item / steps % blocks * block, group = item / steps / blocks;
         const size_t count = std::min(block, positions - first);
+        size_t p = item % steps * together;
+        const size_t last = std::min(p + together, panels);
         if (item == begin || p == 0) {
           for (size_t i = 0; i < count; ++i) {
             const size_t x = (first + i) % c.dst[2], y = (first + i) / c.dst[2] % c.dst[1],
@@ -207,25 +211,39 @@ void int_conv(const IntConv& c, const void* src, const std::byte* packed, const 
           }
         }
         const std::byte* matrix = packed + group * group_bytes(c);
-        const IntPanelHeader& header = reinterpret_cast<const IntPanelHeader*>(matrix)[p];
-        const auto* panel = reinterpret_cast<const int8_t*>(matrix + header.offset);
-        const auto* order = reinterpret_cast<const uint32_t*>(panel + quads * 64);
-        for (size_t q = 0; q < quads; ++q) at[q] = table[order[q] / 4];
-        const size_t column = p * kIntPanel, columns = std::min(kIntPanel, filters - column),
-                     filter = group * filters + column;
-        const PanelEpilogue epilogue = panel_epilogue(g, header.sums, filter, columns, a_zero);
-        int_block({rows,
-                   count,
-                   panel,
-                   at,
-                   header.paired,
-                   header.singles,
-                   quads - header.paired - header.singles,
-                   any_zero ? row_sums : nullptr,
-                   false,
-                   {like.output, like.c_zero, columns, &epilogue},
-                   static_cast<std::byte*>(like.c) + ((n * positions + first) * c.filters + filter) * width,
-                   c.filters * width});
+        const auto* headers = reinterpret_cast<const IntPanelHeader*>(matrix);
+        const auto order_of = [&](size_t panel) {
+          return reinterpret_cast<const uint32_t*>(matrix + headers[panel].offset + quads * 64);
+        };
+        const auto block_of = [&](size_t panel, PanelEpilogue& epilogue) {
+          const IntPanelHeader& header = headers[panel];
+          const size_t column = panel * kIntPanel, columns = std::min(kIntPanel, filters - column),
+                       filter = group * filters + column;
+          epilogue = panel_epilogue(g, header.sums, filter, columns, a_zero);
+          return IntBlock{rows,
+                          count,
+                          reinterpret_cast<const int8_t*>(matrix + header.offset),
+                          at,
+                          header.paired,
+                          header.singles,
+                          quads - header.paired - header.singles,
+                          any_zero ? row_sums : nullptr,
+                          false,
+                          {like.output, like.c_zero, columns, &epilogue},
+                          static_cast<std::byte*>(like.c) + ((n * positions + first) * c.filters + filter) * width,
+                          c.filters * width};
+        };
+        PanelEpilogue epilogues[2];
+        const bool pair = last - p == 2 && panels_together(count, quads) == 2;
+        for (; p < last; p += pair ? 2 : 1) {
+          const uint32_t* order = order_of(p);
+          for (size_t q = 0; q < quads; ++q) at[q] = table[order[q] / 4];
+          if (pair) {
+            int_block_pair({block_of(p, epilogues[0]), block_of(p + 1, epilogues[1])}, {order, order_of(p + 1)});
+          } else {
+            int_block(block_of(p, epilogues[0]));
+          }
+        }
       }
     });
   }

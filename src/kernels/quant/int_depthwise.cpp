@@ -122,7 +122,16 @@ HWY_INLINE void start(const DepthwiseRow& row, SumVector (&sums)[kSumVectors]) {
     sums[v] = hn::Load(Ints(), row.store.epilogue->add + v * hn::MaxLanes(Ints()));
 }
 
-template <IntOutput kKind>
+// sums += a0 b0 + a1 b1 in each lane.
+template <bool kVnni>
+HWY_INLINE void add_taps(SumVector& sums, Taps a, Taps b) {
+#if HWY_TARGET == HWY_AVX3
+  if constexpr (kVnni) return add_short_products(sums, a, b);
+#endif
+  sums = hn::Add(sums, madd_shorts(a, b));
+}
+
+template <IntOutput kKind, bool kVnni>
 void depthwise_row_of(const DepthwiseRow& row) {
   for (size_t i = 0; i < row.count; ++i) {
     SumVector sums[kSumVectors];
@@ -133,15 +142,15 @@ void depthwise_row_of(const DepthwiseRow& row) {
       for (size_t p = 0; p < row.pairs; ++p, taps += row.pair_step, weights += kSpread)
 #pragma GCC unroll 4
         for (size_t v = 0; v < kSumVectors; ++v)
-          sums[v] = hn::Add(sums[v], madd_shorts(hn::Load(Shorts(), weights + v * kTapLanes),
-                                                 hn::Load(Shorts(), taps + v * kTapLanes)));
+          add_taps<kVnni>(sums[v], hn::Load(Shorts(), weights + v * kTapLanes),
+                          hn::Load(Shorts(), taps + v * kTapLanes));
     }
     store_sums<kKind>(row.store, sums, row.c + i * row.c_stride);
   }
 }
 
 // A kernel of 3 x 3: its weights stay in registers.
-template <IntOutput kKind>
+template <IntOutput kKind, bool kVnni>
 void depthwise_3x3_of(const DepthwiseRow& row) {
   Taps weights[6][kSumVectors];
 #pragma GCC unroll 6
@@ -159,34 +168,37 @@ void depthwise_3x3_of(const DepthwiseRow& row) {
 #pragma GCC unroll 4
     for (size_t v = 0; v < kSumVectors; ++v) {
       const size_t at = v * kTapLanes;
-      const auto add = [&](size_t w, const int16_t* taps) HWY_ATTR {
-        sums[v] = hn::Add(sums[v], madd_shorts(weights[w][v], hn::Load(Shorts(), taps + at)));
-      };
-      add(0, r0);
-      add(1, r0 + pair_step);
-      add(2, r1);
-      add(3, r1 + pair_step);
-      add(4, r2);
-      add(5, r2 + pair_step);
+      const int16_t* const taps[] = {r0, r0 + pair_step, r1, r1 + pair_step, r2, r2 + pair_step};
+      SumVector more = hn::Zero(Ints());  // VNNI's sums wait long for each other
+#pragma GCC unroll 6
+      for (size_t w = 0; w < 6; ++w)
+        add_taps<kVnni>(kVnni && w % 2 != 0 ? more : sums[v], weights[w][v], hn::Load(Shorts(), taps[w] + at));
+      if constexpr (kVnni) sums[v] = hn::Add(sums[v], more);
     }
     store_sums<kKind>(store, sums, c);
   }
 }
 
-template <IntOutput kKind>
+template <IntOutput kKind, bool kVnni>
 void depthwise_row_to(const DepthwiseRow& row) {
-  if (row.row_count == 3 && row.pairs == 2) return depthwise_3x3_of<kKind>(row);
-  depthwise_row_of<kKind>(row);
+  if (row.row_count == 3 && row.pairs == 2) return depthwise_3x3_of<kKind, kVnni>(row);
+  depthwise_row_of<kKind, kVnni>(row);
 }
 
-void depthwise_row_simd(const DepthwiseRow& row) {
+template <bool kVnni>
+void depthwise_row(const DepthwiseRow& row) {
   switch (row.store.kind) {
-    case IntOutput::i32: return depthwise_row_to<IntOutput::i32>(row);
-    case IntOutput::f32: return depthwise_row_to<IntOutput::f32>(row);
-    case IntOutput::u8: return depthwise_row_to<IntOutput::u8>(row);
-    case IntOutput::s8: return depthwise_row_to<IntOutput::s8>(row);
+    case IntOutput::i32: return depthwise_row_to<IntOutput::i32, kVnni>(row);
+    case IntOutput::f32: return depthwise_row_to<IntOutput::f32, kVnni>(row);
+    case IntOutput::u8: return depthwise_row_to<IntOutput::u8, kVnni>(row);
+    case IntOutput::s8: return depthwise_row_to<IntOutput::s8, kVnni>(row);
   }
 }
+
+void depthwise_row_simd(const DepthwiseRow& row) { depthwise_row<false>(row); }
+#if HWY_TARGET == HWY_AVX3
+void depthwise_row_vnni(const DepthwiseRow& row) { depthwise_row<true>(row); }
+#endif
 
 }  // namespace
 }  // namespace linnet::HWY_NAMESPACE
@@ -322,7 +334,7 @@ void int_depthwise(const IntConv& c, const void* src, const std::byte* packed, c
 
   const auto spread = like.a_signed ? LINNET_DISPATCH(spread_row_s8, spread_row_reference<int8_t>)
                                     : LINNET_DISPATCH(spread_row_u8, spread_row_reference<uint8_t>);
-  const auto compute = LINNET_DISPATCH(depthwise_row_simd, depthwise_row_reference);
+  const auto compute = LINNET_DISPATCH_VNNI(depthwise_row_simd, depthwise_row_vnni, depthwise_row_reference);
   const size_t width = element_bytes(like.output), blocks = channel_blocks(c);
   const size_t bands = ceil_div(c.dst[1], kTileRows), tiles = ceil_div(c.dst[2], kTileColumns);
   const double tile_ns = static_cast<double>(std::min(c.dst[1], kTileRows) * std::min(c.dst[2], kTileColumns)) *

@@ -84,31 +84,45 @@ void int_gemm(const IntGemm& g, std::byte* scratch, const Parallel& parallel) no
   const size_t panels = ceil_div(g.n, kIntPanel);
   const size_t block = std::clamp<size_t>(131072 / (g.k + 1) / 8 * 8, 8, kMostRows);
   const size_t blocks = ceil_div(g.m, block);
-  const double item_ns = static_cast<double>(std::min(block, g.m) * g.k * kIntPanel) / int_products_per_ns() + 50.0;
-  parallel.for_range(panels * blocks, grain_for(item_ns), [&](size_t first, size_t last, size_t) {
+  const size_t together = panels_together(std::min(block, g.m), quads), steps = ceil_div(panels, together);
+  const double item_ns =
+      static_cast<double>(std::min(block, g.m) * g.k * kIntPanel * together) / int_products_per_ns() + 50.0;
+  parallel.for_range(steps * blocks, grain_for(item_ns), [&](size_t first, size_t last, size_t) {
     const uint8_t* rows[kMostRows];
     for (size_t item = first; item < last; ++item) {
       if (parallel.stopped()) return;
-      const size_t p = item % panels, begin = item / panels * block, count = std::min(g.m - begin, block);
+      const size_t begin = item / steps * block, count = std::min(g.m - begin, block);
+      size_t p = item % steps * together;
+      const size_t end = std::min(p + together, panels);
       if (item == first || p == 0)
         for (size_t m = 0; m < count; ++m) rows[m] = a + (begin + m) * lda;
-      const IntPanelHeader& header = headers[p];
-      const size_t column = p * kIntPanel, columns = std::min(kIntPanel, g.n - column);
-      const bool balanced = header.balanced != 0 && count <= balanced_rows();
-      const PanelEpilogue epilogue = panel_epilogue(g, header.sums, column, columns, a_zero, balanced);
-      const auto* panel = reinterpret_cast<const int8_t*>(g.b + header.offset);
-      int_block({rows,
-                 count,
-                 panel,
-                 reinterpret_cast<const uint32_t*>(panel + quads * 64),
-                 header.paired,
-                 header.singles,
-                 quads - header.paired - header.singles,
-                 any_zero ? row_sums + begin : nullptr,
-                 balanced,
-                 {g.output, g.c_zero, columns, &epilogue},
-                 static_cast<std::byte*>(g.c) + (begin * g.ldc + column) * width,
-                 g.ldc * width});
+      const auto order_of = [&](size_t panel) {
+        return reinterpret_cast<const uint32_t*>(g.b + headers[panel].offset + quads * 64);
+      };
+      const auto block_of = [&](size_t panel, PanelEpilogue& epilogue) {
+        const IntPanelHeader& header = headers[panel];
+        const size_t column = panel * kIntPanel, columns = std::min(kIntPanel, g.n - column);
+        const bool balanced = header.balanced != 0 && count <= balanced_rows();
+        epilogue = panel_epilogue(g, header.sums, column, columns, a_zero, balanced);
+        return IntBlock{rows,
+                        count,
+                        reinterpret_cast<const int8_t*>(g.b + header.offset),
+                        order_of(panel),
+                        header.paired,
+                        header.singles,
+                        quads - header.paired - header.singles,
+                        any_zero ? row_sums + begin : nullptr,
+                        balanced,
+                        {g.output, g.c_zero, columns, &epilogue},
+                        static_cast<std::byte*>(g.c) + (begin * g.ldc + column) * width,
+                        g.ldc * width};
+      };
+      PanelEpilogue epilogues[2];
+      if (end - p == 2 && panels_together(count, quads) == 2) {
+        int_block_pair({block_of(p, epilogues[0]), block_of(p + 1, epilogues[1])}, {order_of(p), order_of(p + 1)});
+        continue;
+      }
+      for (; p < end; ++p) int_block(block_of(p, epilogues[0]));
     }
   });
 }

@@ -210,8 +210,8 @@ HWY_INLINE void sum_block_vnni(const int8_t* codes, size_t groups, const ByteRow
 #pragma GCC unroll 4
     for (size_t r = 0; r < kRows; ++r) {
       const int8_t* q = rows[r].q + at + i * (8 / kStep);
-      sums[r] = add_byte_products(sums[r], first, quad_at(Bytes(), q));
-      more[r] = add_byte_products(more[r], second, quad_at(Bytes(), q + 4));
+      add_byte_products(sums[r], first, quad_at(Bytes(), q));
+      add_byte_products(more[r], second, quad_at(Bytes(), q + 4));
     }
   }
 #pragma GCC unroll 4

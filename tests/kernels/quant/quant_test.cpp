@@ -188,6 +188,13 @@ TEST_P(IntGemmTest, IsExact) {
           check({m, n, k, a_signed, b_signed, spread}, IntOutput::i32);
 }
 
+// As many rows as let panels be multiplied two at a time, and a block of rows that is too short for it.
+TEST_P(IntGemmTest, ManyRowsAreExact) {
+  for (const auto& [m, n, k] : {std::array<size_t, 3>{64, 64, 70}, {77, 40, 130}, {260, 33, 12}})
+    for (const IntOutput output : {IntOutput::i32, IntOutput::f32, IntOutput::u8, IntOutput::s8})
+      for (const int spread : {40, 90, 128}) check({m, n, k, spread == 90, true, spread}, output);
+}
+
 TEST_P(IntGemmTest, ConvertsTheSums) {
   for (const IntOutput output : {IntOutput::f32, IntOutput::u8, IntOutput::s8})
     for (const auto& [m, n, k] : {std::array<size_t, 3>{1, 1, 1}, {2, 17, 5}, {7, 33, 130}, {13, 20, 6}})
@@ -319,7 +326,7 @@ class IntConvTest : public QuantTest {
 };
 
 TEST_P(IntConvTest, IsExact) {
-  std::vector<IntConv> cases(13);
+  std::vector<IntConv> cases(14);
   cases[0] = {1, 8, 5, 1, {1, 4, 6}, {1, 4, 6}};                                               // a product
   cases[1] = {2, 3, 18, 1, {1, 9, 8}, {1, 5, 4}, {1, 3, 3}, {1, 2, 2}, {1, 1, 1}, {0, 1, 1}};  // a stem
   cases[2] = {1, 16, 33, 1, {1, 7, 6}, {1, 7, 6}, {1, 3, 3}, {1, 1, 1}, {1, 1, 1}, {0, 1, 1}};
@@ -334,6 +341,7 @@ TEST_P(IntConvTest, IsExact) {
   cases[10] = {1, 17, 17, 17, {1, 14, 15}, {1, 4, 3}, {1, 3, 3}, {1, 1, 1}, {1, 5, 6}, {0, 0, 0}};
   cases[11] = {1, 8, 8, 8, {1, 3, 40}, {1, 3, 7}, {1, 1, 4}, {1, 1, 7}, {1, 1, 2}, {0, 0, 6}};
   cases[12] = {1, 32, 32, 32, {4, 5, 6}, {2, 5, 3}, {3, 3, 2}, {1, 1, 2}, {1, 1, 1}, {0, 1, 0}};
+  cases[13] = {1, 8, 88, 2, {1, 9, 9}, {1, 9, 9}, {1, 3, 3}, {1, 1, 1}, {1, 1, 1}, {0, 1, 1}};  // panels two at a time
   for (size_t i = 0; i < cases.size(); ++i)
     for (const bool a_signed : {false, true})
       for (const bool b_signed : {false, true})
