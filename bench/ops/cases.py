@@ -361,3 +361,61 @@ add("OneHotEncoder", "int64 1000", lambda: [data(1, 1000, low=0, high=3, dtype=n
 add("ArrayFeatureExtractor", "1000x30", lambda: [data(1, 1000, 30), ints(3, 5, 7)], opset=1, domain=ML)
 add("FeatureVectorizer", "2 of 1000x15", lambda: [data(1, 1000, 15), data(2, 1000, 15)], {"inputdimensions": [15, 15]}, free=2, opset=1, domain=ML)
 
+
+# --- beyond the standard, and what few models have
+MS = dict(opset=1, domain="com.microsoft")
+
+
+def codes(seed, *shape, dtype=np.uint8):
+    return data(seed, *shape, low=0, high=255, dtype=np.uint8).astype(dtype)
+
+
+def byte(value, dtype=np.uint8):
+    return np.array(value, dtype)
+
+
+def half_scale(*values):
+    return [np.float32(value).reshape(()) for value in values]
+
+
+add("Inverse", "100x16x16", lambda: [data(1, 100, 16, 16) + 9 * np.eye(16, dtype=np.float32)], **MS)
+add("DynamicTimeWarping", "50x448", lambda: [data(1, 50, 448)], **MS)
+add("UnfoldTensor", "1x128x768", lambda: [data(1, 1, 128, 768)], {"dim": 1, "size": 4, "step": 1}, **MS)
+add("MRotaryEmbedding", "1x14x128x64", lambda: [data(1, 1, 14, 128, 64), data(2, 3, 1, 128, low=0, high=99, dtype=np.int64), data(3, 128, 32), data(4, 128, 32)], {"mrope_section": [8, 12, 12], "num_heads": 14}, free=2, **MS)
+add("SimplifiedLayerNormalization", "128x768", lambda: [data(1, 1, 128, 768), data(2, 768)], {"axis": -1})
+add("SkipSimplifiedLayerNormalization", "128x768", lambda: [data(1, 1, 128, 768), data(2, 1, 128, 768), data(3, 768)], free=2, **MS)
+for op in ["EmbedLayerNormalization", "QEmbedLayerNormalization"]:
+    quantized = op[0] == "Q"
+    add(op, "128x768", lambda quantized=quantized: [data(1, 1, 128, low=0, high=999, dtype=np.int32), data(2, 1, 128, low=0, high=1, dtype=np.int32),
+        *[codes(i, *shape) if quantized else data(i, *shape) for i, shape in enumerate([(1000, 768), (512, 768), (2, 768), (768,), (768,)], 3)], None,
+        *([*half_scale(0.1, 0.1, 0.1, 0.1, 0.1), *[byte(128)] * 5] if quantized else [])], free=2, outputs=2, **MS)  # fmt: skip
+add("CDist", "100x64 euclidean", lambda: [data(1, 100, 64), data(2, 100, 64)], {"metric": "euclidean"}, free=2, **MS)
+add("FusedConv", "64x56x56 3x3 Relu", lambda: [data(1, 1, 64, 56, 56), data(2, 64, 64, 3, 3), data(3, 64)], {"activation": "Relu", "pads": [1, 1, 1, 1]}, **MS)
+add("MatMulBnb4", "1x896 to 4864", lambda: [data(1, 1, 896), codes(2, 4864 * 448), data(3, 4864 * 14, low=0.1)], {"K": 896, "N": 4864, "block_size": 64, "quant_type": 1}, **MS)
+add("MoE", "16 tokens, 2 of 8", lambda: [data(1, 16, 128), data(2, 16, 8), data(3, 8, 256, 128), None, data(4, 8, 128, 256)], {"k": 2, "activation_type": "silu", "normalize_routing_weights": 1}, free=2, **MS)
+add("QMoE", "16 tokens, 2 of 8", lambda: [data(1, 16, 128), data(2, 16, 8), codes(3, 8, 256, 64), data(4, 8, 256, low=0.01), None, codes(5, 8, 128, 128), data(6, 8, 128, low=0.01)],
+    {"k": 2, "activation_type": "silu", "normalize_routing_weights": 1, "expert_weight_bits": 4, "weights_prepacked": 0}, free=2, **MS)  # fmt: skip
+add("QAttention", "1x128x768, 12", lambda: [codes(1, 1, 128, 768), codes(2, 768, 2304, dtype=np.int8), data(3, 2304), *half_scale(0.02, 0.001), None, byte(128), byte(0, np.int8)], {"num_heads": 12}, **MS)
+add("DecoderMaskedMultiHeadAttention", "1 row, past 127", lambda: [*[data(i, 1, 1, 768) for i in range(3)], None, None, data(3, 1, 12, 256, 64), data(4, 1, 12, 256, 64), np.array([127], np.int32)],
+    {"num_heads": 12, "past_present_share_buffer": 1}, free=8, outputs=3, **MS)  # fmt: skip
+add("NGramRepeatBlock", "4x64", lambda: [data(1, 4, 64, low=0, high=9, dtype=np.int64), data(2, 4, 5000)], {"ngram_size": 3}, free=2, **MS)
+add("QGemm", "128x768x768", lambda: [codes(1, 128, 768), *half_scale(0.02), byte(128), codes(2, 768, 768, dtype=np.int8), *half_scale(0.01), byte(0, np.int8), None, *half_scale(0.5), byte(128)], **MS)
+add("QLinearAveragePool", "64x56x56 3x3", lambda: [codes(1, 1, 64, 56, 56), *half_scale(0.1), byte(128), *half_scale(0.1), byte(128)], {"kernel_shape": [3, 3]}, **MS)
+add("QLinearConcat", "2 of 64x28x28", lambda: [*half_scale(0.1), byte(128), codes(1, 1, 64, 28, 28), *half_scale(0.05), byte(120), codes(2, 1, 64, 28, 28), *half_scale(0.1), byte(128)], {"axis": 1}, frees=(2, 5), **MS)
+add("QLinearSoftmax", "12x128x128", lambda: [codes(1, 12, 128, 128), *half_scale(0.1), byte(128), *half_scale(1 / 256), byte(0)], {"axis": -1, "opset": 13}, **MS)
+add("QLinearWhere", "128x768", lambda: [data(1, 128, 768) > 0, codes(2, 128, 768), *half_scale(0.1), byte(128), codes(3, 128, 768), *half_scale(0.05), byte(120), *half_scale(0.1), byte(128)], frees=(0, 1, 4), **MS)
+add("Tokenizer", "1000 words", lambda: [text((1000,))], {"mark": 0, "mincharnum": 1, "pad_value": "#", "separators": ["u"]}, **MS)
+for op in ["HammingWindow", "BlackmanWindow"]:
+    add(op, "400", lambda: [np.array(400, np.int64)], opset=17)
+add("Dropout", "128x768", lambda: [data(1, 128, 768)])
+add("CastLike", "128x768 to float16", lambda: [data(1, 128, 768), np.zeros(1, np.float16)])
+add("CenterCropPad", "3x256x256 to 224", lambda: [data(1, 3, 256, 256), ints(224, 224)], {"axes": [1, 2]})
+for op in ["RandomNormalLike", "RandomUniformLike", "Bernoulli"]:
+    add(op, "128x768", lambda: [data(1, 128, 768, low=0)], {"seed": 1.0})
+add("Multinomial", "4x1000", lambda: [data(1, 4, 1000)], {"sample_size": 10, "seed": 1.0})
+add("TensorScatter", "1x12x256x64, 1 row", lambda: [data(1, 1, 12, 256, 64), data(2, 1, 12, 1, 64), ints(7)], free=3, opset=24)
+add("BitCast", "128x768 to int32", lambda: [data(1, 128, 768)], {"to": 6}, opset=26)
+add("CumProd", "64x4096", lambda: [data(1, 64, 4096, low=0.9, high=1.1), np.array(1, np.int64)], opset=26)
+for op in ["NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss"]:
+    add(op, "128x1000", lambda: [data(1, 128, 1000, low=-5, high=0), data(2, 128, low=0, high=999, dtype=np.int64)], free=2)
+add("CategoryMapper", "1000 words", lambda: [text((1000,))], {"cats_strings": ["the", "quick"], "cats_int64s": [0, 1]}, opset=1, domain=ML)

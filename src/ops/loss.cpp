@@ -2,7 +2,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/softmax/softmax.h"
 #include "ops/element_types.h"
+#include "ops/float_scratch.h"
 #include "ops/infer_shapes.h"
 
 namespace linnet {
@@ -53,6 +55,10 @@ class Loss final : public Op {
     return {};
   }
 
+  Status bind(BindContext& context) const override {
+    if (softmax) context.request_scratch(scratch_size(context.shape(0)[1], sizeof(float)));
+    return {};
+  }
   Status run(RunContext& context) const override {
     return visit_float(context.in(0).dtype, [&]<class T>(TypeTag<T>) { return compute<T>(context); });
   }
@@ -70,9 +76,16 @@ class Loss final : public Op {
     for (int64_t s = 0; s < samples; ++s) {
       const int64_t first = s / inner * classes * inner + s % inner;
       const T* row = scores.ptr<T>() + first;
-      const double log_sum = softmax ? log_sum_exp(row, classes, inner) : 0.0;
-      for (int64_t c = 0; log_prob && c < classes; ++c)
-        log_prob[first + c * inner] = rounded<T>(static_cast<double>(row[c * inner]) - log_sum);
+      double log_sum = 0.0;
+      if (softmax && std::is_same_v<T, float> && inner == 1) {
+        auto* logs = reinterpret_cast<float*>(log_prob ? static_cast<void*>(log_prob + first) : context.scratch());
+        softmax_row(true, reinterpret_cast<const float*>(row), logs, static_cast<size_t>(classes));
+        row = reinterpret_cast<const T*>(logs);
+      } else if (softmax) {
+        log_sum = log_sum_exp(row, classes, inner);
+        for (int64_t c = 0; log_prob && c < classes; ++c)
+          log_prob[first + c * inner] = rounded<T>(static_cast<double>(row[c * inner]) - log_sum);
+      }
       const int64_t label = integer_at(labels, s);
       const bool counts = !ignored_ || label != *ignored_;
       LINNET_REQUIRE(!counts || (label >= 0 && label < classes),

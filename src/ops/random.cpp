@@ -70,6 +70,7 @@ class Random final : public RandomOp {
       T* dst = out.ptr<T>();
       context.parallel.for_range(count / 2 + count % 2, 512, [&](size_t begin, size_t end, size_t) {
         for (size_t pair = begin; pair < end; ++pair) {
+          if (pair % 4096 == 0 && context.parallel.stopped()) return;
           const auto [a, b] = normal ? random.normal_pair(pair) : random.uniform_pair(pair);
           dst[2 * pair] = rounded<T>(offset_ + scale_ * a);
           if (2 * pair + 1 < count) dst[2 * pair + 1] = rounded<T>(offset_ + scale_ * b);
@@ -109,9 +110,15 @@ class Bernoulli final : public RandomOp {
     const Philox random = generator(context);
     const auto draw = [&]<class T>(TypeTag<T>) {
       T* dst = out.ptr<T>();
-      context.parallel.for_range(static_cast<size_t>(in.count()), 512, [&](size_t begin, size_t end, size_t) {
-        for (size_t i = begin; i < end; ++i)
-          dst[i] = rounded<T>(random.uniform(i) < number_at(in, static_cast<int64_t>(i)) ? 1.0 : 0.0);
+      const auto count = static_cast<size_t>(in.count());
+      context.parallel.for_range(count / 2 + count % 2, 512, [&](size_t begin, size_t end, size_t) {
+        for (size_t pair = begin; pair < end; ++pair) {
+          if (pair % 4096 == 0 && context.parallel.stopped()) return;
+          const auto [a, b] = random.uniform_pair(pair);
+          dst[2 * pair] = rounded<T>(a < number_at(in, static_cast<int64_t>(2 * pair)) ? 1.0 : 0.0);
+          if (2 * pair + 1 < count)
+            dst[2 * pair + 1] = rounded<T>(b < number_at(in, static_cast<int64_t>(2 * pair + 1)) ? 1.0 : 0.0);
+        }
       });
     };
     if (out.dtype == DType::boolean)

@@ -65,7 +65,7 @@ class RotaryEmbedding final : public Op {
     context.request_scratch(
         2 * FloatScratch::bytes(context.dtype(0), context.shape(0).count()) +
         2 * FloatScratch::bytes(context.dtype(0), context.shape(cos_at()).count()) +
-        (sections_.empty() ? 0 : context.threads() * angles_bytes(context.shape(cos_at()).sizes().back())));
+        (sections_.empty() ? 0 : scratch_size(context.shape(position_at()).count() / 3, angles_bytes(context))));
     return {};
   }
 
@@ -87,28 +87,21 @@ class RotaryEmbedding final : public Op {
     const float* sin = floats.in(context.in(cos_at() + 1));
     const float* src = floats.in(x);
     float* dst = floats.out(context.out(0));
-    const size_t items = s.batch * s.rows * s.heads, own = angles_bytes(static_cast<int64_t>(s.half));
-    std::byte* angles = floats.raw(0);
+    if (!sections_.empty()) {
+      auto* angles = reinterpret_cast<float*>(floats.raw(0));
+      choose_angles(s, positions->ptr<int64_t>(), cos, sin, angles, context.parallel);
+      cos = angles;
+      sin = angles + s.batch * s.rows * s.half;
+      positions = nullptr;
+    }
+    const size_t items = s.batch * s.rows * s.heads;
     context.parallel.for_range(
-        items, grain_for(static_cast<double>(s.head_size)), [&](size_t first, size_t last, size_t worker) {
+        items, grain_for(static_cast<double>(s.head_size)), [&](size_t first, size_t last, size_t) {
           for (size_t i = first; i < last; ++i) {
             // The input's order is (batch, row, head), or (batch, head, row) with four axes.
             const size_t b = i / (s.rows * s.heads), within = i % (s.rows * s.heads);
             const size_t row = s.heads_first ? within % s.rows : within / s.heads;
             size_t at = b * s.rows + row;
-            if (!sections_.empty()) {
-              auto* chosen_cos = reinterpret_cast<float*>(angles + worker * own);
-              float* chosen_sin = chosen_cos + s.half;
-              for (size_t c = 0; c < s.half; ++c) {
-                const size_t stream = stream_of(static_cast<int64_t>(c)) * s.batch * s.rows;
-                const size_t from = static_cast<size_t>(positions->ptr<int64_t>()[stream + at]) * s.half + c;
-                chosen_cos[c] = cos[from] * scale_;
-                chosen_sin[c] = sin[from] * scale_;
-              }
-              rotate_head(src + i * s.head_size, dst + i * s.head_size, chosen_cos, chosen_sin, s.half, s.head_size,
-                          interleaved_);
-              continue;
-            }
             if (positions) at = static_cast<size_t>(positions->ptr<int64_t>()[offset ? 0 : at]) + (offset ? row : 0);
             rotate_head(src + i * s.head_size, dst + i * s.head_size, cos + at * s.half, sin + at * s.half, s.half,
                         s.head_size, interleaved_);
@@ -126,7 +119,25 @@ class RotaryEmbedding final : public Op {
 
   static constexpr int64_t kMostFeatures = int64_t{1} << 30;
 
-  static size_t angles_bytes(int64_t half) noexcept { return round_up(scratch_size(half, 2 * sizeof(float)), 64); }
+  // Of one place.
+  size_t angles_bytes(const BindContext& context) const {
+    return scratch_size(std::max<int64_t>(context.shape(cos_at()).sizes().back(), 1), 2 * sizeof(float));
+  }
+
+  // The cosines of all places, then their sines, each from the position that turns it.
+  void choose_angles(const Sizes& s, const int64_t* positions, const float* cos, const float* sin, float* angles,
+                     const Parallel& parallel) const {
+    const size_t places = s.batch * s.rows;
+    parallel.for_range(places, grain_for(static_cast<double>(s.half)), [&](size_t begin, size_t end, size_t) {
+      for (size_t at = begin; at < end; ++at)
+        for (size_t c = 0; c < s.half; ++c) {
+          const size_t stream = stream_of(static_cast<int64_t>(c)) * places;
+          const size_t from = static_cast<size_t>(positions[stream + at]) * s.half + c;
+          angles[at * s.half + c] = cos[from] * scale_;
+          angles[(places + at) * s.half + c] = sin[from] * scale_;
+        }
+    });
+  }
 
   // Which of the three positions turns a pair of features.
   size_t stream_of(int64_t c) const noexcept {
