@@ -18,6 +18,9 @@ EXCEPT = {
     ("Resize", "256x20x20 x2 nearest"): "short channels-first rows; between convolutions whole pixels are copied",
     ("Col2Im", "64x28x28 3x3"): "adds rows without AVX: the type is any number's, and the operator is rare",
     ("DynamicQuantizeLSTM", "64 steps, 128"): "exact, where theirs saturates without VNNI; each step is short",
+    ("CDist", "100x64 euclidean"): "sums differences, where theirs multiplies matrices and cancels for rows that are near",
+    **{(op, "128x768"): "counts its numbers, so that any number of threads draws the same; theirs follow from one another"
+       for op in ("RandomNormalLike", "RandomUniformLike", "Bernoulli")},
     ("RegexFullMatch", "1000 words"): "simulates the automaton in linear time; RE2 caches its states",
 }
 

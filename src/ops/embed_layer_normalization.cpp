@@ -178,8 +178,10 @@ class EmbedLayerNormalization final : public Op {
       constexpr size_t kOrder[] = {0, 0, 0, 1, 2, 3, 4};  // of the tables' scales
       const auto scale = static_cast<float>(number_at(context.in(8 + kOrder[table]), 0));
       const auto zero = static_cast<int32_t>(integer_at(context.in(13 + kOrder[table]), 0));
-      for (size_t i = 0; i < width; ++i)
-        to[i] += static_cast<float>(static_cast<int32_t>(integer_at(t, at + static_cast<int64_t>(i))) - zero) * scale;
+      const auto add = [&](const auto* from) {
+        for (size_t i = 0; i < width; ++i) to[i] += static_cast<float>(from[i] - zero) * scale;
+      };
+      t.dtype == DType::i8 ? add(t.ptr<int8_t>() + at) : add(t.ptr<uint8_t>() + at);
     }
   }
 

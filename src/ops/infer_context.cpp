@@ -1,6 +1,22 @@
+#include "base/checked.h"
 #include "ops/op.h"
 
 namespace linnet {
+namespace {
+
+// Operators multiply known sizes; declared ones may be any.
+Status check_count(const SymShape& shape) {
+  int64_t count = 1;
+  for (const Dim& size : shape) {
+    const std::optional<int64_t> next =
+        size.known() && size.value() != 0 ? checked_mul(count, size.value()) : std::optional(count);
+    LINNET_REQUIRE(next, invalid_argument("a tensor with an axis of ", size.value(), " has too many elements"));
+    count = *next;
+  }
+  return {};
+}
+
+}  // namespace
 
 bool InferContext::ints(size_t i, DimVector& elements) const {
   if (!has(i)) return false;
@@ -36,6 +52,8 @@ bool InferContext::list(size_t i, DimVector& elements) {
 }
 
 Status InferContext::infer(const Op& op) {
+  for (const ValueInfo* info : in_)
+    if (info) LINNET_TRY(check_count(info->shape));
   LINNET_TRY(op.infer(*this));
   return std::move(wrong_list_);
 }

@@ -8,7 +8,9 @@
 #include "kernels/quant/code_math.h"
 #include "kernels/quant/int_block.h"
 #include "kernels/quant/quantize.h"
+#include "kernels/spatial_layout.h"
 #include "ops/broadcast_plan.h"
+#include "ops/float_scratch.h"
 #include "ops/infer_shapes.h"
 #include "ops/sliding_window.h"
 
@@ -262,10 +264,19 @@ class Concat final : public Op {
     size_t at = 0;
     for (size_t i = 2; i < context.inputs(); i += 3) {
       const Tensor& x = context.in(i);
-      const Table table = table_of(quantized(context, x.dtype, i + 1, i + 2), qy, [](float v) { return v; });
+      const Quantized qx = quantized(context, x.dtype, i + 1, i + 2);
+      const bool same = qx.scale == qy.scale && qx.zero == qy.zero;
+      const Table table = same ? Table() : table_of(qx, qy, [](float v) { return v; });
       const auto part = static_cast<size_t>(x.shape.count(axis, x.shape.rank()));
-      for (size_t o = 0; o < outer; ++o)
-        map_bytes(table, x.ptr<uint8_t>() + o * part, y.ptr<uint8_t>() + o * row + at, part, context.parallel);
+      for (size_t o = 0; o < outer; ++o) {
+        const uint8_t* from = x.ptr<uint8_t>() + o * part;
+        uint8_t* to = y.ptr<uint8_t>() + o * row + at;
+        if (same) {
+          std::copy_n(from, part, to);
+        } else {
+          map_bytes(table, from, to, part, context.parallel);
+        }
+      }
       at += part;
     }
     return {};
@@ -368,32 +379,69 @@ class AveragePool final : public Op {
       context.request_scratch(static_cast<size_t>(context.shape(0)[layout.channel_axis()]) * sizeof(int32_t));
       return {};
     }
-    const auto bytes = [](const Shape& shape) {
-      return round_up(static_cast<size_t>(shape.count()) * sizeof(float), 64);
-    };
-    context.request_scratch(bytes(context.shape(0)) + bytes(context.out_shape(0)));
+    State& s = context.state<State>();
+    s.geometry = geometry(context.shape(0), context.out_shape(0));
+    const auto floats = [](const Shape& shape) { return round_up(scratch_size(shape.count(), sizeof(float)), 64); };
+    const auto codes = [](const Shape& shape) { return round_up(static_cast<size_t>(shape.count()), 64); };
+    s.src = round_up(pool_scratch_size(s.geometry) * context.threads(), 64);
+    s.dst = s.src + floats(context.shape(0));
+    s.codes = s.dst + floats(context.out_shape(0));
+    context.request_scratch(s.codes + std::max(codes(context.shape(0)), codes(context.out_shape(0))));
     return {};
   }
   Status run(RunContext& context) const override {
     const Tensor& x = context.in(0);
     Tensor& y = context.out(0);
     const Quantized qx = quantized(context, x.dtype, 1, 2), qy = quantized(context, x.dtype, 3, 4);
-    const SpatialLayout layout{x.shape.rank(), channels_last_};
-    PoolGeometry g;
-    g.kind = PoolKind::average;
-    g.count_include_pad = count_include_pad_;
-    g.batch = static_cast<size_t>(x.shape[0]);
-    g.channels = static_cast<size_t>(x.shape[layout.channel_axis()]);
-    g.src = layout.sizes(x.shape);
-    g.dst = layout.sizes(y.shape);
     if (global_) {
+      const SpatialLayout layout{x.shape.rank(), channels_last_};
+      PoolGeometry g;
+      g.batch = static_cast<size_t>(x.shape[0]);
+      g.channels = static_cast<size_t>(x.shape[layout.channel_axis()]);
+      g.src = layout.sizes(x.shape);
       global_average(x.ptr<uint8_t>(), qx, g, y.ptr<uint8_t>(), qy, reinterpret_cast<int32_t*>(context.scratch()),
                      context.parallel);
       return {};
     }
+    if (y.count() == 0) return {};
+    const State& s = context.state<State>();
+    const PoolGeometry& g = s.geometry;
+    auto* src = reinterpret_cast<float*>(context.scratch() + s.src);
+    auto* dst = reinterpret_cast<float*>(context.scratch() + s.dst);
+    auto* last = reinterpret_cast<uint8_t*>(context.scratch() + s.codes);
+    const uint8_t* from = x.ptr<uint8_t>();
+    if (!channels_last_) {
+      to_channels_last(1, from, last, g.batch, g.channels, positions_of(g.src), context.parallel);
+      from = last;
+    }
+    context.parallel.for_range(static_cast<size_t>(x.count()), 1 << 15, [&](size_t begin, size_t end, size_t) {
+      qx.to_floats(from + begin, src + begin, end - begin);
+    });
+    pool_channels_last(g, src, dst, context.scratch(), context.parallel);
+    uint8_t* to = channels_last_ ? y.ptr<uint8_t>() : last;
+    qy.from_floats(dst, to, static_cast<size_t>(y.count()));
+    if (!channels_last_) to_channels_first(1, to, y.data, g.batch, g.channels, positions_of(g.dst), context.parallel);
+    return {};
+  }
+
+ private:
+  struct State {
+    PoolGeometry geometry;
+    size_t src, dst, codes;  // where they lie in the scratch memory
+  };
+
+  PoolGeometry geometry(const Shape& x, const Shape& y) const {
+    const SpatialLayout layout{x.rank(), channels_last_};
+    PoolGeometry g;
+    g.kind = PoolKind::average;
+    g.count_include_pad = count_include_pad_;
+    g.batch = static_cast<size_t>(x[0]);
+    g.channels = static_cast<size_t>(x[layout.channel_axis()]);
+    g.src = layout.sizes(x);
+    g.dst = layout.sizes(y);
     for (size_t a = 0; a < layout.axes(); ++a) {
       WindowAxis axis = window_.axis(a, 1);
-      window_.resolve_pads(axis, x.shape[layout.spatial_axis(a)], y.shape[layout.spatial_axis(a)]);
+      window_.resolve_pads(axis, x[layout.spatial_axis(a)], y[layout.spatial_axis(a)]);
       const size_t to = kSpatialAxes - layout.axes() + a;
       g.kernel[to] = static_cast<size_t>(axis.kernel);
       g.stride[to] = static_cast<size_t>(axis.stride);
@@ -401,21 +449,9 @@ class AveragePool final : public Op {
       g.pad_begin[to] = static_cast<ptrdiff_t>(axis.pad_begin);
       g.pad_end[to] = static_cast<ptrdiff_t>(axis.pad_end);
     }
-    const auto x_count = static_cast<size_t>(x.count()), y_count = static_cast<size_t>(y.count());
-    auto* src = reinterpret_cast<float*>(context.scratch());
-    auto* dst = reinterpret_cast<float*>(context.scratch() + round_up(x_count * sizeof(float), 64));
-    context.parallel.for_range(x_count, 1 << 15, [&](size_t begin, size_t end, size_t) {
-      qx.to_floats(x.ptr<uint8_t>() + begin, src + begin, end - begin);
-    });
-    const auto strides = [&](const SpatialSizes& sizes) {
-      return channels_last_ ? channels_last_strides(g.channels, sizes) : channels_first_strides(g.channels, sizes);
-    };
-    pool_plain(g, src, strides(g.src), dst, strides(g.dst), {}, context.parallel);
-    qy.from_floats(dst, y.ptr<uint8_t>(), y_count);
-    return {};
+    return g;
   }
 
- private:
   // Sums of codes are exact; one factor makes codes of the output of them.
   void global_average(const uint8_t* x, const Quantized& qx, const PoolGeometry& g, uint8_t* y, const Quantized& qy,
                       int32_t* sums, const Parallel& parallel) const {

@@ -122,7 +122,7 @@ class RoiAlign final : public RoiPooling {
     const int64_t* batches = context.in(2).ptr<int64_t>();
     return for_each_region(
         context, 4, [&](const float*, size_t r) { return batches[r]; },
-        [&](const Planes& planes, const float* region, float* dst) { align(planes, region, dst); });
+        [&](const Planes& planes, const float* region, float* dst) { align(planes, region, dst, context.parallel); });
   }
 
  private:
@@ -152,7 +152,7 @@ class RoiAlign final : public RoiPooling {
     return std::clamp(std::ceil(size / static_cast<float>(bins)), 0.0f, kMostSamples);
   }
 
-  void align(const Planes& planes, const float* region, float* dst) const noexcept {
+  void align(const Planes& planes, const float* region, float* dst, const Parallel& parallel) const noexcept {
     const float offset = half_pixel_ ? 0.5f : 0.0f;
     const float x0 = region[0] * scale_ - offset, y0 = region[1] * scale_ - offset;
     float width = region[2] * scale_ - offset - x0, height = region[3] * scale_ - offset - y0;
@@ -164,6 +164,7 @@ class RoiAlign final : public RoiPooling {
     const float rows = samples(height, height_), columns = samples(width, width_);
     for (int64_t ph = 0; ph < height_; ++ph)
       for (int64_t pw = 0; pw < width_; ++pw) {
+        if (rows * columns > 256.0f && parallel.stopped()) return;
         float sums[kMostPlanes] = {};
         bool first = true;
         for (float iy = 0.0f; iy < rows; ++iy)

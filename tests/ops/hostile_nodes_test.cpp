@@ -68,6 +68,22 @@ TEST(HostileNodes, PoolRegionsThatAreNowhere) {
   }
 }
 
+TEST(HostileNodes, DeclareMoreElementsThanCanBeCounted) {
+  Graph graph;
+  SymbolTable symbols(true);
+  Node node;
+  node.op_type = "LayerNormalization";
+  node.version = 17;
+  for (const Shape& shape : {Shape{2, 3, 5}, Shape{3, 5}, Shape{int64_t{1} << 62, 5}})
+    node.inputs.push_back(graph.add_value("x", ValueInfo::tensor(DType::f32, shape)));
+  node.outputs = {graph.add_value("y")};
+  node.attributes = {{"axis", int64_t{1}}};
+  graph.add_node(std::move(node));
+  const auto facts = infer_graph(graph, symbols);
+  ASSERT_FALSE(facts.ok());
+  EXPECT_NE(std::string(facts.status().message()).find("too many elements"), std::string::npos);
+}
+
 TEST(HostileNodes, UniqueOfNothingInManyPlaces) {
   for (const DType type : {DType::string, DType::f32, DType::i64}) {
     const auto result =
