@@ -10,6 +10,9 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+from call_costs import costs  # noqa: E402
+
 PACKAGE = ROOT / "bindings/node"
 
 
@@ -46,7 +49,8 @@ def check_package(folder):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--linnet", type=Path, default=ROOT / "build/release/linnet")
-    library = parser.parse_args().linnet.with_name("liblinnet.so")
+    linnet = parser.parse_args().linnet
+    library = linnet.with_name("liblinnet.so")
     if not shutil.which("node") or not shutil.which("npm"):
         print("no node and npm; ./dev setup installs them")
         print("0 passed, 1 failed, 0 skipped")
@@ -56,7 +60,8 @@ def main():
     call(sys.executable, PACKAGE / "test/make_models.py", folder / "models")
     compiled = subprocess.run([PACKAGE / "node_modules/.bin/tsc", "--noEmit", "--strict", "--target", "es2022", "--module", "commonjs",
                                "--lib", "es2022,dom", PACKAGE / "test/types.ts"], capture_output=True, text=True)  # fmt: skip
-    environment = dict(os.environ, LINNET_NODE_ADDON=str(folder / "linnet.node"), LINNET_TEST_MODELS=str(folder / "models"), FORCE_COLOR="0")
+    environment = dict(os.environ, LINNET_NODE_ADDON=str(folder / "linnet.node"), LINNET_TEST_MODELS=str(folder / "models"), FORCE_COLOR="0",
+                       LINNET_COSTS=costs(linnet, folder))  # fmt: skip
     tests = sorted((PACKAGE / "test").glob("*.test.js"))
     done = subprocess.run(["node", "--expose-gc", "--test", *tests], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                           env=environment, cwd=PACKAGE)  # fmt: skip

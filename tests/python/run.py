@@ -9,6 +9,9 @@ import sysconfig
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+from call_costs import costs  # noqa: E402
+
 PACKAGE = ROOT / "bindings/python"
 COUNTS = re.compile(r"(\d+) (passed|failed|skipped|errors?)\b")
 
@@ -46,7 +49,8 @@ def main():
         return 1
     library = arguments.linnet.with_name("liblinnet.so")
     site = install(library, library.parent / "python")
-    environment = dict(os.environ, PYTHONPATH=str(site), LINNET_TEST_MODELS=str(library.parent / "python/models"))
+    environment = dict(os.environ, PYTHONPATH=str(site), LINNET_TEST_MODELS=str(library.parent / "python/models"),
+                       LINNET_COSTS=costs(arguments.linnet, library.parent / "python"))  # fmt: skip
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", PACKAGE, PACKAGE / "tests"]
     done = subprocess.run([*map(str, command), *arguments.pytest], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                           env=environment, cwd=PACKAGE / "tests")  # fmt: skip

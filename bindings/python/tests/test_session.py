@@ -265,13 +265,18 @@ def resident_kb():
 def test_memory_stays(add):
     session = linnet.InferenceSession(add)
     large = linnet.InferenceSession(through("Neg"))
-    x = np.ones(250_000, np.float32)
+    x, model = np.ones(250_000, np.float32), linnet.load(add)
+
+    async def asynchronous(count):
+        for _ in range(count):
+            await model.run_async(FEED)
 
     def work(count):
         for i in range(count):
             session.run(None, FEED)
             if i % 100 == 0:
                 large.run(None, {"x": x})
+        asyncio.run(asynchronous(count // 20))
         gc.collect()
         return resident_kb()
 
