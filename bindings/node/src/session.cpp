@@ -176,7 +176,11 @@ void deliver(napi_env raw, napi_value, void*, void*) {
       addon.reports->told.pop_front();
     }
     const Napi::HandleScope scope(env);
-    what(env, addon);
+    try {
+      what(env, addon);
+    } catch (const Napi::Error&) {
+      // a worker that is being ended calls no functions any more
+    }
   }
   for (;;) {
     Ended ended;

@@ -21,9 +21,11 @@ class Writing : public std::enable_shared_from_this<Writing> {
     std::unique_lock lock(self->mutex_);
     const size_t number = ++self->tells_;
     self->reports_->tell([self, number, done, total, text = std::string(what)](Napi::Env env, Addon&) {
-      self->call(env, self->progress,
-                 {Napi::Number::New(env, static_cast<double>(done)), Napi::Number::New(env, static_cast<double>(total)),
-                  Napi::String::New(env, text)});
+      self->call(env, self->progress, [&](std::vector<napi_value>& arguments) {
+        for (const size_t count : {done, total})
+          arguments.push_back(Napi::Number::New(env, static_cast<double>(count)));
+        arguments.push_back(Napi::String::New(env, text));
+      });
       const std::lock_guard told_lock(self->mutex_);
       self->told_ = number;
       self->answered_.notify_all();
@@ -46,9 +48,11 @@ class Writing : public std::enable_shared_from_this<Writing> {
     self->asks_ = true;
     self->given_.clear();
     self->reports_->tell([self, pass, texts = std::vector<std::string>(names, names + count)](Napi::Env env, Addon&) {
-      const auto list = Napi::Array::New(env, texts.size());
-      for (uint32_t i = 0; i < texts.size(); ++i) list.Set(i, Napi::String::New(env, texts[i]));
-      self->call(env, self->sample, {Napi::Number::New(env, pass), list});
+      self->call(env, self->sample, [&](std::vector<napi_value>& arguments) {
+        const auto list = Napi::Array::New(env, texts.size());
+        for (uint32_t i = 0; i < texts.size(); ++i) list.Set(i, Napi::String::New(env, texts[i]));
+        arguments = {Napi::Number::New(env, pass), list};
+      });
     });
     self->answered_.wait(lock, [&] { return !self->asks_ || self->stopped_; });
     if (self->stopped_) return linnet_status_create(LINNET_CANCELLED, "the call was cancelled");
@@ -67,11 +71,13 @@ class Writing : public std::enable_shared_from_this<Writing> {
     self->reports_->tell([self, failed, json = std::string(text ? text : "", length)](Napi::Env env, Addon& addon) {
       addon.writing.erase(self->id_);
       addon.keep_alive(env);
-      if (failed->get()) {
-        self->call(env, self->callback, {error_of(env, failed->release())});
-      } else {
-        self->call(env, self->callback, {env.Null(), Napi::String::New(env, json)});
-      }
+      self->call(env, self->callback, [&](std::vector<napi_value>& arguments) {
+        if (failed->get()) {
+          arguments = {error_of(env, failed->release())};
+        } else {
+          arguments = {env.Null(), Napi::String::New(env, json)};
+        }
+      });
       self->forget();
     });
   }
@@ -102,9 +108,12 @@ class Writing : public std::enable_shared_from_this<Writing> {
  private:
   static std::shared_ptr<Writing> of(void* user) { return *static_cast<std::shared_ptr<Writing>*>(user); }
 
-  // The functions are lib/writing.js's, which catches what its caller's throw.
-  void call(Napi::Env, const Napi::FunctionReference& function, const std::vector<napi_value>& arguments) {
+  // The functions are lib/writing.js's, which catches what its caller's throw. A worker that is being ended calls none.
+  template <class Fill>
+  void call(Napi::Env, const Napi::FunctionReference& function, Fill&& fill) {
     try {
+      std::vector<napi_value> arguments;
+      fill(arguments);
       function.Call(arguments);
     } catch (const Napi::Error&) {
       stop();
