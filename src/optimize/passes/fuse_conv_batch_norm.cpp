@@ -1,5 +1,5 @@
 // Folds an affine map of the channels behind a convolution into its weights: BatchNormalization, or Mul and Add by
-// constants.
+// constants. A BatchNormalization behind a product by a constant matrix goes into that, too.
 #include <cmath>
 
 #include "optimize/match.h"
@@ -94,6 +94,47 @@ Status fold(Graph& graph, NodeId conv, const Affine& a) {
   return {};
 }
 
+// A Gemm of [rows, columns], or a MatMul that becomes one.
+Result<bool> fold_into_product(Graph& graph, NodeId id) {
+  const Node& node = graph.node(id);
+  const bool gemm = node.is("Gemm");
+  const Tensor* weights = graph.constant(node.input(1));
+  const Tensor* bias = graph.constant(node.input(2));
+  const NodeId user = sole_user(graph, node.outputs[0]);
+  if ((!gemm && !node.is("MatMul")) || user == kNoNode || !shape_of(graph, node.outputs[0], 2) ||
+      !shape_of(graph, node.inputs[0], 2) || !weights || weights->dtype != DType::f32 || weights->shape.rank() != 2 ||
+      node.float_or("alpha", 1.0f) != 1.0f || node.float_or("beta", 1.0f) != 1.0f ||
+      (node.input(2) != kNoValue && !bias))
+    return false;
+  const bool transposed = node.int_or("transB", 0) != 0;
+  const int64_t columns = weights->shape[transposed ? 0 : 1], depth = weights->shape[transposed ? 1 : 0];
+  if (bias && (bias->shape.rank() != 1 || bias->count() != columns)) return false;
+  const std::optional<Affine> a = batch_norm(graph, graph.node(user), columns);
+  if (!a || graph.node(user).inputs[0] != node.outputs[0]) return false;
+  LINNET_ASSIGN(Tensor scaled, clone(*weights));
+  LINNET_ASSIGN(Tensor shift, make_tensor(DType::f32, Shape{columns}));
+  for (int64_t c = 0; c < columns; ++c) {
+    const double scale = a->scale[static_cast<size_t>(c)];
+    for (int64_t k = 0; k < depth; ++k) {
+      float& w = scaled.ptr<float>()[transposed ? c * depth + k : k * columns + c];
+      w = static_cast<float>(static_cast<double>(w) * scale);
+    }
+    shift.ptr<float>()[c] =
+        static_cast<float>((bias ? number_at(*bias, c) : 0.0) * scale + a->shift[static_cast<size_t>(c)]);
+  }
+  Node made = node;
+  made.op_type = "Gemm";
+  made.version = 13;
+  const std::string name = graph.value(node.inputs[1]).name;
+  made.inputs = {node.inputs[0], graph.add_constant(name + "/scaled", std::move(scaled)),
+                 graph.add_constant(name + "/bias", std::move(shift))};
+  made.outputs = {graph.node(user).outputs[0]};
+  graph.remove_node(user);
+  graph.remove_node(id);
+  graph.add_node(std::move(made));
+  return true;
+}
+
 // Tells of a normalisation that would be folded if nobody else read what is between.
 void note_shared(const Graph& graph, NodeId conv, ValueId out, const PassContext& context) {
   for (const NodeId user : graph.uses(out))
@@ -108,6 +149,9 @@ Result<size_t> fuse_conv_batch_norm(Graph& graph, PassContext& context) {
   const std::vector<NodeId> order = graph.order();
   for (const NodeId id : order) {
     if (!graph.alive(id)) continue;
+    LINNET_ASSIGN(const bool folded, fold_into_product(graph, id));
+    changes += folded;
+    if (folded) continue;
     const Node& conv = graph.node(id);
     const bool transposed = conv.is("ConvTranspose");
     if (!conv.is("Conv") && !transposed) continue;

@@ -17,11 +17,38 @@ ValueId match_over_sqrt2(const Graph& graph, ValueId value) {
   return kNoValue;
 }
 
-// x when the value is sqrt(2/pi) * (x + 0.044715 x^3), either factored.
+// Whether the value is 1 + 0.044715 x^2.
+bool is_tanh_factor(const Graph& graph, ValueId value, ValueId x) {
+  const Node* add = made_by(graph, value, "Add");
+  const ValueId term = add ? other_input(*add, [&](ValueId v) { return is_scalar(graph, v, 1); }) : kNoValue;
+  const Node* mul = term == kNoValue ? nullptr : made_by(graph, term, "Mul");
+  if (!mul) return false;
+  const auto is_coefficient = [&](ValueId v) { return is_scalar(graph, v, 0.044715); };
+  const ValueId once = other_input(*mul, [&](ValueId v) { return v == x; });  // 0.044715 x, the other factor is x
+  if (const Node* inner = once == kNoValue ? nullptr : made_by(graph, once, "Mul"))
+    if (other_input(*inner, is_coefficient) == x) return true;
+  const ValueId square = other_input(*mul, is_coefficient);
+  if (const Node* product = square == kNoValue ? nullptr : made_by(graph, square, "Mul"))
+    return product->inputs[0] == x && product->inputs[1] == x;
+  const Node* pow = square == kNoValue ? nullptr : made_by(graph, square, "Pow");
+  const Tensor* exponent = pow ? graph.constant(pow->inputs[1]) : nullptr;
+  return pow && pow->inputs[0] == x && exponent && exponent->count() == 1 && number_at(*exponent, 0) == 2.0;
+}
+
+// x when the value is sqrt(2/pi) * (x + 0.044715 x^3), either factored, or sqrt(2/pi) * x * (1 + 0.044715 x^2).
 ValueId match_tanh_argument(const Graph& graph, ValueId value) {
   const Node* mul = made_by(graph, value, "Mul");
   if (!mul) return kNoValue;
-  const ValueId sum = other_input(*mul, [&](ValueId v) { return is_scalar(graph, v, 0.7978845608028654); });
+  const auto is_root = [&](ValueId v) { return is_scalar(graph, v, 0.7978845608028654); };
+  for (size_t side = 0; side < 2; ++side)
+    if (const Node* part = made_by(graph, mul->inputs[side], "Mul")) {
+      const ValueId x = other_input(*part, is_root);  // (sqrt(2/pi) x) (1 + ...)
+      if (x != kNoValue && is_tanh_factor(graph, mul->inputs[1 - side], x)) return x;
+      if (!is_root(mul->inputs[1 - side])) continue;  // sqrt(2/pi) (x (1 + ...))
+      for (size_t i = 0; i < 2; ++i)
+        if (is_tanh_factor(graph, part->inputs[i], part->inputs[1 - i])) return part->inputs[1 - i];
+    }
+  const ValueId sum = other_input(*mul, is_root);
   const Node* add = sum == kNoValue ? nullptr : made_by(graph, sum, "Add");
   if (!add) return kNoValue;
   for (int side = 0; side < 2; ++side) {

@@ -1,5 +1,5 @@
-// What stands behind a product by a constant matrix goes into it: a bias, an activation, a residual. A Gemm between
-// Reshapes that make rows of all leading axes, and undo that, is a product over all of them.
+// What stands behind a product by a constant matrix goes into it: a bias, a factor, an activation, a residual. A Gemm
+// between Reshapes that make rows of all leading axes, and undo that, is a product over all of them.
 #include "optimize/activations.h"
 #include "optimize/match.h"
 #include "optimize/optimizer.h"
@@ -66,6 +66,29 @@ ValueId flat_bias(Graph& graph, ValueId value) {
   return graph.add_constant(graph.value(value).name, std::move(flat));
 }
 
+// What the node multiplies the value by, when that is one number.
+std::optional<float> factor_of(const Graph& graph, const Node& node, ValueId value) {
+  const bool divides = node.is("Div");
+  if ((!divides && !node.is("Mul")) || graph.value(value).info.dtype != DType::f32) return std::nullopt;
+  const ValueId number = divides ? node.inputs[1] : other_input(node, [&](ValueId v) { return v == value; });
+  if (divides && node.inputs[0] != value) return std::nullopt;
+  const std::optional<float> x = scalar(graph, number);
+  if (!x || graph.constant(number)->shape.rank() > graph.value(value).info.shape.size()) return std::nullopt;
+  const float factor = divides ? 1.0f / *x : *x;
+  return std::isfinite(factor) && factor != 0.0f ? std::optional(factor) : std::nullopt;
+}
+
+bool scale(Graph& graph, Node& fused, float factor) {
+  if (const Tensor* bias = graph.constant(fused.input(2))) {
+    Result<Tensor> scaled = clone(*bias);
+    if (!scaled.ok()) return false;
+    for (int64_t i = 0; i < scaled->count(); ++i) scaled->ptr<float>()[i] *= factor;
+    fused.inputs[2] = graph.add_constant(graph.value(fused.inputs[2]).name + "/scaled", std::move(*scaled));
+  }
+  fused.set("alpha", fused.float_or("alpha", 1.0f) * factor);
+  return true;
+}
+
 }  // namespace
 
 Result<size_t> fuse_matmul(Graph& graph, PassContext& context) {
@@ -97,6 +120,12 @@ Result<size_t> fuse_matmul(Graph& graph, PassContext& context) {
                                      graph.constant(bias)->shape.rank() <= product.shape.size()) {
       fused->inputs.resize(3, kNoValue);
       fused->inputs[2] = flat_bias(graph, bias);
+      chain.push_back(user);
+      user = next();
+    }
+    if (const std::optional<float> factor =
+            user == kNoNode ? std::nullopt : factor_of(graph, graph.node(user), graph.node(chain.back()).outputs[0]);
+        factor && scale(graph, *fused, *factor)) {
       chain.push_back(user);
       user = next();
     }

@@ -1,5 +1,5 @@
 // Two transpositions in a row are one, or none; a transposition of a matrix's last axes goes into the product that
-// reads it.
+// reads it, MatMul or Gemm.
 #include "optimize/match.h"
 #include "optimize/optimizer.h"
 
@@ -47,30 +47,54 @@ bool merge_pair(Graph& graph, NodeId id) {
   return true;
 }
 
-// MatMul(a, Transpose(b)) over the last two axes is FusedMatMul with transB.
+// The value before a Transpose of its last two axes.
+ValueId before_swap(const Graph& graph, ValueId value) {
+  const Node* transpose = made_by(graph, value, "Transpose");
+  const auto permutation = transpose ? permutation_of(graph, *transpose) : std::nullopt;
+  return permutation && swaps_last_two(*permutation) ? transpose->inputs[0] : kNoValue;
+}
+
+// MatMul over the last two axes is FusedMatMul with transA or transB. A constant on the right keeps its MatMul, which
+// takes more of what is around it.
 bool merge_into_product(Graph& graph, NodeId id) {
   const Node& node = graph.node(id);
   if (graph.value(node.outputs[0]).info.dtype != DType::f32) return false;
-  const Node* transpose = made_by(graph, node.inputs[1], "Transpose");
-  const auto permutation = transpose ? permutation_of(graph, *transpose) : std::nullopt;
-  if (!permutation || !swaps_last_two(*permutation)) return false;
-  const ValueId b = transpose->inputs[0];
+  const ValueId b = before_swap(graph, node.inputs[1]);
+  const ValueId a = sole_user(graph, node.inputs[0]) != kNoNode && !graph.constant(node.inputs[1])
+                        ? before_swap(graph, node.inputs[0])
+                        : kNoValue;
+  if (a == kNoValue && b == kNoValue) return false;
   Node fused = node;
   fused.domain = "com.microsoft";
   fused.op_type = "FusedMatMul";
   fused.version = 1;
-  fused.inputs[1] = b;
-  fused.set("transB", int64_t{1});
+  if (a != kNoValue) fused.inputs[0] = a, fused.set("transA", int64_t{1});
+  if (b != kNoValue) fused.inputs[1] = b, fused.set("transB", int64_t{1});
   graph.remove_node(id);
   graph.add_node(std::move(fused));
   return true;
 }
 
+bool merge_into_gemm(Graph& graph, NodeId id) {
+  bool changed = false;
+  for (const size_t side : {0, 1}) {
+    const ValueId value = graph.node(id).inputs[side], before = before_swap(graph, value);
+    if (before == kNoValue || sole_user(graph, value) == kNoNode) continue;
+    const std::string_view name = side == 0 ? "transA" : "transB";
+    graph.set_input(id, side, before);
+    graph.node(id).set(name, int64_t{graph.node(id).int_or(name, 0) == 0});
+    changed = true;
+  }
+  return changed;
+}
+
 }  // namespace
 
 Result<size_t> merge_transposes(Graph& graph, PassContext& context) {
-  size_t changes =
-      rewrite_nodes(graph, [&](NodeId id) { return graph.node(id).is("Transpose") && merge_pair(graph, id); });
+  size_t changes = rewrite_nodes(graph, [&](NodeId id) {
+    const Node& node = graph.node(id);
+    return (node.is("Transpose") && merge_pair(graph, id)) || (node.is("Gemm") && merge_into_gemm(graph, id));
+  });
   if (context.options.level >= OptimizationLevel::extended)
     changes +=
         rewrite_nodes(graph, [&](NodeId id) { return graph.node(id).is("MatMul") && merge_into_product(graph, id); });
