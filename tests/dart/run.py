@@ -13,6 +13,7 @@ import traceback
 from pathlib import Path
 
 import hook
+import native_types
 from dart_vm import dart_vm
 from models import write_models
 
@@ -120,6 +121,7 @@ def main():
         if failed:
             print(re.sub(r"^ok  .*\n", "", output, flags=re.MULTILINE))
         checks = {"the examples as printed": lambda: check_readme(dart, scratch, models),
+                  "native.dart on every system": lambda: native_types.check(ROOT / "include/linnet/linnet.h", PACKAGE / "lib/src/native.dart"),
                   "the build hook": lambda: hook.check(vm, scratch),
                   "exit during runs": lambda: check_exit(dart, models),
                   "overhead": lambda: check_overhead(dart, models),
