@@ -611,6 +611,7 @@ struct RunLists {
   std::vector<const linnet_value*> in;
   std::vector<linnet_value*> out;
 
+  RunLists() { in_names.reserve(1); }  // not NULL, which would stand for the model's order
   void add(const char* name, const Tensor& tensor) {
     in_names.push_back(name);
     in.push_back(tensor.get());

@@ -72,6 +72,7 @@ struct Arguments {
     const auto names = info[0].As<Napi::Array>(), forms = info[1].As<Napi::Array>();
     const auto wanted = info[2].IsArray() ? info[2].As<Napi::Array>() : Napi::Array::New(env);
     texts.reserve(names.Length() + wanted.Length());
+    input_names.reserve(names.Length() + 1);  // not NULL, which would stand for the model's order
     const auto text = [&](Napi::Value name) {
       texts.push_back(name.ToString().Utf8Value());
       return texts.back().c_str();

@@ -40,7 +40,8 @@ test('errors', async () => {
   await fails(InferenceSession.create('/nowhere/model.onnx'), 'NOT_FOUND');
   await fails(InferenceSession.create(new Uint8Array([1, 2, 3])), 'INVALID_MODEL');
   await fails(InferenceSession.create(7), 'INVALID_ARGUMENT');
-  await fails(session.run({ a: ones() }), 'INVALID_ARGUMENT');
+  await assert.rejects(session.run({ a: ones() }), { code: 'INVALID_ARGUMENT', message: /'b' is missing/ });
+  await assert.rejects(session.run({}), { code: 'INVALID_ARGUMENT', message: /'a' is missing/ });
   await fails(session.run({ ...feeds(), b: new Tensor('float32', [1, 2], [2]) }), 'INVALID_ARGUMENT');
   await fails(session.run({ ...feeds(), b: new Tensor('int32', [1, 2, 3], [3]) }), 'INVALID_ARGUMENT');
   await fails(session.run({ ...feeds(), b: 'text' }), 'INVALID_ARGUMENT');

@@ -7,7 +7,7 @@ import os
 from typing import Any, Mapping, Sequence
 
 from . import _native
-from ._session import InferenceSession, NodeArg, RunOptions, SessionOptions
+from ._session import InferenceSession, NodeArg, RunOptions, SessionOptions, _feed
 
 
 class Model:
@@ -54,7 +54,7 @@ class Model:
             except RuntimeError:  # the loop is closed: nobody waits any more
                 pass
 
-        task = self.session._session.start(outputs, dict(inputs), _options(timeout), done)
+        task = self.session._session.start(outputs, _feed(inputs), _options(timeout), done)
         try:
             results = await future
         except asyncio.CancelledError:

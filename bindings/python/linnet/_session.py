@@ -8,7 +8,8 @@ import logging
 import os
 import time
 import warnings
-from typing import Any, Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping
+from typing import Any, Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -250,9 +251,7 @@ class InferenceSession:
         run_options: RunOptions | None = None,
     ) -> list[Any]:
         """The outputs, in the order asked for; None or []: all. Inputs may be arrays, lists, dicts, OrtValues."""
-        if type(input_feed) is not dict:
-            input_feed = dict(input_feed)
-        return self._session.run(output_names, input_feed, run_options)
+        return self._session.run(output_names, _feed(input_feed), run_options)
 
     def run_with_ort_values(
         self,
@@ -279,7 +278,7 @@ class InferenceSession:
         def done(outputs: list[Any] | None, error: Exception | None) -> None:
             callback(outputs, user_data, str(error) if error else "")
 
-        return self._session.start(output_names, dict(input_feed), run_options, done)
+        return self._session.start(output_names, _feed(input_feed), run_options, done)
 
     def io_binding(self) -> IOBinding:
         return IOBinding(self)
@@ -406,6 +405,14 @@ def load_model(
     if not isinstance(source, (bytes, bytearray, memoryview)):
         source = _path(source)
     return _native.load(options._engine(), source, options._load_options(disabled))
+
+
+def _feed(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    if type(inputs) is dict:
+        return inputs
+    if not isinstance(inputs, Mapping):
+        raise TypeError(f"inputs are a dict of arrays by their names, not a {type(inputs).__name__}")
+    return dict(inputs)
 
 
 def _path(path: str | os.PathLike[str]) -> str:

@@ -166,6 +166,7 @@ class Session {
  private:
   Feed read(const nb::dict& feed) const {
     Feed inputs;
+    inputs.names.reserve(feed.size() + 1);  // not NULL, which would stand for the model's order
     const size_t count = feed.size();
     inputs.kept.reserve(count);
     inputs.arguments.reserve(count);

@@ -102,6 +102,18 @@ def test_options(add):
         linnet.InferenceSession(add, providers=["CUDAExecutionProvider", "CPUExecutionProvider"])
 
 
+def test_inputs_that_are_missing(add):
+    model = linnet.load(add)
+    for inputs in ({}, {"b": FEED["b"]}):
+        with pytest.raises(linnet.InvalidArgumentError, match="input 'a' is missing"):
+            model.run(inputs)
+        with pytest.raises(linnet.InvalidArgumentError, match="input 'a' is missing"):
+            asyncio.run(model.run_async(inputs))
+    for wrong in (list(FEED.values()), FEED["a"], None):
+        with pytest.raises(TypeError, match="a dict of arrays"):
+            model.run(wrong)
+
+
 def test_misspelt_options():
     with pytest.raises(AttributeError, match="did you mean 'intra_op_num_threads'"):
         linnet.SessionOptions().intra_op_threads = 1
