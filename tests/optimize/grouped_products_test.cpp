@@ -122,7 +122,7 @@ TEST(FuseGate, TakesBothProductsOfAGatedLayer) {
   }
 }
 
-enum class Cut { split, slices, slices_backwards };
+enum class Cut { split, slices, slices_backwards, gathers };
 
 struct Columns {
   std::vector<int64_t> sizes = {32, 16, 16};
@@ -132,6 +132,8 @@ struct Columns {
   // Near misses.
   int64_t axis = 2;
   bool whole_is_output = false, overlapping = false, gate_is_output = false;
+  std::vector<int64_t> order = {3, 1, 2, 0, 4};  // of one, batch, rows, part and column, for Gathers
+  bool one_is_missing = false;
   bool splits = true, gates = false;
 };
 
@@ -151,6 +153,14 @@ void build_columns(Graph& g, SymbolTable& symbols, const Columns& c) {
     for (size_t i = 0; i < c.sizes.size(); ++i) parts.push_back(g.add_value("part" + std::to_string(i)));
     node.outputs = parts;
     g.add_node(std::move(node));
+  } else if (c.cut == Cut::gathers) {
+    const int64_t count = static_cast<int64_t>(c.sizes.size());
+    ValueId apart = add(g, "Reshape", {y, g.add_ints("sizes", {0, 0, count, c.sizes[0]})});
+    apart = add(g, "Unsqueeze", {apart, g.add_ints("first", {0})});
+    apart = add(g, "Transpose", {apart}, {{"perm", c.order}});
+    apart = add(g, "Squeeze", {apart, g.add_ints("one", {3})});
+    for (int64_t i = c.one_is_missing ? 1 : 0; i < count; ++i)
+      parts.push_back(add(g, "Gather", {apart, g.add_constant("i", tensor_of<int64_t>({}, {i == 2 ? -1 : i}))}));
   } else {
     int64_t at = 0;
     for (const int64_t size : c.sizes) {
@@ -181,6 +191,10 @@ TEST(SplitProducts, WriteTheirColumnsWhereTheyBelong) {
       {.sizes = {16, 16}, .gate = 0, .gates = true},
       {.sizes = {48, 48}, .gate = 1, .gates = true},
       {.sizes = {16, 16}, .cut = Cut::slices, .gate = 1, .gates = true},
+      {.sizes = {32, 32, 32}, .cut = Cut::gathers},
+      {.sizes = {16, 16}, .cut = Cut::gathers, .gate = 0, .gates = true},
+      {.sizes = {32, 32, 32}, .cut = Cut::gathers, .order = {3, 2, 1, 0, 4}, .splits = false},
+      {.sizes = {32, 32, 32}, .cut = Cut::gathers, .one_is_missing = true, .splits = false},
       {.sizes = {32, 16, 8}, .splits = false},
       {.axis = 1, .splits = false},
       {.whole_is_output = true, .splits = false},
@@ -196,7 +210,7 @@ TEST(SplitProducts, WriteTheirColumnsWhereTheyBelong) {
                        const Node* grouped = node_of(g, "GroupedMatMul");
                        ASSERT_EQ(grouped != nullptr, c.splits);
                        EXPECT_EQ(grouped && grouped->find("gated"), c.gates);
-                       EXPECT_EQ(count_of(g, "Split") + count_of(g, "Slice") == 0, c.splits);
+                       EXPECT_EQ(count_of(g, "Split") + count_of(g, "Slice") + count_of(g, "Gather") == 0, c.splits);
                      });
   }
 }

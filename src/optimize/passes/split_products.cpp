@@ -1,6 +1,6 @@
-// A product by a constant matrix whose columns are then split, by Split or by Slices, becomes a linnet.GroupedMatMul
-// that writes each part where it belongs; packed queries, keys and values are such, and gated layers that keep both
-// halves in one matrix, whose activation and product go in, too.
+// A product by a constant matrix whose columns are then split, by Split, by Slices, or by Gathers of an axis that a
+// Reshape makes of them, becomes a linnet.GroupedMatMul that writes each part where it belongs; packed queries, keys
+// and values are such, and gated layers that keep both halves in one matrix, whose activation and product go in, too.
 #include <algorithm>
 
 #include "optimize/activations.h"
@@ -27,12 +27,61 @@ std::optional<int64_t> integer(const Graph& graph, ValueId value, int64_t fallba
 
 bool is_last(int64_t axis, size_t rank) { return axis == -1 || axis == static_cast<int64_t>(rank) - 1; }
 
+// Reshape to [..., parts, size], Unsqueeze, Transpose and Squeeze that bring the parts to the front and keep the others
+// in order, then a Gather for each: nn.MultiheadAttention's way. Nothing where it is another.
+std::vector<Part> gathered_parts(const Graph& graph, ValueId value) {
+  constexpr int kParts = -1, kOne = -2;  // what an axis is, beside that of the value
+  const SymShape from = graph.value(value).info.shape;
+  const NodeId first = sole_user(graph, value);
+  if (first == kNoNode || !graph.node(first).is("Reshape")) return {};
+  value = graph.node(first).outputs[0];
+  const SymShape* apart = shape_of(graph, value, from.size() + 1);
+  if (!apart || !std::equal(from.begin(), from.end() - 1, apart->begin())) return {};
+  const Dim count = (*apart)[from.size() - 1], size = apart->back();
+  if (!count.known() || !size.known()) return {};
+  std::vector<int> axes, wanted = {kParts};
+  for (size_t i = 0; i + 1 < from.size(); ++i) axes.push_back(static_cast<int>(i));
+  wanted.insert(wanted.end(), axes.begin(), axes.end());
+  wanted.push_back(static_cast<int>(from.size()));
+  axes.insert(axes.end(), {kParts, static_cast<int>(from.size())});
+  for (NodeId user = sole_user(graph, value); user != kNoNode && axes != wanted; user = sole_user(graph, value)) {
+    const Node& node = graph.node(user);
+    const int64_t rank = static_cast<int64_t>(axes.size());
+    if (const std::vector<int64_t>* permutation = node.is("Transpose") ? node.ints("perm") : nullptr) {
+      std::vector<int> moved;
+      for (const int64_t axis : *permutation) moved.push_back(axes[static_cast<size_t>(axis)]);
+      axes = std::move(moved);
+    } else if (const auto axis = integer(graph, node.input(1), rank); node.is("Unsqueeze") && axis) {
+      const int64_t at = *axis < 0 ? *axis + rank + 1 : *axis;
+      if (at < 0 || at > rank) return {};
+      axes.insert(axes.begin() + at, kOne);
+    } else if (node.is("Squeeze") && axis) {
+      const int64_t at = *axis < 0 ? *axis + rank : *axis;
+      if (at < 0 || at >= rank || axes[static_cast<size_t>(at)] != kOne) return {};
+      axes.erase(axes.begin() + at);
+    } else {
+      return {};
+    }
+    value = node.outputs[0];
+  }
+  if (axes != wanted || graph.is_output(value)) return {};
+  std::vector<Part> parts;
+  for (const NodeId user : graph.uses(value)) {
+    const Node& node = graph.node(user);
+    const auto index = node.is("Gather") && node.inputs[0] == value ? integer(graph, node.inputs[1], 0) : std::nullopt;
+    if (!index || node.int_or("axis", 0) != 0 || !graph.constant(node.inputs[1])->shape.empty()) return {};
+    const int64_t part = *index < 0 ? *index + count.value() : *index;
+    parts.push_back({part * size.value(), size.value(), node.outputs[0]});
+  }
+  return parts;
+}
+
 // The parts in order, where together they are all of the value's columns and nothing else reads it.
 std::vector<Part> parts_of(const Graph& graph, ValueId value, int64_t columns) {
   const size_t rank = graph.value(value).info.shape.size();
-  std::vector<Part> parts;
-  if (graph.is_output(value)) return parts;
-  for (const NodeId user : graph.uses(value)) {
+  std::vector<Part> parts = gathered_parts(graph, value);
+  if (graph.is_output(value)) return {};
+  for (const NodeId user : parts.empty() ? graph.uses(value) : std::vector<NodeId>()) {
     const Node& node = graph.node(user);
     if (node.is("Split") && is_last(node.int_or("axis", 0), rank) && graph.uses(value).size() == 1) {
       int64_t at = 0;
@@ -102,7 +151,7 @@ bool split(Graph& graph, NodeId id, const PassContext& context) {
   for (const Part& part : parts) columns.push_back(part.size);
   made.set("columns", std::move(columns));
   std::vector<NodeId> gone = {id};
-  for (const NodeId user : graph.uses(node.outputs[0])) gone.push_back(user);
+  for (const Part& part : parts) gone.push_back(node_id(graph, part.value));
   if (const Gate gate = gate_of(graph, parts); gate.product != kNoNode) {
     as_activation(graph, graph.node(gate.activation))->apply(made);
     made.set("gated", int64_t{1});
@@ -112,7 +161,8 @@ bool split(Graph& graph, NodeId id, const PassContext& context) {
   } else {
     for (const Part& part : parts) made.outputs.push_back(part.value);
   }
-  for (const NodeId part : gone) graph.remove_node(part);
+  for (const NodeId part : gone)
+    if (graph.alive(part)) graph.remove_node(part);
   graph.add_node(std::move(made));
   return true;
 }
