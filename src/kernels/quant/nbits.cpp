@@ -26,6 +26,17 @@ struct ByteRow {
   const float* scales;
   const float* sums;  // of q
 };
+
+struct RoundedBlock {
+  float scale;
+  int32_t sum;  // of its numbers
+};
+
+// What is no number becomes the least.
+inline int8_t round_code(float x) noexcept {
+  const float rounded = std::nearbyint(x);
+  return static_cast<int8_t>(rounded > -127.0f ? std::min(rounded, 127.0f) : -127.0f);
+}
 }  // namespace
 }  // namespace linnet
 #endif
@@ -283,6 +294,31 @@ void nbits_byte_rows_vnni(const NBitsFormat& f, const std::byte* panel, const By
 }
 #endif
 
+// `count` numbers in 8 bits, each times 127 and by the greatest of them.
+RoundedBlock nbits_round(const float* a, size_t count, int8_t* q) {
+  const hn::ScalableTag<float> d;
+  const hn::RebindToSigned<decltype(d)> di;
+  const hn::Rebind<int8_t, decltype(d)> d8;
+  const size_t lanes = hn::Lanes(d), whole = count - count % lanes;
+  auto most = hn::Zero(d);
+  for (size_t i = 0; i < whole; i += lanes)
+    most = hn::Max(hn::Abs(hn::LoadU(d, a + i)), most);  // most, if not a number
+  float greatest = hn::GetLane(hn::MaxOfLanes(d, most));
+  for (size_t i = whole; i < count; ++i) greatest = HWY_MAX(std::abs(a[i]), greatest);
+  const float inverse = greatest > 0.0f ? 127.0f / greatest : 0.0f;
+  const auto factor = hn::Set(d, inverse), low = hn::Set(d, -127.0f), high = hn::Set(d, 127.0f);
+  auto sums = hn::Zero(di);
+  for (size_t i = 0; i < whole; i += lanes) {
+    const auto x = hn::Max(hn::Mul(hn::LoadU(d, a + i), factor), low);  // low, if not a number
+    const auto code = hn::NearestInt(hn::Min(x, high));
+    sums = hn::Add(sums, code);
+    hn::StoreU(hn::DemoteTo(d8, code), d8, q + i);
+  }
+  int32_t sum = hn::GetLane(hn::SumOfLanes(di, sums));
+  for (size_t i = whole; i < count; ++i) sum += q[i] = round_code(a[i] * inverse);
+  return {greatest / 127.0f, sum};
+}
+
 }  // namespace
 }  // namespace linnet::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -357,7 +393,8 @@ struct Scratch {
 
 // Codes of 8 bits: the longest block whose sums fit into 32 bits, 255 * 127 * 65536, and the rows from which on
 // decoding them to floats is faster.
-constexpr size_t kWideBlock = 65536, kWideRows = 8;
+constexpr size_t kWideBlock = 65536;
+size_t wide_rows() noexcept { return current_isa() == Isa::avx512_vnni ? SIZE_MAX : 8; }
 
 // Rows at which decoding a panel to floats pays.
 constexpr size_t kDecodeRows = 2;
@@ -366,7 +403,7 @@ Scratch scratch_of(const NBitsGemm& g) noexcept {
   Scratch s;
   const size_t blocks = g.format.blocks();
   s.row = blocks * g.format.block;
-  s.bytes = g.a_int8 && (g.format.bits != 8 || (g.m <= kWideRows && g.format.block <= kWideBlock));
+  s.bytes = g.a_int8 && (g.format.bits != 8 || (g.m <= wide_rows() && g.format.block <= kWideBlock));
   s.decoded = !s.bytes && g.m >= kDecodeRows;
   if (s.bytes) {
     s.rows = round_up(g.m * s.row, 64) + round_up(g.m * blocks * 2 * sizeof(float), 64);
@@ -378,19 +415,14 @@ Scratch scratch_of(const NBitsGemm& g) noexcept {
   return s;
 }
 
-void round_block(const float* a, size_t count, size_t block, int8_t* q, float& scale, float& sum) noexcept {
+RoundedBlock nbits_round_reference(const float* a, size_t count, int8_t* q) {
+  RoundedBlock block{0.0f, 0};
   float greatest = 0.0f;
   for (size_t i = 0; i < count; ++i) greatest = std::max(greatest, std::abs(a[i]));
-  scale = greatest / 127.0f;
   const float inverse = greatest > 0.0f ? 127.0f / greatest : 0.0f;
-  int total = 0;
-  for (size_t i = 0; i < count; ++i) {
-    const float rounded = std::nearbyint(a[i] * inverse);
-    q[i] = static_cast<int8_t>(rounded > -127.0f ? std::min(rounded, 127.0f) : -127.0f);
-    total += q[i];
-  }
-  std::fill(q + count, q + block, int8_t{0});
-  sum = static_cast<float>(total);
+  for (size_t i = 0; i < count; ++i) block.sum += q[i] = round_code(a[i] * inverse);
+  block.scale = greatest / 127.0f;
+  return block;
 }
 
 }  // namespace
@@ -447,11 +479,17 @@ void nbits_gemm(const NBitsGemm& g, std::byte* scratch, const Parallel& parallel
     auto* q = reinterpret_cast<int8_t*>(scratch);
     auto* scales = reinterpret_cast<float*>(scratch + round_up(g.m * s.row, 64));
     float* sums = scales + g.m * blocks;
-    parallel.for_range(g.m, grain_for(static_cast<double>(f.k) * 2.0), [&](size_t first, size_t last, size_t) {
+    const auto round_block = LINNET_DISPATCH(nbits_round, nbits_round_reference);
+    parallel.for_range(g.m, grain_for(static_cast<double>(f.k) * 0.5), [&](size_t first, size_t last, size_t) {
       for (size_t m = first; m < last; ++m)
-        for (size_t b = 0; b < blocks; ++b)
-          round_block(g.a + m * f.k + b * f.block, std::min(f.block, f.k - b * f.block), f.block,
-                      q + m * s.row + b * f.block, scales[m * blocks + b], sums[m * blocks + b]);
+        for (size_t b = 0; b < blocks; ++b) {
+          const size_t begin = b * f.block, count = std::min(f.block, f.k - begin);
+          int8_t* to = q + m * s.row + begin;
+          const RoundedBlock rounded = round_block(g.a + m * f.k + begin, count, to);
+          std::fill(to + count, to + f.block, int8_t{0});
+          scales[m * blocks + b] = rounded.scale;
+          sums[m * blocks + b] = static_cast<float>(rounded.sum);
+        }
     });
     parallel.for_range(panels, grain_for(panel_ns), [&](size_t first, size_t last, size_t) {
       alignas(64) float tile[kByteRows * kNBitsPanel];

@@ -90,6 +90,29 @@ TEST_P(NBitsTest, RoundedRowsHaveTheSameBits) {
       }
 }
 
+// In whole vectors and behind them.
+TEST_P(NBitsTest, WhatIsNoNumberIsRoundedToTheLeast) {
+  constexpr size_t k = 43;
+  NBitsGemm g;
+  g.format = {1, k, 32, 4, false};
+  const std::vector<uint8_t> codes(32, 0x99);
+  const float scales[] = {1.0f, 1.0f};
+  alignas(64) std::byte packed[2048], scratch[1024];
+  ASSERT_LE(nbits_packed_size(g.format), sizeof packed);
+  nbits_pack(g.format, codes.data(), scales, nullptr, packed);
+  std::vector<float> a(k, 1.0f);
+  a[5] = a[42] = std::nanf("");
+  float c = 0;
+  g.b = packed;
+  g.m = 1;
+  g.a = a.data();
+  g.c = &c;
+  g.a_int8 = true;
+  ASSERT_LE(nbits_scratch_size(g, 1), sizeof scratch);
+  nbits_gemm(g, scratch, Parallel());
+  EXPECT_NEAR(c, 39.0f, 1e-4f);
+}
+
 TEST_P(NBitsTest, TakesNoRows) { check(4, 32, 0, 20, 64, true, false); }
 
 INSTANTIATE_TEST_SUITE_P(AllIsas, NBitsTest,
