@@ -244,3 +244,17 @@ for _name, _class, _config, _exporters in [
     model(_name, _class.__name__, _class, _config, lambda: [(torch.randint(2, 50, (b, n)),) for b, n in ((1, 3), (2, 11))], {"input_ids": TEXT}, {"logits": TEXT}, _exporters, use_cache=False)
 model("mamba", "MambaForCausalLM, the scan unrolled", tf.MambaForCausalLM, lambda: tf.MambaConfig(vocab_size=50, hidden_size=16, state_size=4, num_hidden_layers=2, time_step_rank=4),
       lambda: [(torch.randint(2, 50, (2, 7)),)], {"input_ids": {}}, {"logits": {}}, [DYNAMO], use_cache=False)  # fmt: skip
+
+for _name, _class, _config in [
+    ("deepseek_v3", tf.DeepseekV3ForCausalLM, lambda: tf.DeepseekV3Config(**LANGUAGE, num_key_value_heads=2, q_lora_rank=8, kv_lora_rank=8, qk_rope_head_dim=4, qk_nope_head_dim=4, v_head_dim=8,
+        n_routed_experts=4, num_experts_per_tok=2, n_group=2, topk_group=1, moe_intermediate_size=12, first_k_dense_replace=1, experts_implementation="batched_mm")),
+    ("gpt_oss", tf.GptOssForCausalLM, lambda: tf.GptOssConfig(**LANGUAGE, head_dim=8, num_key_value_heads=1, num_local_experts=4, num_experts_per_tok=2, sliding_window=8, pad_token_id=0,
+        layer_types=["sliding_attention", "full_attention"], rope_parameters={"rope_type": "default", "rope_theta": 10000.0}, experts_implementation="batched_mm")),
+    ("qwen3_next", tf.Qwen3NextForCausalLM, lambda: tf.Qwen3NextConfig(**LANGUAGE, head_dim=8, num_key_value_heads=1, linear_num_value_heads=2, linear_num_key_heads=2, linear_key_head_dim=8, linear_value_head_dim=8,
+        moe_intermediate_size=12, shared_expert_intermediate_size=12, num_experts=4, num_experts_per_tok=2, layer_types=["linear_attention", "full_attention"], experts_implementation="batched_mm")),
+    ("jamba", tf.JambaForCausalLM, lambda: tf.JambaConfig(**LANGUAGE, num_key_value_heads=1, num_experts=2, num_experts_per_tok=1, attn_layer_period=2, attn_layer_offset=1, expert_layer_period=2, expert_layer_offset=1,
+        mamba_d_state=4, mamba_dt_rank=4, use_mamba_kernels=False, pad_token_id=0, experts_implementation="batched_mm")),
+    ("falcon_h1", tf.FalconH1ForCausalLM, lambda: tf.FalconH1Config(**LANGUAGE, num_key_value_heads=1, mamba_d_ssm=16, mamba_n_heads=4, mamba_d_head=4, mamba_d_state=4, mamba_n_groups=1, mamba_chunk_size=8, pad_token_id=0)),
+    ("ernie4_5_moe", tf.Ernie4_5_MoeForCausalLM, lambda: tf.Ernie4_5_MoeConfig(**LANGUAGE, num_key_value_heads=1, moe_num_experts=4, moe_k=2, moe_intermediate_size=12, moe_layer_start_index=1, moe_layer_end_index=1, experts_implementation="batched_mm")),
+]:  # fmt: skip
+    model(_name, _class.__name__, _class, _config, lambda: [(torch.randint(2, 50, (2, 9)),)], {"input_ids": {}}, {"logits": {}}, [DYNAMO], use_cache=False)
