@@ -336,9 +336,10 @@ class Resize final : public Op {
   void fill_scales(BindContext& context, const Shape& in, const Shape& out, Changes& changes) const {
     const Tensor* scales = context.has(2) ? context.known(2) : nullptr;
     const Tensor* sizes = context.has(3) ? context.known(3) : nullptr;
-    const bool scaled = scales && scales->count() > 0;
+    const bool sized = context.has(3) && context.shape(3).count() > 0;  // as in infer, which looked at one of the two
+    const bool scaled = !sized && scales && scales->count() > 0;
     float common = 0.0f;
-    if (!scaled && sizes && sizes->count() > 0 && aspect_ratio_ != AspectRatio::stretch)
+    if (sized && sizes && aspect_ratio_ != AspectRatio::stretch)
       common = common_scale(changes, in, [&](size_t entry) { return integer_at(*sizes, static_cast<int64_t>(entry)); });
     for (size_t a = 0; a < in.rank(); ++a) {
       if (!changes[a].resized || in[a] == 0) continue;

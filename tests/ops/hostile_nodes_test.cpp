@@ -107,5 +107,18 @@ TEST(HostileNodes, ResizeToNothingWithAnAspectRatio) {
       }
 }
 
+TEST(HostileNodes, ResizeBySizesBesideScalesThatDoNotFit) {
+  for (const size_t first_constant : {size_t{1}, SIZE_MAX}) {
+    NodeRun run{"Resize", {counting({1, 1, 2, 2}), std::nullopt, tensor_of<int32_t>({1}, {1000}), ints({4, 4})}};
+    run.attributes = {{"axes", std::vector<int64_t>{2, 3}}, {"mode", std::string("nearest")}};
+    run.first_constant = first_constant;
+    const auto result = run_node(run);
+    ASSERT_TRUE(result.ok()) << result.status().message();
+    EXPECT_EQ(result.value()[0].tensor.shape, (Shape{1, 1, 4, 4}));
+    EXPECT_EQ(result.value()[0].tensor.ptr<float>()[5], 0.0f);
+    EXPECT_EQ(result.value()[0].tensor.ptr<float>()[15], 3.0f);
+  }
+}
+
 }  // namespace
 }  // namespace linnet
