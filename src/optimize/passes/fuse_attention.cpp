@@ -52,22 +52,31 @@ class Fusion {
     if (!is_product(product) || product.int_or("transB", 0) != 0 || product.float_or("alpha", 1.0f) != 1.0f)
       return false;
     const ValueId scores = before_softmax(product.inputs[0]);
-    if (scores == kNoValue) return false;
+    if (scores == kNoValue)
+      return made_by(graph_, product.inputs[0], "Softmax") &&
+             missed(last, "the softmax in front of it is read by others, or is not one over the last of four axes");
     Attention found;
     Mask mask;
-    if (!match_scores(scores, found, mask) || found.scale == 0.0f) return false;
+    if (!match_scores(scores, found, mask) || found.scale == 0.0f)
+      return missed(last, "its softmax is not of a product of four axes that is scaled and masked, and read once");
     found.v = operand(product.inputs[1], {}, nullptr);
-    if (!fits(found)) return false;
+    if (!fits(found)) return missed(last, "its queries, keys and values are not certain to fit together");
     share_heads(found);
     found.mask = made(mask);
-    if (found.mask != kNoValue && !has_axes(found.mask)) return false;
-    if (!mask_fits(found) && context_.options.level < OptimizationLevel::all) return false;
+    if (found.mask != kNoValue && !has_axes(found.mask)) return missed(last, "nothing is known of its mask's shape");
+    if (!mask_fits(found) && context_.options.level < OptimizationLevel::all)
+      return missed(last, "its mask is not certain to repeat to the scores, which only the level 'all' allows");
     take_past(found);
     write(last, found);
     return true;
   }
 
  private:
+  bool missed(NodeId last, std::string_view reason) const {
+    context_.miss(graph_, last, reason);
+    return false;
+  }
+
   // What is added to the scores: a value, and rewrites of it that are made once the whole pattern is there.
   struct Step {
     std::string_view op;  // Add, or Where

@@ -27,7 +27,7 @@ Scaled as_scaled(const Graph& graph, const Node& node) {
   return std::isfinite(factor) && factor != 0.0f ? Scaled{x, factor} : Scaled{};
 }
 
-bool fuse(Graph& graph, NodeId id) {
+bool fuse(Graph& graph, NodeId id, const PassContext& context) {
   const Node& product = graph.node(id);
   const bool fused = product.is("FusedMatMul", "com.microsoft");
   if ((!fused && !product.is("MatMul")) || graph.value(product.outputs[0]).info.dtype != DType::f32 ||
@@ -53,6 +53,9 @@ bool fuse(Graph& graph, NodeId id) {
       changed = true;
     }
   }
+  for (const NodeId user : graph.uses(product.outputs[0]))
+    if (behind == kNoNode && as_scaled(graph, graph.node(user)).x == product.outputs[0])
+      context.miss(graph, id, "its result is read by others beside ", graph.node_path(user));
   if (!changed || !std::isfinite(alpha)) return false;
   made.domain = "com.microsoft";
   made.op_type = "FusedMatMul";
@@ -66,8 +69,8 @@ bool fuse(Graph& graph, NodeId id) {
 
 }  // namespace
 
-Result<size_t> fuse_matmul_scale(Graph& graph, PassContext&) {
-  return rewrite_nodes(graph, [&](NodeId id) { return fuse(graph, id); });
+Result<size_t> fuse_matmul_scale(Graph& graph, PassContext& context) {
+  return rewrite_nodes(graph, [&](NodeId id) { return fuse(graph, id, context); });
 }
 
 }  // namespace linnet

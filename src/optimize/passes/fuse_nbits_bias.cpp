@@ -8,7 +8,7 @@ namespace {
 
 constexpr size_t kBias = 5;
 
-bool fuse(Graph& graph, NodeId id) {
+bool fuse(Graph& graph, NodeId id, const PassContext& context) {
   const Node& product = graph.node(id);
   if (!product.is("MatMulNBits", "com.microsoft") || product.input(kBias) != kNoValue) return false;
   const ValueId out = product.outputs[0];
@@ -17,8 +17,10 @@ bool fuse(Graph& graph, NodeId id) {
   const ValueId bias = other_input(graph.node(user), [&](ValueId v) { return v == out; });
   const Tensor* row = graph.constant(bias);
   const ValueInfo& info = graph.value(out).info;
-  if (!row || row->dtype != info.dtype || row->shape.rank() != 1 || row->count() != product.int_or("N", 0))
+  if (!row || row->dtype != info.dtype || row->shape.rank() != 1 || row->count() != product.int_or("N", 0)) {
+    context.miss(graph, id, "what is added in ", graph.node_path(user), " is no constant row");
     return false;
+  }
   Node fused = product;
   fused.inputs.resize(kBias + 1, kNoValue);
   fused.inputs[kBias] = bias;
@@ -31,8 +33,8 @@ bool fuse(Graph& graph, NodeId id) {
 
 }  // namespace
 
-Result<size_t> fuse_nbits_bias(Graph& graph, PassContext&) {
-  return rewrite_nodes(graph, [&](NodeId id) { return fuse(graph, id); });
+Result<size_t> fuse_nbits_bias(Graph& graph, PassContext& context) {
+  return rewrite_nodes(graph, [&](NodeId id) { return fuse(graph, id, context); });
 }
 
 }  // namespace linnet

@@ -99,7 +99,7 @@ bool repeats(const Graph& graph, ValueId value, int depth = 8) {
 
 class Fusion {
  public:
-  explicit Fusion(Graph& graph) : graph_(graph) {}
+  Fusion(Graph& graph, const PassContext& context) : graph_(graph), context_(context) {}
 
   bool fuse(NodeId id) {
     const Node& add = graph_.node(id);
@@ -111,7 +111,10 @@ class Fusion {
       for (size_t i = 0; i < 2; ++i) {
         const ValueId x = rotated(graph_, turned->inputs[i]);
         const ValueId cos = x == kNoValue ? kNoValue : other_input(*plain, [&](ValueId v) { return v == x; });
-        if (cos != kNoValue && write(id, x, cos, turned->inputs[1 - i])) return true;
+        if (cos == kNoValue) continue;
+        if (write(id, x, cos, turned->inputs[1 - i])) return true;
+        context_.miss(graph_, id,
+                      "the halves of its cosines or sines are not certain to be the same, or their shapes to fit");
       }
     }
     return false;
@@ -236,13 +239,14 @@ class Fusion {
   inline static const std::vector<int64_t> kHeadsFirst = {0, 2, 1, 3};
 
   Graph& graph_;
+  const PassContext& context_;
   std::vector<Half> halves_;
 };
 
 }  // namespace
 
-Result<size_t> fuse_rotary(Graph& graph, PassContext&) {
-  Fusion fusion(graph);
+Result<size_t> fuse_rotary(Graph& graph, PassContext& context) {
+  Fusion fusion(graph, context);
   return rewrite_nodes(graph, [&](NodeId id) { return fusion.fuse(id); });
 }
 

@@ -14,7 +14,7 @@ bool is_row(const Graph& graph, ValueId value, Dim size, DType type) {
   return shape && (*shape)[0] == size && graph.value(value).info.dtype == type;
 }
 
-bool fuse(Graph& graph, NodeId id) {
+bool fuse(Graph& graph, NodeId id, const PassContext& context) {
   const Node& norm = graph.node(id);
   const bool rms = norm.is("RMSNormalization") || norm.is("SimplifiedLayerNormalization");
   if (!rms && !norm.is("LayerNormalization")) return false;
@@ -29,7 +29,9 @@ bool fuse(Graph& graph, NodeId id) {
   if ((axis != -1 && axis != 2) || norm.int_or("stash_type", 1) != 1) return false;
   for (const ValueId part : add->inputs) {
     const SymShape* same = shape_of(graph, part, 3);
-    if (!same || !(*same == *shape) || graph.constant(part)) return false;
+    if (same && *same == *shape && !graph.constant(part)) continue;
+    context.miss(graph, id, "a term of the sum in front of it is a constant, or not certain to have the sum's shape");
+    return false;
   }
   for (size_t i = 1; i < norm.inputs.size(); ++i)
     if (!is_row(graph, norm.inputs[i], shape->back(), type)) return false;
@@ -53,8 +55,8 @@ bool fuse(Graph& graph, NodeId id) {
 
 }  // namespace
 
-Result<size_t> fuse_skip_layer_norm(Graph& graph, PassContext&) {
-  return rewrite_nodes(graph, [&](NodeId id) { return fuse(graph, id); });
+Result<size_t> fuse_skip_layer_norm(Graph& graph, PassContext& context) {
+  return rewrite_nodes(graph, [&](NodeId id) { return fuse(graph, id, context); });
 }
 
 }  // namespace linnet

@@ -13,7 +13,7 @@ namespace {
 
 class Separation {
  public:
-  explicit Separation(Graph& graph) : graph_(graph) {}
+  Separation(Graph& graph, const PassContext& context) : graph_(graph), context_(context) {}
 
   // MatMul(p, v) of three axes, p a softmax.
   bool separate(NodeId id) {
@@ -26,7 +26,11 @@ class Separation {
     if (!heads_.known()) return false;
     const ValueId p = apart(product.inputs[0]);
     const SymShape* weights = p == kNoValue ? nullptr : shape_of(graph_, p, 4);
-    if (!weights) return false;
+    if (!weights) {
+      context_.miss(graph_, id,
+                    "what its softmax takes does not come from products of heads that were batch items once");
+      return false;
+    }
     const SymShape from = *shape_of(graph_, v, 4);
     const ValueId made = add("MatMul", 13, {p, v}, {(*weights)[0], heads_, (*weights)[2], from[3]});
     const std::vector<NodeId> users = graph_.uses(out);
@@ -201,14 +205,15 @@ class Separation {
   }
 
   Graph& graph_;
+  const PassContext& context_;
   Dim heads_;
   std::map<ValueId, ValueId> splits_;
 };
 
 }  // namespace
 
-Result<size_t> separate_heads(Graph& graph, PassContext&) {
-  Separation separation(graph);
+Result<size_t> separate_heads(Graph& graph, PassContext& context) {
+  Separation separation(graph, context);
   const size_t changes = rewrite_nodes(graph, [&](NodeId id) { return separation.separate(id); });
   if (changes == 0) graph.remove_unused();  // what was made before a pattern turned out to be another
   return changes;

@@ -1,0 +1,70 @@
+// Fusions say why they left a pattern alone.
+#include <gtest/gtest.h>
+
+#include "optimize/rewritten.h"
+
+namespace linnet {
+namespace {
+
+struct Case {
+  std::string_view pass;
+  std::string_view reason;                       // a part of it
+  std::function<ValueId(Graph&, ValueId)> make;  // of x: [2, 3, 4, 8]
+};
+
+ValueId attention(Graph& g, ValueId x, int64_t axis) {
+  const ValueId keys = add(g, "Transpose", {x}, {{"perm", std::vector<int64_t>{0, 1, 3, 2}}});
+  const ValueId p = add(g, "Softmax", {add(g, "MatMul", {x, keys})}, {{"axis", axis}});
+  if (axis == -1) add_output(g, "p", p);
+  return add(g, "MatMul", {p, x});
+}
+
+TEST(NearMisses, AreExplained) {
+  const std::vector<Case> cases = {
+      {"fuse_attention", "read by others", [](Graph& g, ValueId x) { return attention(g, x, -1); }},
+      {"fuse_attention", "last of four axes", [](Graph& g, ValueId x) { return attention(g, x, 1); }},
+      {"fuse_skip_layer_norm", "is a constant",
+       [](Graph& g, ValueId x) {
+         const ValueId rows = add(g, "Reshape", {x, g.add_ints("rows", {2, 12, 8})});
+         const ValueId sum = add(g, "Add", {rows, g.add_constant("c", wave({2, 12, 8}, 1))});
+         return add(g, "LayerNormalization", {sum, g.add_constant("s", wave({8}, 1))}, {}, 17);
+       }},
+      {"fuse_matmul_scale", "read by others",
+       [](Graph& g, ValueId x) {
+         const ValueId product = add(g, "MatMul", {x, add(g, "Reshape", {x, g.add_ints("turned", {2, 3, 8, 4})})});
+         add_output(g, "product", product);
+         return add(g, "Mul", {product, number(g, 0.5f)});
+       }},
+      {"fuse_gate", "different inputs",
+       [](Graph& g, ValueId x) {
+         const ValueId w = g.add_constant("w", wave({8, 8}, 0.3f)), v = g.add_constant("v", wave({8, 8}, 0.3f, 2));
+         const ValueId gate = add(g, "Sigmoid", {add(g, "MatMul", {x, w})});
+         return add(g, "Mul", {gate, add(g, "MatMul", {add(g, "Neg", {x}), v})});
+       }},
+      {"split_products", "no multiple of 16",
+       [](Graph& g, ValueId x) {
+         const ValueId y = add(g, "MatMul", {x, g.add_constant("w", wave({8, 16}, 0.3f))});
+         const auto part = [&](int64_t begin) {
+           return add(g, "Slice", {y, g.add_ints("s", {begin}), g.add_ints("e", {begin + 8}), g.add_ints("a", {3})});
+         };
+         return add(g, "Sub", {part(0), part(8)});
+       }},
+  };
+  for (const Case& c : cases) {
+    Graph g;
+    add_output(g, "y", c.make(g, add_input(g, "x", DType::f32, {Dim(2), Dim(3), Dim(4), Dim(8)})));
+    SymbolTable symbols(true);
+    OptimizeOptions options;
+    options.explain = true;
+    const auto reports = optimize(g, symbols, options);
+    ASSERT_TRUE(reports.ok()) << reports.status().message();
+    std::string reasons;
+    for (const PassReport& report : *reports)
+      for (const NearMiss& miss : report.misses)
+        if (report.pass == c.pass) reasons += miss.reason + "; ";
+    EXPECT_NE(reasons.find(c.reason), std::string::npos) << c.pass << ": " << reasons;
+  }
+}
+
+}  // namespace
+}  // namespace linnet
