@@ -127,4 +127,7 @@ def main():
 
 if __name__ == "__main__":
     os.environ.setdefault("PYTHONDONTWRITEBYTECODE", "1")
+    # A shell that starts this in the background has it ignore interrupts, and so would the programs whose ends by an
+    # interrupt are tested.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(main())
