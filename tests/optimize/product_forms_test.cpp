@@ -116,6 +116,33 @@ const std::vector<Case> kCases = {
     {"scores over another axis",
      [](Graph& g, ValueId x, ValueId) { return bias_softmax(g, add(g, "Neg", {x}), {8}, 1); },
      {}},
+    {"an activation times a value",
+     [](Graph& g, ValueId x, ValueId) {
+       return add(g, "Mul", {add(g, "Exp", {x}), add(g, "LeakyRelu", {add(g, "Neg", {x})}, {{"alpha", 0.3f}})});
+     },
+     {{"Exp", 1}, {"Neg", 1}, {"ActivatedMul", 1}}},
+    {"an activation times what it is of",
+     [](Graph& g, ValueId x, ValueId) {
+       return add(g, "Mul", {add(g, "Tanh", {x}), x});
+     },
+     {{"ActivatedMul", 1}}},
+    {"two activations",
+     [](Graph& g, ValueId x, ValueId) {
+       return add(g, "Mul", {add(g, "Tanh", {x}), add(g, "HardSigmoid", {add(g, "Neg", {x})})});
+     },
+     {{"HardSigmoid", 1}, {"Neg", 1}, {"ActivatedMul", 1}}},
+    {"an activation that others read",
+     [](Graph& g, ValueId x, ValueId) {
+       const ValueId gate = add(g, "Tanh", {x});
+       add_output(g, "gate", gate);
+       return add(g, "Mul", {gate, add(g, "Exp", {x})});
+     },
+     {}},
+    {"an activation for each row",
+     [](Graph& g, ValueId x, ValueId) {
+       return add(g, "Mul", {x, add(g, "Sigmoid", {add(g, "ReduceMax", {x, g.add_ints("a", {2})})})});
+     },
+     {}},
     {"gelu, the root first",
      [](Graph& g, ValueId x, ValueId) {
        return gelu(g, x, add(g, "Mul", {times(g, x, kRoot), bracket(g, x)}));
