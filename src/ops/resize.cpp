@@ -20,7 +20,7 @@ enum class AspectRatio : uint8_t { stretch, not_larger, not_smaller };
 
 // How each axis of the tensor changes, in the tensor's own order of axes.
 struct AxisChange {
-  float scale = 1.0f;
+  double scale = 1.0;  // a float where the model gives it
   bool resized = false;
   size_t entry = 0;  // where roi, scales and sizes speak of it
 };
@@ -169,7 +169,7 @@ class Resize final : public Op {
     // Axes that stay as they are merge with their neighbours.
     State plan{};
     for (size_t a = 0; a < in.rank(); ++a) {
-      const bool keeps = !changes[a].resized || (in[a] == out[a] && changes[a].scale == 1.0f && is_identity_at_one());
+      const bool keeps = !changes[a].resized || (in[a] == out[a] && changes[a].scale == 1.0 && is_identity_at_one());
       if (keeps && plan.rank > 0 && plan.entry[plan.rank - 1] == kKept) {
         plan.axes[plan.rank - 1].src *= static_cast<size_t>(in[a]);
         plan.axes[plan.rank - 1].dst = plan.axes[plan.rank - 1].src;
@@ -187,7 +187,7 @@ class Resize final : public Op {
         LINNET_REQUIRE(plan.rank < kMostResizeAxes, unsupported("more than ", kMostResizeAxes, " groups of axes"));
         plan.axes[plan.rank].src = 1;
         plan.entry[plan.rank] = kKept;
-        plan.scale[plan.rank++] = 1.0f;
+        plan.scale[plan.rank++] = 1.0;
       }
       plan.axes[plan.rank - 1].src *= 2;
       plan.axes[plan.rank - 1].dst = plan.axes[plan.rank - 1].src;
@@ -200,7 +200,9 @@ class Resize final : public Op {
 
     size_t tables = 0;
     for (size_t a = 0; a < plan.rank; ++a)
-      if (plan.entry[a] != kKept) tables += resize_table_size(spec_, plan.axes[a].src, plan.axes[a].dst, plan.scale[a]);
+      if (plan.entry[a] != kKept)
+        tables += resize_table_size(spec_, plan.axes[a].src, plan.axes[a].dst, static_cast<float>(plan.scale[a]));
+    LINNET_REQUIRE(tables <= kMostTables, unsupported("axes of so many elements need tables of ", tables, " bytes"));
     plan.strings = round_up(tables, sizeof(uint64_t));
     if (context.dtype(0) == DType::string) {
       const std::optional<int64_t> count = checked_add(in.count(), out.count());
@@ -267,7 +269,7 @@ class Resize final : public Op {
     size_t entries = 0;  // of roi, scales or sizes
     size_t strings = 0;  // where their numbers stand in scratch memory
     ResizeAxis axes[kMostResizeAxes];
-    float scale[kMostResizeAxes];
+    double scale[kMostResizeAxes];
     size_t entry[kMostResizeAxes];  // of roi; kKept for an axis without a table
 
     std::span<const ResizeAxis> used() const noexcept { return {axes, rank}; }
@@ -343,9 +345,9 @@ class Resize final : public Op {
       common = common_scale(changes, in, [&](size_t entry) { return integer_at(*sizes, static_cast<int64_t>(entry)); });
     for (size_t a = 0; a < in.rank(); ++a) {
       if (!changes[a].resized || in[a] == 0) continue;
-      changes[a].scale = scaled          ? scales->ptr<float>()[changes[a].entry]
-                         : common > 0.0f ? common
-                                         : static_cast<float>(out[a]) / static_cast<float>(in[a]);
+      changes[a].scale = scaled          ? static_cast<double>(scales->ptr<float>()[changes[a].entry])
+                         : common > 0.0f ? static_cast<double>(common)
+                                         : static_cast<double>(out[a]) / static_cast<double>(in[a]);
     }
   }
 
@@ -356,11 +358,13 @@ class Resize final : public Op {
       const int64_t entry = static_cast<int64_t>(state.entry[a]);
       const float start = roi ? static_cast<float>(number_at(*roi, entry)) : 0.0f;
       const float end = roi ? static_cast<float>(number_at(*roi, entry + static_cast<int64_t>(state.entries))) : 1.0f;
-      const size_t size = resize_table_size(spec_, axis.src, axis.dst, state.scale[a]);
+      const size_t size = resize_table_size(spec_, axis.src, axis.dst, static_cast<float>(state.scale[a]));
       state.axes[a] = resize_table(spec_, axis.src, axis.dst, state.scale[a], start, end, memory);
       memory += size;
     }
   }
+
+  static constexpr size_t kMostTables = size_t{1} << 27;  // they are made before the output's memory is asked for
 
   ResizeSpec spec_;
   AspectRatio aspect_ratio_ = AspectRatio::stretch;

@@ -120,5 +120,9 @@ TEST(HostileNodes, ResizeBySizesBesideScalesThatDoNotFit) {
   }
 }
 
+TEST(HostileNodes, ResizeToMoreThanTablesCanHave) {
+  expect_refused({"Resize", {counting({1, 2}), std::nullopt, std::nullopt, ints({1, INT32_MAX})}});
+}
+
 }  // namespace
 }  // namespace linnet

@@ -57,7 +57,7 @@ size_t resize_taps(const ResizeSpec& spec, size_t src, float scale) noexcept;
 size_t resize_table_size(const ResizeSpec& spec, size_t src, size_t dst, float scale) noexcept;
 // Builds the table in `memory` (aligned to 4 bytes). src is at least 1. The region of interest is read for
 // tf_crop_and_resize only.
-ResizeAxis resize_table(const ResizeSpec& spec, size_t src, size_t dst, float scale, float roi_start, float roi_end,
+ResizeAxis resize_table(const ResizeSpec& spec, size_t src, size_t dst, double scale, float roi_start, float roi_end,
                         std::byte* memory) noexcept;
 
 inline constexpr size_t kMostResizeAxes = 8;

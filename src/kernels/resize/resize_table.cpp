@@ -6,20 +6,22 @@
 namespace linnet {
 namespace {
 
-// The input coordinate of output index x.
-float coordinate(const ResizeSpec& spec, float x, float src, float dst, float scale, float start, float end) noexcept {
-  const float length = scale * src;  // before it was rounded to dst
+// The input coordinate of output index x. Quotients are those of numbers, rounded once: a scale that sizes give is
+// exact enough for a coordinate halfway between two neighbours to stay there.
+float coordinate(const ResizeSpec& spec, float x, float src, float dst, double scale, float start, float end) noexcept {
+  const auto over_scale = [scale](float at) { return static_cast<float>(static_cast<double>(at) / scale); };
+  const auto length = static_cast<float>(scale * static_cast<double>(src));  // before it was rounded to dst
   switch (spec.transform) {
-    case ResizeTransform::half_pixel: return (x + 0.5f) / scale - 0.5f;
-    case ResizeTransform::half_pixel_symmetric: return src / 2.0f * (1.0f - dst / length) + (x + 0.5f) / scale - 0.5f;
-    case ResizeTransform::pytorch_half_pixel: return dst > 1.0f ? (x + 0.5f) / scale - 0.5f : 0.0f;
+    case ResizeTransform::half_pixel: return over_scale(x + 0.5f) - 0.5f;
+    case ResizeTransform::half_pixel_symmetric: return src / 2.0f * (1.0f - dst / length) + over_scale(x + 0.5f) - 0.5f;
+    case ResizeTransform::pytorch_half_pixel: return dst > 1.0f ? over_scale(x + 0.5f) - 0.5f : 0.0f;
     case ResizeTransform::align_corners:
       return length == 1.0f || dst == 1.0f ? 0.0f : x * (src - 1.0f) / (length - 1.0f);
-    case ResizeTransform::asymmetric: return x / scale;
+    case ResizeTransform::asymmetric: return over_scale(x);
     case ResizeTransform::tf_crop_and_resize:
       return dst > 1.0f ? start * (src - 1.0f) + x * (end - start) * (src - 1.0f) / (dst - 1.0f)
                         : 0.5f * (start + end) * (src - 1.0f);
-    case ResizeTransform::tf_half_pixel_for_nn: return (x + 0.5f) / scale;
+    case ResizeTransform::tf_half_pixel_for_nn: return over_scale(x + 0.5f);
   }
   return x;
 }
@@ -66,8 +68,9 @@ size_t resize_table_size(const ResizeSpec& spec, size_t src, size_t dst, float s
   return dst * resize_taps(spec, src, scale) * (sizeof(int32_t) + sizeof(float));
 }
 
-ResizeAxis resize_table(const ResizeSpec& spec, size_t src, size_t dst, float scale, float roi_start, float roi_end,
-                        std::byte* memory) noexcept {
+ResizeAxis resize_table(const ResizeSpec& spec, size_t src, size_t dst, double exact_scale, float roi_start,
+                        float roi_end, std::byte* memory) noexcept {
+  const auto scale = static_cast<float>(exact_scale);
   const size_t taps = resize_taps(spec, src, scale);
   int32_t* index = reinterpret_cast<int32_t*>(memory);
   float* weight = reinterpret_cast<float*>(memory + dst * taps * sizeof(int32_t));
@@ -79,8 +82,8 @@ ResizeAxis resize_table(const ResizeSpec& spec, size_t src, size_t dst, float sc
   for (size_t o = 0; o < dst; ++o) {
     int32_t* at = index + o * taps;
     float* w = weight + o * taps;
-    const float x = coordinate(spec, static_cast<float>(o), static_cast<float>(src), static_cast<float>(dst), scale,
-                               roi_start, roi_end);
+    const float x = coordinate(spec, static_cast<float>(o), static_cast<float>(src), static_cast<float>(dst),
+                               exact_scale, roi_start, roi_end);
     // Not a number (a hostile region) counts as outside too.
     if (spec.transform == ResizeTransform::tf_crop_and_resize && !(x >= 0.0f && x <= last)) {
       std::fill_n(at, taps, 0);
