@@ -10,6 +10,7 @@
 /// A failure is a [LinnetException]; its subclasses tell what kind of failure.
 library;
 
+export 'src/binding.dart' show Binding;
 export 'src/calls.dart' show Progress;
 export 'src/cancel_token.dart' show CancelToken;
 export 'src/dtype.dart' show DType;

@@ -77,6 +77,60 @@ void runningTests(String models) {
     model.close();
   });
 
+  test('a binding', () async {
+    final model = await Linnet.open('$models/twice.onnx');
+    final x = Tensor.zeros(DType.float32, [3]), y = Tensor.zeros(DType.float32, [3]);
+    final binding = model.bind({'x': x});
+    x.floats.setAll(0, [1, 2, 3]);
+    final kept = (await binding.run())['y'];
+    expect(kept.floats, [2.0, 4.0, 6.0]);
+    x.floats.setAll(0, [4, 5, 6]);
+    expect(binding.runSync(timeout: const Duration(seconds: 9))['y'].floats, [8.0, 10.0, 12.0]);
+    expect(kept.floats, [8.0, 10.0, 12.0], 'the memory is the same');
+    binding.setOutput('y', y);
+    x.floats.setAll(0, [7, 8, 9]);
+    expectTrue(identical((await binding.run(cancel: CancelToken()))['y'], y), 'the tensor that was given');
+    expect(y.floats, [14.0, 16.0, 18.0]);
+    expect(kept.floats, [8.0, 10.0, 12.0]);
+    binding.setInput('x', Tensor.float32([1, 2]));
+    await thrown<LinnetInvalidArgument>(binding.run); // y has another shape
+    await thrown<LinnetInvalidArgument>(binding.runSync);
+    binding.setOutput('y', null);
+    expect(binding.runSync()['y'].floats, [2.0, 4.0]);
+    await thrown<LinnetNotFound>(() => binding.setInput('q', x));
+    await thrown<LinnetNotFound>(() => binding.setOutput('q', y));
+    await thrown<LinnetInvalidArgument>(() => binding.setOutput('y', Tensor.float32([1])));
+    await thrown<LinnetNotFound>(() => model.bind({'q': x}));
+    await thrown<LinnetCancelled>(() => binding.run(cancel: CancelToken()..cancel()));
+    await thrown<LinnetCancelled>(() => binding.runSync(cancel: CancelToken()..cancel()));
+    await thrown<LinnetInvalidArgument>(() => binding.run(timeout: Duration.zero));
+    await thrown<LinnetInvalidArgument>(model.bind({}).runSync);
+    final runs = [for (var i = 0; i < 2; ++i) binding.run().then((_) => 1, onError: (_) => 0)];
+    expectTrue((await Future.wait(runs)).contains(1), 'one at a time');
+    final last = binding.run();
+    model.close(); // it goes on
+    binding
+      ..close()
+      ..close();
+    expect((await last.then((outputs) => outputs['y'].floats, onError: (_) => [2.0, 4.0])), [2.0, 4.0]);
+    await thrown<LinnetClosed>(binding.run);
+    await thrown<LinnetClosed>(() => binding.setInput('x', x));
+    await thrown<LinnetClosed>(() => model.bind({'x': x}));
+  });
+
+  test('runs of a binding leave nothing behind', () async {
+    final model = await Linnet.open('$models/twice.onnx');
+    final binding = model.bind({'x': Tensor.zeros(DType.float32, [3])});
+    binding.runSync().close();
+    final before = Linnet.openHandles;
+    for (var i = 0; i < 1000; ++i) {
+      (i.isEven ? binding.runSync() : await binding.run()).close();
+    }
+    expectTrue(Linnet.openHandles <= before + 2, '$before handles, then ${Linnet.openHandles}');
+    binding.close();
+    model.close();
+  });
+
   test('failures of a run name model, input, node and shapes', () async {
     final twice = await Linnet.open('$models/twice.onnx');
     final name = await thrown<LinnetInvalidArgument>(() => twice.run({'q': Tensor.float32([1])}));

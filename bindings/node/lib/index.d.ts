@@ -112,6 +112,17 @@ export interface ValueMetadata {
 /** Names of outputs or inner values, or tensors by output name that the outputs are written to. */
 export type Fetches = readonly string[] | Readonly<Record<string, Tensor | null>>;
 
+/** Inputs and outputs that stay bound from run to run, which neither allocates nor copies; one run at a time. */
+export interface Binding {
+  setInput(name: string, tensor: Tensor): void;
+  setOutput(name: string, tensor: Tensor): void;
+  /** The outputs that are bound: the tensors that were given. */
+  run(options?: RunOptions): Promise<Record<string, Tensor>>;
+  runSync(options?: Omit<RunOptions, 'signal'>): Record<string, Tensor>;
+  /** A run that is under way finishes. */
+  release(): void;
+}
+
 export class InferenceSession {
   private constructor();
   /** From a path, a file: URL or bytes, which are copied. */
@@ -128,6 +139,8 @@ export class InferenceSession {
   /** The thread waits for the outputs. */
   runSync(feeds: Readonly<Record<string, Value>>, options?: Omit<RunOptions, 'signal'>): Record<string, Value>;
   runSync(feeds: Readonly<Record<string, Value>>, fetches: Fetches, options?: Omit<RunOptions, 'signal'>): Record<string, Value>;
+  /** Tensors of Tensor.allocate, or of runs, that are used where they lie from run to run: write to the inputs' data, run, read the outputs'. */
+  bind(feeds: Readonly<Record<string, Tensor>>, fetches?: Readonly<Record<string, Tensor>>): Binding;
   /** Closes the session; runs that are under way finish. */
   release(): Promise<void>;
   /** Gives memory that no run uses back to the system. */

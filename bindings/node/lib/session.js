@@ -37,6 +37,69 @@ function loadOptions(options) {
   };
 }
 
+function runOptions(options) {
+  const { signal } = known(options ?? {}, RUN_OPTIONS, 'run');
+  if (signal !== undefined && !(signal instanceof AbortSignal)) throw invalid('signal must be an AbortSignal');
+  return options ?? {};
+}
+
+// A promise of what begin(told) tells of; it gives the id by which the session cancels it.
+function ended(session, signal, begin) {
+  if (signal?.aborted) throw abortReason(signal);
+  return new Promise((resolve, reject) => {
+    const abort = () => session.cancel(id);
+    const id = begin((error, results) => {
+      signal?.removeEventListener('abort', abort);
+      if (!error) resolve(results);
+      else reject(signal?.aborted && error.code === 'CANCELLED' ? abortReason(signal) : error);
+    });
+    signal?.addEventListener('abort', abort, { once: true });
+  });
+}
+
+/** Tensors that stay bound from run to run, which neither allocates nor copies; one run at a time. InferenceSession.bind gives one. */
+class Binding {
+  #session;
+  #native;
+  #outputs = {};
+
+  constructor(session, feeds, fetches) {
+    this.#session = session;
+    this.#native = session.bind();
+    for (const [name, tensor] of Object.entries(feeds)) this.setInput(name, tensor);
+    for (const [name, tensor] of Object.entries(fetches)) this.setOutput(name, tensor);
+  }
+
+  setInput(name, tensor) {
+    this.#native.setInput(String(name), toForm(tensor));
+  }
+
+  setOutput(name, tensor) {
+    this.#native.setOutput(String(name), toForm(tensor));
+    this.#outputs[name] = tensor;
+  }
+
+  /** A promise of the outputs that are bound, which are the tensors that were given. */
+  async run(options) {
+    const { signal, timeout } = runOptions(options);
+    const outputs = { ...this.#outputs };
+    await ended(this.#session, signal, (told) => this.#native.run(milliseconds(timeout), told));
+    return outputs;
+  }
+
+  runSync(options) {
+    const { signal, timeout } = runOptions(options);
+    if (signal?.aborted) throw abortReason(signal);
+    this.#native.runSync(milliseconds(timeout));
+    return { ...this.#outputs };
+  }
+
+  /** A run that is under way finishes. */
+  release() {
+    this.#native.close();
+  }
+}
+
 /** A model that is ready to run; runs may be under way at once. */
 class InferenceSession {
   #native;
@@ -66,17 +129,8 @@ class InferenceSession {
   /** run(feeds, fetches?, options?): a promise of the outputs by name. The event loop goes on meanwhile. */
   async run(feeds, ...rest) {
     const call = this.#arguments(feeds, rest);
-    const { signal } = call.options;
-    if (signal?.aborted) throw abortReason(signal);
-    const forms = await new Promise((resolve, reject) => {
-      const abort = () => this.#native.cancel(id);
-      const id = this.#native.run(call.names, call.inputs, call.wanted, call.targets, call.timeout, (error, results) => {
-        signal?.removeEventListener('abort', abort);
-        if (!error) resolve(results);
-        else reject(signal?.aborted && error.code === 'CANCELLED' ? abortReason(signal) : error);
-      });
-      signal?.addEventListener('abort', abort, { once: true });
-    });
+    const forms = await ended(this.#native, call.options.signal, (told) =>
+      this.#native.run(call.names, call.inputs, call.wanted, call.targets, call.timeout, told));
     return this.#results(call, forms);
   }
 
@@ -86,6 +140,11 @@ class InferenceSession {
     if (call.options.signal?.aborted) throw abortReason(call.options.signal);
     const forms = this.#native.runSync(call.names, call.inputs, call.wanted, call.targets, call.timeout);
     return this.#results(call, forms);
+  }
+
+  /** bind(feeds, fetches?): tensors of Tensor.allocate that stay where they are from run to run. */
+  bind(feeds, fetches = {}) {
+    return new Binding(this.#native, feeds, fetches);
   }
 
   /** Closes the session; runs that are under way finish. */
@@ -108,11 +167,9 @@ class InferenceSession {
       wanted: null,
       targets: null,
       given: {},
-      options: known(options ?? {}, RUN_OPTIONS, 'run'),
+      options: runOptions(options),
       timeout: milliseconds(options?.timeout),
     };
-    const { signal } = call.options;
-    if (signal !== undefined && !(signal instanceof AbortSignal)) throw invalid('signal must be an AbortSignal');
     if (Array.isArray(fetches)) {
       call.wanted = fetches.map(String);
     } else if (fetches) {

@@ -21,6 +21,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(addon);
   addon->session = Napi::Persistent(session_class(env));
   addon->session.SuppressDestruct();
+  addon->binding = Napi::Persistent(binding_class(env));
+  addon->binding.SuppressDestruct();
   open_reports(env, *addon);
 
   const auto add = [&](const char* name, Napi::Value (*function)(const Napi::CallbackInfo&)) {

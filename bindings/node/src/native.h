@@ -52,7 +52,7 @@ struct Addon {
     Napi::FunctionReference callback;
     Handle<linnet_task> task;
   };
-  Napi::FunctionReference error_factory, session;
+  Napi::FunctionReference error_factory, session, binding;
   std::shared_ptr<Reports> reports = std::make_shared<Reports>();
   std::map<uint64_t, Pending> pending;
   std::map<uint64_t, std::shared_ptr<Writing>> writing;
@@ -81,6 +81,7 @@ Napi::Value form_of(Napi::Env env, Handle<linnet_value> value);
 Napi::Value allocate(const Napi::CallbackInfo& info);
 
 Napi::Function session_class(Napi::Env env);
+Napi::Function binding_class(Napi::Env env);
 // load(path or bytes, options): a promise of a session.
 Napi::Value load(const Napi::CallbackInfo& info);
 void open_reports(Napi::Env env, Addon& addon);

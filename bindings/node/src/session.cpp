@@ -30,7 +30,7 @@ class Session : public Napi::ObjectWrap<Session> {
     return DefineClass(env, "NativeSession",
                        {InstanceMethod("run", &Session::run), InstanceMethod("runSync", &Session::run_sync),
                         InstanceMethod("cancel", &Session::cancel), InstanceMethod("close", &Session::close),
-                        InstanceMethod("trim", &Session::trim)});
+                        InstanceMethod("trim", &Session::trim), InstanceMethod("bind", &Session::bind)});
   }
 
   Handle<linnet_session> handle;
@@ -53,6 +53,7 @@ class Session : public Napi::ObjectWrap<Session> {
     handle = Handle<linnet_session>();
     return info.Env().Undefined();
   }
+  Napi::Value bind(const Napi::CallbackInfo& info);
   Napi::Value trim(const Napi::CallbackInfo& info) {
     linnet_session_trim(handle.get());
     return info.Env().Undefined();
@@ -118,13 +119,11 @@ void report(void* user, linnet_task* task) {
   napi_call_threadsafe_function(call.reports->wake, nullptr, napi_tsfn_nonblocking);
 }
 
-Napi::Value Session::run(const Napi::CallbackInfo& info) {
-  const Napi::Env env = info.Env();
+// Starts a task by begin(completion, task) that gives so many outputs, and gives its id.
+template <class Begin>
+Napi::Value start(Napi::Env env, size_t outputs, const Napi::Value& callback, Begin&& begin) {
   Addon& addon = *env.GetInstanceData<Addon>();
-  const Arguments arguments(info, Lending::beyond_call, output_count);
-  std::vector<const linnet_value*> targets;
-  for (const Handle<linnet_value>& target : arguments.targets) targets.push_back(target.get());
-  auto call = std::make_unique<Call>(Call{addon.reports, ++addon.last_id, targets.size()});
+  auto call = std::make_unique<Call>(Call{addon.reports, ++addon.last_id, outputs});
   const uint64_t id = call->id;
   linnet_completion completion{};
   completion.struct_size = sizeof completion;
@@ -132,13 +131,22 @@ Napi::Value Session::run(const Napi::CallbackInfo& info) {
   completion.release = [](void* user) { delete static_cast<Call*>(user); };
   completion.user = call.get();
   Handle<linnet_task> task;
-  check(env, linnet_session_run_async(handle.get(), &arguments.options, arguments.input_names.data(),
-                                      arguments.inputs.data(), arguments.inputs.size(), arguments.wanted(),
-                                      targets.data(), targets.size(), &completion, task.out()));
+  check(env, begin(completion, task.out()));
   call.release();
-  addon.pending[id] = {Napi::Persistent(info[5].As<Napi::Function>()), std::move(task)};
+  addon.pending[id] = {Napi::Persistent(callback.As<Napi::Function>()), std::move(task)};
   addon.keep_alive(env);
   return Napi::Number::New(env, static_cast<double>(id));
+}
+
+Napi::Value Session::run(const Napi::CallbackInfo& info) {
+  const Arguments arguments(info, Lending::beyond_call, output_count);
+  std::vector<const linnet_value*> targets;
+  for (const Handle<linnet_value>& target : arguments.targets) targets.push_back(target.get());
+  return start(info.Env(), targets.size(), info[5], [&](const linnet_completion& completion, linnet_task** task) {
+    return linnet_session_run_async(handle.get(), &arguments.options, arguments.input_names.data(),
+                                    arguments.inputs.data(), arguments.inputs.size(), arguments.wanted(),
+                                    targets.data(), targets.size(), &completion, task);
+  });
 }
 
 Napi::Array forms_of(Napi::Env env, std::vector<Handle<linnet_value>>& values) {
@@ -161,6 +169,68 @@ Napi::Value Session::run_sync(const Napi::CallbackInfo& info) {
   std::vector<Handle<linnet_value>> made;
   for (size_t i = 0; i < outputs.size(); ++i) made.emplace_back(given[i] ? nullptr : outputs[i]);
   return forms_of(env, made);
+}
+
+// Tensors that stay bound from run to run. Their memory is what the addon gave to JavaScript.
+class Binding : public Napi::ObjectWrap<Binding> {
+ public:
+  explicit Binding(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Binding>(info) {}
+
+  static Napi::Function define(Napi::Env env) {
+    return DefineClass(
+        env, "NativeBinding",
+        {InstanceMethod("setInput", &Binding::set<linnet_binding_set_input>),
+         InstanceMethod("setOutput", &Binding::set<linnet_binding_set_output>), InstanceMethod("run", &Binding::run),
+         InstanceMethod("runSync", &Binding::run_sync), InstanceMethod("close", &Binding::close)});
+  }
+
+  Handle<linnet_binding> handle;
+
+ private:
+  // (name, form)
+  template <auto kSet>
+  Napi::Value set(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    const std::string name = info[0].ToString().Utf8Value();
+    const Handle<linnet_value> value = target_of(env, info[1], Lending::beyond_call);
+    if (!value.get())
+      check(env, linnet_status_create(
+                     LINNET_INVALID_ARGUMENT,
+                     ("what is bound to '" + name + "' has to be a tensor of Tensor.allocate, or of a run").c_str()));
+    check(env, kSet(handle.get(), name.c_str(), value.get()));
+    return env.Undefined();
+  }
+
+  static linnet_run_options options_of(const Napi::Value& timeout) {
+    linnet_run_options options{};
+    options.struct_size = sizeof options;
+    options.timeout_ms = timeout.ToNumber().Int64Value();
+    return options;
+  }
+
+  // run(timeout, callback): as a session's.
+  Napi::Value run(const Napi::CallbackInfo& info) {
+    const linnet_run_options options = options_of(info[0]);
+    return start(info.Env(), 0, info[1], [&](const linnet_completion& completion, linnet_task** task) {
+      return linnet_binding_run_async(handle.get(), &options, &completion, task);
+    });
+  }
+  Napi::Value run_sync(const Napi::CallbackInfo& info) {
+    const linnet_run_options options = options_of(info[0]);
+    check(info.Env(), linnet_binding_run(handle.get(), &options));
+    return info.Env().Undefined();
+  }
+  Napi::Value close(const Napi::CallbackInfo& info) {
+    handle = Handle<linnet_binding>();
+    return info.Env().Undefined();
+  }
+};
+
+Napi::Value Session::bind(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const Napi::Object object = env.GetInstanceData<Addon>()->binding.New({});
+  check(env, linnet_binding_create(handle.get(), Binding::Unwrap(object)->handle.out()));
+  return object;
 }
 
 // On the environment's thread: tells those whose runs have ended.
@@ -401,6 +471,7 @@ void read_load_options(Napi::Env env, const Napi::Object& from, linnet_load_opti
   }
 }
 
+Napi::Function binding_class(Napi::Env env) { return Binding::define(env); }
 Napi::Function session_class(Napi::Env env) { return Session::define(env); }
 
 Napi::Value load(const Napi::CallbackInfo& info) {

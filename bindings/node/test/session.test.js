@@ -54,6 +54,47 @@ test('errors', async () => {
   await fails(session.run(feeds()), 'CLOSED');
 });
 
+test('a binding', async () => {
+  const session = await InferenceSession.create(model('neg'));
+  const x = Tensor.allocate('float32', [2, 3]), y = Tensor.allocate('float32', [2, 3]);
+  const binding = session.bind({ x }, { y });
+  for (const [i, run] of [(b) => b.run(), (b) => b.runSync(), (b) => b.run({ timeout: 9000, signal: new AbortController().signal })].entries()) {
+    x.data.fill(i + 1);
+    const outputs = await run(binding);
+    assert.strictEqual(outputs.y, y);
+    assert.deepStrictEqual([...y.data], Array(6).fill(-i - 1));
+  }
+  const other = Tensor.allocate('float32', [1, 3]);
+  binding.setInput('x', other);
+  await assert.rejects(binding.run(), { code: 'INVALID_ARGUMENT' }); // y has another shape
+  assert.throws(() => binding.runSync(), { code: 'INVALID_ARGUMENT' });
+  binding.setOutput('y', Tensor.allocate('float32', [1, 3]));
+  assert.strictEqual((await binding.run()).y.data[0], -0);
+  assert.throws(() => session.bind({ x: new Tensor('float32', [1, 2, 3], [1, 3]) }), { code: 'INVALID_ARGUMENT', message: /Tensor.allocate/ });
+  assert.throws(() => session.bind({ q: x }), { code: 'NOT_FOUND' });
+  assert.throws(() => session.bind({ x }, { q: y }), { code: 'NOT_FOUND' });
+  assert.throws(() => session.bind({ x: null }), { code: 'INVALID_ARGUMENT' });
+  await assert.rejects(session.bind({}).run(), { code: 'INVALID_ARGUMENT', message: /'x' is missing/ });
+  await assert.rejects(binding.run({ timout: 1 }), { code: 'INVALID_ARGUMENT' });
+  await assert.rejects(binding.run({ signal: AbortSignal.abort(new Error('mine')) }), { message: 'mine' });
+  const slow = await InferenceSession.create(model('slow'));
+  const count = Tensor.allocate('int64', []), v = Tensor.allocate('float32', [64, 64]);
+  count.data[0] = 10n ** 8n;
+  const long = slow.bind({ count, x: v });
+  const abort = new AbortController();
+  const run = long.run({ signal: abort.signal });
+  assert.throws(() => long.runSync(), { code: 'INVALID_ARGUMENT' }); // one at a time
+  assert.throws(() => long.setInput('x', v), { code: 'INVALID_ARGUMENT' });
+  long.release();
+  await slow.release();
+  abort.abort();
+  await assert.rejects(run, { name: 'AbortError' });
+  await assert.rejects(long.run(), { code: 'CLOSED' });
+  await session.release();
+  assert.throws(() => session.bind({ x }), { code: 'CLOSED' });
+  assert.strictEqual(binding.runSync().y.dims[0], 1); // it keeps what it needs
+});
+
 test('options that do not exist', async () => {
   const refuses = (promise, message) => assert.rejects(promise, { code: 'INVALID_ARGUMENT', message });
   await refuses(InferenceSession.create(model('add'), { intraOpNumThread: 1 }), /did you mean 'intraOpNumThreads'/);

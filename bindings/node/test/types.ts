@@ -9,6 +9,8 @@ async function main(): Promise<void> {
   const y = outputs.y;
   if (y instanceof Tensor && y.type === 'float32') console.log(y.dims[0], elements, version);
   session.runSync({ x: new Tensor(new Float32Array(3)) });
+  const bound = session.bind({ x: Tensor.allocate('float32', [3]) }, { y: Tensor.allocate('float32', [3]) });
+  console.log((await bound.run({ timeout: 5 })).y.dims);
   // @ts-expect-error a type that does not exist
   new Tensor('float31', []);
   // @ts-expect-error a wrong array

@@ -1,6 +1,7 @@
 import 'dart:ffi';
 import 'dart:typed_data';
 
+import 'binding.dart';
 import 'calls.dart';
 import 'cancel_token.dart';
 import 'exceptions.dart';
@@ -116,6 +117,13 @@ final class LinnetModel implements Finalizable {
   Value _outputOf(int task, int i) {
     check(native.taskOutput(task, i, received.bytes.address.cast()), model: name);
     return valueOf(received[0]);
+  }
+
+  /// Inputs that stay where they are from run to run, and outputs in [into] that are always written to the same memory:
+  /// for many runs of the same shapes.
+  Binding bind(Map<String, Value> inputs, {Map<String, Tensor> into = const {}}) {
+    _requireOpen();
+    return Binding.of(this, inputs, into);
   }
 
   /// For another isolate: send it, and there call [SharedModel.open].

@@ -428,6 +428,20 @@ external void sessionTrim(int session);
         Pointer<UintPtr>, Size)>(symbol: 'linnet_session_run')
 external int sessionRun(int session, Pointer<NativeRunOptions> options, Pointer<UintPtr> inputNames,
     Pointer<UintPtr> inputs, int inputCount, Pointer<UintPtr> outputNames, Pointer<UintPtr> outputs, int outputCount);
+@Native<UintPtr Function(UintPtr, Pointer<UintPtr>)>(symbol: 'linnet_binding_create', isLeaf: true)
+external int bindingCreate(int session, Pointer<UintPtr> binding);
+@Native<UintPtr Function(UintPtr, Pointer<Uint8>, UintPtr)>(symbol: 'linnet_binding_set_input', isLeaf: true)
+external int bindingSetInput(int binding, Pointer<Uint8> name, int value);
+@Native<UintPtr Function(UintPtr, Pointer<Uint8>, UintPtr)>(symbol: 'linnet_binding_set_output', isLeaf: true)
+external int bindingSetOutput(int binding, Pointer<Uint8> name, int value);
+@Native<UintPtr Function(UintPtr, Pointer<NativeRunOptions>)>(symbol: 'linnet_binding_run')
+external int bindingRun(int binding, Pointer<NativeRunOptions> options);
+@Native<UintPtr Function(UintPtr, Pointer<NativeRunOptions>, Pointer<NativeCompletion>, Pointer<UintPtr>)>(
+    symbol: 'linnet_binding_run_async', isLeaf: true)
+external int bindingRunAsync(int binding, Pointer<NativeRunOptions> options, Pointer<NativeCompletion> completion,
+    Pointer<UintPtr> task);
+@Native<UintPtr Function(UintPtr, Pointer<Uint8>, Pointer<UintPtr>)>(symbol: 'linnet_binding_output', isLeaf: true)
+external int bindingOutput(int binding, Pointer<Uint8> name, Pointer<UintPtr> value);
 @Native<
     UintPtr Function(UintPtr, Pointer<NativeRunOptions>, Pointer<UintPtr>, Pointer<UintPtr>, Size, Pointer<UintPtr>,
         Pointer<UintPtr>, Size, Pointer<NativeCompletion>, Pointer<UintPtr>)>(symbol: 'linnet_session_run_async', isLeaf: true)

@@ -93,8 +93,8 @@ int _ofMap(MapValue map, List<int> made) {
 /// Outputs up to this size are copied into a list of Dart's, which costs less than having native memory collected.
 const int _copiedBytes = 4096;
 
-/// The value of a handle, which is taken over.
-Value valueOf(int handle) {
+/// The value of a handle, which is taken over. [shares]: a tensor of numbers shows the handle's memory, however small.
+Value valueOf(int handle, {bool shares = false}) {
   check(native.valueView(handle, view.address));
   final kind = view.kind, dtype = DType.of(view.dtype), count = view.count;
   switch (kind) {
@@ -110,7 +110,7 @@ Value valueOf(int handle) {
         return Tensor.strings(texts, shape);
       }
       final fixed = List<int>.unmodifiable(shape);
-      if (view.bytes > _copiedBytes) return Tensor.ofHandle(dtype, fixed, handle, view.bytes, view.data);
+      if (shares || view.bytes > _copiedBytes) return Tensor.ofHandle(dtype, fixed, handle, view.bytes, view.data);
       final list = dtype.newList(dtype.listLength(count));
       list.buffer.asUint8List().setRange(0, list.lengthInBytes, view.data.asTypedList(list.lengthInBytes));
       native.release(handle);
