@@ -31,13 +31,20 @@ class Dart:
         version = re.search(r"sdk: \^(\d+\.\d+)", (PACKAGE / "pubspec.yaml").read_text())[1]
         packages.write_text(json.dumps({"configVersion": 2, "packages": [
             {"name": "linnet", "rootUri": PACKAGE.as_uri(), "packageUri": "lib/", "languageVersion": version}]}))
-        self.command = [str(vm), f"--packages={packages}"]
+        self.scratch, self.command = scratch, [str(vm), f"--packages={packages}"]
         self.environment = {**os.environ, "LINNET_LIBRARY": str(library)}
 
     def run(self, program, *arguments, timeout=600):
         done = subprocess.run([*self.command, str(program), *map(str, arguments)], env=self.environment, timeout=timeout,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         return done.returncode, done.stdout
+
+
+    def compiled(self, program):
+        """The program in a form that starts at once."""
+        kernel = self.scratch / f"{program.stem}.dill"
+        subprocess.run([*self.command, "--snapshot-kind=kernel", f"--snapshot={kernel}", str(program)], check=True, timeout=600)
+        return kernel
 
 
 def printed_examples(readme):
@@ -63,11 +70,12 @@ def check_readme(dart, scratch, models):
 
 def check_exit(dart, models):
     """A process may end while runs are under way, and while models are written."""
-    for program in (["runs"], ["writing", "static"], ["writing", "dynamic"], ["writing", "optimize"], ["writing", "compile"], ["writing", "tune"]):
+    runs, writing = (dart.compiled(PACKAGE / f"test/exit_during_{name}.dart") for name in ("runs", "writing"))
+    for program, *call in ([runs], [writing, "static"], [writing, "dynamic"], [writing, "optimize"], [writing, "compile"], [writing, "tune"]):
         for milliseconds in (0, 2, 10, 50, 150):
-            code, output = dart.run(PACKAGE / f"test/exit_during_{program[0]}.dart", models, milliseconds, *program[1:])
-            assert code == 7 and not output, f"{program}: exit code {code} after {milliseconds} ms\n{output}"
-        if "static" in program:
+            code, output = dart.run(program, models, milliseconds, *call)
+            assert code == 7 and not output, f"{program.stem} {call}: exit code {code} after {milliseconds} ms\n{output}"
+        if "static" in call:
             assert not list(models.glob("never*")), "a file is left"
 
 
