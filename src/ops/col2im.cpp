@@ -61,7 +61,15 @@ class Col2Im final : public Op {
     const Tensor& block = context.in(2);
     const Shape image(context.out(0).shape.begin() + 2, context.out(0).shape.end());
     LINNET_ASSIGN(const BlockAxes axes, block_axes(image, Shape(block.as<int64_t>())));
-    const auto add_all = [&](auto type) { add<typename decltype(type)::type>(context, axes); };
+    const auto add_all = [&](auto type) {
+      using T = typename decltype(type)::type;
+      // Sums of signed integers that wrap have the bits of unsigned ones.
+      if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
+        add<std::make_unsigned_t<T>>(context, axes);
+      } else {
+        add<T>(context, axes);
+      }
+    };
     const DType type = context.in(0).dtype;
     if (!switch_number(type, add_all)) switch_type<bool, std::complex<float>, std::complex<double>>(type, add_all);
     return {};
@@ -95,7 +103,7 @@ class Col2Im final : public Op {
   // Each image gathers from the columns in the order of the blocks' elements, so that sums do not depend on threads.
   template <class T>
   static void add(RunContext& context, const BlockAxes& axes) {
-    const T* src = context.in(0).ptr<T>();
+    const T* src = reinterpret_cast<const T*>(context.in(0).data);
     Tensor& y = context.out(0);
     const size_t images = static_cast<size_t>(y.shape[0] * y.shape[1]);
     const size_t size = static_cast<size_t>(y.shape.count(2, y.shape.rank()));
@@ -107,7 +115,7 @@ class Col2Im final : public Op {
     context.parallel.for_range(images, grain_for(static_cast<double>(area * steps)),
                                [&](size_t begin, size_t end, size_t) {
                                  for (size_t i = begin; i < end; ++i) {
-                                   T* image = y.ptr<T>() + i * size;
+                                   T* image = reinterpret_cast<T*>(y.data) + i * size;
                                    std::fill_n(image, size, T(0));
                                    const T* columns = src + i * static_cast<size_t>(area * steps);
                                    for (int64_t element = 0; element < area; ++element)
@@ -140,9 +148,10 @@ class Col2Im final : public Op {
     return all;
   }
 
-  // Adds what one element of the blocks holds at all steps of the axes from `a` on.
+  // Adds what one element of the blocks holds at all steps of the axes from `a` on. (Inlined into itself for every type
+  // it would take four times the code.)
   template <class T>
-  static void add_steps(const InlineVector<Steps, 4>& axes, size_t a, const T* column, T* image) {
+  [[gnu::noinline]] static void add_steps(const InlineVector<Steps, 4>& axes, size_t a, const T* column, T* image) {
     const Steps& axis = axes[a];
     if (a + 1 < axes.size()) {
       for (int64_t s = axis.first; s < axis.last; ++s)
