@@ -3,6 +3,9 @@
 // which is what fuse_attention reads. What is added to the scores on the way (DeBERTa's terms of content and position)
 // is given that axis by a Reshape.
 // https://docs.pytorch.org/docs/stable/generated/torch.bmm.html
+//
+// For this engine only: where all scores of a row are masked by the lowest number, as DeBERTa masks the rows of
+// padding, they are alike, and so are their weights; ONNX Runtime's Attention gives something else.
 #include <map>
 
 #include "optimize/match.h"
