@@ -54,11 +54,11 @@ std::vector<Part> gathered_parts(const Graph& graph, ValueId value) {
     } else if (const auto axis = integer(graph, node.input(1), rank); node.is("Unsqueeze") && axis) {
       const int64_t at = *axis < 0 ? *axis + rank + 1 : *axis;
       if (at < 0 || at > rank) return {};
-      axes.insert(axes.begin() + at, kOne);
+      axes.insert(axes.begin() + static_cast<ptrdiff_t>(at), kOne);
     } else if (node.is("Squeeze") && axis) {
       const int64_t at = *axis < 0 ? *axis + rank : *axis;
       if (at < 0 || at >= rank || axes[static_cast<size_t>(at)] != kOne) return {};
-      axes.erase(axes.begin() + at);
+      axes.erase(axes.begin() + static_cast<ptrdiff_t>(at));
     } else {
       return {};
     }
