@@ -231,6 +231,7 @@ class LpNormalization final : public Op {
     const Tensor& x = context.in(0);
     Tensor& y = context.out(0);
     LINNET_ASSIGN(const size_t axis, checked_axis(axis_, x.shape.rank()));
+    if (x.count() == 0) return {};  // of however many empty rows
     const size_t outer = static_cast<size_t>(x.shape.count(0, axis));
     const size_t n = static_cast<size_t>(x.shape[axis]);
     const size_t inner = static_cast<size_t>(x.shape.count(axis + 1, x.shape.rank()));

@@ -164,7 +164,7 @@ class RoiAlign final : public RoiPooling {
     const float rows = samples(height, height_), columns = samples(width, width_);
     for (int64_t ph = 0; ph < height_; ++ph)
       for (int64_t pw = 0; pw < width_; ++pw) {
-        if (rows * columns > 256.0f && parallel.stopped()) return;
+        if ((pw % 256 == 0 || rows * columns > 256.0f) && parallel.stopped()) return;
         float sums[kMostPlanes] = {};
         bool first = true;
         for (float iy = 0.0f; iy < rows; ++iy)

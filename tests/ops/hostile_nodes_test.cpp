@@ -68,6 +68,12 @@ TEST(HostileNodes, PoolRegionsThatAreNowhere) {
   }
 }
 
+TEST(HostileNodes, NormalizeNothingInManyPlaces) {
+  const auto result = run_node(
+      {"LpNormalization", {make_tensor(DType::f32, {int64_t{1} << 40, 0, 7}).value()}, {{"axis", int64_t{1}}}});
+  ASSERT_TRUE(result.ok()) << result.status().message();
+}
+
 TEST(HostileNodes, DeclareMoreElementsThanCanBeCounted) {
   Graph graph;
   SymbolTable symbols(true);

@@ -175,7 +175,11 @@ class Imputer final : public Op {
     const T* in = context.in(0).ptr<T>();
     T* out = context.out(0).ptr<T>();
     const size_t count = static_cast<size_t>(context.in(0).count());
-    for (size_t i = 0; i < count; ++i) out[i] = missing(in[i]) ? static_cast<T>(values[i % values.size()]) : in[i];
+    for (size_t first = 0; first < count; first += values.size())
+      for (size_t c = 0; c < std::min(values.size(), count - first); ++c) {
+        const T x = in[first + c], value = static_cast<T>(values[c]);
+        out[first + c] = missing(x) ? value : x;
+      }
   }
 
   std::vector<float> floats_;
