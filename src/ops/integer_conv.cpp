@@ -57,6 +57,7 @@ class IntegerConv final : public Op {
                    invalid_model("the bias is not ", dtype_name(sums)));
     const DType type = slots_.y_zero < 0 ? sums : context.dtype(at(slots_.y_zero));
     LINNET_REQUIRE(type == sums || is_int8(type), unsupported("the output is of type ", dtype_name(type)));
+    if (context.ranked(at(slots_.w))) LINNET_TRY(check_weights(context));
     if (!context.ranked(at(slots_.x)) || !context.ranked(at(slots_.w))) {
       context.set_unranked(0, type);
       return {};
@@ -64,31 +65,16 @@ class IntegerConv final : public Op {
     const SymShape& x = context.shape(at(slots_.x));
     const SymShape& w = context.shape(at(slots_.w));
     LINNET_ASSIGN(const SpatialLayout layout, spatial_layout(x.size(), channels_last_));
-    LINNET_TRY(window_.check(layout.axes()));
     LINNET_REQUIRE(w.size() == x.size(),
                    invalid_argument("the weights have rank ", w.size(), ", the input ", x.size()));
     const Dim channels = x[layout.channel_axis()];
     LINNET_REQUIRE(!channels.known() || !w[1].known() || channels.value() == groups_ * w[1].value(),
                    invalid_argument("the input has ", channels.value(), " channels, the weights are for ", w[1].value(),
                                     " in each of ", groups_, " groups"));
-    LINNET_REQUIRE(!w[0].known() || w[0].value() % groups_ == 0,
-                   invalid_argument(w[0].value(), " filters do not divide into ", groups_, " groups"));
-    for (const int slot :
-         {slots_.x_scale, slots_.x_zero, slots_.y_scale, slots_.y_zero, slots_.w_scale, slots_.w_zero, slots_.bias}) {
-      if (!has(slot) || !context.ranked(at(slot)) || !context.shape(at(slot)).known() || !w[0].known()) continue;
-      const int64_t count = context.shape(at(slot)).values().count();
-      const bool by_filter = slot == slots_.w_scale || slot == slots_.w_zero || slot == slots_.bias;
-      LINNET_REQUIRE((count == 1 && slot != slots_.bias) || (by_filter && count == w[0].value()),
-                     invalid_argument("input ", slot, " has ", count, " elements for ", w[0].value(), " filters"));
-    }
     SymShape shape = x;
     shape[layout.channel_axis()] = w[0];
     for (size_t a = 0; a < layout.axes(); ++a) {
       const Dim kernel = w[a + 2];
-      const std::vector<int64_t>& wanted = window_.kernel_shape();
-      LINNET_REQUIRE(wanted.empty() || !kernel.known() || kernel.is(wanted[a]),
-                     invalid_argument("kernel_shape says ", wanted.empty() ? 0 : wanted[a], " where the weights have ",
-                                      kernel.value()));
       Dim& size = shape[layout.spatial_axis(a)];
       if (kernel.known()) {
         LINNET_ASSIGN(size, window_.output_size(window_.axis(a, kernel.value()), size, false, context.symbols()));
@@ -269,6 +255,30 @@ class IntegerConv final : public Op {
   }
 
  private:
+  // What preparing the weights relies on, whatever is known of the input.
+  Status check_weights(InferContext& context) const {
+    const SymShape& w = context.shape(at(slots_.w));
+    LINNET_ASSIGN(const SpatialLayout layout, spatial_layout(w.size(), false));
+    LINNET_TRY(window_.check(layout.axes()));
+    const std::vector<int64_t>& wanted = window_.kernel_shape();
+    for (size_t a = 0; a < wanted.size(); ++a)
+      LINNET_REQUIRE(!w[a + 2].known() || w[a + 2].is(wanted[a]),
+                     invalid_argument("kernel_shape says ", wanted[a], " where the weights have ", w[a + 2].value()));
+    LINNET_REQUIRE(!w[0].known() || w[0].value() % groups_ == 0,
+                   invalid_argument(w[0].value(), " filters do not divide into ", groups_, " groups"));
+    for (const int slot :
+         {slots_.x_scale, slots_.x_zero, slots_.y_scale, slots_.y_zero, slots_.w_scale, slots_.w_zero, slots_.bias}) {
+      if (slot < 0 || !context.has(at(slot)) || !context.ranked(at(slot)) || !context.shape(at(slot)).known() ||
+          !w[0].known())
+        continue;
+      const int64_t count = context.shape(at(slot)).values().count();
+      const bool by_filter = slot == slots_.w_scale || slot == slots_.w_zero || slot == slots_.bias;
+      LINNET_REQUIRE((count == 1 && slot != slots_.bias) || (by_filter && count == w[0].value()),
+                     invalid_argument("input ", slot, " has ", count, " elements for ", w[0].value(), " filters"));
+    }
+    return {};
+  }
+
   struct State {
     IntConv conv;
     size_t x_last, y_last, numbers, x_float, y_float, weights, packed, kernel;

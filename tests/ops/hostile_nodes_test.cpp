@@ -130,5 +130,28 @@ TEST(HostileNodes, ResizeToMoreThanTablesCanHave) {
   expect_refused({"Resize", {counting({1, 2}), std::nullopt, std::nullopt, ints({1, INT32_MAX})}});
 }
 
+TEST(HostileNodes, ConvolveByWeightsBesideAnInputOfUnknownRank) {
+  const auto infer = [](std::vector<int64_t> kernel, int64_t zeros) {
+    Graph graph;
+    SymbolTable symbols(true);
+    Node node;
+    node.op_type = "ConvInteger";
+    node.version = 10;
+    ValueInfo unranked;
+    unranked.dtype = DType::u8;
+    node.inputs = {graph.add_value("x", unranked),
+                   graph.add_constant("w", make_tensor(DType::u8, {4, 2, 3, 3}).value()), kNoValue,
+                   graph.add_constant("zero", make_tensor(DType::u8, {zeros}).value())};
+    node.outputs = {graph.add_value("y")};
+    node.attributes = {{"group", int64_t{2}}, {"kernel_shape", std::move(kernel)}};
+    graph.add_node(std::move(node));
+    return infer_graph(graph, symbols).ok();
+  };
+  EXPECT_TRUE(infer({3, 3}, 4));
+  EXPECT_FALSE(infer({-5, -5, -5, -5}, 4));
+  EXPECT_FALSE(infer({5, 5}, 4));
+  EXPECT_FALSE(infer({3, 3}, 3));
+}
+
 }  // namespace
 }  // namespace linnet
