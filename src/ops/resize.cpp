@@ -198,11 +198,14 @@ class Resize final : public Op {
       return {};
     }
 
-    size_t tables = 0;
-    for (size_t a = 0; a < plan.rank; ++a)
+    uint64_t wanted = 0;
+    for (size_t a = 0; a < plan.rank; ++a) {
+      const auto scale = static_cast<float>(plan.scale[a]);
       if (plan.entry[a] != kKept)
-        tables += resize_table_size(spec_, plan.axes[a].src, plan.axes[a].dst, static_cast<float>(plan.scale[a]));
-    LINNET_REQUIRE(tables <= kMostTables, unsupported("axes of so many elements need tables of ", tables, " bytes"));
+        wanted += uint64_t{plan.axes[a].dst} * resize_table_size(spec_, plan.axes[a].src, 1, scale);
+    }
+    LINNET_REQUIRE(wanted <= kMostTables, unsupported("axes of so many elements need tables of ", wanted, " bytes"));
+    const auto tables = static_cast<size_t>(wanted);
     plan.strings = round_up(tables, sizeof(uint64_t));
     if (context.dtype(0) == DType::string) {
       const std::optional<int64_t> count = checked_add(in.count(), out.count());
