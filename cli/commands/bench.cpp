@@ -11,15 +11,17 @@
 #include <sys/resource.h>
 
 #include "commands/command.h"
-#include "files/tensor_file.h"
+#include "inputs.h"
 #include "model_options.h"
+#include "value_file.h"
 
 namespace linnet::cli {
 namespace {
 
 struct Options {
   ModelOptions model;
-  std::string inputs, save_outputs;
+  InputOptions inputs;
+  std::string save_outputs;
   int warmup = 3, min_runs = 10;
   double min_seconds = 1;
   bool json = false;
@@ -46,23 +48,18 @@ int64_t status_bytes(const std::string& key) {
   return 0;
 }
 
-std::filesystem::path npy_path(const std::string& folder, std::string_view name) {
-  return std::filesystem::path(folder) / (file_name_of(name) + ".npy");
-}
-
 Status bench(const Options& options, double process_start, nlohmann::json& report) {
   const double load_start = now_ms();
   LINNET_ASSIGN(const std::unique_ptr<Session> session, open_session(options.model));
   const Model& model = session->model();
   const double load_ms = now_ms() - load_start;
 
-  std::vector<Value> inputs, outputs(model.outputs.size());
-  for (const Model::Port& port : model.inputs) {
-    LINNET_ASSIGN(Tensor tensor, read_tensor_file(npy_path(options.inputs, port.name), {}));
-    inputs.emplace_back(std::move(tensor));
-  }
+  LINNET_ASSIGN(const Inputs made,
+                make_inputs(model.inputs, *model.program->symbols, options.inputs, options.model.seed));
+  const std::vector<Value>& inputs = made.values;
+  std::vector<Value> outputs(model.outputs.size());
   const double first_start = now_ms();
-  LINNET_TRY(session->run(inputs, outputs));
+  LINNET_TRY(explain(session->run(inputs, outputs), made));
   const double first_end = now_ms();
   for (int i = 0; i < options.warmup; ++i) LINNET_TRY(session->run(inputs, outputs));
 
@@ -95,8 +92,8 @@ Status bench(const Options& options, double process_start, nlohmann::json& repor
   if (!options.save_outputs.empty()) {
     std::filesystem::create_directories(options.save_outputs);
     for (size_t k = 0; k < outputs.size(); ++k)
-      if (outputs[k].is_tensor())
-        LINNET_TRY(write_tensor_file(npy_path(options.save_outputs, model.outputs[k].name), outputs[k].tensor));
+      LINNET_TRY(write_value_file(value_path(options.save_outputs, model.outputs[k].name, outputs[k]),
+                                  model.outputs[k].name, outputs[k]));
   }
   return {};
 }
@@ -123,7 +120,7 @@ void add_bench(CLI::App& app, int& exit_code) {
   CLI::App* command = app.add_subcommand("bench", "Measure loading, the first run and steady runs of a model");
   options->model.threads = 1;
   add_model_options(*command, options->model);
-  command->add_option("--inputs", options->inputs, "folder with one .npy per input, named after it")->required();
+  add_input_options(*command, options->inputs);
   command->add_option("--warmup", options->warmup, "runs after the first that are not timed")
       ->check(not_negative())
       ->capture_default_str();
@@ -133,7 +130,8 @@ void add_bench(CLI::App& app, int& exit_code) {
   command->add_option("--min-runs", options->min_runs, "time at least this many runs")
       ->check(not_negative())
       ->capture_default_str();
-  command->add_option("--save-outputs", options->save_outputs, "folder to write one .npy per output to");
+  command->add_option("--save-outputs", options->save_outputs,
+                      "folder to write one .npy per output to (.pb for sequences and maps)");
   command->add_flag("--json", options->json, "print one JSON object");
   command->footer("Example:\n  linnet bench model.onnx --inputs inputs/ --threads 2 --json");
   command->callback([options, &exit_code, main_start] { exit_code = run(*options, main_start); });
