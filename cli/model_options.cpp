@@ -12,7 +12,10 @@ namespace linnet::cli {
 
 CLI::Option* add_repeatable(CLI::App& command, const std::string& name, std::vector<std::string>& values,
                             const std::string& help) {
-  return command.add_option(name, values, help)->allow_extra_args(false);
+  return command.add_option(name, values, help + " (may be repeated)")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->allow_extra_args(false);
 }
 
 void add_threads(CLI::App& command, const std::string& name, size_t& threads) {

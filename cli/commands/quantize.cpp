@@ -117,12 +117,15 @@ void add_quantize_weights(CLI::App& app, int& exit_code) {
 }
 
 void add_quantize(CLI::App& app, int& exit_code) {
-  CLI::App* command = app.add_subcommand("quantize", "Write a model in lower precision");
+  CLI::App* command = app.add_subcommand("quantize", "Write a model in lower precision: dynamic, static or weights");
   command->require_subcommand(0, 1);
   add_quantize_dynamic(*command, exit_code);
   add_quantize_static(*command, exit_code);
   add_quantize_weights(*command, exit_code);
   command->allow_extras();
+  command->footer(
+      "Example:\n  linnet quantize dynamic model.onnx -o model.int8.onnx\n\nOptions are those of a scheme: linnet "
+      "quantize dynamic --help");
   command->callback([command, &exit_code] {
     if (!command->get_subcommands().empty()) return;
     std::fputs(
