@@ -136,9 +136,9 @@ class Maker {
     std::error_code ignored;
     if (!fs::is_directory(folder, ignored)) return read_archive(folder);
     if (fs::exists(folder / "input_0.pb", ignored)) {
-      LINNET_ASSIGN(std::vector<Value> values, read_value_set(folder, "input_", ports_));
+      LINNET_ASSIGN(std::vector<std::optional<Value>> values, read_value_set(folder, "input_", ports_));
       for (size_t i = 0; i < ports_.size(); ++i)
-        if (is_open(i) && !values[i].is_none()) set(i, std::move(values[i]), folder.string());
+        if (is_open(i) && values[i] && !values[i]->is_none()) set(i, std::move(*values[i]), folder.string());
     } else {
       for (size_t i = 0; i < ports_.size(); ++i)
         if (is_open(i)) LINNET_TRY(find_in(folder, i));

@@ -30,6 +30,11 @@ onnx::ElementKind kind_of(const Value& value) {
 Result<onnx::NamedValue> read_message(const fs::path& path, const ValueInfo& info) {
   LINNET_ASSIGN(const auto file, MappedFile::open(path, MappedFile::Mode::copy));
   Result<onnx::NamedValue> value = onnx::decode_value(file->bytes(), kind_of(info), file);
+  if (info.kind == ValueKind::optional && (!value.ok() || value->value.is_none())) {
+    // No optional without content is a tensor with elements: it has no field for them.
+    Result<onnx::NamedValue> held = onnx::decode_value(file->bytes(), onnx::ElementKind::tensor, file);
+    if (held.ok() && (!value.ok() || held->value.tensor.count() > 0)) return held;
+  }
   if (!value.ok()) return std::move(value).status().within(path.string());
   return value;
 }
@@ -51,23 +56,25 @@ Result<Value> read_value_file(const fs::path& path, const Model::Port& port) {
   return Value(std::move(tensor));
 }
 
-Result<std::vector<Value>> read_value_set(const fs::path& folder, const std::string& prefix,
-                                          std::span<const Model::Port> ports) {
-  std::vector<onnx::NamedValue> found;
-  for (size_t i = 0; fs::exists(folder / concat(prefix, i, ".pb")); ++i) {
-    if (i >= ports.size())
-      return invalid_argument(folder.string(), " holds more values than the model has: ", prefix, i, ".pb");
-    LINNET_ASSIGN(onnx::NamedValue value, read_message(folder / concat(prefix, i, ".pb"), ports[i].info));
-    found.push_back(std::move(value));
+Result<std::vector<std::optional<Value>>> read_value_set(const fs::path& folder, const std::string& prefix,
+                                                         std::span<const Model::Port> ports) {
+  const auto path_of = [&](size_t i) { return folder / concat(prefix, i, ".pb"); };
+  if (fs::exists(path_of(ports.size())))
+    return invalid_argument(folder.string(), " holds more values than the model has: ", prefix, ports.size(), ".pb");
+  std::vector<std::pair<size_t, onnx::NamedValue>> found;
+  for (size_t i = 0; i < ports.size(); ++i) {
+    if (!fs::exists(path_of(i))) continue;
+    LINNET_ASSIGN(onnx::NamedValue value, read_message(path_of(i), ports[i].info));
+    found.emplace_back(i, std::move(value));
   }
-  std::vector<Value> values(ports.size());
   std::vector<size_t> at;
-  for (const onnx::NamedValue& v : found) {
+  for (const auto& [i, v] : found) {
     const auto port = std::find_if(ports.begin(), ports.end(), [&](const Model::Port& p) { return p.name == v.name; });
     if (port != ports.end()) at.push_back(static_cast<size_t>(port - ports.begin()));
   }
   const bool by_name = at.size() == found.size();
-  for (size_t i = 0; i < found.size(); ++i) values[by_name ? at[i] : i] = std::move(found[i].value);
+  std::vector<std::optional<Value>> values(ports.size());
+  for (size_t k = 0; k < found.size(); ++k) values[by_name ? at[k] : found[k].first] = std::move(found[k].second.value);
   return values;
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -12,12 +13,13 @@
 namespace linnet::cli {
 
 // A value of the kind that the port takes. A .pb file is a TensorProto, SequenceProto, OptionalProto or MapProto
-// accordingly.
+// accordingly; an optional may be the TensorProto of what it holds.
 Result<Value> read_value_file(const std::filesystem::path& path, const Model::Port& port);
 
 // Test data: <prefix>0.pb, <prefix>1.pb, ... by position or, where all files carry names of ports, by name.
-Result<std::vector<Value>> read_value_set(const std::filesystem::path& folder, const std::string& prefix,
-                                          std::span<const Model::Port> ports);
+// Nothing for a port without a file.
+Result<std::vector<std::optional<Value>>> read_value_set(const std::filesystem::path& folder, const std::string& prefix,
+                                                         std::span<const Model::Port> ports);
 
 // NAME.npy in the folder, or NAME.pb for what is no tensor.
 std::filesystem::path value_path(const std::filesystem::path& folder, std::string_view name, const Value& value);

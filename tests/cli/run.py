@@ -577,10 +577,88 @@ def bench_keeps_its_contract(linnet):
 
 
 @case
+def bench_reads_inputs_as_run_does(linnet):
+    nodes = [helper.make_node("StringConcat", ["in/a", "b"], ["both"])]
+    ports = [info(name, TensorProto.STRING, ["n"]) for name in ("in/a", "b", "both")]
+    model = save(linnet.path("m.onnx"), nodes, ports[:2], ports[2:], opsets=(("", 20),))
+    linnet.path("in").mkdir()
+    linnet.path("in/in_a.json").write_text('["x", "y"]')
+    linnet.path("in/b.pb").write_bytes(helper.make_tensor("b", TensorProto.STRING, [2], [b"1", b"2"]).SerializeToString())
+    shortly = ["--min-seconds", 0, "--min-runs", 2, "--save-outputs", linnet.path("out")]
+    linnet.run("bench", model, "--inputs", linnet.path("in"), *shortly)
+    assert np.load(linnet.path("out/both.npy"), allow_pickle=True).tolist() == ["x1", "y2"]
+    pair = two_inputs(linnet.path("pair.onnx"))
+    a = np.zeros((0, 3), np.float32)  # a past of length 0
+    np.savez(linnet.path("in.npz"), **{"in/a": a, "b": a})
+    linnet.run("bench", pair, "--inputs", linnet.path("in.npz"), *shortly)
+    assert np.load(linnet.path("out/sum.npy")).shape == (0, 3)
+    linnet.run("bench", pair, "--size", "length=5", "--seed", 3, *shortly)
+    assert np.load(linnet.path("out/sum.npy")).shape == (1, 5)
+    npy(linnet, "in/b.npy", X)
+    linnet.error("bench", pair, "--inputs", linnet.path("in"), says=["'in/a'", "in_a"])
+
+
+# --- check
+
+
+@case
+def check_tells_what_it_did_not_compare(linnet):
+    tensors = {"x": X, "h": X @ W, "y": X @ W + B}
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["h"]), helper.make_node("Add", ["h", "b"], ["y"])]
+    constants = [numpy_helper.from_array(W, "w"), numpy_helper.from_array(B, "b")]
+    save(linnet.path("model.onnx"), nodes, [info("x", FLOAT, ["n", 4])], [info(name, FLOAT, ["n", 3]) for name in "hy"], constants)
+    data = linnet.path("test_data_set_0")
+    data.mkdir()
+    put = lambda file, name: (data / file).write_bytes(numpy_helper.from_array(tensors[name], name).SerializeToString())  # noqa: E731
+    put("input_0.pb", "x")
+    assert "nothing was compared" in linnet.run("check", linnet.folder).stdout
+    for k, here, missing in (0, "h", "y"), (1, "y", "h"):
+        put(f"output_{k}.pb", here)
+        (result,) = linnet.json("check", linnet.folder)
+        assert result["status"] == "pass" and f"of '{missing}': not compared" in result["message"], result
+        assert f"'{missing}'" in linnet.run("check", linnet.folder).stdout
+        (data / f"output_{k}.pb").unlink()
+    put("output_0.pb", "h")
+    put("output_1.pb", "y")
+    assert linnet.json("check", linnet.folder)[0]["message"] == ""
+    tensors["y"] = X @ W
+    put("output_1.pb", "y")
+    assert "'y'" in linnet.json("check", linnet.folder, code=1)[0]["message"]
+
+
+@case
+def check_takes_tensors_for_optionals(linnet):
+    optional = helper.make_value_info("o", helper.make_optional_type_proto(helper.make_tensor_type_proto(FLOAT, None)))
+    save(linnet.path("model.onnx"), [helper.make_node("Optional", ["x"], ["o"])], [info("x", FLOAT, None)], [optional])
+    data = linnet.path("test_data_set_0")
+    data.mkdir()
+    for x in X, np.array(2.5, np.float32), np.zeros((0,), np.float32):
+        message = numpy_helper.from_array(x, "x")
+        (data / "input_0.pb").write_bytes(message.SerializeToString())
+        message.name = "o"
+        (data / "output_0.pb").write_bytes(message.SerializeToString())
+        assert linnet.json("check", linnet.folder)[0]["status"] == "pass"
+        (data / "output_0.pb").write_bytes(helper.make_optional("o", onnx.OptionalProto.TENSOR, message).SerializeToString())
+        assert linnet.json("check", linnet.folder)[0]["status"] == "pass"
+        (data / "output_0.pb").write_bytes(onnx.OptionalProto(name="o", elem_type=1).SerializeToString())
+        linnet.json("check", linnet.folder, code=1)
+
+
+@case
 def help_has_examples(linnet):
-    for command in "run", "inspect", "profile", "dump", "diff", "check", "bench":
+    for command in "run", "inspect", "profile", "dump", "diff", "check", "bench", "quantize":
         text = linnet.run(command, "--help").stdout
         assert f"  linnet {command} " in text, f"no example: {text}"
+
+
+@case
+def help_tells_what_may_be_repeated(linnet):
+    text = linnet.run("run", "--help").stdout
+    assert "--size TEXT " in text and "TEXT ..." not in text and text.count("(may be repeated)") == 5, text
+    assert " ".join(linnet.run("check", "--help").stdout.split()).count("TEXT ...") == 1  # the folders
+    text = linnet.run("quantize", "--help").stdout
+    for scheme in "dynamic", "static", "weights":
+        assert f"\n  {scheme} " in text and f"{scheme}" in linnet.run("--help").stdout, text
 
 
 @case
