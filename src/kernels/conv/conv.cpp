@@ -260,6 +260,7 @@ void conv_phase_run(const ConvGeometry& g, const ConvPhase& phase, const float* 
       tile.positions = last_position - first_position;
       tile.taps = runs.copied ? 1 : runs.taps;
       tile.run = runs.copied ? depth : runs.run;
+      tile.zeros = runs.copied ? nullptr : workspace.zeros;
       tile.narrow = conv_is_narrow(g);
       tile.weights = packed + (group * panels + first_panel) * depth * kPanel;
       tile.filters = std::min(filters, last_panel * kPanel) - first_panel * kPanel;

@@ -82,10 +82,18 @@ HWY_NOINLINE void micro_kernel(const ConvTile& t, size_t first, size_t panel, si
     for (size_t r = 0; r < kRows; ++r) sum[r][v] = start;
   }
   const float* const* rows = t.src + first * t.taps;
+  const float* const zeros = t.zeros;
   for (size_t tap = 0; tap < t.taps; ++tap) {
     const float* HWY_RESTRICT x[kRows];
     HWY_UNROLL(8)
     for (size_t r = 0; r < kRows; ++r) x[r] = rows[r * t.taps + tap];
+    bool outside = true;
+    HWY_UNROLL(8)
+    for (size_t r = 0; r < kRows; ++r) outside &= x[r] == zeros;
+    if (outside) {
+      w += t.run * kPanel;
+      continue;
+    }
     for (size_t k = 0; k < t.run; ++k, w += kPanel) {
       Vector b[kWidth];
       HWY_UNROLL(8)
