@@ -43,7 +43,7 @@ struct Axes {
   }
 };
 
-// Expected values: onnx.reference.ops.op_resize._interpolate_nd.
+// Expected values: onnx.reference.ops.op_resize._interpolate_nd; ONNX Runtime's where align_corners enlarges.
 TEST(Resize, TablesFollowTheStandard) {
   const float values[4] = {1, 2, 3, 4};
   const auto row = [&](const ResizeSpec& spec, size_t dst, float scale, float start = 0.0f, float end = 1.0f) {
@@ -67,6 +67,8 @@ TEST(Resize, TablesFollowTheStandard) {
   const ResizeSpec linear{ResizeMode::linear, half_pixel};
   near(row(linear, 8, 2.0f), {1, 1.25, 1.75, 2.25, 2.75, 3.25, 3.75, 4});
   near(row({ResizeMode::linear, align_corners}, 7, 1.75f), {1, 1.5, 2, 2.5, 3, 3.5, 4});
+  near(row({ResizeMode::linear, align_corners}, 7, 1.9f), {1, 1.5, 2, 2.5, 3, 3.5, 4});
+  near(row({ResizeMode::cubic, align_corners}, 5, 1.4f), {1, 1.6679688f, 2.5f, 3.3320313f, 4});
   near(row({ResizeMode::linear, asymmetric}, 8, 2.0f), {1, 1.5, 2, 2.5, 3, 3.5, 4, 4});
   near(row({ResizeMode::linear, pytorch_half_pixel}, 1, 0.25f), {1});
   near(row({ResizeMode::linear, half_pixel_symmetric}, 3, 0.8f), {1.25, 2.5, 3.75});

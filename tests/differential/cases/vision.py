@@ -53,6 +53,8 @@ def resize(draw, op):
             inputs[3] = np.array(up, np.int64)
             attributes["axes"] = list(range(2, rank))
     else:
+        if attributes["coordinate_transformation_mode"] == "align_corners" and draw.chance(0.5):  # lengths that are not whole, of axes that grow
+            scales = np.array([1, 1] + [draw.one([1, 1.3, 1.5, 1.7, 2.4]) for _ in range(spatial)], np.float32)
         inputs[2] = scales if not axes else scales[2:]
         if opset == 11:
             inputs = inputs[:3]
