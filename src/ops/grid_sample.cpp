@@ -182,7 +182,8 @@ class GridSample final : public Op {
       if (!(std::fabs(at) < 1e9f)) at = std::isnan(at) ? -1e9f : std::copysign(1e9f, at);  // stays an integer
       if (taps_ == 1) at = std::nearbyint(at);
       if (at < low || at > high) {
-        if (padding_ == Padding::border) at = std::clamp(at, 0.0f, length - 1.0f);
+        // Cubic weights are those of the place itself: torch and others pad the image only.
+        if (padding_ == Padding::border && taps_ != 4) at = std::clamp(at, 0.0f, length - 1.0f);
         if (padding_ == Padding::reflection) at = reflected(at, low, high);
       }
       const float floor = taps_ == 1 ? at : std::floor(at);

@@ -219,6 +219,27 @@ TEST(ResizeOp, RefusesWhatContradicts) {
   EXPECT_EQ(run_one(region).ptr<float>()[0], 7.0f);
 }
 
+// Expected values: ONNX Runtime's.
+TEST(GridSampleOp, CubicWeightsAreThoseOfThePlaceItself) {
+  const Tensor x = floats({1, 1, 1, 4}, {1, 2, 4, 8});
+  const Tensor grid = floats({1, 1, 4, 2}, {-1.125f, 0, -1.5f, 0, 1.125f, 0, 0.25f, 0});
+  const auto sample = [&](const char* padding, int64_t align) {
+    const Tensor y = run_one({"GridSample",
+                              {x, grid},
+                              {attribute("mode", std::string("cubic")), attribute("padding_mode", std::string(padding)),
+                               attribute("align_corners", align)}});
+    return std::vector<float>(y.ptr<float>(), y.ptr<float>() + y.count());
+  };
+  const auto near = [](const std::vector<float>& got, const std::vector<float>& want) {
+    ASSERT_EQ(got.size(), want.size());
+    for (size_t i = 0; i < got.size(); ++i) EXPECT_NEAR(got[i], want[i], 2e-6f) << i;
+  };
+  near(sample("border", 0), {0.96484375f, 1, 8.140625f, 4});
+  near(sample("border", 1), {0.9071655f, 0.9648438f, 8.3713379f, 3.5141602f});
+  near(sample("reflection", 0), {0.859375f, 1.3125f, 8.5625f, 4});
+  near(sample("reflection", 1), {1.0280151f, 1.5273438f, 7.7593994f, 3.5141602f});
+}
+
 TEST(GridSampleOp, CoordinatesFarOutside) {
   const Tensor x = noise({1, 2, 3, 3}, 1);
   const Tensor grid = floats({1, 1, 4, 2}, {kNaN, kNaN, kInfinity, -kInfinity, 1e30f, 0, -1e9f, 1e9f});
