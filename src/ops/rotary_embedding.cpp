@@ -101,8 +101,9 @@ class RotaryEmbedding final : public Op {
             // The input's order is (batch, row, head), or (batch, head, row) with four axes.
             const size_t b = i / (s.rows * s.heads), within = i % (s.rows * s.heads);
             const size_t row = s.heads_first ? within % s.rows : within / s.heads;
-            size_t at = b * s.rows + row;
-            if (positions) at = static_cast<size_t>(positions->ptr<int64_t>()[offset ? 0 : at]) + (offset ? row : 0);
+            const size_t place = b * s.rows + row;
+            size_t at = s.one_cache ? row : place;
+            if (positions) at = static_cast<size_t>(positions->ptr<int64_t>()[offset ? 0 : place]) + (offset ? row : 0);
             rotate_head(src + i * s.head_size, dst + i * s.head_size, cos + at * s.half, sin + at * s.half, s.half,
                         s.head_size, interleaved_);
           }
@@ -115,6 +116,7 @@ class RotaryEmbedding final : public Op {
   struct Sizes {
     size_t batch, rows, heads, head_size, half, positions;
     bool heads_first;
+    bool one_cache;  // a row of angles for each row of the input, the same for the whole batch
   };
 
   static constexpr int64_t kMostFeatures = int64_t{1} << 30;
@@ -186,11 +188,12 @@ class RotaryEmbedding final : public Op {
           one || (positions.rank() == 2 && positions[0] == batch && positions[1] == rows),
           invalid_argument("position_ids of shape ", positions, " do not fit ", batch, " x ", rows, " positions"));
     } else {
-      LINNET_REQUIRE(cos[0] == batch && cos[1] == rows,
+      LINNET_REQUIRE((cos[0] == batch || cos[0] == 1) && cos[1] == rows,
                      invalid_argument("the caches' shape ", cos, " does not fit ", batch, " x ", rows, " positions"));
     }
     const auto size = [](int64_t n) { return static_cast<size_t>(n); };
-    return Sizes{size(batch), size(rows), size(heads), size(head_size), size(rotary / 2), size(cos[0]), x.rank() == 4};
+    return Sizes{size(batch),      size(rows),   size(heads),   size(head_size),
+                 size(rotary / 2), size(cos[0]), x.rank() == 4, !has_positions && cos[0] == 1};
   }
 
   bool contrib_ = false, interleaved_ = false, every_third_ = false;

@@ -130,6 +130,31 @@ TEST(RotaryEmbedding, RefusesPositionsOutsideOfTheCaches) {
   expect_refused(contrib("RotaryEmbedding", {x, ints({INT64_MAX}), cache, cache}, {}), "position");
 }
 
+// Expected values: the same caches for each of the batch.
+TEST(RotaryEmbedding, TurnsABatchByTheAnglesOfOne) {
+  for (const Shape& shape : {Shape{2, 3, 5, 4}, Shape{2, 5, 12}}) {
+    const Tensor x = noise(shape, 1), cos = noise({1, 5, 2}, 2), sin = noise({1, 5, 2}, 3);
+    const auto twice = [](const Tensor& cache) {
+      std::vector<float> rows(cache.ptr<float>(), cache.ptr<float>() + cache.count());
+      rows.insert(rows.end(), cache.ptr<float>(), cache.ptr<float>() + cache.count());
+      return floats({2, 5, 2}, rows);
+    };
+    NodeRun run{"RotaryEmbedding", {x, twice(cos), twice(sin)}, {attribute("num_heads", int64_t{3})}, 1, 23};
+    const auto wanted = run_node(run);
+    ASSERT_TRUE(wanted.ok()) << wanted.status().message();
+    run.inputs = {x, cos, sin};
+    for (const bool symbolic : {false, true}) {
+      run.symbolic = symbolic;
+      const auto result = run_node(run);
+      ASSERT_TRUE(result.ok()) << result.status().message();
+      const Tensor &got = result.value()[0].tensor, &want = wanted.value()[0].tensor;
+      EXPECT_TRUE(std::equal(got.ptr<float>(), got.ptr<float>() + got.count(), want.ptr<float>()));
+    }
+  }
+  expect_refused({"RotaryEmbedding", {noise({3, 1, 2, 4}, 1), counting({2, 2, 2}), counting({2, 2, 2})}, {}, 1, 23},
+                 "does not fit 3 x 2");
+}
+
 TEST(GroupQueryAttention, RefusesLengthsThatTheCacheDoesNotHave) {
   const std::vector<Attribute> heads{attribute("num_heads", int64_t{2}), attribute("kv_num_heads", int64_t{1})};
   const auto run = [&](int32_t last, int32_t total, int64_t past) {
