@@ -74,5 +74,29 @@ TEST(SkipLayerNormalization, RefusesASkipThatIsNoRow) {
                  "does not repeat to 2x3x4");
 }
 
+TEST(SmallContribNodes, GatherByIndicesOf32Bits) {
+  const auto result = run_node(contrib("GatherND", {counting({2, 3}), int32s({2, 2}, {1, -1, 0, 1})}, {}));
+  ASSERT_TRUE(result.ok()) << result.status().message();
+  const float* chosen = result.value()[0].tensor.ptr<float>();
+  EXPECT_EQ(std::vector<float>(chosen, chosen + 2), (std::vector<float>{5, 1}));
+  expect_refused(contrib("GatherND", {counting({2, 3}), int32s({1, 2}, {1, 3})}, {}), "index 3");
+  expect_refused(contrib("GatherND", {counting({2, 3}), int32s({2, 1}, {1, 0})}, {attribute("batch_dims", int64_t{1})}),
+                 "batch_dims");
+  expect_refused(contrib("GatherND", {counting({2, 3})}, {}), "1 inputs");
+}
+
+TEST(SmallContribNodes, FindDifferentNumbersInTheirOrder) {
+  const auto result = run_node(contrib("Unique", {floats({6}, {2, 1, 2, 3, 0, 1})}, {}, 3));
+  ASSERT_TRUE(result.ok()) << result.status().message();
+  const auto list = [&]<class T>(size_t o, T) {
+    const Tensor& tensor = result.value()[o].tensor;
+    return std::vector<T>(tensor.ptr<T>(), tensor.ptr<T>() + tensor.count());
+  };
+  EXPECT_EQ(list(0, 0.0f), (std::vector<float>{2, 1, 3, 0}));
+  EXPECT_EQ(list(1, int64_t{}), (std::vector<int64_t>{0, 1, 0, 2, 3, 1}));
+  EXPECT_EQ(list(2, int64_t{}), (std::vector<int64_t>{2, 2, 1, 1}));
+  expect_refused(contrib("Unique", {floats({1}, {2})}, {}, 4), "4 outputs");
+}
+
 }  // namespace
 }  // namespace linnet

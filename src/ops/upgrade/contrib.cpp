@@ -39,6 +39,26 @@ Status expand_dims(Graph& graph, NodeId id) {
   return {};
 }
 
+Status gather_nd(Graph& graph, NodeId id) {
+  LINNET_TRY(check_inputs(graph.node(id), 2, 2));
+  LINNET_TRY(refuse_attributes(graph.node(id), {}));
+  Replacement with(graph, id);
+  with.finish("GatherND", {with.x(), with.apply("Cast", {with.node().input(1)}, {{"to", int64_t{7}}})});
+  return {};
+}
+
+// The standard's, by first appearance, without the places of that.
+Status unique(Graph& graph, NodeId id) {
+  Node& node = graph.node(id);
+  LINNET_REQUIRE(node.inputs.size() == 1 && node.outputs.size() == 3,
+                 invalid_model("has ", node.inputs.size(), " inputs and ", node.outputs.size(), " outputs"));
+  LINNET_TRY(refuse_attributes(node, {}));
+  node.domain = "";
+  node.set("sorted", int64_t{0});
+  node.outputs.insert(node.outputs.begin() + 1, kNoValue);
+  return {};
+}
+
 // x + y gate, the product rounded to the element type
 Status gated_add(Graph& graph, NodeId id) {
   LINNET_TRY(check_inputs(graph.node(id), 3, 4));
@@ -87,8 +107,10 @@ constexpr Upgrade kUpgrades[] = {
     {"com.microsoft", "ExpandDims", kEveryVersion, expand_dims},
     {"com.microsoft", "GatedAdd", kEveryVersion, gated_add},
     {"com.microsoft", "GatedRMSNorm", kEveryVersion, gated_rms_norm},
+    {"com.microsoft", "GatherND", kEveryVersion, gather_nd},
     {"com.microsoft", "ScaledSiLU", kEveryVersion, scaled_silu},
     {"com.microsoft", "Trilu", 14, trilu},
+    {"com.microsoft", "Unique", 11, unique},
 };
 
 }  // namespace

@@ -1111,6 +1111,21 @@ def ExpandDims(rng):
 
 
 @case
+def GatherND(rng):
+    x = (rng.standard_normal(small_shape(rng, 1, empty=0)) * 9).astype(pick(rng, np.float32, np.float64, np.int32, np.int64))
+    m = int(rng.integers(1, x.ndim + 1))
+    rows = small_shape(rng, 0, 3)
+    indices = np.stack([rng.integers(-size, size, rows) for size in x.shape[:m]], -1).astype(pick(rng, np.int32, np.int64))
+    return one_node(rng, "GatherND", [x, maybe_constant(rng, indices, 0.5)], [x.dtype], (0, 0))
+
+
+@case
+def Unique(rng):
+    x = rng.integers(-9, 10, int(rng.integers(0, 40))).astype(np.float32) / 4
+    return one_node(rng, "Unique", [x], [np.float32, np.int64, np.int64], (0, 0))
+
+
+@case
 def Inverse(rng):
     dtype = pick(rng, np.float32, np.float32, np.float64, np.float16)
     n = int(rng.integers(1, 9))
