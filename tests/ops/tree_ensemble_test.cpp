@@ -232,5 +232,29 @@ TEST(TreeEnsemble, RefusesIdsThatAreMissingOrThereTwice) {
   EXPECT_FALSE(mode.raw().ok());
 }
 
+TEST(TreeEnsemble, NeedsNoNanBehindTheLastSet) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const auto raw_of = [](std::vector<float> members) {  // two nodes with a set each
+    const std::vector<int64_t> features{0, 0}, pass{0, 1}, fail{1, 2}, passes_to_leaf{1, 1}, fails_to_leaf{0, 1};
+    const std::vector<int64_t> targets{0, 0, 0}, roots{0};
+    const std::vector<float> modes{6, 6}, splits{0, 0}, weights{1, 2, 3};
+    TreeLists lists;
+    lists.features = features, lists.pass = pass, lists.fail = fail, lists.roots = roots, lists.targets = targets;
+    lists.pass_leaf = passes_to_leaf, lists.fail_leaf = fails_to_leaf;
+    lists.modes.floats = modes, lists.values.floats = splits, lists.weights.floats = weights;
+    lists.members.floats = members;
+    return raw_trees(lists);
+  };
+  for (const auto& members : {std::vector<float>{1, 2, nan, 4}, std::vector<float>{1, 2, nan, 4, nan}}) {
+    const auto raw = raw_of(members);
+    ASSERT_TRUE(raw.ok()) << raw.status().message();
+    EXPECT_EQ(raw->nodes[0].set_end, 2u);
+    EXPECT_EQ(raw->nodes[1].set_begin, 3u);
+    EXPECT_EQ(raw->nodes[1].set_end, 4u);
+  }
+  EXPECT_FALSE(raw_of({1, 2}).ok());
+  EXPECT_FALSE(raw_of({1, 2, nan}).ok());
+}
+
 }  // namespace
 }  // namespace linnet

@@ -1,6 +1,7 @@
 #include "ops/ml/tree_attributes.h"
 
 #include <algorithm>
+#include <limits>
 #include <tuple>
 
 namespace linnet {
@@ -150,6 +151,9 @@ Result<RawTrees> trees_by_id(const TreeLists& lists) {
 Result<RawTrees> trees_by_index(const TreeLists& lists) {
   RawTrees raw;
   for (size_t i = 0; i < lists.members.size(); ++i) raw.members.push_back(lists.members[i]);
+  // The NaN behind the last set may be left out.
+  if (!raw.members.empty() && raw.members.back() == raw.members.back())
+    raw.members.push_back(std::numeric_limits<double>::quiet_NaN());
   const size_t count = lists.features.size(), leaves = lists.targets.size();
   raw.nodes.resize(count + leaves);
   size_t member = 0;
