@@ -110,8 +110,18 @@ def tree_ensemble(draw, op):
     attributes = {
         "tree_roots": roots, "n_targets": targets, "leaf_targetids": ids, "aggregate_function": draw.one([1, 1, 0, 2, 3]), "post_transform": draw.one([0, 0, 1, 2]),
         "leaf_weights": constant("w", np.array(weights, dtype_of(kind))), "nodes_splits": constant("s", np.array(nodes.pop("splits"), dtype_of(kind))),
-        "nodes_modes": constant("m", np.array(nodes.pop("modes"), np.uint8)),
-    } | {f"nodes_{name}": values for name, values in nodes.items()}  # fmt: skip
+        "nodes_modes": constant("m", np.array(nodes["modes"], np.uint8)),
+    } | {f"nodes_{name}": values for name, values in nodes.items() if name != "modes"}  # fmt: skip
+    if draw.chance(0.3):  # some nodes look for the number among several, which are integers for ONNX Runtime
+        members = []
+        for at in range(len(nodes["modes"])):
+            if draw.chance(0.4):
+                nodes["modes"][at] = 6
+                members += [draw.integer(1, 5) for _ in range(draw.integer(1, 3))] + [np.nan]
+        if members:
+            x = np.round(x)
+            attributes["nodes_modes"] = constant("m", np.array(nodes["modes"], np.uint8))
+            attributes["membership_values"] = constant("v", np.array(members[: draw.one([-1, None])], dtype_of(kind)))
     return ml_case(draw, op, [x], attributes, atol=1e-5)
 
 
