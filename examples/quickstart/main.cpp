@@ -12,11 +12,14 @@ int main(int argc, char** argv) try {
     std::replace(shape.begin(), shape.end(), int64_t{-1}, int64_t{1});  // open sizes
     inputs.emplace(port.name, linnet::Tensor::zeros(port.dtype, shape));
   }
-  for (const auto& [name, tensor] : model.run(inputs)) {
+  for (const auto& [name, value] : model.run(inputs)) {
     std::printf("%s:", name.c_str());
-    for (const int64_t size : tensor.shape()) std::printf(" %lld", static_cast<long long>(size));
-    if (tensor.dtype() == LINNET_FLOAT && !tensor.data<float>().empty())
-      std::printf("  first %g", static_cast<double>(tensor.data<float>()[0]));
+    for (const int64_t size : value.shape()) std::printf(" %lld", static_cast<long long>(size));
+    if (value.kind() != LINNET_TENSOR) {  // at(i) gives the parts of a sequence or map
+      std::printf(" no tensor, count %lld", static_cast<long long>(value.count()));
+    } else if (value.dtype() == LINNET_FLOAT && value.count() > 0) {
+      std::printf("  first %g", static_cast<double>(value.data<float>()[0]));
+    }
     std::printf("\n");
   }
 } catch (const linnet::Error& error) {

@@ -14,6 +14,7 @@
 #include <cstring>
 #include <functional>
 #include <initializer_list>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <optional>
@@ -140,6 +141,35 @@ constexpr linnet_dtype dtype() noexcept {
     return LINNET_COMPLEX128;
   else
     return LINNET_UNDEFINED;
+}
+
+// As ONNX names them.
+inline std::string name_of(linnet_dtype dtype) {
+  constexpr const char* kNames[] = {
+      "undefined", "float",      "uint8",      "int8",         "uint16",         "int16",      "int32",
+      "int64",     "string",     "bool",       "float16",      "double",         "uint32",     "uint64",
+      "complex64", "complex128", "bfloat16",   "float8e4m3fn", "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz",
+      "uint4",     "int4",       "float4e2m1", "float8e8m0",   "uint2",          "int2"};
+  const size_t i = static_cast<size_t>(dtype);
+  return i < std::size(kNames) ? kNames[i] : "type " + std::to_string(i);
+}
+
+// Why a value's elements are not read as `wanted`, and what reads them.
+inline Error unreadable(const linnet_view& view, linnet_dtype wanted) {
+  const auto said = [](const std::string& text) { return Error(LINNET_INVALID_ARGUMENT, text); };
+  const std::string count = std::to_string(view.count);
+  switch (view.kind) {
+    case LINNET_SEQUENCE:
+      return said("the value is a sequence of " + count + ", not a tensor: at(i) gives its elements");
+    case LINNET_MAP:
+      return said("the value is a map of " + count + ", not a tensor: at(0) gives its keys, at(1) its values");
+    case LINNET_TENSOR: break;
+    default: return said("there is no tensor: the value holds nothing");
+  }
+  if (view.dtype == LINNET_STRING) return said("the tensor's elements are strings, which text(i) reads");
+  if (wanted == LINNET_UNDEFINED)
+    return said("the tensor's elements are " + name_of(view.dtype) + ", and raw() reads what C++ has no name for");
+  return said("the tensor's elements are " + name_of(view.dtype) + ", not " + name_of(wanted));
 }
 
 // Deletes a std::shared_ptr<const void> on the heap: what keeps borrowed memory or functions.
@@ -270,8 +300,7 @@ class Tensor {
   // The elements, without a copy.
   template <class T>
   Result<std::span<const T>> try_data() const {
-    if (kind() != LINNET_TENSOR || dtype() != detail::dtype<T>())
-      return Error(LINNET_INVALID_ARGUMENT, "the tensor's elements are of another type");
+    if (kind() != LINNET_TENSOR || dtype() != detail::dtype<T>()) return detail::unreadable(view_, detail::dtype<T>());
     return std::span<const T>(static_cast<const T*>(view_.data), static_cast<size_t>(view_.count));
   }
   template <class T>
@@ -286,8 +315,10 @@ class Tensor {
   Result<std::string_view> try_text(size_t i) const {
     size_t length = 0;
     const char* const text = linnet_value_string(get(), i, &length);
-    if (!text) return Error(LINNET_INVALID_ARGUMENT, "there is no such string");
-    return std::string_view(text, length);
+    if (text) return std::string_view(text, length);
+    if (kind() != LINNET_TENSOR || dtype() != LINNET_STRING) return detail::unreadable(view_, LINNET_STRING);
+    return Error(LINNET_INVALID_ARGUMENT,
+                 "there is no string " + std::to_string(i) + ": the tensor has " + std::to_string(count()));
   }
   std::string_view text(size_t i) const { return try_text(i).value(); }
   // Element of a sequence; of a map its keys (0) and values (1).

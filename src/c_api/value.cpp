@@ -210,8 +210,14 @@ linnet_status* linnet_value_at(const linnet_value* value, size_t i, linnet_value
     LINNET_ASSIGN(const Pin<ValueObject> pinned, c_api::use<ValueObject>(value));
     LINNET_TRY(require(element, "element"));
     const Value& v = pinned->value;
-    const size_t count = v.is_sequence() ? v.sequence->values.size() : v.is_map() ? 2 : 0;
-    LINNET_REQUIRE(i < count, invalid_argument("there is no element ", i));
+    LINNET_REQUIRE(v.is_sequence() || v.is_map(),
+                   invalid_argument(v.is_tensor() ? "the value is a tensor, not a sequence or map: linnet_value_view "
+                                                    "gives its elements"
+                                                  : "the value holds nothing"));
+    const size_t count = v.is_sequence() ? v.sequence->values.size() : 2;
+    LINNET_REQUIRE(i < count, invalid_argument("there is no element ", i, ": the ",
+                                               v.is_map() ? "map has its keys (0) and values (1)" : "sequence has ",
+                                               v.is_map() ? "" : std::to_string(count)));
     *element =
         make_handle<ValueObject>(v.is_sequence() ? v.sequence->values[i] : Value(i == 0 ? v.map->keys : v.map->values));
     return {};

@@ -87,6 +87,24 @@ TEST(Hpp, ValuesOfEveryKind) {
   const Tensor sequence = Tensor::sequence(LINNET_FLOAT, std::vector<Tensor>{values, values});
   EXPECT_EQ(sequence.count(), 2);
   EXPECT_EQ(Tensor::none().kind(), LINNET_NONE);
+
+  const auto says = [](const auto& result) { return std::string(result.ok() ? "" : result.error().what()); };
+  EXPECT_EQ(says(sequence.try_data<float>()), "the value is a sequence of 2, not a tensor: at(i) gives its elements");
+  EXPECT_EQ(says(map.try_data<float>()),
+            "the value is a map of 2, not a tensor: at(0) gives its keys, at(1) its values");
+  EXPECT_EQ(says(Tensor::none().try_data<float>()), "there is no tensor: the value holds nothing");
+  EXPECT_EQ(says(Tensor().try_data<float>()), "there is no tensor: the value holds nothing");
+  EXPECT_EQ(says(keys.try_data<float>()), "the tensor's elements are int64, not float");
+  EXPECT_EQ(says(keys.try_text(0)), "the tensor's elements are int64, not string");
+  const Tensor strings = Tensor::strings({2}, {"a", "b"});
+  EXPECT_EQ(says(strings.try_data<float>()), "the tensor's elements are strings, which text(i) reads");
+  EXPECT_EQ(says(strings.try_text(2)), "there is no string 2: the tensor has 2");
+  EXPECT_EQ(says(Tensor::zeros(LINNET_INT2, std::vector<int64_t>{1}).try_data<int8_t>()),
+            "the tensor's elements are int2, not int8");
+  EXPECT_EQ(says(sequence.try_at(2)), "there is no element 2: the sequence has 2");
+  EXPECT_EQ(says(map.try_at(2)), "there is no element 2: the map has its keys (0) and values (1)");
+  EXPECT_EQ(says(values.try_at(0)),
+            "the value is a tensor, not a sequence or map: linnet_value_view gives its elements");
   EXPECT_EQ(floats(Model(Source::copy(models::from_map())).run({{"m", map}}).at("y")), (std::vector<float>{3, 4}));
 
   auto owner = std::make_shared<std::vector<float>>(2, 7.0f);

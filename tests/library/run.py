@@ -72,9 +72,9 @@ def exact_exports(library):
     return [f"exports {name}, which linnet.h does not declare" for name in sorted(names - set(abi.functions(HEADER.read_text())))]
 
 
-def documented_program():
-    text = (ROOT / "docs/c-api.md").read_text()
-    return re.search(r"^```c\n(.*?)^```", text, re.DOTALL | re.MULTILINE).group(1)
+def printed_program(document, language):
+    text = (ROOT / document).read_text()
+    return re.search(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE).group(1)
 
 
 def write_model(path):
@@ -84,6 +84,23 @@ def write_model(path):
     ports = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["n", 2]) for name in "xy"]
     graph = onnx.helper.make_graph([onnx.helper.make_node("Relu", ["x"], ["y"])], "g", ports[:1], ports[1:])
     onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 21)], ir_version=10), path)
+
+
+def write_values_model(path):
+    """Outputs that are no tensors: a list, and a classifier's list of maps."""
+    import onnx
+    from onnx import helper
+
+    tensor = helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, [])
+    maps = helper.make_sequence_type_proto(helper.make_map_type_proto(onnx.TensorProto.STRING, tensor))
+    outputs = [helper.make_tensor_sequence_value_info("list", onnx.TensorProto.FLOAT, None), helper.make_value_info("scores", maps)]
+    nodes = [
+        helper.make_node("SequenceConstruct", ["x", "x"], ["list"]),
+        helper.make_node("ZipMap", ["x"], ["scores"], domain="ai.onnx.ml", classlabels_strings=["no", "yes"]),
+    ]
+    graph = helper.make_graph(nodes, "g", [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["n", 2])], outputs)
+    opsets = [helper.make_opsetid("", 21), helper.make_opsetid("ai.onnx.ml", 3)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10), path)
 
 
 def write_image_model(folder):
@@ -105,7 +122,9 @@ def consumer(library):
     with tempfile.TemporaryDirectory() as scratch:
         prefix, project, build, model = (Path(scratch, name) for name in ("prefix", "project", "build", "model.onnx"))
         shutil.copytree(Path(__file__).with_name("consumer"), project)
-        (project / "program.c").write_text(documented_program())
+        (project / "program.c").write_text(printed_program("docs/c-api.md", "c"))
+        (project / "quickstart.cpp").write_text(printed_program("README.md", "cpp"))
+        write_values_model(values := Path(scratch, "values.onnx"))
         write_model(model)
         write_image_model(Path(scratch))
         pkg_config = prefix / "lib/pkgconfig"
@@ -123,6 +142,9 @@ def consumer(library):
             f"{scratch}/c {model}",
             f"g++ -std=c++20 -Wall -Wextra -Werror {project}/program.cpp {flags} -o {scratch}/cpp",
             f"{scratch}/cpp {model}",
+            f"g++ -std=c++20 -Wall -Wextra -Werror {project}/quickstart.cpp {flags} -o {scratch}/quickstart",
+            f"test \"$({scratch}/quickstart {model})\" = 'y: 1 2  first 0'",
+            f"test \"$({scratch}/quickstart {values})\" = \"$(printf 'list: no tensor, count 2\\nscores: no tensor, count 1')\"",
         ]
         for step in steps:
             done = subprocess.run(step, shell=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "LC_ALL": "C"})
