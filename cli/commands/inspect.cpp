@@ -5,6 +5,7 @@
 
 #include "base/mapped_file.h"
 #include "commands/command.h"
+#include "doubtful_scales.h"
 #include "inputs.h"
 #include "model_options.h"
 #include "model_summary.h"
@@ -147,6 +148,8 @@ Status inspect(const Options& options, Json& report) {
   std::map<std::string, std::vector<std::string>> refused = unknown_operators(graph);
   find_refused(graph, refused);
   report["unsupported"] = refused;
+  // A compiled model's constants may have no elements.
+  report["warnings"] = loaded.packed ? std::vector<std::string>() : doubtful_scales(graph);
   return refused.empty() ? load_fully(options, ports(graph.outputs), report) : Status();
 }
 
@@ -221,6 +224,9 @@ void print_text(const Json& report) {
   for (const auto& [name, nodes] : report["unsupported"].items())
     for (const Json& node : nodes) rows.push_back({printable(name), text_of(node)});
   print_section("not supported", rows);
+  rows.clear();
+  for (const Json& warning : report["warnings"]) rows.push_back({text_of(warning)});
+  print_section("warnings", rows);
 }
 
 int run(const Options& options) {

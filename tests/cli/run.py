@@ -371,6 +371,29 @@ def inspect_lists_everything_unsupported(linnet):
     linnet.error("run", model, says=["far.Odd", "far.Stranger"])
 
 
+@case
+def inspect_points_at_scales_that_mean_nothing(linnet):
+    def quantised(*scales):
+        tensors = [numpy_helper.from_array(np.array(s, np.float32), f"scale{i}") for i, s in enumerate(scales)]
+        nodes = [helper.make_node("QuantizeLinear", ["x", "scale0", "zero"], ["q"], name="down", axis=0)]
+        nodes.append(helper.make_node("DequantizeLinear", ["q", f"scale{len(scales) - 1}", "zero"], ["y"], name="up", axis=0))
+        tensors.append(numpy_helper.from_array(np.zeros(np.shape(scales[0]), np.uint8), "zero"))
+        shape = [3] if np.ndim(scales[0]) else ["n"]
+        return save(linnet.path("q.onnx"), nodes, [info("x", FLOAT, shape)], [info("y", FLOAT, shape)], tensors)
+
+    for scales, words in [
+        ([np.inf, 0.5], ["main/down", ": the scale 'scale0' is inf"]),
+        ([0.5, np.nan], ["main/up", "'scale1' is nan"]),
+        ([[1, 0, -1], [1, 0, 1]], ["main/down", "element 1", "is 0, not above 0"]),
+        ([-0.5], ["'scale0' is -0.5, not above 0"]),
+    ]:
+        (warning,) = linnet.json("inspect", quantised(*scales))["warnings"]
+        text = linnet.run("inspect", linnet.path("q.onnx")).stdout
+        assert all(word in warning for word in words) and f"warnings\n  {warning}" in text, text
+    assert linnet.json("inspect", quantised(0.5, 0.25))["warnings"] == []
+    assert "warnings" not in linnet.run("inspect", linnet.path("q.onnx")).stdout
+
+
 # --- profile, dump
 
 
