@@ -65,6 +65,9 @@ def check_readme(dart, scratch, models):
         if "quantize" in program:
             assert "nodes quantised" in output, output
             continue
+        if number == 0:
+            code, maps = dart.run(path, models / "to_maps.onnx")
+            assert code == 0 and "y: [{cat: 0.0, dög: 0.0}]" in maps, maps
         assert "y: float32 [2, 1] (-0.0, -0.0)" in output and "z: float32 [2, 1] (0.0, 0.0)" in output, output
 
 

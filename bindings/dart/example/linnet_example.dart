@@ -8,7 +8,7 @@ Future<void> main(List<String> arguments) async {
   };
   final outputs = await model.run(inputs);
   for (final name in outputs.names) {
-    print('$name: ${outputs[name]}');
+    print('$name: ${outputs.value(name)}');
   }
   model.close();
 }

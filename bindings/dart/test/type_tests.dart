@@ -92,6 +92,7 @@ void typeTests(String models) {
     expect(maps.elements.length, 2);
     expect(maps.elements.first.keys.strings, ['cat', 'dög']);
     expect(maps.elements.first.values.floats, [0.25, 0.75]);
+    expect('$maps', '[{cat: 0.25, dög: 0.75}, {cat: 1.0, dög: 0.0}]');
     final into = await Linnet.open('$models/from_map.onnx');
     final map = MapValue(Tensor.strings(['c', 'a']), Tensor.float32([3, 1]));
     expect(into.runSync({'x': map})['y'].floats, [1.0, 0.0, 3.0]);
@@ -118,5 +119,7 @@ void typeTests(String models) {
     expectTrue(wrong.message.contains('.ints'), '"${wrong.message}" names the right getter');
     expect(Tensor.bools([true, false]).toString(), 'bool [2] (true, false)');
     expect(Tensor.float32([for (var i = 0; i < 8; ++i) 1], [2, 4]).toString(), 'float32 [2, 4] (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, ...)');
+    expect('${SequenceValue(DType.int64, [Tensor.int64([1]), Tensor.int64([2, 3])])}', '[int64 [1] (1), int64 [2] (2, 3)]');
+    expect('${const NoValue()}', 'nothing');
   });
 }

@@ -16,7 +16,16 @@ sealed class Value {
 /// An optional without content.
 final class NoValue extends Value {
   const NoValue();
+
+  @override
+  String toString() => 'nothing';
 }
+
+/// At most so many parts of a value are printed.
+const _shown = 6;
+
+String _listed(Iterable<Object?> parts) =>
+    '${parts.take(_shown).join(', ')}${parts.length > _shown ? ', ...' : ''}';
 
 /// A list of tensors of one type.
 final class SequenceValue extends Value {
@@ -24,6 +33,9 @@ final class SequenceValue extends Value {
 
   final DType dtype;
   final List<Tensor> elements;
+
+  @override
+  String toString() => '[${_listed(elements)}]';
 }
 
 /// Two tensors of one dimension: keys (int64 or texts) and as many values.
@@ -32,6 +44,13 @@ final class MapValue extends Value {
 
   final Tensor keys;
   final Tensor values;
+
+  @override
+  String toString() {
+    if (keys._closed || values._closed) return 'closed map';
+    final all = values._elements;
+    return '{${_listed([for (final (i, key) in keys._elements.take(all.length).indexed) '$key: ${all[i]}'])}}';
+  }
 }
 
 /// A list of maps, as classifiers of scikit-learn give one for each row.
@@ -39,6 +58,9 @@ final class MapsValue extends Value {
   MapsValue(List<MapValue> elements) : elements = List.unmodifiable(elements);
 
   final List<MapValue> elements;
+
+  @override
+  String toString() => '[${_listed(elements)}]';
 }
 
 /// Numbers or texts in a box of any number of dimensions, such as `[1, 3, 224, 224]`: the sizes, outermost first. The
@@ -233,14 +255,10 @@ final class Tensor extends Value implements Finalizable {
     return count;
   }
 
+  List<Object?> get _elements => _texts ?? (dtype == DType.bool ? bools : data as List<Object?>);
+
   @override
-  String toString() {
-    if (_closed) return 'closed tensor';
-    const shown = 6;
-    final List<Object?> all = _texts ?? (dtype == DType.bool ? bools : data as List<Object?>);
-    final rest = all.length > shown ? ', ...' : '';
-    return '${dtype.name} $shape (${all.take(shown).join(', ')}$rest)';
-  }
+  String toString() => _closed ? 'closed tensor' : '${dtype.name} $shape (${_listed(_elements)})';
 }
 
 /// What valueView writes to. Calls of one isolate never overlap, so one will do.
