@@ -85,7 +85,7 @@ TEST(Choose, LimitsComeFirst) {
   choose(report, TunePreference::size);
   EXPECT_FALSE(report.chosen);
   EXPECT_EQ(report.nearest, 0u);
-  EXPECT_EQ(report.beyond, "size 100.00 MB instead of 50.00 MB (100 % more)");
+  EXPECT_EQ(report.beyond, "size 100 MB instead of 50 MB (100 % more)");
   report.limits.loss = 0.01;
   report.limits.p95_ms = 5.5;
   choose(report, TunePreference::size);
