@@ -1,9 +1,13 @@
 // Sums of embeddings, normalised. linnet.EmbedLayerNormalization is what passes make of Gathers: ids may be int64 and
 // count from the end when they are negative; position_ids may be a row, or one number for each sequence.
 // https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#com.microsoft.EmbedLayerNormalization
+#include <algorithm>
+#include <cstring>
+
 #include "kernels/norm/norm.h"
 #include "ops/float_scratch.h"
 #include "ops/infer_shapes.h"
+#include "ops/type_switch.h"
 
 namespace linnet {
 namespace {
@@ -166,14 +170,25 @@ class EmbedLayerNormalization final : public Op {
     cast(NumberType::f32, floats, number_type(out.dtype), out.data, static_cast<size_t>(out.count()), {}, parallel);
   }
 
+  // From any address: a table stays where it lies in the model's file.
+  template <class T>
+  static void add_floats(const std::byte* from, size_t width, float* to) {
+    T some[64];
+    for (size_t i = 0; i < width; i += std::size(some)) {
+      const size_t count = std::min(std::size(some), width - i);
+      std::memcpy(some, from + i * sizeof(T), count * sizeof(T));
+      for (size_t k = 0; k < count; ++k) to[i + k] += static_cast<float>(some[k]);
+    }
+  }
+
   void add_row(const RunContext& context, size_t table, size_t row, size_t width, float* to) const {
     const Tensor& t = context.in(table);
     const auto at = static_cast<int64_t>(row * width);
-    if (t.dtype == DType::f32) {
-      const float* from = t.ptr<float>() + at;
-      for (size_t i = 0; i < width; ++i) to[i] += from[i];
-    } else if (!quantized_) {
-      for (size_t i = 0; i < width; ++i) to[i] += static_cast<float>(number_at(t, at + static_cast<int64_t>(i)));
+    if (!quantized_) {
+      switch_float(t.dtype, [&](auto type) {
+        using T = typename decltype(type)::type;
+        add_floats<T>(static_cast<const std::byte*>(t.data) + static_cast<size_t>(at) * sizeof(T), width, to);
+      });
     } else {
       constexpr size_t kOrder[] = {0, 0, 0, 1, 2, 3, 4};  // of the tables' scales
       const auto scale = static_cast<float>(number_at(context.in(8 + kOrder[table]), 0));
