@@ -3,7 +3,7 @@ include(CMakePackageConfigHelpers)
 
 install(TARGETS linnet EXPORT linnet-targets
   LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-install(FILES include/linnet/linnet.h include/linnet/linnet.hpp include/linnet/operator.hpp include/linnet/writing.hpp DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/linnet)
+install(FILES include/linnet/linnet.h include/linnet/linnet.hpp include/linnet/operator.hpp include/linnet/tensor.hpp include/linnet/writing.hpp DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/linnet)
 
 set(package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/linnet)
 install(EXPORT linnet-targets NAMESPACE linnet:: FILE linnet-config.cmake DESTINATION ${package_folder})
