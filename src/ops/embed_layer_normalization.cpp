@@ -170,7 +170,7 @@ class EmbedLayerNormalization final : public Op {
     cast(NumberType::f32, floats, number_type(out.dtype), out.data, static_cast<size_t>(out.count()), {}, parallel);
   }
 
-  // From any address: a table stays where it lies in the model's file.
+  // From any address.
   template <class T>
   static void add_floats(const std::byte* from, size_t width, float* to) {
     T some[64];
@@ -204,9 +204,11 @@ class EmbedLayerNormalization final : public Op {
   float epsilon_ = 1e-12f;
 };
 
+constexpr uint16_t kTables = 1 << kWords | 1 << kPositions | 1 << kSegmentRows;
 constexpr OpDef kDefs[] = {
-    {"com.microsoft", "EmbedLayerNormalization", 1, 1, 9, 1, 3, create<EmbedLayerNormalization>},
-    {"linnet", "EmbedLayerNormalization", 1, 1, 9, 1, 3, create<EmbedLayerNormalization>},
+    {"com.microsoft", "EmbedLayerNormalization", 1, 1, 9, 1, 3, create<EmbedLayerNormalization>, OpDef::kPlain,
+     kTables},
+    {"linnet", "EmbedLayerNormalization", 1, 1, 9, 1, 3, create<EmbedLayerNormalization>, OpDef::kPlain, kTables},
     {"com.microsoft", "QEmbedLayerNormalization", 1, 1, 18, 1, 2, create<EmbedLayerNormalization>},
 };
 

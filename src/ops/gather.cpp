@@ -206,7 +206,7 @@ class GatherNd final : public Op {
 };
 
 constexpr OpDef kDefs[] = {
-    {"", "Gather", 1, 2, 2, 1, 1, create<Gather>},
+    {"", "Gather", 1, 2, 2, 1, 1, create<Gather>, OpDef::kPlain, 1 << 0},
     {"", "GatherElements", 11, 2, 2, 1, 1, create<GatherElements>},
     {"", "GatherND", 11, 2, 2, 1, 1, create<GatherNd>},
 };

@@ -289,6 +289,11 @@ struct OpDef {
   uint8_t min_outputs, max_outputs;
   Result<std::unique_ptr<Op>> (*create)(NodeReader&);
   uint8_t flags = kPlain;
+  // A bit for each input whose elements run copies as bytes: constants there may lie at any address, and stay in the
+  // model's file.
+  uint16_t byte_inputs = 0;
+
+  bool reads_bytes(size_t input) const noexcept { return input < 16 && (byte_inputs >> input & 1) != 0; }
 };
 
 // The usual create function: T::parse(reader) fills a default-constructed T.

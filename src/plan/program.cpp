@@ -171,22 +171,12 @@ size_t Program::packed_bytes() const {
   return bytes;
 }
 
-namespace {
-
-// Whether the operator takes the input as bytes, so that a constant may lie at any address.
-bool reads_bytes(const OpDef& def, size_t input) {
-  if (def.name == "Gather" && def.domain.empty()) return input == 0;
-  return def.name == "EmbedLayerNormalization" && input >= 2 && input <= 4;  // the tables
-}
-
-}  // namespace
-
 // What runs read. Bodies have been through this on their own.
 Status Program::align_constants(AlignedCopies& copies) {
   std::vector<bool> wanted(slots.size(), false);
   for (const Step& step : steps) {
     for (size_t i = 0; i < step.in.size(); ++i)
-      if (step.in[i] != kNoSlot && !reads_bytes(*step.def, i)) wanted[step.in[i]] = true;
+      if (step.in[i] != kNoSlot && !step.def->reads_bytes(i)) wanted[step.in[i]] = true;
     for (const SlotId s : step.captures)
       if (s != kNoSlot) wanted[s] = true;
   }

@@ -7,8 +7,6 @@
 namespace linnet {
 namespace {
 
-constexpr int kEveryVersion = 1000;
-
 Status check_inputs(const Node& node, size_t least, size_t most) {
   const bool outputs = node.outputs.size() == 1;
   LINNET_REQUIRE(outputs && node.inputs.size() >= least && node.inputs.size() <= most,

@@ -7,7 +7,6 @@
 namespace linnet {
 namespace {
 
-constexpr int kEveryVersion = 1000;
 // alpha f(beta x); Affine is alpha x + beta.
 Status scaled(Graph& graph, NodeId id) {
   Replacement with(graph, id);

@@ -19,6 +19,7 @@ struct Upgrade {
   int below;
   Status (*rewrite)(Graph& graph, NodeId node);
 };
+inline constexpr int kEveryVersion = 1000;  // `below`, for nodes of any operator set
 
 std::vector<const Upgrade*> all_upgrades();
 // Rewrites all nodes of the graph and of its subgraphs until none is old.
