@@ -56,6 +56,26 @@ ValueId other_input(const Node& node, Predicate&& is_wanted) {
   return kNoValue;
 }
 
+// x and the number when the node is x number or x / number, of x's shape; x is no constant. kNoValue for others, and
+// for a factor that no float is.
+struct Scaled {
+  ValueId x = kNoValue;
+  float factor = 1.0f;
+};
+inline Scaled as_scaled(const Graph& graph, const Node& node) {
+  if (!node.is("Mul") && !node.is("Div")) return {};
+  const ValueId x =
+      node.is("Div") ? node.inputs[0] : other_input(node, [&](ValueId v) { return scalar(graph, v).has_value(); });
+  if (x == kNoValue || graph.constant(x)) return {};
+  const ValueId number = node.inputs[0] == x ? node.inputs[1] : node.inputs[0];
+  const std::optional<float> value = scalar(graph, number);
+  const ValueInfo& info = graph.value(x).info;
+  if (!value || info.dtype != DType::f32 || !info.ranked || graph.constant(number)->shape.rank() > info.shape.size())
+    return {};
+  const float factor = node.is("Div") ? 1.0f / *value : *value;
+  return std::isfinite(factor) && factor != 0.0f ? Scaled{x, factor} : Scaled{};
+}
+
 // The one axis, from 0, that a Softmax or LogSoftmax normalises; nothing where the rank is unknown, or where several
 // axes count as one, as they did before operator set 13: all from `axis` on, by default all but the first.
 inline std::optional<int64_t> softmax_axis(const Graph& graph, const Node& softmax) {

@@ -1,5 +1,7 @@
 #include "optimize/products.h"
 
+#include <utility>
+
 namespace linnet {
 
 std::optional<ConstantProduct> as_constant_product(const Graph& graph, const Node& node) {
@@ -25,6 +27,17 @@ std::optional<ConstantProduct> as_constant_product(const Graph& graph, const Nod
     if (!bias || bias->shape.rank() != 1 || bias->count() != p.columns) return std::nullopt;
   }
   return p;
+}
+
+Node grouped_matmul(const ConstantProduct& first, std::string name) {
+  Node node;
+  node.domain = "linnet";
+  node.op_type = "GroupedMatMul";
+  node.version = 1;
+  node.name = std::move(name);
+  node.inputs = {first.x, first.matrix, first.bias};
+  if (first.transposed) node.set("transB", int64_t{1});
+  return node;
 }
 
 }  // namespace linnet

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 
 #include "graph/graph.h"
 
@@ -17,5 +18,9 @@ struct ConstantProduct {
 
 // What a MatMul, Gemm or linnet.FusedMatMul computes; nothing where it is more than that.
 std::optional<ConstantProduct> as_constant_product(const Graph& graph, const Node& node);
+
+// A linnet.GroupedMatMul whose first product this is, without outputs. It may have so many products.
+inline constexpr size_t kMostProducts = 8;
+Node grouped_matmul(const ConstantProduct& first, std::string name);
 
 }  // namespace linnet

@@ -27,15 +27,10 @@ bool fuse(Graph& graph, NodeId id, const PassContext& context) {
       context.miss(graph, id, "one of its factors is read by others, too");
       continue;
     }
-    Node node;
-    node.domain = "linnet";
-    node.op_type = "GroupedMatMul";
-    node.version = 1;
-    node.name = mul.name;
-    node.inputs = {gate->x, gate->matrix, gate->bias, value->matrix, value->bias};
+    Node node = grouped_matmul(*gate, mul.name);
+    node.inputs.insert(node.inputs.end(), {value->matrix, value->bias});
     node.outputs = mul.outputs;
     node.set("gated", int64_t{1});
-    if (gate->transposed) node.set("transB", int64_t{1});
     for (const std::string_view name : {"activation", "activation_params"})
       if (const Attribute* attribute = first->find(name)) node.set(name, attribute->data);
     const NodeId parts[] = {id, node_id(graph, mul.inputs[0]), node_id(graph, mul.inputs[1])};

@@ -66,18 +66,6 @@ ValueId flat_bias(Graph& graph, ValueId value) {
   return graph.add_constant(graph.value(value).name, std::move(flat));
 }
 
-// What the node multiplies the value by, when that is one number.
-std::optional<float> factor_of(const Graph& graph, const Node& node, ValueId value) {
-  const bool divides = node.is("Div");
-  if ((!divides && !node.is("Mul")) || graph.value(value).info.dtype != DType::f32) return std::nullopt;
-  const ValueId number = divides ? node.inputs[1] : other_input(node, [&](ValueId v) { return v == value; });
-  if (divides && node.inputs[0] != value) return std::nullopt;
-  const std::optional<float> x = scalar(graph, number);
-  if (!x || graph.constant(number)->shape.rank() > graph.value(value).info.shape.size()) return std::nullopt;
-  const float factor = divides ? 1.0f / *x : *x;
-  return std::isfinite(factor) && factor != 0.0f ? std::optional(factor) : std::nullopt;
-}
-
 bool scale(Graph& graph, Node& fused, float factor) {
   if (const Tensor* bias = graph.constant(fused.input(2))) {
     Result<Tensor> scaled = clone(*bias);
@@ -123,9 +111,8 @@ Result<size_t> fuse_matmul(Graph& graph, PassContext& context) {
       chain.push_back(user);
       user = next();
     }
-    if (const std::optional<float> factor =
-            user == kNoNode ? std::nullopt : factor_of(graph, graph.node(user), graph.node(chain.back()).outputs[0]);
-        factor && scale(graph, *fused, *factor)) {
+    if (const Scaled scaled = user == kNoNode ? Scaled{} : as_scaled(graph, graph.node(user));
+        scaled.x == graph.node(chain.back()).outputs[0] && scale(graph, *fused, scaled.factor)) {
       chain.push_back(user);
       user = next();
     }

@@ -7,26 +7,6 @@
 namespace linnet {
 namespace {
 
-struct Scaled {
-  ValueId x = kNoValue;
-  float factor = 1.0f;
-};
-
-// x and the number when the node is x number or x / number, of x's shape.
-Scaled as_scaled(const Graph& graph, const Node& node) {
-  if (!node.is("Mul") && !node.is("Div")) return {};
-  const ValueId x =
-      node.is("Div") ? node.inputs[0] : other_input(node, [&](ValueId v) { return scalar(graph, v).has_value(); });
-  if (x == kNoValue || graph.constant(x)) return {};
-  const ValueId number = node.inputs[0] == x ? node.inputs[1] : node.inputs[0];
-  const std::optional<float> value = scalar(graph, number);
-  const ValueInfo& info = graph.value(x).info;
-  if (!value || info.dtype != DType::f32 || !info.ranked || graph.constant(number)->shape.rank() > info.shape.size())
-    return {};
-  const float factor = node.is("Div") ? 1.0f / *value : *value;
-  return std::isfinite(factor) && factor != 0.0f ? Scaled{x, factor} : Scaled{};
-}
-
 bool fuse(Graph& graph, NodeId id, const PassContext& context) {
   const Node& product = graph.node(id);
   const bool fused = product.is("FusedMatMul", "com.microsoft");

@@ -8,21 +8,17 @@
 namespace linnet {
 namespace {
 
-constexpr size_t kMostProducts = 8;    // of a GroupedMatMul
 constexpr int64_t kLeastColumns = 16;  // fewer are no work to share
 
 void group(Graph& graph, const std::vector<NodeId>& members) {
-  Node node;
-  node.domain = "linnet";
-  node.op_type = "GroupedMatMul";
-  node.version = 1;
-  node.name = graph.node(members[0]).name;
+  const auto product_of = [&](NodeId id) { return *as_constant_product(graph, graph.node(id)); };
+  Node node = grouped_matmul(product_of(members[0]), graph.node(members[0]).name);
   for (const NodeId id : members) {
-    const ConstantProduct product = *as_constant_product(graph, graph.node(id));
-    if (node.inputs.empty()) node.inputs = {product.x};
-    node.inputs.insert(node.inputs.end(), {product.matrix, product.bias});
+    if (id != members[0]) {
+      const ConstantProduct product = product_of(id);
+      node.inputs.insert(node.inputs.end(), {product.matrix, product.bias});
+    }
     node.outputs.push_back(graph.node(id).outputs[0]);
-    if (product.transposed) node.set("transB", int64_t{1});
   }
   for (const NodeId id : members) graph.remove_node(id);
   graph.add_node(std::move(node));

@@ -11,8 +11,7 @@
 namespace linnet {
 namespace {
 
-constexpr int64_t kUnit = 16;        // parts are whole panels of the packed matrix
-constexpr size_t kMostProducts = 8;  // of a GroupedMatMul
+constexpr int64_t kUnit = 16;  // parts are whole panels of the packed matrix
 
 struct Part {
   int64_t begin = 0, size = 0;
@@ -140,13 +139,7 @@ bool split(Graph& graph, NodeId id, const PassContext& context) {
     context.miss(graph, id, "its columns are split into ", part.size, ", no multiple of ", kUnit);
     return false;
   }
-  Node made;
-  made.domain = "linnet";
-  made.op_type = "GroupedMatMul";
-  made.version = 1;
-  made.name = node.name;
-  made.inputs = {product->x, product->matrix, product->bias};
-  if (product->transposed) made.set("transB", int64_t{1});
+  Node made = grouped_matmul(*product, node.name);
   std::vector<int64_t> columns;
   for (const Part& part : parts) columns.push_back(part.size);
   made.set("columns", std::move(columns));
