@@ -48,47 +48,6 @@ HWY_INLINE V activate(D d, V x, V a, V b) {
   }
 }
 
-template <Activation kKind>
-HWY_INLINE void activate_rows(float* data, size_t row_stride, size_t rows, size_t columns, float a, float b) {
-  const hn::ScalableTag<float> d;
-  const size_t lanes = hn::Lanes(d);
-  const auto va = hn::Set(d, a);
-  const auto vb = hn::Set(d, b);
-  for (size_t r = 0; r < rows; ++r, data += row_stride) {
-    size_t i = 0;
-    for (; i + lanes <= columns; i += lanes)
-      hn::StoreU(activate<kKind>(d, hn::LoadU(d, data + i), va, vb), d, data + i);
-    if (i < columns) {
-      HWY_ALIGN float tail[hn::MaxLanes(hn::ScalableTag<float>())] = {};
-      for (size_t j = i; j < columns; ++j) tail[j - i] = data[j];
-      hn::Store(activate<kKind>(d, hn::Load(d, tail), va, vb), d, tail);
-      for (size_t j = i; j < columns; ++j) data[j] = tail[j - i];
-    }
-  }
-}
-
-// Applies the activation in place to rows x columns. An element's result does not depend on where it stands.
-HWY_NOINLINE HWY_MAYBE_UNUSED static void activate_block(const ActivationSpec& spec, float* data, size_t row_stride,
-                                                         size_t rows, size_t columns) {
-#define LINNET_ACTIVATION_CASE(kind) \
-  case Activation::kind: return activate_rows<Activation::kind>(data, row_stride, rows, columns, spec.a, spec.b)
-  switch (spec.kind) {
-    case Activation::none:
-      return;
-      LINNET_ACTIVATION_CASE(relu);
-      LINNET_ACTIVATION_CASE(clip);
-      LINNET_ACTIVATION_CASE(leaky_relu);
-      LINNET_ACTIVATION_CASE(hard_sigmoid);
-      LINNET_ACTIVATION_CASE(hard_swish);
-      LINNET_ACTIVATION_CASE(sigmoid);
-      LINNET_ACTIVATION_CASE(silu);
-      LINNET_ACTIVATION_CASE(gelu_erf);
-      LINNET_ACTIVATION_CASE(gelu_tanh);
-      LINNET_ACTIVATION_CASE(tanh);
-  }
-#undef LINNET_ACTIVATION_CASE
-}
-
 }  // namespace linnet::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

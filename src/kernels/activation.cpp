@@ -3,7 +3,71 @@
 #include <algorithm>
 #include <cmath>
 
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/activation.cpp"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+#include "kernels/activation-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace linnet::HWY_NAMESPACE {
+namespace {
+
+template <Activation kKind>
+void activate_rows(float* data, size_t row_stride, size_t rows, size_t columns, float a, float b) {
+  const hn::ScalableTag<float> d;
+  const size_t lanes = hn::Lanes(d);
+  const auto va = hn::Set(d, a);
+  const auto vb = hn::Set(d, b);
+  for (size_t r = 0; r < rows; ++r, data += row_stride) {
+    size_t i = 0;
+    for (; i + lanes <= columns; i += lanes)
+      hn::StoreU(activate<kKind>(d, hn::LoadU(d, data + i), va, vb), d, data + i);
+    if (i < columns) {
+      HWY_ALIGN float tail[hn::MaxLanes(hn::ScalableTag<float>())] = {};
+      for (size_t j = i; j < columns; ++j) tail[j - i] = data[j];
+      hn::Store(activate<kKind>(d, hn::Load(d, tail), va, vb), d, tail);
+      for (size_t j = i; j < columns; ++j) data[j] = tail[j - i];
+    }
+  }
+}
+
+void activate_block_simd(const ActivationSpec& spec, float* data, size_t row_stride, size_t rows, size_t columns) {
+#define LINNET_ACTIVATION_CASE(kind) \
+  case Activation::kind: return activate_rows<Activation::kind>(data, row_stride, rows, columns, spec.a, spec.b)
+  switch (spec.kind) {
+    case Activation::none:
+      return;
+      LINNET_ACTIVATION_CASE(relu);
+      LINNET_ACTIVATION_CASE(clip);
+      LINNET_ACTIVATION_CASE(leaky_relu);
+      LINNET_ACTIVATION_CASE(hard_sigmoid);
+      LINNET_ACTIVATION_CASE(hard_swish);
+      LINNET_ACTIVATION_CASE(sigmoid);
+      LINNET_ACTIVATION_CASE(silu);
+      LINNET_ACTIVATION_CASE(gelu_erf);
+      LINNET_ACTIVATION_CASE(gelu_tanh);
+      LINNET_ACTIVATION_CASE(tanh);
+  }
+#undef LINNET_ACTIVATION_CASE
+}
+
+}  // namespace
+}  // namespace linnet::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+#include "kernels/dispatch.h"
+
 namespace linnet {
+namespace {
+
+void activate_block_reference(const ActivationSpec& spec, float* data, size_t row_stride, size_t rows, size_t columns) {
+  for (size_t r = 0; r < rows; ++r)
+    for (size_t i = 0; i < columns; ++i) data[r * row_stride + i] = activate_reference(spec, data[r * row_stride + i]);
+}
+
+}  // namespace
 
 float activate_reference(const ActivationSpec& spec, float value) noexcept {
   const double x = value;
@@ -32,4 +96,9 @@ float activate_reference(const ActivationSpec& spec, float value) noexcept {
   return static_cast<float>(result());
 }
 
+void activate_block(const ActivationSpec& spec, float* data, size_t row_stride, size_t rows, size_t columns) noexcept {
+  LINNET_DISPATCH(activate_block_simd, activate_block_reference)(spec, data, row_stride, rows, columns);
+}
+
 }  // namespace linnet
+#endif

@@ -1,6 +1,7 @@
 // Activations that a kernel can apply to its result before it leaves the cache.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 namespace linnet {
@@ -28,5 +29,8 @@ struct ActivationSpec {
 // In double precision, rounded once: the oracle of the tests and what Isa::reference computes.
 // NaN stays NaN, whatever the activation.
 float activate_reference(const ActivationSpec& spec, float x) noexcept;
+
+// In place, over rows x columns. An element's result does not depend on where it stands.
+void activate_block(const ActivationSpec& spec, float* data, size_t row_stride, size_t rows, size_t columns) noexcept;
 
 }  // namespace linnet

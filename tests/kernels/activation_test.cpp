@@ -7,7 +7,6 @@
 
 #include <gtest/gtest.h>
 
-#include "activation_block.h"
 #include "kernels/isa.h"
 
 namespace linnet {
@@ -57,7 +56,7 @@ TEST_P(ActivationTest, IsAccurate) {
   for (const Case& c : kCases) {
     const std::vector<float> xs = arguments();
     std::vector<float> ys = xs;
-    activate_block_for_test(c.spec, ys.data(), ys.size(), 1, ys.size());
+    activate_block(c.spec, ys.data(), ys.size(), 1, ys.size());
     for (size_t i = 0; i < xs.size(); ++i) {
       const double expected = activate_reference(c.spec, xs[i]);
       const double allowed = c.absolute + c.relative * std::abs(expected);
@@ -76,7 +75,7 @@ TEST_P(ActivationTest, PropagatesNanAndSaturates) {
   const float infinity = std::numeric_limits<float>::infinity();
   for (const Case& c : kCases) {
     float values[] = {nan, 1.0f, infinity, -infinity, nan};
-    activate_block_for_test(c.spec, values, 5, 1, 5);
+    activate_block(c.spec, values, 5, 1, 5);
     EXPECT_TRUE(std::isnan(values[0]) && std::isnan(values[4])) << static_cast<int>(c.spec.kind);
     EXPECT_EQ(values[2], activate_reference(c.spec, infinity)) << static_cast<int>(c.spec.kind);
     const float low = activate_reference(c.spec, -infinity);
@@ -89,8 +88,8 @@ TEST_P(ActivationTest, DoesNotDependOnThePosition) {
   for (const Case& c : kCases) {
     std::vector<float> whole(xs.begin(), xs.begin() + 203);
     std::vector<float> split = whole;
-    activate_block_for_test(c.spec, whole.data(), 203, 1, 203);
-    activate_block_for_test(c.spec, split.data(), 29, 7, 29);
+    activate_block(c.spec, whole.data(), 203, 1, 203);
+    activate_block(c.spec, split.data(), 29, 7, 29);
     EXPECT_EQ(whole, split);
   }
 }

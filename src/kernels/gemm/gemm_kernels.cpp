@@ -7,7 +7,6 @@
 #define HWY_TARGET_INCLUDE "kernels/gemm/gemm_kernels.cpp"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
-#include "kernels/activation-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace linnet::HWY_NAMESPACE {
