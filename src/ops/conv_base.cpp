@@ -211,7 +211,7 @@ Status ConvBase::bind(BindContext& context) const {
   s.residual_last = floats(s.transposes_y && context.has(3), y_count);
   s.y_last = floats(s.transposes_y, y_count);
   s.packed = floats(!packed_, conv_packed_size(g));
-  s.kernel = parts.take(conv_scratch_size(g) * context.threads());
+  s.kernel = parts.take(conv_scratch_size(g, context.threads()));
   context.request_scratch(parts.total);
   return {};
 }

@@ -89,7 +89,7 @@ class DeformConv final : public Op {
     s.packed = take(conv_packed_size(g) * sizeof(float));
     s.columns = take(positions * g.channels * sizeof(float));
     s.last = take(positions * g.filters * sizeof(float));
-    s.kernel = take(conv_scratch_size(g) * context.threads());
+    s.kernel = take(conv_scratch_size(g, context.threads()));
     s.floats = at;
     for (size_t i = 0; i < context.inputs(); ++i)
       if (context.has(i)) at += FloatScratch::bytes(context.dtype(i), context.shape(i));

@@ -169,7 +169,7 @@ class IntegerConv final : public Op {
     } else if (float_packed_) {
       s.x_float = take(x_count * sizeof(float));
       s.y_float = take(y_count * sizeof(float));
-      s.kernel = take(context.threads() * conv_scratch_size(float_geometry(c)));
+      s.kernel = take(conv_scratch_size(float_geometry(c), context.threads()));
     } else {
       if (!packed_) {
         s.weights = take(c.filters * c.filter_bytes());

@@ -6,6 +6,7 @@
 #include <limits>
 #include <vector>
 
+#include "kernels/conv/winograd.h"
 #include "kernels/isa.h"
 #include "noise.h"
 
@@ -50,7 +51,7 @@ std::vector<float> run(const Case& c, const std::vector<float>& src, const std::
   weight_geometry.src = weight_geometry.dst = {0, 0, 0};
   weight_geometry.pad = {};
   conv_pack(weight_geometry, weights.data(), packed.data(), parallel);
-  std::vector<std::byte> scratch(conv_scratch_size(c.g) * parallel.threads() + 64, std::byte{0xff});
+  std::vector<std::byte> scratch(conv_scratch_size(c.g, parallel.threads()) + 64, std::byte{0xff});
   std::byte* aligned = scratch.data() + (64 - reinterpret_cast<uintptr_t>(scratch.data()) % 64) % 64;
   std::vector<float> dst(c.g.batch * c.g.filters * positions_of(c.g.dst), std::nanf(""));
   ConvEpilogue epilogue{c.bias ? bias.data() : nullptr, c.residual ? residual.data() : nullptr, c.activation};
@@ -279,6 +280,66 @@ TEST(Conv, NonFiniteStaysInItsWindow) {
       }
       set_isa(best_isa());
     }
+}
+
+TEST(Conv, Winograd) {
+  // Odd sizes, pads and crops; filters that end within a panel, and more than a chunk of them.
+  for (const size_t channels : {32u, 45u, 64u})
+    for (const size_t filters : {24u, 30u, 100u})
+      for (const ptrdiff_t pad : {ptrdiff_t{-1}, ptrdiff_t{0}, ptrdiff_t{1}, ptrdiff_t{2}}) {
+        Case c{plane(channels, filters, 23, 30, 3, 1, pad), {}};
+        ASSERT_TRUE(conv_is_winograd(c.g));
+        check(c);
+      }
+  // Several images, along the batch and along an axis that the kernel leaves alone.
+  Case c{plane(32, 32, 9, 13, 3, 1, 1), {}, false, true};
+  c.g.batch = 2;
+  c.g.src[0] = c.g.dst[0] = 3;
+  ASSERT_TRUE(conv_is_winograd(c.g));
+  for (const Activation kind : {Activation::none, Activation::relu, Activation::silu}) {
+    c.activation = {kind, 1.0f};
+    check(c);
+  }
+  // More weights than are transformed at a time.
+  c = {plane(600, 150, 12, 12, 3, 1, 1), {}};
+  ASSERT_TRUE(conv_is_winograd(c.g));
+  check(c);
+}
+
+// What is too large for the transforms' sums, or not finite, gives what the plain sum gives; all else stays as it is.
+TEST(Conv, WinogradOfNumbersThatAreNotFinite) {
+  const float inf = std::numeric_limits<float>::infinity();
+  for (const float value : {inf, -inf, std::nanf(""), 3e38f}) {
+    Case c{plane(36, 40, 16, 16, 3, 1, 1), {Activation::relu}, true, true};
+    ASSERT_TRUE(conv_is_winograd(c.g));
+    std::vector<float> src = noise(36 * 256, 1), weights = noise(40 * 36 * 9, 2), residual = noise(40 * 256, 4);
+    const std::vector<float> bias = noise(40, 3);
+    src[(5 * 16 + 6) * 36 + 3] = value;
+    for (float& weight : weights) weight *= 0.5f;
+    std::vector<double> want(40 * 256);
+    const std::vector<double> src64(src.begin(), src.end()), weights64(weights.begin(), weights.end());
+    const std::vector<double> bias64(bias.begin(), bias.end());
+    conv_reference(c.g, src64.data(), channels_last_strides(36, c.g.src), weights64.data(), bias64.data(), want.data(),
+                   channels_last_strides(40, c.g.dst), Parallel());
+    for (int level = 0; level <= static_cast<int>(best_isa()); ++level) {
+      set_isa(static_cast<Isa>(level));
+      SCOPED_TRACE(isa_name(current_isa()));
+      const std::vector<float> got = run(c, src, weights, bias, residual, Parallel());
+      for (size_t i = 0; i < got.size(); ++i) {
+        const float x = activate_reference(c.activation, static_cast<float>(want[i] + residual[i]));
+        if (std::isfinite(x)) {
+          const size_t row = i / 40 / 16, column = i / 40 % 16;
+          const bool reached = row >= 4 && row <= 6 && column >= 5 && column <= 7;
+          ASSERT_NEAR(got[i], x, reached ? 1e-6 * std::abs(value) : 1e-4) << "element " << i;
+        } else if (std::isnan(x)) {
+          ASSERT_TRUE(std::isnan(got[i])) << "element " << i;
+        } else {
+          ASSERT_EQ(got[i], x) << "element " << i;
+        }
+      }
+    }
+    set_isa(best_isa());
+  }
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "kernels/conv/conv_phase.h"
 #include "kernels/conv/depthwise.h"
 #include "kernels/conv/tile.h"
+#include "kernels/conv/winograd.h"
 
 namespace linnet {
 namespace {
@@ -54,8 +55,8 @@ struct Workspace {
   }
 };
 
+// Bytes for each worker.
 size_t workspace_size(const ConvGeometry& g) noexcept {
-  if (conv_is_depthwise(g)) return depthwise_scratch_size(g);
   std::byte base[1];
   Workspace workspace{};
   const size_t taps = most_taps(g);
@@ -237,7 +238,7 @@ void conv_phase_run(const ConvGeometry& g, const ConvPhase& phase, const float* 
   const size_t chunks = parallel.threads() == 1 ? 1 : std::min({panels, wanted_chunks, worthwhile});
   const double item_ns = panel_ns * static_cast<double>(panels) / static_cast<double>(chunks);
 
-  const size_t worker_size = conv_scratch_size(g);
+  const size_t worker_size = workspace_size(g);
   parallel.for_range(g.groups * blocks * chunks, grain_for(item_ns), [&](size_t begin, size_t end, size_t worker) {
     Workspace workspace{};
     workspace.place(scratch + worker * worker_size, runs.taps, runs.run, runs.merged || runs.copied);
@@ -276,10 +277,14 @@ void conv_phase_run(const ConvGeometry& g, const ConvPhase& phase, const float* 
 
 }  // namespace
 
-size_t conv_scratch_size(const ConvGeometry& g) noexcept { return round_up(workspace_size(g), kAlignment); }
+size_t conv_scratch_size(const ConvGeometry& g, size_t threads) noexcept {
+  if (conv_is_winograd(g)) return winograd_scratch_size(g, threads);
+  return threads * (conv_is_depthwise(g) ? depthwise_scratch_size(g) : workspace_size(g));
+}
 
 void conv(const ConvGeometry& g, const float* src, const float* packed, const ConvEpilogue& epilogue, float* dst,
           std::byte* scratch, const Parallel& parallel) noexcept {
+  if (conv_is_winograd(g)) return winograd_conv(g, src, packed, epilogue, dst, scratch, parallel);
   const size_t phases = conv_phase_count(g);
   for (size_t p = 0; p < phases; ++p) {
     const ConvPhase phase = conv_phase(g, p);

@@ -46,9 +46,10 @@ size_t conv_packed_size(const ConvGeometry& geometry) noexcept;
 // the two flags are read.
 void conv_pack(const ConvGeometry& geometry, const float* weights, float* packed, const Parallel& parallel) noexcept;
 
-// Bytes of scratch for each of the parallel's threads.
-size_t conv_scratch_size(const ConvGeometry& geometry) noexcept;
-// `scratch` holds parallel.threads() parts, aligned to 64 bytes.
+// Bytes of scratch for so many threads.
+size_t conv_scratch_size(const ConvGeometry& geometry, size_t threads) noexcept;
+// `scratch` is aligned to 64 bytes, and large enough for parallel.threads(). Sums of integers are exact as far as
+// floats hold them when there is more than one group; a single one may go through fractions (winograd.h).
 void conv(const ConvGeometry& geometry, const float* src, const float* packed, const ConvEpilogue& epilogue, float* dst,
           std::byte* scratch, const Parallel& parallel) noexcept;
 

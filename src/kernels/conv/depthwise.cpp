@@ -112,7 +112,7 @@ void depthwise_conv(const ConvGeometry& g, const ConvPhase& phase, const float* 
   const size_t bands = ceil_div(a1.count, plan.band);
   const size_t blocks = ceil_div(channels, kBlockChannels);
   const size_t weight_step = round_up(channels, 16);
-  const size_t worker_size = conv_scratch_size(g);
+  const size_t worker_size = depthwise_scratch_size(g);
   const double item_ns =
       static_cast<double>(plan.band * plan.columns * phase.taps() * std::min(channels, kBlockChannels) * plan.group) /
           20.0 +
