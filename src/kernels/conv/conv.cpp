@@ -91,31 +91,31 @@ class Gather {
     size_t o1 = begin / axis_[2].count % axis_[1].count;
     size_t o0 = begin / axis_[2].count / axis_[1].count % axis_[0].count;
     size_t n = begin / axis_[2].count / axis_[1].count / axis_[0].count;
-    const float** to = workspace_.pointers;
-    for (size_t p = 0; p < end - begin; ++p) {
+    for (size_t p = 0; p < end - begin;) {
       const size_t d0 = axis_[0].first + o0 * axis_[0].step;
       const size_t d1 = axis_[1].first + o1 * axis_[1].step;
       const size_t d2 = axis_[2].first + o2 * axis_[2].step;
-      workspace_.offsets[p] = (((n * g_.dst[0] + d0) * g_.dst[1] + d1) * g_.dst[2] + d2) * g_.filters;
       const float* image = src_ + n * image_step_ + channel;
       const ptrdiff_t s0 = start(0, o0), s1 = start(1, o1), s2 = start(2, o2);
+      size_t count = 1;
       if (interior(0, s0) && interior(1, s1) && interior(2, s2)) {
-        const float* first = image + ((static_cast<size_t>(s0) * g_.src[1] + static_cast<size_t>(s1)) * g_.src[2] +
-                                      static_cast<size_t>(s2)) *
-                                         unit_;
-        if (runs_.copied) {
-          copy_runs(p,
-                    [first, steps = workspace_.steps](size_t t) { return first + static_cast<ptrdiff_t>(steps[t]); });
-        } else {
-          for (size_t t = 0; t < runs_.taps; ++t) to[t] = first + static_cast<ptrdiff_t>(workspace_.steps[t]);
-        }
-        to += runs_.taps;
+        const size_t most = std::min(end - begin - p, axis_[2].count - o2);
+        while (count < most && interior(2, start(2, o2 + count))) ++count;
+        inner_positions(p, count,
+                        image + ((static_cast<size_t>(s0) * g_.src[1] + static_cast<size_t>(s1)) * g_.src[2] +
+                                 static_cast<size_t>(s2)) *
+                                    unit_);
       } else {
+        const float** to = workspace_.pointers + p * runs_.taps;
         const float* const* from = to;
         for (size_t plane = 0; plane < planes_; ++plane) to = position(image + plane * plane_step_, s0, s1, s2, to);
-        if (runs_.copied) copy_runs(p, [from](size_t t) { return from[t]; });
+        if (runs_.copied) copy_runs(p, 1, 0, [from](size_t t) { return from[t]; });
       }
-      if (++o2 < axis_[2].count) continue;
+      size_t offset = (((n * g_.dst[0] + d0) * g_.dst[1] + d1) * g_.dst[2] + d2) * g_.filters;
+      for (size_t i = 0; i < count; ++i, offset += axis_[2].step * g_.filters) workspace_.offsets[p + i] = offset;
+      p += count;
+      o2 += count;
+      if (o2 < axis_[2].count) continue;
       o2 = 0;
       if (++o1 < axis_[1].count) continue;
       o1 = 0;
@@ -147,29 +147,43 @@ class Gather {
           }
   }
 
-  // The runs of position p, one behind the other; from(t) is where tap t's begins.
+  // `count` neighbours away from borders, of which p is the first; `first` is where its first run begins.
+  void inner_positions(size_t p, size_t count, const float* first) noexcept {
+    const size_t advance = axis_[2].advance * unit_;
+    if (runs_.copied)
+      return copy_runs(p, count, advance, [first, steps = workspace_.steps](size_t t) {
+        return first + static_cast<ptrdiff_t>(steps[t]);
+      });
+    const float** to = workspace_.pointers + p * runs_.taps;
+    for (size_t i = 0; i < count; ++i, first += advance)
+      for (size_t t = 0; t < runs_.taps; ++t) *to++ = first + static_cast<ptrdiff_t>(workspace_.steps[t]);
+  }
+
+  // The runs of `count` positions from p on, one behind the other; from(t) is where tap t's begins, and a position's
+  // runs begin `advance` floats behind those of the one before it.
   template <class From>
-  void copy_runs(size_t p, From from) noexcept {
-    const size_t taps = runs_.taps;
-    float* to = workspace_.edges + p * taps * runs_.run;
-    workspace_.rows[p] = to;
-    switch (runs_.run) {
-      case 1: return copy_runs_of<1>(from, to, taps);
-      case 2: return copy_runs_of<2>(from, to, taps);
-      case 3: return copy_runs_of<3>(from, to, taps);
-      case 4: return copy_runs_of<4>(from, to, taps);
-      case 5: return copy_runs_of<5>(from, to, taps);
-      case 6: return copy_runs_of<6>(from, to, taps);
-      case 7: return copy_runs_of<7>(from, to, taps);
-      default: return copy_runs_of<8>(from, to, taps);
+  void copy_runs(size_t p, size_t count, size_t advance, From from) noexcept {
+    const size_t row = runs_.taps * runs_.run;
+    float* to = workspace_.edges + p * row;
+    for (size_t i = 0; i < count; ++i) workspace_.rows[p + i] = to + i * row;
+    for (size_t t = 0; t < runs_.taps; ++t, to += runs_.run) {
+      const float* src = from(t);
+      switch (runs_.run) {
+        case 1: copy_run<1>(src, advance, to, row, count); break;
+        case 2: copy_run<2>(src, advance, to, row, count); break;
+        case 3: copy_run<3>(src, advance, to, row, count); break;
+        case 4: copy_run<4>(src, advance, to, row, count); break;
+        case 5: copy_run<5>(src, advance, to, row, count); break;
+        case 6: copy_run<6>(src, advance, to, row, count); break;
+        case 7: copy_run<7>(src, advance, to, row, count); break;
+        default: copy_run<8>(src, advance, to, row, count); break;
+      }
     }
   }
-  template <size_t kRun, class From>
-  static void copy_runs_of(From from, float* to, size_t taps) noexcept {
-    for (size_t t = 0; t < taps; ++t, to += kRun) {
-      const float* run = from(t);
-      if (run != to) std::memcpy(to, run, kRun * sizeof(float));  // a border's run was put there at once
-    }
+  template <size_t kRun>
+  static void copy_run(const float* src, size_t advance, float* to, size_t row, size_t count) noexcept {
+    if (src == to) return;  // a border's run was put there at once
+    for (size_t i = 0; i < count; ++i, src += advance, to += row) std::memcpy(to, src, kRun * sizeof(float));
   }
 
   static bool inside(ptrdiff_t i, size_t size) noexcept { return i >= 0 && i < static_cast<ptrdiff_t>(size); }
