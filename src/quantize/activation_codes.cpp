@@ -1,6 +1,7 @@
 #include "quantize/activation_codes.h"
 
 #include <cstring>
+#include <utility>
 
 namespace linnet {
 namespace {
@@ -39,11 +40,19 @@ ValueId ActivationCodes::add(std::string_view op_type, std::vector<ValueId> inpu
   return graph_.add_node(std::move(node), concat(named_after, "_", op_type, "_Output"), ValueInfo::tensor(type));
 }
 
+ValueId ActivationCodes::cast(ValueId value, DType type) {
+  if (graph_.value(value).info.dtype == type) return value;
+  ValueId& known = casts_.try_emplace({value, type}, kNoValue).first->second;
+  if (known == kNoValue)
+    known = add("Cast", {value}, graph_.value(value).name, type, {{"to", static_cast<int64_t>(type)}});
+  return known;
+}
+
 ValueId ActivationCodes::codes(ValueId value, ValueId root) {
   ValueId& known = forms_[value].codes;
   if (known == kNoValue) {
     const Parameters& p = parameters_.at(root);
-    known = add("QuantizeLinear", {value, p.scale, p.zero_point}, graph_.value(value).name, type_);
+    known = add("QuantizeLinear", {cast(value, DType::f32), p.scale, p.zero_point}, graph_.value(value).name, type_);
   }
   return known;
 }
@@ -59,20 +68,21 @@ ValueId ActivationCodes::floats(ValueId value, ValueId root) {
 }
 
 void ActivationCodes::replace(ValueId value, ValueId root) {
-  const ValueId coded = codes(value, root), restored = floats(value, root);
+  const DType type = std::exchange(graph_.value(value).info.dtype, DType::f32);
+  const ValueId coded = codes(value, root), restored = cast(floats(value, root), type);
   graph_.replace_uses(value, restored);
   graph_.set_input(graph_.value(coded).producer, 0, value);
 }
 
 void ActivationCodes::supply(ValueId value, ValueId root, ValueId codes) {
   forms_[value].codes = codes;
-  graph_.replace_uses(value, floats(value, root));
+  graph_.replace_uses(value, cast(floats(value, root), graph_.value(value).info.dtype));
 }
 
 void ActivationCodes::unite(ValueId value, ValueId with) {
   const Forms forms = forms_.at(with);
   forms_[value] = forms;
-  graph_.replace_uses(value, forms.floats);
+  graph_.replace_uses(value, cast(forms.floats, graph_.value(value).info.dtype));
 }
 
 }  // namespace linnet

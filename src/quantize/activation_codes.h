@@ -27,15 +27,19 @@ class ActivationCodes {
 
   // Whether the value has a quantised form.
   bool made(ValueId value) const { return forms_.contains(value); }
-  // The value's codes, and what they stand for as floats; made where they are not there yet.
+  // The value's codes, and what they stand for as float32; made where they are not there yet.
   ValueId codes(ValueId value, ValueId root);
   ValueId floats(ValueId value, ValueId root);
-  // The codes are there, made by another operator: all who use the value use what they stand for.
+  // The codes are there, made by another operator: all who use the value use what they stand for, as floats of its
+  // type.
   void supply(ValueId value, ValueId root, ValueId codes);
-  // All who use the value use its quantised form.
+  // All who use the value use its quantised form, likewise. What makes it does so as float32.
   void replace(ValueId value, ValueId root);
   // Both have the same quantised form.
   void unite(ValueId value, ValueId with);
+
+  // As another type of floats.
+  ValueId cast(ValueId value, DType type);
 
   // A node of the standard with one output, and what its output holds.
   ValueId add(std::string_view op_type, std::vector<ValueId> inputs, std::string_view named_after, DType type,
@@ -51,6 +55,7 @@ class ActivationCodes {
   int opset_;
   std::map<ValueId, Parameters> parameters_;
   std::map<ValueId, Forms> forms_;
+  std::map<std::pair<ValueId, DType>, ValueId> casts_;
 };
 
 }  // namespace linnet

@@ -117,10 +117,10 @@ Result<const GptqFactor*> InputProducts::find(ValueId value, bool by_row, const 
   if (observed_ != weight->group) {
     observations_.clear();
     observed_ = SIZE_MAX;
-    std::map<ValueId, Watch> watched;
+    std::map<PlacedValue, Watch> watched;
     for (const Weight& w : weights_)
       if (w.group == weight->group)
-        for (const ValueId v : w.inputs) watched[v].products = true;
+        for (const ValueId v : w.inputs) watched[{0, v}].products = true;
     ObserveOptions options;
     options.stop = source.options.stop;
     if (source.options.progress)
@@ -135,9 +135,9 @@ Result<const GptqFactor*> InputProducts::find(ValueId value, bool by_row, const 
     factored_ = weight->inputs;
     factor_ = GptqFactor();
     Gram sum;
-    const Gram* products = &observations_.at(factored_[0]).products();
+    const Gram* products = &observations_.at({0, factored_[0]}).products();
     if (factored_.size() > 1) {
-      for (const ValueId v : factored_) sum.add(observations_.at(v).products());
+      for (const ValueId v : factored_) sum.add(observations_.at({0, v}).products());
       products = &sum;
     }
     complaint_ = complaint(*products);

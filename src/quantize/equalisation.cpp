@@ -4,6 +4,8 @@
 #include <cmath>
 #include <map>
 
+#include "quantize/weight.h"
+
 namespace linnet {
 namespace {
 
@@ -33,15 +35,16 @@ class Equaliser {
       most = 0;
       for (const Pair& pair : pairs_) most = std::max(most, equalise(pair));
     }
-    for (auto& [value, tensor] : tensors_)
-      graph_.value(value).constant = std::make_shared<const Tensor>(std::move(tensor));
+    for (auto& [value, tensor] : tensors_) {
+      LINNET_ASSIGN(graph_.value(value).constant, share_as(std::move(tensor), graph_.constant(value)->dtype));
+    }
     return pairs_.size();
   }
 
  private:
   bool is_own(ValueId v) const {
     const Tensor* constant = graph_.constant(v);
-    return constant && constant->dtype == DType::f32 && graph_.use_count(v) == 1;
+    return constant && is_float(constant->dtype) && dtype_bits(constant->dtype) <= 32 && graph_.use_count(v) == 1;
   }
 
   Status find_pair(const Node& conv) {
@@ -62,7 +65,7 @@ class Equaliser {
       return {};
     for (const ValueId own : {pair.weight, pair.bias, pair.next_weight}) {
       if (own == kNoValue || tensors_.contains(own)) continue;
-      LINNET_ASSIGN(Tensor copy, clone(*graph_.constant(own)));
+      LINNET_ASSIGN(Tensor copy, copy_as_float(*graph_.constant(own)));
       tensors_.emplace(own, std::move(copy));
     }
     pairs_.push_back(pair);

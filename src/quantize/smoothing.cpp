@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "quantize/weight.h"
+
 namespace linnet {
 namespace {
 
@@ -10,7 +12,7 @@ constexpr float kLeast = 1e-4f, kGreatest = 1e4f;  // of a factor
 
 bool is_own(const Graph& graph, ValueId v) {
   const Tensor* constant = graph.constant(v);
-  return constant && constant->dtype == DType::f32 && graph.use_count(v) == 1;
+  return constant && is_float(constant->dtype) && dtype_bits(constant->dtype) <= 32 && graph.use_count(v) == 1;
 }
 
 bool reads(const Graph& graph, const Node& node, ValueId value) {
@@ -31,11 +33,15 @@ void for_elements(const Node& node, T* elements, const Shape& shape, Function fu
       function(elements[i * shape[1] + j], static_cast<size_t>(transposed ? j : i));
 }
 
-Status divide_constant(Graph& graph, ValueId v, const std::vector<float>& factors) {
-  LINNET_ASSIGN(Tensor copy, clone(*graph.constant(v)));
-  for (size_t c = 0; c < factors.size(); ++c) copy.ptr<float>()[c] /= factors[c];
-  graph.value(v).constant = std::make_shared<const Tensor>(std::move(copy));
+Status replace_constant(Graph& graph, ValueId v, Tensor floats) {
+  LINNET_ASSIGN(graph.value(v).constant, share_as(std::move(floats), graph.constant(v)->dtype));
   return {};
+}
+
+Status divide_constant(Graph& graph, ValueId v, const std::vector<float>& factors) {
+  LINNET_ASSIGN(Tensor copy, copy_as_float(*graph.constant(v)));
+  for (size_t c = 0; c < factors.size(); ++c) copy.ptr<float>()[c] /= factors[c];
+  return replace_constant(graph, v, std::move(copy));
 }
 
 // The constants that, divided by the factors, divide the value: of a LayerNormalization, or of the Mul and Add at a
@@ -78,7 +84,7 @@ std::vector<SmoothPlace> find_smooth_places(const Graph& graph, FunctionRef<bool
     const Node& node = graph.node(id);
     if (node.inputs.empty() || !reads(graph, node, node.inputs[0]) || !wanted(node)) continue;
     const ValueId value = node.inputs[0];
-    if (graph.constant(value) || graph.value(value).info.dtype != DType::f32) continue;
+    if (graph.constant(value)) continue;
     const auto [at, is_new] = known.emplace(value, places.size());
     if (is_new) places.push_back({value, {}});
     places[at->second].readers.push_back(id);
@@ -90,7 +96,7 @@ Status smooth(Graph& graph, const SmoothPlace& place, const std::vector<float>& 
   std::vector<float> weights(magnitudes.size(), 0);
   for (const NodeId id : place.readers) {
     const Node& node = graph.node(id);
-    const Tensor& weight = *graph.constant(node.inputs[1]);
+    LINNET_ASSIGN(const Tensor weight, as_float(*graph.constant(node.inputs[1])));
     if (weight.shape[is_transposed(node) ? 1 : 0] != static_cast<int64_t>(weights.size())) return {};
     for_elements(node, weight.ptr<float>(), weight.shape,
                  [&](float w, size_t c) { weights[c] = std::max(weights[c], std::fabs(w)); });
@@ -103,9 +109,9 @@ Status smooth(Graph& graph, const SmoothPlace& place, const std::vector<float>& 
   }
   for (const NodeId id : place.readers) {
     const Node& node = graph.node(id);
-    LINNET_ASSIGN(Tensor weight, clone(*graph.constant(node.inputs[1])));
+    LINNET_ASSIGN(Tensor weight, copy_as_float(*graph.constant(node.inputs[1])));
     for_elements(node, weight.ptr<float>(), weight.shape, [&](float& w, size_t c) { w *= factors[c]; });
-    graph.value(node.inputs[1]).constant = std::make_shared<const Tensor>(std::move(weight));
+    LINNET_TRY(replace_constant(graph, node.inputs[1], std::move(weight)));
   }
   const std::vector<ValueId> behind = constants_behind(graph, place.value, factors.size());
   if (!behind.empty() && graph.use_count(place.value) == place.readers.size()) {
@@ -119,7 +125,8 @@ Status smooth(Graph& graph, const SmoothPlace& place, const std::vector<float>& 
   mul.op_type = "Mul";
   mul.name = name + "_smooth";
   mul.version = 13;
-  mul.inputs = {place.value, graph.add_constant(name + "_smooth_factors", std::move(inverse))};
+  LINNET_ASSIGN(const auto constant, share_as(std::move(inverse), graph.value(place.value).info.dtype));
+  mul.inputs = {place.value, graph.add_constant(name + "_smooth_factors", *constant)};
   const ValueId smoothed = graph.add_node(std::move(mul), name + "_smoothed", graph.value(place.value).info);
   for (const NodeId id : place.readers) graph.set_input(id, 0, smoothed);
   return {};

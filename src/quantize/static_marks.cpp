@@ -60,13 +60,18 @@ class Marker {
   Marks take() { return std::move(marks_); }
 
  private:
-  bool is_float32(ValueId v) const { return v != kNoValue && graph_.value(v).info.dtype == DType::f32; }
+  // What float32 can stand for.
+  bool is_narrow_float(ValueId v) const {
+    const DType type = v == kNoValue ? DType::undefined : graph_.value(v).info.dtype;
+    return type == DType::f32 || type == DType::f16 || type == DType::bf16;
+  }
   bool is_quantised(ValueId v) const { return marks_.activations.contains(v); }
   size_t rank(ValueId v) const { return graph_.value(v).info.shape.size(); }
 
   // Fills `marked`, or says why the node cannot be quantised.
   std::string mark(const Node& node, Rule rule, MarkedNode& marked) {
-    if (!is_float32(node.input(0))) return "its input is not float32";
+    if (!is_narrow_float(node.input(node.op_type == "Where" ? 1 : 0)))
+      return "its input is neither float32 nor float16 nor bfloat16";
     for (const ValueId v : node.inputs)
       if (const Node* producer = v == kNoValue ? nullptr : graph_.producer(v);
           producer && producer->op_type == "DequantizeLinear")
@@ -174,6 +179,11 @@ ValueId Marks::root(ValueId value) const {
 }
 
 bool is_static_operator(const Node& node) noexcept { return rule_of(node) != nullptr; }
+
+bool multiplies(const Node& node) noexcept {
+  const Entry* entry = rule_of(node);
+  return entry && (entry->rule == Rule::product || entry->rule == Rule::matmul);
+}
 
 Marks mark_graph(const Graph& graph, StaticFormat format, FunctionRef<bool(const Node&)> wanted) {
   Marker marker(graph, format);

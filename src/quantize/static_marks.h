@@ -46,6 +46,8 @@ struct Marks {
 
 // Whether static quantisation has a rule for the node.
 bool is_static_operator(const Node& node) noexcept;
+// Whether it is a product of activations and weights.
+bool multiplies(const Node& node) noexcept;
 
 // `wanted`: nodes that may be quantised, of those with a rule. The graph is sorted and inferred.
 Marks mark_graph(const Graph& graph, StaticFormat format, FunctionRef<bool(const Node&)> wanted);

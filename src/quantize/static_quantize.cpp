@@ -42,15 +42,20 @@ Status check(const StaticOptions& how) {
   return {};
 }
 
+// Names are not unique beyond a graph.
+std::string name_of(const std::vector<Graph*>& graphs, const PlacedValue& place) {
+  return concat(place.graph, ' ', graphs[place.graph]->value(place.value).name);
+}
+
 // Observes what is not remembered.
 Result<Observations> recall(const std::shared_ptr<Engine>& engine, LoadedGraph loaded, const QuantizeJob& job,
-                            const std::map<ValueId, Watch>& wanted, const StaticOptions& how, const Samples& samples) {
-  const Graph& graph = *job.loaded().graph;
+                            const std::vector<Graph*>& graphs, const std::map<PlacedValue, Watch>& wanted,
+                            const StaticOptions& how, const Samples& samples) {
   RememberedValues* const memory = how.smooth ? nullptr : how.memory.get();
   Observations known;
-  std::map<ValueId, Watch> missing;
+  std::map<PlacedValue, Watch> missing;
   for (const auto& [v, watch] : wanted) {
-    const auto found = memory ? memory->find(graph.value(v).name) : RememberedValues::iterator();
+    const auto found = memory ? memory->find(name_of(graphs, v)) : RememberedValues::iterator();
     if (memory && found != memory->end() && (found->second.first.channels || !watch.channels)) {
       known.emplace(v, found->second.second);
     } else {
@@ -64,62 +69,112 @@ Result<Observations> recall(const std::shared_ptr<Engine>& engine, LoadedGraph l
   LINNET_ASSIGN(Observations seen, observe(engine, std::move(loaded), missing, samples, observing));
   if (memory)
     for (const auto& [v, observer] : seen)
-      memory->insert_or_assign(graph.value(v).name, std::pair(missing.at(v), observer));
+      memory->insert_or_assign(name_of(graphs, v), std::pair(missing.at(v), observer));
   known.merge(seen);
   return known;
 }
 
-// Ranges go to `codes`.
-Result<Measured> measure(const std::shared_ptr<Engine>& engine, LoadedGraph loaded, const QuantizeJob& job,
-                         const Marks& marks, const StaticOptions& how, const Samples& samples, ActivationCodes& codes) {
-  const Graph& graph = *job.loaded().graph;
-  std::map<ValueId, Watch> wanted;
-  const Watch for_range{needs_histogram(how.range.method), false};
-  for (const auto& [id, node] : marks.nodes) {
-    for (size_t i = 0; i < node.inputs.size(); ++i)
-      if (node.inputs[i].kind == InputKind::activation) wanted.emplace(marks.root(node.values[i]), for_range);
-    for (const ValueId v : node.outputs) wanted.emplace(marks.root(v), for_range);
+// Weights that are stored as other floats, behind a Cast for instance, become constants.
+Status fold_weights(QuantizeJob& job, Graph& graph) {
+  const std::vector<NodeId> order = graph.order();
+  for (const NodeId id : order) {
+    if (!graph.alive(id) || !multiplies(graph.node(id)) || !job.refusal(graph, graph.node(id)).empty()) continue;
+    const std::vector<ValueId> inputs = graph.node(id).inputs;
+    NodeReport unused;
+    for (const ValueId v : inputs) job.float_constant(graph, v, unused);
   }
-  const std::map<ValueId, Watch> ranges = wanted;
-  if (how.bias_correction)
-    for (const auto& [id, node] : marks.nodes)
-      if (corrects_bias(graph, graph.node(id))) wanted[node.values[0]].channels = true;
-  for (const auto& [v, watch] : wanted) LINNET_CHECK(loaded.graph->value(v).name == graph.value(v).name);
-  LINNET_ASSIGN(const Observations observations, recall(engine, std::move(loaded), job, wanted, how, samples));
+  return graph.sort();
+}
+
+// One of the model's graphs.
+struct StaticPart {
+  Graph* graph;
+  Marks marks;
+  ActivationCodes codes;
   Measured measured;
-  for (const auto& [v, observer] : observations) {
-    if (wanted.at(v).channels) measured.means.emplace(v, observer.channel_means());
-    if (!ranges.contains(v)) continue;
+  StaticWriter writer;
+
+  StaticPart(QuantizeJob& job, Graph& of, const StaticOptions& how)
+      : graph(&of),
+        marks(mark_graph(of, how.format, [&](const Node& node) { return job.refusal(of, node).empty(); })),
+        codes(of, how.activation_type, std::max(of.opsets[""], dtype_bits(how.activation_type) == 16 ? 21 : 13)),
+        writer(job, marks, measured, codes, how.format) {}
+
+  // Values whose range matters.
+  std::map<ValueId, Watch> ranges(const StaticOptions& how) const {
+    std::map<ValueId, Watch> wanted;
+    const Watch for_range{needs_histogram(how.range.method), false};
+    for (const auto& [id, node] : marks.nodes) {
+      for (size_t i = 0; i < node.inputs.size(); ++i)
+        if (node.inputs[i].kind == InputKind::activation) wanted.emplace(marks.root(node.values[i]), for_range);
+      for (const ValueId v : node.outputs) wanted.emplace(marks.root(v), for_range);
+    }
+    return wanted;
+  }
+
+  void set_range(ValueId v, const Observer& observer, const StaticOptions& how) {
     if (std::string words = complaint(observer, how.activation_type); !words.empty()) {
-      measured.complaints.emplace(v, concat("the value '", graph.value(v).name, "' ", words));
-      continue;
+      measured.complaints.emplace(v, concat("the value '", graph->value(v).name, "' ", words));
+      return;
     }
     ValueRange range = choose_range(observer, how.range, levels_of(how.activation_type));
-    if (const Node* producer = graph.producer(v); producer && producer->is("Softmax")) range = {0, 1};
+    if (const Node* producer = graph->producer(v); producer && producer->is("Softmax")) range = {0, 1};
     codes.set_range(v, range.least, range.greatest, how.activation_symmetric);
   }
-  return measured;
+};
+
+Status measure(const std::shared_ptr<Engine>& engine, LoadedGraph loaded, const QuantizeJob& job,
+               std::span<const std::unique_ptr<StaticPart>> parts, const std::vector<Graph*>& graphs,
+               const StaticOptions& how, const Samples& samples) {
+  std::map<PlacedValue, Watch> wanted;
+  for (size_t g = 0; g < parts.size(); ++g) {
+    const StaticPart& part = *parts[g];
+    for (const auto& [v, watch] : part.ranges(how)) wanted.emplace(PlacedValue{g, v}, watch);
+    if (!how.bias_correction) continue;
+    for (const auto& [id, node] : part.marks.nodes)
+      if (corrects_bias(*part.graph, part.graph->node(id))) wanted[{g, node.values[0]}].channels = true;
+  }
+  const std::vector<Graph*> twins = graphs_of(*loaded.graph);
+  for (const auto& [v, watch] : wanted) LINNET_CHECK(name_of(twins, v) == name_of(graphs, v));
+  LINNET_ASSIGN(const Observations observations, recall(engine, std::move(loaded), job, graphs, wanted, how, samples));
+  for (size_t g = 0; g < parts.size(); ++g) {
+    StaticPart& part = *parts[g];
+    for (const auto& [v, watch] : part.ranges(how)) part.set_range(v, observations.at({g, v}), how);
+    for (auto at = observations.lower_bound({g, 0}); at != observations.end() && at->first.graph == g; ++at)
+      if (wanted.at(at->first).channels) part.measured.means.emplace(at->first.value, at->second.channel_means());
+  }
+  return {};
 }
 
 // In both graphs; `load` gives one more of them, which is run.
-Status smooth_graph(const std::shared_ptr<Engine>& engine, QuantizeJob& job, QuantizeJob& twin,
-                    const StaticOptions& how, const Samples& samples, FunctionRef<Result<LoadedGraph>()> load) {
-  const auto wanted = [&](const Node& node) { return job.selects(node); };
-  const std::vector<SmoothPlace> places = find_smooth_places(job.graph(), wanted);
-  if (places.empty()) return {};
+Status smooth_graphs(const std::shared_ptr<Engine>& engine, QuantizeJob& job, QuantizeJob& twin,
+                     const StaticOptions& how, const Samples& samples, FunctionRef<Result<LoadedGraph>()> load) {
+  const std::vector<Graph*> graphs = graphs_of(job.graph()), twins = graphs_of(twin.graph());
+  std::vector<std::vector<SmoothPlace>> places;
+  std::map<PlacedValue, Watch> watched;
+  for (Graph* graph : graphs) {
+    places.push_back(find_smooth_places(*graph, [&](const Node& node) { return job.refusal(*graph, node).empty(); }));
+    for (const SmoothPlace& place : places.back()) watched[{places.size() - 1, place.value}].magnitudes = true;
+  }
+  if (watched.empty()) return {};
   LINNET_ASSIGN(LoadedGraph loaded, load());
-  std::map<ValueId, Watch> watched;
-  for (const SmoothPlace& place : places) watched[place.value].magnitudes = true;
   ObserveOptions observing;
   observing.stop = job.options().stop;
   observing.progress = how.sample_progress;
   LINNET_ASSIGN(const Observations observations, observe(engine, std::move(loaded), watched, samples, observing));
-  for (Graph* graph : {&job.graph(), &twin.graph()}) {
-    for (const SmoothPlace& place : places)
-      if (const std::vector<float>& seen = observations.at(place.value).magnitudes(); !seen.empty())
-        LINNET_TRY(smooth(*graph, place, seen, how.smooth_alpha));
-    LINNET_TRY(graph->sort());
+  for (size_t g = 0; g < graphs.size(); ++g) {
+    for (Graph* graph : {graphs[g], twins[g]}) {
+      for (const SmoothPlace& place : places[g])
+        if (const std::vector<float>& seen = observations.at({g, place.value}).magnitudes(); !seen.empty())
+          LINNET_TRY(smooth(*graph, place, seen, how.smooth_alpha));
+      LINNET_TRY(graph->sort());
+    }
   }
+  return {};
+}
+
+Status equalise_graphs(Graph& whole) {
+  for (Graph* graph : graphs_of(whole)) LINNET_TRY(equalise_layers(*graph).status());
   return {};
 }
 
@@ -133,23 +188,26 @@ Result<QuantizeReport> quantize_static(const std::shared_ptr<Engine>& engine, co
   Graph& graph = job->graph();
   LINNET_ASSIGN(auto twin, QuantizeJob::open(source, options, path));  // the same graph: running it takes it apart
   if (how.equalise)
-    for (Graph* each : {&graph, &twin->graph()}) LINNET_TRY(equalise_layers(*each).status());
+    for (Graph* each : {&graph, &twin->graph()}) LINNET_TRY(equalise_graphs(*each));
   const auto load_again = [&]() -> Result<LoadedGraph> {
     LINNET_ASSIGN(const auto again, QuantizeJob::open(source, options, path));
-    if (how.equalise) LINNET_TRY(equalise_layers(again->graph()).status());
+    if (how.equalise) LINNET_TRY(equalise_graphs(again->graph()));
     return again->take();
   };
-  if (how.smooth) LINNET_TRY(smooth_graph(engine, *job, *twin, how, samples, load_again));
-  const Marks marks = mark_graph(graph, how.format, [&](const Node& node) { return job->selects(node); });
+  if (how.smooth) LINNET_TRY(smooth_graphs(engine, *job, *twin, how, samples, load_again));
 
-  const bool wide = dtype_bits(how.activation_type) == 16;
-  ActivationCodes codes(graph, how.activation_type, std::max(graph.opsets[""], wide ? 21 : 13));
-  LINNET_ASSIGN(const Measured measured, measure(engine, twin->take(), *job, marks, how, samples, codes));
-
-  StaticWriter writer(*job, marks, measured, codes, how.format);
-  LINNET_TRY(
-      job->for_each_node([](const Graph&, const Node& node) { return is_static_operator(node); },
-                         [&](Graph& g, NodeId id, NodeReport& report) { return writer.rewrite(g, id, report); }));
+  const std::vector<Graph*> graphs = graphs_of(graph);
+  std::vector<std::unique_ptr<StaticPart>> parts;
+  std::map<const Graph*, StaticPart*> part_of;
+  for (Graph* each : graphs) {
+    LINNET_TRY(fold_weights(*job, *each));
+    parts.push_back(std::make_unique<StaticPart>(*job, *each, how));
+    part_of.emplace(each, parts.back().get());
+  }
+  LINNET_TRY(measure(engine, twin->take(), *job, parts, graphs, how, samples));
+  LINNET_TRY(job->for_each_node(
+      [](const Graph&, const Node& node) { return is_static_operator(node); },
+      [&](Graph& g, NodeId id, NodeReport& report) { return part_of.at(&g)->writer.rewrite(g, id, report); }));
   return job->write();
 }
 

@@ -31,10 +31,6 @@ const std::string* StaticWriter::find_complaint(const MarkedNode& node) const {
 }
 
 Status StaticWriter::rewrite(Graph& graph, NodeId id, NodeReport& report) {
-  if (&graph != &job_.graph()) {
-    report.reason = "it is in a subgraph";
-    return {};
-  }
   const auto found = marks_.nodes.find(id);
   if (found == marks_.nodes.end()) {
     const auto refused = marks_.refused.find(id);
@@ -111,7 +107,9 @@ Status StaticWriter::table(Graph& graph, NodeId id, const MarkedNode& marked, No
   const ValueId out = graph.node(id).outputs[0];
   const std::string name(name_of(graph, graph.node(id)));
   const ValueId rows = graph.add_value(name + "_quantized", ValueInfo::tensor(codes_.type()));
-  const ValueId floats = codes_.add("DequantizeLinear", {rows, made->scale, made->zero_point}, name, DType::f32);
+  const ValueId floats =
+      codes_.cast(codes_.add("DequantizeLinear", {rows, made->scale, made->zero_point}, name, DType::f32),
+                  graph.value(out).info.dtype);
   const NodeId maker = graph.value(floats).producer;
   graph.set_input(id, 0, made->codes);
   graph.set_outputs(id, {rows});
@@ -209,7 +207,25 @@ Status StaticWriter::write_qdq(Graph& graph, NodeId id, const MarkedNode& marked
     graph.set_input(id, i, known->second);
     if (marked.inputs[i].kind == InputKind::bias && graph.node(id).op_type == "Gemm") graph.node(id).set("beta", 1.0f);
   }
+  LINNET_TRY(widen(graph, id));
   for (const ValueId v : marked.outputs) codes_.replace(v, marks_.root(v));
+  return {};
+}
+
+Status StaticWriter::widen(Graph& graph, NodeId id) {
+  const std::vector<ValueId> inputs = graph.node(id).inputs;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const ValueId v = inputs[i];
+    if (v == kNoValue || !is_float(graph.value(v).info.dtype)) continue;
+    ValueId wide = kNoValue;
+    if (graph.constant(v) && graph.constant(v)->dtype != DType::f32) {
+      LINNET_ASSIGN(Tensor floats, as_float(*graph.constant(v)));
+      wide = graph.add_constant(graph.value(v).name + "_float32", std::move(floats));
+    } else {
+      wide = codes_.cast(v, DType::f32);
+    }
+    if (wide != v) graph.set_input(id, i, wide);
+  }
   return {};
 }
 

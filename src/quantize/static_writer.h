@@ -15,7 +15,7 @@ struct Measured {
 
 class StaticWriter {
  public:
-  // All outlive the writer.
+  // Of one graph, whose nodes it takes. All outlive the writer.
   StaticWriter(QuantizeJob& job, const Marks& marks, const Measured& measured, ActivationCodes& codes,
                StaticFormat format)
       : job_(job), marks_(marks), measured_(measured), codes_(codes), format_(format) {}
@@ -38,6 +38,8 @@ class StaticWriter {
   // Gives a node whose bias is to be corrected one, where it has none.
   Status add_bias(Graph& graph, NodeId id, MarkedNode& marked);
 
+  // The node computes with float32: its inputs of other floats become that.
+  Status widen(Graph& graph, NodeId id);
   Status write_qdq(Graph& graph, NodeId id, const MarkedNode& node, std::span<const Operand> operands);
   // False where there is no such operator on integers.
   bool write_operator(Graph& graph, NodeId id, const MarkedNode& node, std::span<const Operand> operands);

@@ -129,12 +129,19 @@ Result<QuantizedWeight> quantize_weight(const Tensor& weight, const WeightScheme
   LINNET_ASSIGN(out.codes, make_tensor_uninitialized(scheme.type, weight.shape));
   LINNET_ASSIGN(out.scale, make_tensor(DType::f32, channels));
   LINNET_ASSIGN(out.zero_point, make_tensor(scheme.type, channels));
-  for (size_t c = 0; c < by_channel.size(); ++c) {
-    out.scale.ptr<float>()[c] = by_channel[c].scale;
-    out.zero_point.ptr<uint8_t>()[c] = static_cast<uint8_t>(by_channel[c].zero_point);
+  const auto write = [&]<class T>(T* code) {
+    for (size_t c = 0; c < by_channel.size(); ++c) {
+      out.scale.ptr<float>()[c] = by_channel[c].scale;
+      out.zero_point.ptr<T>()[c] = static_cast<T>(by_channel[c].zero_point);
+    }
+    out.snr_db = write_codes(floats, size, by_channel, codes, code);
+  };
+  switch (scheme.type) {
+    case DType::u8: write(out.codes.ptr<uint8_t>()); break;
+    case DType::u16: write(out.codes.ptr<uint16_t>()); break;
+    case DType::i16: write(out.codes.ptr<int16_t>()); break;
+    default: write(out.codes.ptr<int8_t>()); break;
   }
-  out.snr_db = scheme.type == DType::u8 ? write_codes(floats, size, by_channel, codes, out.codes.ptr<uint8_t>())
-                                        : write_codes(floats, size, by_channel, codes, out.codes.ptr<int8_t>());
   return out;
 }
 
@@ -161,6 +168,22 @@ Result<Tensor> as_float(const Tensor& tensor) {
   LINNET_ASSIGN(Tensor to, make_tensor_uninitialized(DType::f32, tensor.shape));
   for (int64_t i = 0; i < to.count(); ++i) to.ptr<float>()[i] = static_cast<float>(number_at(from, i));
   return to;
+}
+
+Result<Tensor> copy_as_float(const Tensor& tensor) {
+  return tensor.dtype == DType::f32 ? clone(tensor) : as_float(tensor);
+}
+
+Result<std::shared_ptr<const Tensor>> share_as(Tensor floats, DType type) {
+  if (type != DType::f32) {
+    LINNET_ASSIGN(Tensor to, make_tensor_uninitialized(type, floats.shape));
+    const auto copy = [&]<class T>(T* elements) {
+      for (int64_t i = 0; i < to.count(); ++i) elements[i] = static_cast<T>(floats.ptr<float>()[i]);
+    };
+    type == DType::f16 ? copy(to.ptr<f16>()) : copy(to.ptr<bf16>());
+    floats = std::move(to);
+  }
+  return std::make_shared<const Tensor>(std::move(floats));
 }
 
 }  // namespace linnet

@@ -1,4 +1,4 @@
-// Constants as 8-bit integers: (code - zero point) scale stands for the number.
+// Constants as 8- or 16-bit integers: (code - zero point) scale stands for the number.
 #pragma once
 
 #include <optional>
@@ -46,5 +46,9 @@ Result<Tensor> transposed_codes(const Tensor& from);
 
 // The elements as aligned float32; the tensor itself where it is that.
 Result<Tensor> as_float(const Tensor& tensor);
+// A copy of its own, as float32.
+Result<Tensor> copy_as_float(const Tensor& tensor);
+// Back: float32, which stays what it is, as float16 or bfloat16.
+Result<std::shared_ptr<const Tensor>> share_as(Tensor floats, DType type);
 
 }  // namespace linnet

@@ -29,6 +29,20 @@ def refusal(scheme, model, output, *options):
     return done.stderr
 
 
+def optimize(model, output, *options):
+    command = [LINNET, "optimize", str(model), "-o", str(output), *map(str, options)]
+    subprocess.run(command, check=True, capture_output=True, timeout=TIMEOUT_S)
+
+
+def operators_of_ort(model, scratch):
+    """That ONNX Runtime runs in the end."""
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.optimized_model_filepath = str(scratch / "optimized.onnx")
+    ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    return {node.op_type for node in onnx.load(scratch / "optimized.onnx").graph.node}
+
+
 def run_ort(model, inputs, optimized):
     options = ort.SessionOptions()
     options.log_severity_level = 3

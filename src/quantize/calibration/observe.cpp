@@ -50,6 +50,12 @@ class Observe final : public Op {
 
 Status no_samples() { return invalid_argument("there is no calibration data: no sample was found"); }
 
+void add_graphs(Graph& graph, std::vector<Graph*>& to) {
+  to.push_back(&graph);
+  for (const NodeId id : graph.order())
+    for (const auto& body : subgraphs_of(graph.node(id))) add_graphs(*body, to);
+}
+
 std::shared_ptr<ObserveDef> observe_def() {
   auto def = std::make_shared<ObserveDef>();
   static_cast<OpDef&>(*def) = {"linnet.calibration",    "Observe", 1, 1, 1, 1, 1, create<Observe>,
@@ -59,15 +65,23 @@ std::shared_ptr<ObserveDef> observe_def() {
 
 }  // namespace
 
+std::vector<Graph*> graphs_of(Graph& graph) {
+  std::vector<Graph*> graphs;
+  add_graphs(graph, graphs);
+  return graphs;
+}
+
 Result<Observations> observe(const std::shared_ptr<Engine>& engine, LoadedGraph loaded,
-                             const std::map<ValueId, Watch>& values, const Samples& samples,
+                             const std::map<PlacedValue, Watch>& values, const Samples& samples,
                              const ObserveOptions& options) {
   LINNET_REQUIRE(samples.count != 0, no_samples());
   Observations observations;
   const std::shared_ptr<ObserveDef> def = observe_def();
-  Graph& graph = *loaded.graph;
-  for (const auto& [v, watch] : values) {
-    const auto at = observations.emplace(v, Observer(watch.histogram)).first;
+  const std::vector<Graph*> graphs = graphs_of(*loaded.graph);
+  for (const auto& [place, watch] : values) {
+    Graph& graph = *graphs[place.graph];
+    const ValueId v = place.value;
+    const auto at = observations.emplace(place, Observer(watch.histogram)).first;
     Node node;
     node.domain = def->domain;
     node.op_type = def->name;
@@ -81,7 +95,7 @@ Result<Observations> observe(const std::shared_ptr<Engine>& engine, LoadedGraph 
     node.inputs = {v};
     graph.add_node(std::move(node));
   }
-  LINNET_TRY(graph.sort());
+  for (Graph* graph : graphs) LINNET_TRY(graph->sort());
 
   LoadOptions load;
   load.optimize.level = OptimizationLevel::none;

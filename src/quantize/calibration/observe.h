@@ -34,12 +34,22 @@ struct ObserveOptions {
   std::function<void(size_t done, size_t total)> progress;
 };
 
-using Observations = std::map<ValueId, Observer>;
+// The graph and the bodies inside it, each behind the one that it is in. As long as no node with a body goes.
+std::vector<Graph*> graphs_of(Graph& graph);
 
-// Observers of values of floats of any width of the main graph, which may be inputs and outputs. The graph runs without
-// any rewrite.
+// A value of one of a model's graphs, whose number is that in graphs_of.
+struct PlacedValue {
+  size_t graph = 0;
+  ValueId value = kNoValue;
+  auto operator<=>(const PlacedValue&) const = default;
+};
+
+using Observations = std::map<PlacedValue, Observer>;
+
+// Observers of values of floats of any width, which may be inputs and outputs; of values in a body each time that it
+// runs. The graph runs without any rewrite.
 Result<Observations> observe(const std::shared_ptr<Engine>& engine, LoadedGraph loaded,
-                             const std::map<ValueId, Watch>& values, const Samples& samples,
+                             const std::map<PlacedValue, Watch>& values, const Samples& samples,
                              const ObserveOptions& options);
 
 }  // namespace linnet
