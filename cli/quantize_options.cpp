@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "commands/command.h"
+#include "interrupts.h"
 #include "labels.h"
 #include "model_options.h"
 #include "quantize_page.h"
@@ -166,6 +167,7 @@ Status read_arguments(const QuantizeArguments& arguments, QuantizeOptions& optio
   options.reduce_range = arguments.reduce_range;
   LINNET_TRY(fix_sizes(arguments.sizes, options.load));
   LINNET_TRY(check_report_path(arguments.report));
+  options.stop = &stop_on_interrupt();
   options.progress = [](size_t done, size_t total, std::string_view node) {
     show_progress(concat("quantising ", done + 1, " of ", total, ": ", node));
   };
@@ -204,7 +206,10 @@ Result<QuantizeReport> quantize_with(const QuantizeArguments& arguments, const s
 }
 
 int tell(const QuantizeArguments& arguments, const Result<QuantizeReport>& report) {
-  if (!report.ok()) return report_error("quantize", arguments.model, report.status());
+  if (!report.ok()) {
+    const int code = report_error("quantize", arguments.model, report.status());
+    return report.status().code() == Code::cancelled ? kInterrupted : code;
+  }
   clear_progress();
   if (const Status status = write_report(arguments, *report); !status.ok())
     return report_error("quantize", arguments.report, status);

@@ -30,12 +30,23 @@ struct Options {
 struct Line {
   std::string name, op, inputs;
   size_t count = 0;
-  double milliseconds = 0;  // its own, without the nodes of its subgraphs
+  std::vector<double> runs;  // its own time in each, without the nodes of its subgraphs
+  double milliseconds = 0;   // their median
 };
+
+// Of nothing at all: 0.
+double median(std::vector<double> numbers) {
+  if (numbers.empty()) return 0;
+  std::sort(numbers.begin(), numbers.end());
+  const size_t half = numbers.size() / 2;
+  return numbers.size() % 2 ? numbers[half] : (numbers[half - 1] + numbers[half]) / 2;
+}
 
 class Tally {
  public:
+  // Of one run.
   void add(const std::vector<Profiler::Event>& events) {
+    sums_.push_back(0);
     std::vector<double> inner;  // by depth: time of the events since the last one above them
     for (const Profiler::Event& e : events) {
       const size_t depth = static_cast<size_t>(e.depth);
@@ -44,40 +55,46 @@ class Tally {
       const double own = std::max(0.0, total - inner[depth + 1]);
       inner[depth + 1] = 0;
       inner[depth] += total;
-      sum_ += own;
+      sums_.back() += own;
       enter(nodes_[e.path], e.path, e, own);
       enter(operators_[e.op], e.op, e, own);
     }
   }
 
-  double sum() const { return sum_; }
+  // Of a run.
+  double in_nodes() const { return median(sums_); }
   std::vector<Line> by_node() const { return sorted(nodes_); }
   std::vector<Line> by_operator() const { return sorted(operators_); }
 
  private:
-  static void enter(Line& line, const std::string& name, const Profiler::Event& e, double milliseconds) {
+  void enter(Line& line, const std::string& name, const Profiler::Event& e, double milliseconds) const {
     line.name = name;
     line.op = e.op;
     line.inputs = e.inputs;
     ++line.count;
-    line.milliseconds += milliseconds;
+    line.runs.resize(sums_.size());
+    line.runs.back() += milliseconds;
   }
 
-  static std::vector<Line> sorted(const std::map<std::string, Line>& lines) {
+  std::vector<Line> sorted(const std::map<std::string, Line>& lines) const {
     std::vector<Line> out;
-    for (const auto& [name, line] : lines) out.push_back(line);
+    for (const auto& [name, line] : lines) {
+      Line& to = out.emplace_back(line);
+      to.runs.resize(sums_.size());
+      to.milliseconds = median(to.runs);
+    }
     std::stable_sort(out.begin(), out.end(),
                      [](const Line& a, const Line& b) { return a.milliseconds > b.milliseconds; });
     return out;
   }
 
   std::map<std::string, Line> nodes_, operators_;
-  double sum_ = 0;
+  std::vector<double> sums_;  // of all nodes' own times, by run
 };
 
 struct Profile {
   Tally tally;
-  double wall = 0;  // of all runs, in ms
+  std::vector<double> walls;  // of the runs, in ms
 };
 
 Result<Profile> profile(const Options& options) {
@@ -96,7 +113,7 @@ Result<Profile> profile(const Options& options) {
     profiler.clear();
     const auto begin = Profiler::Clock::now();
     LINNET_TRY(session->run(inputs.values, outputs, run));
-    result.wall += Milliseconds(Profiler::Clock::now() - begin).count();
+    result.walls.push_back(Milliseconds(Profiler::Clock::now() - begin).count());
     result.tally.add(profiler.events());
   }
   clear_progress();
@@ -107,12 +124,19 @@ Result<Profile> profile(const Options& options) {
   return result;
 }
 
-Json lines_json(const std::vector<Line>& lines, double runs, double sum, bool nodes) {
+double sum_of(const std::vector<Line>& lines) {
+  double sum = 0;
+  for (const Line& line : lines) sum += line.milliseconds;
+  return sum;
+}
+
+Json lines_json(const std::vector<Line>& lines, double runs, bool nodes) {
+  const double sum = sum_of(lines);
   Json list = Json::array();
   for (const Line& line : lines) {
     Json entry{{"name", line.name}};
     if (nodes) entry.update({{"operator", line.op}, {"inputs", line.inputs}});
-    entry.update({{"milliseconds", line.milliseconds / runs},
+    entry.update({{"milliseconds", line.milliseconds},
                   {"share", sum > 0 ? line.milliseconds / sum : 0},
                   {"count", static_cast<double>(line.count) / runs}});
     list.push_back(std::move(entry));
@@ -120,11 +144,12 @@ Json lines_json(const std::vector<Line>& lines, double runs, double sum, bool no
   return list;
 }
 
-void print_lines(const char* title, const std::vector<Line>& lines, double runs, double sum, size_t top, bool nodes) {
+void print_lines(const char* title, const std::vector<Line>& lines, double runs, size_t top, bool nodes) {
+  const double sum = sum_of(lines);
   std::vector<std::vector<std::string>> rows{{"ms", "share", "count", title, nodes ? "inputs" : ""}};
   for (size_t i = 0; i < lines.size() && i < top; ++i) {
     const Line& line = lines[i];
-    rows.push_back({fixed(line.milliseconds / runs, 4), fixed(sum > 0 ? 100 * line.milliseconds / sum : 0, 1) + " %",
+    rows.push_back({fixed(line.milliseconds, 4), fixed(sum > 0 ? 100 * line.milliseconds / sum : 0, 1) + " %",
                     fixed(static_cast<double>(line.count) / runs, 0), printable(line.name),
                     nodes ? printable(line.inputs) : ""});
   }
@@ -136,20 +161,22 @@ int run(const Options& options) {
   const Result<Profile> result = profile(options);
   if (!result.ok()) return report_error("profile", options.model.path, result.status());
   const Tally& tally = result->tally;
-  const double runs = options.runs, sum = tally.sum();
+  const double runs = options.runs, wall = median(result->walls), in_nodes = tally.in_nodes();
   const bool nodes = options.by != "operator", operators = options.by != "node";
   if (options.json) {
-    Json report{{"runs", options.runs}, {"milliseconds", result->wall / runs}, {"in_nodes_milliseconds", sum / runs}};
-    if (operators) report["operators"] = lines_json(tally.by_operator(), runs, sum, false);
-    if (nodes) report["nodes"] = lines_json(tally.by_node(), runs, sum, true);
+    Json report{{"runs", options.runs}, {"milliseconds", wall}, {"in_nodes_milliseconds", in_nodes}};
+    if (operators) report["operators"] = lines_json(tally.by_operator(), runs, false);
+    if (nodes) report["nodes"] = lines_json(tally.by_node(), runs, true);
     std::printf("%s\n", report.dump(1, ' ', false, Json::error_handler_t::replace).c_str());
     return kSuccess;
   }
   const size_t top = options.top ? options.top : SIZE_MAX;
-  std::printf("%s ms a run (mean of %d), %s ms of them in nodes; a node's time is without the nodes of its subgraphs\n",
-              fixed(result->wall / runs, 3).c_str(), options.runs, fixed(sum / runs, 3).c_str());
-  if (operators) print_lines("operator", tally.by_operator(), runs, sum, top, false);
-  if (nodes) print_lines("node", tally.by_node(), runs, sum, top, true);
+  std::printf(
+      "%s ms a run (median of %d, as all times), %s ms of them in nodes; a node's time is without the nodes of its "
+      "subgraphs\n",
+      fixed(wall, 3).c_str(), options.runs, fixed(in_nodes, 3).c_str());
+  if (operators) print_lines("operator", tally.by_operator(), runs, top, false);
+  if (nodes) print_lines("node", tally.by_node(), runs, top, true);
   return kSuccess;
 }
 
@@ -160,7 +187,7 @@ void add_profile(CLI::App& app, int& exit_code) {
   CLI::App* command = app.add_subcommand("profile", "Show where the time of a run goes, by operator and by node");
   add_model_options(*command, options->model);
   add_input_options(*command, options->inputs);
-  command->add_option("--runs", options->runs, "runs to take the mean of, after one that is not counted")
+  command->add_option("--runs", options->runs, "runs to take medians of, after one that is not counted")
       ->check(CLI::Range(1, 1000000))
       ->capture_default_str();
   command->add_option("--by", options->by, "operator, node or both")

@@ -1,7 +1,6 @@
 // linnet tune: the form of a model that suits limits on quality, time, size and memory.
 #include <chrono>
 #include <cmath>
-#include <csignal>
 #include <cstdio>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -10,6 +9,7 @@
 #include "child_process.h"
 #include "commands/command.h"
 #include "files/tensor_file.h"
+#include "interrupts.h"
 #include "labels.h"
 #include "model_options.h"
 #include "quantize_options.h"
@@ -29,13 +29,6 @@ struct Arguments {
   std::vector<size_t> threads = {1};
   bool resume = false, json = false;
 };
-
-// The first interrupt asks the search to end, the second one ends the process.
-StopToken interrupted;
-void interrupt(int signal) {
-  interrupted.request_stop();
-  std::signal(signal, SIG_DFL);
-}
 
 // The peak of a process that does nothing but load the model and run it on the first sample.
 class ProcessMemory {
@@ -58,7 +51,7 @@ class ProcessMemory {
 
   Result<uint64_t> measure(const fs::path& model, size_t threads) {
     Result<uint64_t> peak = peak_of(model, threads);
-    if (!peak.ok() && interrupted.stop_requested()) return error(Code::cancelled, "tuning was cancelled");
+    if (!peak.ok() && stop_on_interrupt().stop_requested()) return error(Code::cancelled, "tuning was cancelled");
     if (!peak.ok())
       return std::move(peak).status().within(
           "the memory of a process cannot be measured, --memory engine would do without");
@@ -135,7 +128,7 @@ Result<TuneReport> run_search(const Arguments& arguments, TuneOptions& options) 
   options.threads = arguments.threads;
   options.budget_seconds = arguments.budget;
   options.resume = arguments.resume;
-  options.stop = &interrupted;
+  options.stop = &stop_on_interrupt();
 
   TuneInput input;
   input.model = arguments.model;
@@ -187,8 +180,6 @@ int run(const Arguments& arguments) {
   } else {
     options.folder = output;
   }
-  std::signal(SIGINT, interrupt);
-  std::signal(SIGTERM, interrupt);
   const Result<TuneReport> report = run_search(arguments, options);
   if (report.ok()) return tell(arguments, options, *report);
   if (report.status().code() == Code::cancelled) {

@@ -137,9 +137,7 @@ Status QualityMeter::add(std::span<const Value> reference, std::span<const Value
   return {};
 }
 
-Status QualityMeter::add_answers(std::span<const Value> reference, std::span<const Value> other) {
-  LINNET_REQUIRE(samples_ < labels_.size(),
-                 invalid_argument("there are ", labels_.size(), " labels, but more samples: each needs one"));
+Status QualityMeter::find_answering(std::span<const Value> reference) {
   if (!answering_) {
     if (!labelled_.empty()) {
       const auto at = std::find(names_.begin(), names_.end(), labelled_);
@@ -158,11 +156,32 @@ Status QualityMeter::add_answers(std::span<const Value> reference, std::span<con
   LINNET_REQUIRE(is_row(expected) || is_integer_answer(expected),
                  invalid_argument("output '", names_[*answering_],
                                   "' is not one row of scores or one integer a sample, as labels need it"));
-  const int64_t label = labels_[samples_];
+  return {};
+}
+
+Status QualityMeter::check_label(const Value& expected, size_t sample) const {
+  const int64_t label = labels_[sample];
   LINNET_REQUIRE(
       !is_row(expected) || (label >= 0 && label < expected.tensor.count()),
-      invalid_argument("the label of sample ", samples_ + 1, " is ", label, ", but output '", names_[*answering_],
+      invalid_argument("the label of sample ", sample + 1, " is ", label, ", but output '", names_[*answering_],
                        "' has scores of ", expected.tensor.count(), " classes, counted from 0"));
+  return {};
+}
+
+Status QualityMeter::check_labels(std::span<const Value> reference) {
+  if (labels_.empty()) return {};
+  LINNET_TRY(find_answering(reference));
+  for (size_t i = 0; i < labels_.size(); ++i) LINNET_TRY(check_label(reference[*answering_], i));
+  return {};
+}
+
+Status QualityMeter::add_answers(std::span<const Value> reference, std::span<const Value> other) {
+  LINNET_REQUIRE(samples_ < labels_.size(),
+                 invalid_argument("there are ", labels_.size(), " labels, but more samples: each needs one"));
+  LINNET_TRY(find_answering(reference));
+  const Value& expected = reference[*answering_];
+  LINNET_TRY(check_label(expected, samples_));
+  const int64_t label = labels_[samples_];
   reference_right_ += answer(expected) == label;
   right_ += answer(other[*answering_]) == label;
   return {};

@@ -51,6 +51,8 @@ class QualityMeter {
   // that is such a row, or else such an integer.
   explicit QualityMeter(std::vector<std::string> names, std::vector<int64_t> labels = {}, std::string labelled = {});
 
+  // Whether every label is one of the classes that a sample's outputs, by position, have scores of.
+  Status check_labels(std::span<const Value> reference);
   // A sample's outputs, by position.
   Status add(std::span<const Value> reference, std::span<const Value> other);
   Quality result() const;
@@ -66,6 +68,8 @@ class QualityMeter {
 
   void add(const Value& reference, const Value& other, Sums& sums);
   void add_rows(const Tensor& reference, const Tensor& other, FloatErrors& errors, Sums& sums);
+  Status find_answering(std::span<const Value> reference);
+  Status check_label(const Value& expected, size_t sample) const;
   Status add_answers(std::span<const Value> reference, std::span<const Value> other);
 
   std::vector<std::string> names_;

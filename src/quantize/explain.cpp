@@ -93,7 +93,7 @@ class Explainer {
     for (size_t i = 0; i < timed.count; ++i) {
       LINNET_ASSIGN(timed_.emplace_back(), timed.read(i, float_->model()));
       LINNET_ASSIGN(const std::vector<Value> outputs, run(*float_, timed_.back(), timed.name(i)));
-      LINNET_TRY(meter.add(outputs, outputs));
+      LINNET_TRY(meter.check_labels(outputs));
     }
     LINNET_ASSIGN(const LoadedGraph reference, load_reference());
     names_.emplace(*reference.graph);

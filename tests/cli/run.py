@@ -403,11 +403,12 @@ def profile_counts_and_times(linnet):
     report = linnet.json("profile", model, "--runs", 3, "--no-optimize", "--trace", trace)
     assert {o["name"]: o["count"] for o in report["operators"]} == {"MatMul": 1, "Add": 1, "Relu": 1}
     assert abs(sum(o["share"] for o in report["operators"]) - 1) < 1e-6 and len(report["nodes"]) == 3
+    assert abs(sum(n["share"] for n in report["nodes"]) - 1) < 1e-6
     assert 0 < report["in_nodes_milliseconds"] <= report["milliseconds"]
     events = json.loads(trace.read_text())["traceEvents"]
     assert [e["cat"] for e in events] == ["MatMul", "Add", "Relu"]
     text = linnet.run("profile", model, "--runs", 2, "--by", "operator", "--no-optimize").stdout
-    assert "Relu" in text and "relu" not in text
+    assert "Relu" in text and "relu" not in text and "median of 2" in text
     linnet.error("profile", model, "--trace", linnet.path("no/such/folder/t.json"), says="t.json")
 
 

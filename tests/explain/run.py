@@ -4,8 +4,10 @@ bad input in one sentence."""
 import html.parser
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -366,9 +368,10 @@ def bad_input(context):
     labels.write_text("1\n2\n3\n4\n5\n")
     quantize(context, "dynamic", model, "--samples", folder, "--labels", labels, "--label-output", "nothing", fails="no output 'nothing'")
     quantize(context, "dynamic", model, "--samples", folder, "--label-output", "scores", fails="--label-output takes --labels")
-    for wrong in 32, -1:
-        labels.write_text(f"1\n{wrong}\n3\n4\n5\n")
-        says = f"the label of sample 2 is {wrong}, but output 'scores' has scores of 32 classes"
+    for wrong, sample in (32, 2), (-1, 5), (32, 5):
+        answers = [wrong if i + 1 == sample else i for i in range(SAMPLES)]
+        labels.write_text("".join(f"{answer}\n" for answer in answers))
+        says = f"the label of sample {sample} is {wrong}, but output 'scores' has scores of 32 classes"
         quantize(context, "dynamic", model, "--samples", folder, "--labels", labels, fails=says)
     for option in (["--only-faster"], ["--sensitivity", "3"], ["--labels", labels]):
         quantize(context, "dynamic", model, *option, fails=f"{option[0]} takes samples of inputs")
@@ -378,6 +381,36 @@ def bad_input(context):
     quantize(context, "dynamic", model, "--samples", folder, fails="9.npy", written=True)
     (folder / "9.npy").rename(folder / "0.npy")
     quantize(context, "dynamic", model, "--samples", folder, fails="0.npy")
+
+
+def catches_interrupts(process):
+    caught = next(line for line in Path(f"/proc/{process.pid}/status").read_text().splitlines() if line.startswith("SigCgt"))
+    return int(caught.split()[1], 16) >> (signal.SIGINT - 1) & 1
+
+
+@case
+def interruptions_say_what_is_left(context):
+    rng = np.random.default_rng(3)
+    nodes = [helper.make_node("MatMul", [f"h{i}", "w"], [f"h{i + 1}"], f"p{i}") for i in range(8)]
+    weight = numpy_helper.from_array((rng.standard_normal((512, 512)) / 23).astype(np.float32), "w")
+    model = save(context.folder / "m.onnx", nodes, [info("h0", ["n", 512])], [info("h8", ["n", 512])], [weight])
+    folder = context.folder / "many"
+    folder.mkdir()
+    for i in range(200):
+        np.save(folder / f"{i}.npy", rng.standard_normal((256, 512)).astype(np.float32))
+    out, page = context.folder / "out.onnx", context.folder / "page.html"
+    command = [context.linnet, "quantize", "static", str(model), "-o", str(out), "--calibrate", str(folder), "--report", str(page)]
+    for written in False, True:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        deadline = time.monotonic() + 60
+        while not (out.exists() if written else catches_interrupts(process)) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGINT)
+        said, told = process.communicate(timeout=60)
+        assert process.returncode == 130 and said == "" and told.count("\n") == 1, (process.returncode, told)
+        assert out.exists() == written == ("the result is written, but not explained" in told), told
+        assert not page.exists() and not [p for p in context.folder.iterdir() if ".tmp" in p.name]
+    onnx.checker.check_model(onnx.load(out))
 
 
 class Context:
