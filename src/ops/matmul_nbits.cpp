@@ -1,45 +1,18 @@
 // Matrix products with constant weights of 2, 4 and 8 bits.
 // https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md#commicrosoftmatmulnbits, ...matmulbnb4
-#include <bit>
 #include <vector>
 
 #include "kernels/gemm/gemm.h"
-#include "kernels/quant/nbits.h"
 #include "ops/float_scratch.h"
 #include "ops/infer_shapes.h"
+#include "ops/nbits_weights.h"
 #include "ops/packing.h"
 
 namespace linnet {
 namespace {
 
-Status check_block_size(int64_t block) {
-  LINNET_REQUIRE(block >= 16 && block <= (1 << 20) && std::has_single_bit(static_cast<uint64_t>(block)),
-                 invalid_model("block_size is ", block, "; it must be a power of two from 16 on"));
-  return {};
-}
-
-Status check_sizes(int64_t n, int64_t k) {
-  constexpr int64_t kMost = int64_t{1} << 31, kSpare = int64_t{1} << 20;  // a block may reach beyond k
-  const bool positive = n > 0 && k > 0 && n < kMost && k < kMost;
-  const std::optional<int64_t> cells = positive ? checked_mul(n + 16, k + kSpare) : std::nullopt;
-  LINNET_REQUIRE(cells && *cells <= INT64_MAX / 8 && narrow<ptrdiff_t>(*cells * 4),
-                 invalid_model("N is ", n, " and K is ", k, "; they must be positive and fit into memory"));
-  return {};
-}
-
-constexpr size_t kScaling[] = {2, 3};  // scales and zero points
-
-// Aligned, or without elements where a compiled model holds only what was packed of them.
-const Tensor* constant(PrepareContext& context, size_t input) {
-  const Tensor* stored = packing(context).stored(input);
-  return stored && stored->data ? context.constant(input) : stored;
-}
-
-std::vector<float> as_floats(const Tensor& t) {
-  std::vector<float> out(static_cast<size_t>(t.count()));
-  for (size_t i = 0; i < out.size(); ++i) out[i] = static_cast<float>(number_at(t, static_cast<int64_t>(i)));
-  return out;
-}
+constexpr NBitsSlots kSlots{1, 2, 3, 5};
+constexpr size_t kScales[] = {2};
 
 // A times constant weights, [.., inner] to [.., outer]; A and the output of any float type, computed in float.
 class WeightProduct : public Op {
@@ -96,24 +69,19 @@ class WeightProduct : public Op {
 class MatMulNBits final : public WeightProduct {
  public:
   Status parse(NodeReader& reader) {
-    const int64_t n = reader.integer("N", 0), k = reader.integer("K", 0), block = reader.integer("block_size", 0);
-    const int64_t bits = reader.integer("bits", 4);
-    LINNET_TRY(check_block_size(block));
-    LINNET_TRY(check_sizes(n, k));
-    LINNET_REQUIRE(bits == 2 || bits == 4 || bits == 8, unsupported("weights of ", bits, " bits are not supported"));
+    LINNET_ASSIGN(format_, parse_nbits_format(reader, reader.integer("N", 0)));
+    format_.has_zeros = reader.has_input(3);
     LINNET_REQUIRE(reader.integer("weight_prepacked", 0) == 0,
                    unsupported("weights packed for a GPU's kernels are not supported: export with weight_prepacked 0"));
     a_int8_ = reader.integer("accuracy_level", 0) == 4;
-    format_ = {static_cast<size_t>(n), static_cast<size_t>(k), static_cast<size_t>(block), static_cast<int>(bits),
-               reader.has_input(3)};
     return {};
   }
 
   Status prepare(PrepareContext& context) override {
     const Tensor* codes = packing(context).stored(1);
-    const Tensor* scales = constant(context, 2);
-    const Tensor* zeros = constant(context, 3);
-    const Tensor* groups = constant(context, 4);
+    const Tensor* scales = constant_to_pack(context, 2);
+    const Tensor* zeros = constant_to_pack(context, 3);
+    const Tensor* groups = constant_to_pack(context, 4);
     const Tensor* bias = context.has(5) ? context.constant(5) : nullptr;
     omitted_ = codes && codes->count() == 0;
     if (!codes || !scales || (!zeros && context.has(3)) || (!groups && context.has(4)) || (!bias && context.has(5))) {
@@ -124,28 +92,7 @@ class MatMulNBits final : public WeightProduct {
     if (bias) bias_ = as_floats(*bias);
     if (omitted_) return {};
     if (groups) return expand_once(context, {codes, scales, zeros, groups});
-    const size_t blocks = format_.blocks(), bits = static_cast<size_t>(format_.bits);
-    LINNET_ASSIGN(packed_, packing(context).packed_with(
-                               kScaling, 1, concat("blocks of codes, ", format_.block, " by ", format_.bits),
-                               nbits_packed_size(format_), [&](std::byte* to) {
-                                 const std::vector<float> scale_values = as_floats(*scales);
-                                 std::vector<float> zero_values;
-                                 if (zeros && zeros->dtype == DType::u8) {
-                                   const size_t row = ceil_div<size_t>(blocks * bits, 8), per_byte = 8 / bits;
-                                   for (size_t n = 0; n < format_.n; ++n)
-                                     for (size_t b = 0; b < blocks; ++b)
-                                       zero_values.push_back(static_cast<float>(
-                                           (zeros->ptr<uint8_t>()[n * row + b / per_byte] >> (b % per_byte * bits)) &
-                                           ((1u << bits) - 1u)));
-                                 } else if (zeros) {
-                                   zero_values = as_floats(*zeros);
-                                 }
-                                 nbits_pack(format_, codes->ptr<uint8_t>(), scale_values.data(),
-                                            zeros ? zero_values.data() : nullptr, to);
-                               }));
-    context.release(1);
-    context.release(2);
-    if (zeros) context.release(3);
+    LINNET_ASSIGN(packed_, packed_nbits(context, format_, kSlots));
     return {};
   }
 
@@ -154,30 +101,13 @@ class MatMulNBits final : public WeightProduct {
   int64_t outer() const override { return static_cast<int64_t>(format_.n); }
 
   Status check_inputs(InferContext& context) const override {
-    const auto count_is = [&](size_t input, size_t expected) -> Status {
-      if (!context.ranked(input) || !context.shape(input).known()) return {};
-      const std::optional<int64_t> count = context.shape(input).values().checked_count();
-      LINNET_REQUIRE(count && *count == static_cast<int64_t>(expected),
-                     invalid_model("input ", input, " of shape ", context.shape(input).values(), " does not have the ",
-                                   expected, " elements that N, K and block_size ask for"));
-      return {};
-    };
-    const size_t blocks = format_.blocks(), bits = static_cast<size_t>(format_.bits);
-    LINNET_REQUIRE(context.dtype(1) == DType::u8, invalid_model("B is of type ", dtype_name(context.dtype(1))));
-    if (context.has(4)) {
-      LINNET_REQUIRE(context.dtype(4) == DType::i32, invalid_model("g_idx is of type ", dtype_name(context.dtype(4))));
-      LINNET_TRY(count_is(4, format_.k));
-    }
-    for (const size_t i : {size_t{2}, size_t{3}, size_t{5}})
-      LINNET_REQUIRE(!context.has(i) || is_float_or_half(context.dtype(i)) || (i == 3 && context.dtype(3) == DType::u8),
-                     invalid_model("input ", i, " is of type ", dtype_name(context.dtype(i))));
-    if (context.has(5)) LINNET_TRY(count_is(5, format_.n));
-    if (context.ranked(1) && context.shape(1).known() && context.shape(1).values().count() == 0) return {};
-    LINNET_TRY(count_is(1, format_.n * blocks * (format_.block * bits / 8)));
-    LINNET_TRY(count_is(2, format_.n * blocks));
-    if (context.has(3))
-      LINNET_TRY(count_is(
-          3, context.dtype(3) == DType::u8 ? format_.n * ceil_div<size_t>(blocks * bits, 8) : format_.n * blocks));
+    LINNET_TRY(check_nbits_inputs(context, format_, kSlots));
+    if (!context.has(4)) return {};
+    LINNET_REQUIRE(context.dtype(4) == DType::i32, invalid_model("g_idx is of type ", dtype_name(context.dtype(4))));
+    LINNET_REQUIRE(
+        !context.ranked(4) || !context.shape(4).known() ||
+            context.shape(4).values().checked_count() == std::optional(static_cast<int64_t>(format_.k)),
+        invalid_model("g_idx of shape ", context.shape(4).values(), " does not have K elements, ", format_.k));
     return {};
   }
 
@@ -348,13 +278,13 @@ class MatMulBnb4 final : public WeightProduct {
 
   Status prepare(PrepareContext& context) override {
     const Tensor* codes = packing(context).stored(1);
-    const Tensor* scales = constant(context, 2);
+    const Tensor* scales = constant_to_pack(context, 2);
     LINNET_REQUIRE(codes && scales, unsupported("the weights and their scales must be constants"));
     const auto rows = static_cast<size_t>(n_), columns = static_cast<size_t>(k_);
     LINNET_ASSIGN(
         const std::byte* packed,
         packing(context).packed_with(
-            std::span(kScaling, 1), 1,
+            kScales, 1,
             concat(trans_b_ ? "bnb4 panels, transposed, " : "bnb4 panels, ", block_, values_ == kFp4 ? " fp4" : " nf4"),
             packed_b_size(static_cast<size_t>(inner()), static_cast<size_t>(outer())), [&](std::byte* to) {
               std::vector<float> weights(rows * columns);

@@ -95,6 +95,55 @@ TEST(MatMulNBits, RefusesSizesThatDoNotFit) {
   expect_elements<float>(contrib("MatMulNBits", {a, bytes({0, 1, 16}, {}), scales}, sizes(2, 32, 32, 4), 1, 1), {0, 0});
 }
 
+TEST(GroupedDynamicQuantizeMatMul, RefusesMatricesThatDoNotFit) {
+  const auto run = [](std::vector<std::optional<Tensor>> inputs, size_t outputs = 2, size_t first_constant = 1) {
+    NodeRun node{"GroupedDynamicQuantizeMatMul", std::move(inputs), {}, outputs, 1, first_constant};
+    node.domain = "linnet";
+    return node;
+  };
+  const Tensor x = floats({1, 2}, {255, 0}), b = bytes({2, 1}, {3, 4}), other = bytes({2, 2}, {1, 2, 3, 4}),
+               one = number(1);
+  // The range of x has the scale 1.
+  expect_elements<float>(run({x, b, one, none(), none(), other, floats({2}, {1, 2}), none(), floats({2}, {1, 1})}),
+                         {256, 1021}, 1);
+  expect_elements<float>(run({x, b, one, none(), none(), other, floats({2}, {1, 2}), bytes({2}, {1, 1})}), {765}, 0);
+  expect_elements<float>(run({floats({0, 2}, {}), b, one}, 1), {});
+  expect_refused(run({x, b, one}), "3 inputs and 2 outputs");
+  expect_refused(run({x, b, one, none(), none(), none(), one}), "matrix 1");
+  expect_refused(run({x, b, one, none(), none(), bytes({3, 1}, {}), one}), "does not fit");
+  expect_refused(run({counting({1, 3}), b, one, none(), none(), other, one}), "does not fit");
+  expect_refused(run({x, b, one, none(), none(), other, floats({3}, {1, 1, 1})}), "does not fit 2 columns");
+  expect_refused(run({x, b, one, none(), one, other, one, none(), one}), "does not fit 2 columns");
+  expect_refused(run({x, bytes({2}, {}), one, none(), none(), other, one}), "1 axes");
+  expect_refused(run({x, b, one, number(1), none(), other, one}), "zero points");
+  expect_refused(run({x, b, one, none(), none(), other, one}, 2, SIZE_MAX), "must be a constant");
+}
+
+TEST(GroupedMatMulNBits, RefusesSizesThatDoNotFit) {
+  const auto run = [](std::vector<std::optional<Tensor>> inputs, std::vector<int64_t> n, size_t outputs = 2,
+                      size_t first_constant = 1) {
+    NodeRun node{"GroupedMatMulNBits",
+                 std::move(inputs),
+                 {attribute("N", std::move(n)), attribute("K", int64_t{32}), attribute("block_size", int64_t{32})},
+                 outputs,
+                 1,
+                 first_constant};
+    node.domain = "linnet";
+    return node;
+  };
+  const Tensor a = counting({1, 32}), codes = bytes({2, 1, 16}, {}), scales = floats({2}, {1, 1}),
+               bias = floats({2}, {1, 2});
+  expect_elements<float>(run({a, codes, scales, none(), none(), codes, scales, none(), bias}, {2, 2}), {-3967, -3966},
+                         1);
+  expect_refused(run({a, codes, scales, none(), none(), codes, scales}, {2}), "'N' has 1 numbers for 2");
+  expect_refused(run({a, codes, scales, none(), none(), codes, scales}, {2, -1}), "N is -1");
+  expect_refused(run({a, codes, scales, none(), none(), codes, scales}, {2, 3}), "does not have the 48 elements");
+  expect_refused(run({counting({1, 31}), codes, scales, none(), none(), codes, scales}, {2, 2}), "does not fit");
+  expect_refused(run({a, codes, scales, none(), number(1), codes, scales}, {2, 2}), "does not have the 2 elements");
+  expect_refused(run({a, codes, scales, none(), none(), bytes({0}, {}), scales}, {2, 2}), "must be a constant");
+  expect_refused(run({a, codes, scales, none(), none(), codes, scales}, {2, 2}, 2, SIZE_MAX), "must be a constant");
+}
+
 TEST(QLinear, RefusesWhatDoesNotFit) {
   const Tensor x = bytes({2, 2}, {}), one = number(1), zero = bytes({}, {});
   expect_refused(contrib("QLinearAdd", {x, one, zero, bytes({3}, {}), one, zero, one, zero}, {}), "do not broadcast");

@@ -41,6 +41,29 @@ TEST(NearMisses, AreExplained) {
          const ValueId gate = add(g, "Sigmoid", {add(g, "MatMul", {x, w})});
          return add(g, "Mul", {gate, add(g, "MatMul", {add(g, "Neg", {x}), v})});
        }},
+      {"group_quantized_products", "read by others",
+       [](Graph& g, ValueId x) {
+         Node quantize;
+         quantize.op_type = "DynamicQuantizeLinear";
+         quantize.version = 11;
+         quantize.inputs = {x};
+         quantize.outputs = {g.add_value("codes"), g.add_value("scale"), g.add_value("zero")};
+         const std::vector<ValueId> made = quantize.outputs;
+         g.add_node(std::move(quantize));
+         add_output(g, "codes", made[0]);
+         ValueId y = kNoValue;
+         for (const int64_t columns : {8, 1}) {
+           Node product;
+           product.domain = "com.microsoft";
+           product.op_type = "MatMulIntegerToFloat";
+           product.version = 1;
+           product.inputs = {made[0], g.add_constant("b", make_tensor(DType::i8, {8, columns}).value()), made[1],
+                             number(g, 1), made[2]};
+           const ValueId out = g.add_node(std::move(product), "product");
+           y = y == kNoValue ? out : add(g, "Sub", {y, out});
+         }
+         return y;
+       }},
       {"split_products", "no multiple of 16",
        [](Graph& g, ValueId x) {
          const ValueId y = add(g, "MatMul", {x, g.add_constant("w", wave({8, 16}, 0.3f))});

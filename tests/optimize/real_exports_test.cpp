@@ -93,6 +93,9 @@ constexpr Expected kExpected[] = {{"albert_script13", "Attention", 2},
                                   {"qwen3_past_dynamo20", "GroupedMatMul", 4},
                                   {"gemma_past_dynamo18", "GroupedMatMul", 4},
                                   {"t5_decoder_past_script17", "GroupedMatMul", 4},
+                                  {"nbits4_b32_asym_bert", "GroupedMatMulNBits", 2},
+                                  {"nbits4_b32_sym_acc4_phi", "GroupedMatMulNBits", 2},
+                                  {"nbits8_b32_sym_llama", "GroupedMatMulNBits", 4},
                                   {"vit_script17", "GroupedMatMul", 2}};
 
 INSTANTIATE_TEST_SUITE_P(Shared, RealExports, testing::ValuesIn(kExpected),

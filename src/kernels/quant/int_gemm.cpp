@@ -49,53 +49,64 @@ size_t int_gemm_scratch(size_t m, size_t k, bool a_signed) noexcept {
 }
 
 void int_gemm(const IntGemm& g, std::byte* scratch, const Parallel& parallel) noexcept {
-  if (g.m == 0 || g.n == 0) return;
-  const auto* headers = reinterpret_cast<const IntPanelHeader*>(g.b);
-  const auto* a = static_cast<const uint8_t*>(g.a);
-  const int32_t a_zero = g.a_zero + (g.a_signed ? 128 : 0);
-  const size_t quads = ceil_div<size_t>(g.k, 4), width = element_bytes(g.output);
-  size_t lda = g.lda;
+  int_gemm_group({&g, 1}, scratch, parallel);
+}
+
+void int_gemm_group(std::span<const IntGemm> products, std::byte* scratch, const Parallel& parallel) noexcept {
+  if (products.empty() || products[0].m == 0) return;
+  const IntGemm& all = products[0];
+  const auto* a = static_cast<const uint8_t*>(all.a);
+  const int32_t a_zero = all.a_zero + (all.a_signed ? 128 : 0);
+  const size_t quads = ceil_div<size_t>(all.k, 4);
+  size_t lda = all.lda;
 
   auto* row_sums = reinterpret_cast<int32_t*>(scratch);
-  const bool any_zero = any_b_zero(g), copies = copies_a(g.k, g.a_signed);
+  const bool any_zero = std::any_of(products.begin(), products.end(), any_b_zero),
+             copies = copies_a(all.k, all.a_signed);
   if (any_zero || copies) {
-    auto* copy = reinterpret_cast<uint8_t*>(scratch + round_up(g.m * sizeof(int32_t), 64));
-    const size_t step = round_up(g.k, 4);
-    parallel.for_range(g.m, grain_for(static_cast<double>(g.k) * 0.1), [&](size_t first, size_t last, size_t) {
+    auto* copy = reinterpret_cast<uint8_t*>(scratch + round_up(all.m * sizeof(int32_t), 64));
+    const size_t step = round_up(all.k, 4);
+    parallel.for_range(all.m, grain_for(static_cast<double>(all.k) * 0.1), [&](size_t first, size_t last, size_t) {
       for (size_t m = first; m < last; ++m) {
-        const uint8_t* row = a + m * g.lda;
+        const uint8_t* row = a + m * all.lda;
         if (copies) {
           uint8_t* to = copy + m * step;
-          if (g.a_signed) {
-            flip_bytes(row, to, g.k);
+          if (all.a_signed) {
+            flip_bytes(row, to, all.k);
           } else {
-            std::memcpy(to, row, g.k);
+            std::memcpy(to, row, all.k);
           }
-          std::memset(to + g.k, 0, step - g.k);
+          std::memset(to + all.k, 0, step - all.k);
           row = to;
         }
-        row_sums[m] = any_zero ? static_cast<int32_t>(sum_of_bytes(row, g.k)) : 0;
+        row_sums[m] = any_zero ? static_cast<int32_t>(sum_of_bytes(row, all.k)) : 0;
       }
     });
     if (copies) a = copy, lda = step;
   }
 
-  // An item is a panel and a block of rows that stays in the second-level cache.
-  const size_t panels = ceil_div(g.n, kIntPanel);
-  const size_t block = std::clamp<size_t>(131072 / (g.k + 1) / 8 * 8, 8, kMostRows);
-  const size_t blocks = ceil_div(g.m, block);
-  const size_t together = panels_together(std::min(block, g.m), quads), steps = ceil_div(panels, together);
+  // An item is one panel or two, and a block of rows that stays in the second-level cache.
+  const size_t block = std::clamp<size_t>(131072 / (all.k + 1) / 8 * 8, 8, kMostRows);
+  const size_t blocks = ceil_div(all.m, block), together = panels_together(std::min(block, all.m), quads);
+  const auto steps_of = [&](const IntGemm& g) { return ceil_div(ceil_div(g.n, kIntPanel), together); };
+  size_t steps = 0;
+  for (const IntGemm& g : products) steps += steps_of(g);
   const double item_ns =
-      static_cast<double>(std::min(block, g.m) * g.k * kIntPanel * together) / int_products_per_ns() + 50.0;
+      static_cast<double>(std::min(block, all.m) * all.k * kIntPanel * together) / int_products_per_ns() + 50.0;
   parallel.for_range(steps * blocks, grain_for(item_ns), [&](size_t first, size_t last, size_t) {
     const uint8_t* rows[kMostRows];
     for (size_t item = first; item < last; ++item) {
       if (parallel.stopped()) return;
-      const size_t begin = item / steps * block, count = std::min(g.m - begin, block);
-      size_t p = item % steps * together;
-      const size_t end = std::min(p + together, panels);
-      if (item == first || p == 0)
+      const size_t begin = item / steps * block, count = std::min(all.m - begin, block);
+      size_t step = item % steps;
+      if (item == first || step == 0)
         for (size_t m = 0; m < count; ++m) rows[m] = a + (begin + m) * lda;
+      const IntGemm* product = products.data();
+      for (; step >= steps_of(*product); ++product) step -= steps_of(*product);
+      const IntGemm& g = *product;
+      const auto* headers = reinterpret_cast<const IntPanelHeader*>(g.b);
+      const size_t width = element_bytes(g.output), end = std::min((step + 1) * together, ceil_div(g.n, kIntPanel));
+      size_t p = step * together;
       const auto order_of = [&](size_t panel) {
         return reinterpret_cast<const uint32_t*>(g.b + headers[panel].offset + quads * 64);
       };

@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "base/parallel.h"
 
@@ -58,6 +59,8 @@ struct IntGemm {
 // `scratch`: int_gemm_scratch() bytes, 64-byte aligned.
 size_t int_gemm_scratch(size_t m, size_t k, bool a_signed) noexcept;
 void int_gemm(const IntGemm& gemm, std::byte* scratch, const Parallel& parallel) noexcept;
+// Products of one a, with its m, k, lda, type and zero point: it is prepared once, and threads meet once.
+void int_gemm_group(std::span<const IntGemm> products, std::byte* scratch, const Parallel& parallel) noexcept;
 
 // What int_gemm does with sums that something else has made: [m][n] whole numbers as floats, zero points taken off.
 void int_gemm_finish(const IntGemm& gemm, const float* sums, const Parallel& parallel) noexcept;

@@ -396,7 +396,7 @@ struct Scratch {
 constexpr size_t kWideBlock = 65536;
 size_t wide_rows() noexcept { return current_isa() == Isa::avx512_vnni ? SIZE_MAX : 8; }
 
-// Rows at which decoding a panel to floats pays.
+// Rows at which decoding a panel to floats pays; fewer are one.
 constexpr size_t kDecodeRows = 2;
 
 Scratch scratch_of(const NBitsGemm& g) noexcept {
@@ -408,7 +408,7 @@ Scratch scratch_of(const NBitsGemm& g) noexcept {
   if (s.bytes) {
     s.rows = round_up(g.m * s.row, 64) + round_up(g.m * blocks * 2 * sizeof(float), 64);
   } else if (!s.decoded) {
-    s.rows = g.m * (round_up(s.row * sizeof(float), 64) + round_up(blocks * sizeof(float), 64));
+    s.rows = round_up(s.row * sizeof(float), 64) + round_up(blocks * sizeof(float), 64);
   } else {
     s.panels = s.row * kNBitsPanel * sizeof(float);
   }
@@ -433,43 +433,62 @@ size_t nbits_scratch_size(const NBitsGemm& g, size_t threads) noexcept {
 }
 
 void nbits_gemm(const NBitsGemm& g, std::byte* scratch, const Parallel& parallel) noexcept {
-  if (g.m == 0 || g.format.n == 0) return;
-  const NBitsFormat& f = g.format;
-  const Scratch s = scratch_of(g);
-  const size_t blocks = f.blocks(), panels = ceil_div(f.n, kNBitsPanel);
+  nbits_gemm_group({&g, 1}, scratch, parallel);
+}
+
+void nbits_gemm_group(std::span<const NBitsGemm> products, std::byte* scratch, const Parallel& parallel) noexcept {
+  if (products.empty() || products[0].m == 0) return;
+  const NBitsGemm& all = products[0];
+  const NBitsFormat& f = all.format;
+  const Scratch s = scratch_of(all);
+  const size_t blocks = f.blocks();
   const float zero = static_cast<float>(1 << (f.bits - 1));
-  const auto store = [&](const float* tile, size_t rows, size_t first_row, size_t panel) {
-    const size_t column = panel * kNBitsPanel, columns = std::min(kNBitsPanel, f.n - column);
+
+  // body(product, panel, worker) for all panels, which cost so much each.
+  const auto for_panels = [&](double panel_ns, auto&& body) {
+    const auto panels_of = [](const NBitsGemm& g) { return ceil_div(g.format.n, kNBitsPanel); };
+    size_t panels = 0;
+    for (const NBitsGemm& g : products) panels += panels_of(g);
+    parallel.for_range(panels, grain_for(panel_ns), [&](size_t first, size_t last, size_t worker) {
+      const NBitsGemm* g = products.data();
+      size_t begin = 0;
+      for (size_t p = first; p < last; ++p) {
+        if (parallel.stopped()) return;
+        for (; p - begin >= panels_of(*g); ++g) begin += panels_of(*g);
+        body(*g, p - begin, worker);
+      }
+    });
+  };
+  const auto panel_at = [](const NBitsGemm& g, size_t panel) { return g.b + panel * nbits_panel_bytes(g.format); };
+  const auto store = [](const NBitsGemm& g, const float* tile, size_t rows, size_t first_row, size_t panel) {
+    const size_t column = panel * kNBitsPanel, columns = std::min(kNBitsPanel, g.format.n - column);
     for (size_t r = 0; r < rows; ++r)
       for (size_t n = 0; n < columns; ++n)
-        g.c[(first_row + r) * f.n + column + n] = tile[r * kNBitsPanel + n] + (g.bias ? g.bias[column + n] : 0.0f);
+        g.c[(first_row + r) * g.format.n + column + n] =
+            tile[r * kNBitsPanel + n] + (g.bias ? g.bias[column + n] : 0.0f);
   };
-  const double panel_ns = static_cast<double>(g.m * s.row) * 0.3 + 50.0;
+  const double panel_ns = static_cast<double>(all.m * s.row) * 0.3 + 50.0;
 
   if (s.decoded) {
     const GemmKernels kernels = gemm_kernels();
     const auto decode = LINNET_DISPATCH(nbits_decode, nbits_decode_reference);
-    parallel.for_range(panels, grain_for(panel_ns), [&](size_t first, size_t last, size_t worker) {
+    for_panels(panel_ns, [&](const NBitsGemm& g, size_t p, size_t worker) {
       auto* weights = reinterpret_cast<float*>(scratch + s.rows + worker * s.panels);
-      for (size_t p = first; p < last; ++p) {
-        if (parallel.stopped()) return;
-        for (size_t b = 0; b < blocks; ++b)
-          decode(f, g.b + p * nbits_panel_bytes(f) + b * nbits_block_bytes(f), zero,
-                 weights + b * f.block * kNBitsPanel);
-        GemmBlock block;
-        block.rows = g.m;
-        block.columns = std::min(kNBitsPanel, f.n - p * kNBitsPanel);
-        block.k = f.k;
-        block.a = g.a;
-        block.lda = f.k;
-        block.b = weights;
-        block.k_stride = kNBitsPanel;
-        block.c = g.c + p * kNBitsPanel;
-        block.ldc = f.n;
-        block.finish = true;
-        block.bias = g.bias ? g.bias + p * kNBitsPanel : nullptr;
-        kernels.block(block);
-      }
+      for (size_t b = 0; b < blocks; ++b)
+        decode(g.format, panel_at(g, p) + b * nbits_block_bytes(g.format), zero, weights + b * f.block * kNBitsPanel);
+      GemmBlock block;
+      block.rows = all.m;
+      block.columns = std::min(kNBitsPanel, g.format.n - p * kNBitsPanel);
+      block.k = f.k;
+      block.a = all.a;
+      block.lda = f.k;
+      block.b = weights;
+      block.k_stride = kNBitsPanel;
+      block.c = g.c + p * kNBitsPanel;
+      block.ldc = g.format.n;
+      block.finish = true;
+      block.bias = g.bias ? g.bias + p * kNBitsPanel : nullptr;
+      kernels.block(block);
     });
     return;
   }
@@ -477,58 +496,49 @@ void nbits_gemm(const NBitsGemm& g, std::byte* scratch, const Parallel& parallel
   if (s.bytes) {
     const auto rows_kernel = LINNET_DISPATCH_VNNI(nbits_byte_rows, nbits_byte_rows_vnni, nbits_byte_rows_reference);
     auto* q = reinterpret_cast<int8_t*>(scratch);
-    auto* scales = reinterpret_cast<float*>(scratch + round_up(g.m * s.row, 64));
-    float* sums = scales + g.m * blocks;
+    auto* scales = reinterpret_cast<float*>(scratch + round_up(all.m * s.row, 64));
+    float* sums = scales + all.m * blocks;
     const auto round_block = LINNET_DISPATCH(nbits_round, nbits_round_reference);
-    parallel.for_range(g.m, grain_for(static_cast<double>(f.k) * 0.5), [&](size_t first, size_t last, size_t) {
+    parallel.for_range(all.m, grain_for(static_cast<double>(f.k) * 0.5), [&](size_t first, size_t last, size_t) {
       for (size_t m = first; m < last; ++m)
         for (size_t b = 0; b < blocks; ++b) {
           const size_t begin = b * f.block, count = std::min(f.block, f.k - begin);
           int8_t* to = q + m * s.row + begin;
-          const RoundedBlock rounded = round_block(g.a + m * f.k + begin, count, to);
+          const RoundedBlock rounded = round_block(all.a + m * f.k + begin, count, to);
           std::fill(to + count, to + f.block, int8_t{0});
           scales[m * blocks + b] = rounded.scale;
           sums[m * blocks + b] = static_cast<float>(rounded.sum);
         }
     });
-    parallel.for_range(panels, grain_for(panel_ns), [&](size_t first, size_t last, size_t) {
+    for_panels(panel_ns, [&](const NBitsGemm& g, size_t p, size_t) {
       alignas(64) float tile[kByteRows * kNBitsPanel];
-      for (size_t p = first; p < last; ++p) {
-        if (parallel.stopped()) return;
-        for (size_t m = 0; m < g.m; m += kByteRows) {
-          const size_t count = std::min(kByteRows, g.m - m);
-          ByteRow rows[kByteRows];
-          for (size_t r = 0; r < count; ++r)
-            rows[r] = {q + (m + r) * s.row, scales + (m + r) * blocks, sums + (m + r) * blocks};
-          rows_kernel(f, g.b + p * nbits_panel_bytes(f), rows, count, zero, tile);
-          store(tile, count, m, p);
-        }
+      for (size_t m = 0; m < all.m; m += kByteRows) {
+        const size_t count = std::min(kByteRows, all.m - m);
+        ByteRow rows[kByteRows];
+        for (size_t r = 0; r < count; ++r)
+          rows[r] = {q + (m + r) * s.row, scales + (m + r) * blocks, sums + (m + r) * blocks};
+        rows_kernel(g.format, panel_at(g, p), rows, count, zero, tile);
+        store(g, tile, count, m, p);
       }
     });
     return;
   }
 
   const auto row_kernel = LINNET_DISPATCH(nbits_float_row, nbits_float_row_reference);
-  const size_t row_bytes = round_up(s.row * sizeof(float), 64), sum_bytes = round_up(blocks * sizeof(float), 64);
-  for (size_t m = 0; m < g.m; ++m) {
-    auto* a = reinterpret_cast<float*>(scratch + m * (row_bytes + sum_bytes));
-    float* sums = a + row_bytes / sizeof(float);
-    std::copy_n(g.a + m * f.k, f.k, a);
-    std::fill(a + f.k, a + s.row, 0.0f);
-    for (size_t b = 0; b < blocks; ++b) {
-      float parts[8] = {};
-      for (size_t i = 0; i < f.block; ++i) parts[i % 8] += a[b * f.block + i];
-      sums[b] = ((parts[0] + parts[1]) + (parts[2] + parts[3])) + ((parts[4] + parts[5]) + (parts[6] + parts[7]));
-    }
-    parallel.for_range(panels, grain_for(static_cast<double>(s.row) * 0.6 + 30.0),
-                       [&](size_t first, size_t last, size_t) {
-                         alignas(64) float tile[kNBitsPanel];
-                         for (size_t p = first; p < last; ++p) {
-                           row_kernel(f, g.b + p * nbits_panel_bytes(f), a, sums, zero, tile);
-                           store(tile, 1, m, p);
-                         }
-                       });
+  auto* a = reinterpret_cast<float*>(scratch);
+  float* sums = a + round_up(s.row * sizeof(float), 64) / sizeof(float);
+  std::copy_n(all.a, f.k, a);
+  std::fill(a + f.k, a + s.row, 0.0f);
+  for (size_t b = 0; b < blocks; ++b) {
+    float parts[8] = {};
+    for (size_t i = 0; i < f.block; ++i) parts[i % 8] += a[b * f.block + i];
+    sums[b] = ((parts[0] + parts[1]) + (parts[2] + parts[3])) + ((parts[4] + parts[5]) + (parts[6] + parts[7]));
   }
+  for_panels(static_cast<double>(s.row) * 0.6 + 30.0, [&](const NBitsGemm& g, size_t p, size_t) {
+    alignas(64) float tile[kNBitsPanel];
+    row_kernel(g.format, panel_at(g, p), a, sums, zero, tile);
+    store(g, tile, 1, 0, p);
+  });
 }
 
 }  // namespace linnet

@@ -11,6 +11,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "base/parallel.h"
 
@@ -44,5 +45,7 @@ struct NBitsGemm {
 
 size_t nbits_scratch_size(const NBitsGemm& gemm, size_t threads) noexcept;  // reads sizes only
 void nbits_gemm(const NBitsGemm& gemm, std::byte* scratch, const Parallel& parallel) noexcept;
+// Products of one a, their formats alike but for n and the zero points: a is prepared once, and threads meet once.
+void nbits_gemm_group(std::span<const NBitsGemm> products, std::byte* scratch, const Parallel& parallel) noexcept;
 
 }  // namespace linnet

@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "kernels/isa.h"
+#include "kernels/split_parallel.h"
 
 namespace linnet {
 namespace {
@@ -111,6 +112,54 @@ TEST_P(NBitsTest, WhatIsNoNumberIsRoundedToTheLeast) {
   ASSERT_LE(nbits_scratch_size(g, 1), sizeof scratch);
   nbits_gemm(g, scratch, Parallel());
   EXPECT_NEAR(c, 39.0f, 1e-4f);
+}
+
+std::byte* aligned(std::vector<std::byte>& memory, size_t bytes) {
+  memory.resize(bytes + 64);
+  return reinterpret_cast<std::byte*>((reinterpret_cast<uintptr_t>(memory.data()) + 63) & ~uintptr_t{63});
+}
+
+// Products of one input have the bits of each alone, wherever threads divide them.
+TEST_P(NBitsTest, AGroupIsItsProducts) {
+  std::mt19937 random(1);
+  std::normal_distribution<float> normal;
+  for (const int bits : {4, 8})
+    for (const bool a_int8 : {false, true})
+      for (const size_t m : {1, 2, 5, 9}) {
+        constexpr size_t k = 100, kProducts = 3, columns[kProducts] = {35, 1, 48};
+        std::vector<float> a(m * k);
+        for (float& x : a) x = normal(random);
+        NBitsGemm all[kProducts];
+        std::vector<std::byte> packed[kProducts], scratch;
+        std::vector<float> alone[kProducts], together[kProducts], bias(48, 0.25f);
+        for (size_t i = 0; i < kProducts; ++i) {
+          NBitsGemm& g = all[i];
+          g.format = {columns[i], k, 32, bits, i != 1};
+          const size_t blocks = g.format.blocks();
+          std::vector<uint8_t> codes(g.format.n * blocks * 4 * static_cast<size_t>(bits));
+          for (uint8_t& code : codes) code = static_cast<uint8_t>(random());
+          std::vector<float> scales(g.format.n * blocks), zeros(scales.size(), 3.0f);
+          for (float& x : scales) x = 0.01f * normal(random);
+          std::byte* b = aligned(packed[i], nbits_packed_size(g.format));
+          nbits_pack(g.format, codes.data(), scales.data(), zeros.data(), b);
+          g.b = b;
+          g.m = m;
+          g.a = a.data();
+          g.bias = i == 2 ? bias.data() : nullptr;
+          g.a_int8 = a_int8;
+          alone[i].resize(m * g.format.n);
+          g.c = alone[i].data();
+          nbits_gemm(g, aligned(scratch, nbits_scratch_size(g, 1)), Parallel());
+          together[i].resize(m * g.format.n);
+          g.c = together[i].data();
+        }
+        for (const size_t threads : {1, 3}) {
+          for (std::vector<float>& c : together) std::fill(c.begin(), c.end(), 7.0f);
+          nbits_gemm_group(all, aligned(scratch, nbits_scratch_size(all[0], threads)), SplitParallel(threads));
+          for (size_t i = 0; i < kProducts; ++i)
+            EXPECT_EQ(together[i], alone[i]) << bits << ' ' << a_int8 << ' ' << m << ' ' << threads << ' ' << i;
+        }
+      }
 }
 
 TEST_P(NBitsTest, TakesNoRows) { check(4, 32, 0, 20, 64, true, false); }

@@ -201,6 +201,55 @@ TEST_P(IntGemmTest, ConvertsTheSums) {
       for (const int spread : {127, 128}) check({m, n, k, false, true, spread}, output);
 }
 
+// Products of one input have the bits of each alone, wherever threads divide them.
+TEST_P(IntGemmTest, AGroupIsItsProducts) {
+  std::mt19937 random(1);
+  const auto aligned = [](std::vector<std::byte>& memory, size_t bytes) {
+    memory.resize(bytes + 64);
+    return reinterpret_cast<std::byte*>((reinterpret_cast<uintptr_t>(memory.data()) + 63) & ~uintptr_t{63});
+  };
+  constexpr size_t kProducts = 4, columns[kProducts] = {33, 0, 1, 80};
+  const int32_t zeros[kProducts] = {0, 0, 5, 0};
+  for (const size_t k : {20, 70, 600})
+    for (const size_t m : {1, 7, 260}) {
+      std::vector<uint8_t> a(m * k);
+      for (uint8_t& x : a) x = static_cast<uint8_t>(random());
+      IntGemm all[kProducts];
+      std::vector<std::byte> packed[kProducts], scratch;
+      std::vector<float> alone[kProducts], together[kProducts], bias(80, 0.25f);
+      const float scale = 1e-4f;
+      for (size_t i = 0; i < kProducts; ++i) {
+        IntGemm& g = all[i];
+        g.m = m;
+        g.n = g.ldc = columns[i];
+        g.k = g.lda = k;
+        g.a = a.data();
+        g.a_zero = 131;
+        std::vector<int8_t> b(k * g.n + 1);
+        for (int8_t& x : b) x = static_cast<int8_t>(random() % (i == 3 ? 80 : 256));
+        std::byte* to = aligned(packed[i], int_gemm_packed_size(k, g.n));
+        int_gemm_pack({b.data(), k, g.n, g.n, 1, true}, to, Parallel());
+        g.b = to;
+        g.b_signed = true;
+        g.b_zero = &zeros[i];
+        g.output = IntOutput::f32;
+        g.scale = &scale;
+        g.float_bias = i == 3 ? bias.data() : nullptr;
+        alone[i].resize(m * g.n);
+        g.c = alone[i].data();
+        int_gemm(g, aligned(scratch, int_gemm_scratch(m, k, false)), Parallel());
+        together[i].resize(m * g.n);
+        g.c = together[i].data();
+      }
+      for (const size_t threads : {1, 3}) {
+        for (std::vector<float>& c : together) std::fill(c.begin(), c.end(), 7.0f);
+        int_gemm_group(all, aligned(scratch, int_gemm_scratch(m, k, false)), SplitParallel(threads));
+        for (size_t i = 0; i < kProducts; ++i)
+          EXPECT_EQ(together[i], alone[i]) << m << ' ' << k << ' ' << threads << ' ' << i;
+      }
+    }
+}
+
 TEST_P(IntGemmTest, TakesEmptyMatrices) {
   for (const auto& [m, n, k] : {std::array<size_t, 3>{0, 3, 4}, {3, 0, 4}, {3, 18, 0}})
     check({m, n, k, false, true, 128}, IntOutput::i32);
