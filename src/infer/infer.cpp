@@ -1,5 +1,6 @@
 #include "infer/infer.h"
 
+#include <algorithm>
 #include <unordered_map>
 
 #include "ops/operator_types.h"
@@ -27,6 +28,13 @@ class Inference {
       }
     }
     return {};
+  }
+
+  // Nothing is known of what nodes make.
+  void forget() {
+    for (const NodeId id : graph_.order())
+      for (const ValueId v : graph_.node(id).outputs)
+        if (v != kNoValue) graph_.value(v).info = ValueInfo();
   }
 
  private:
@@ -74,6 +82,7 @@ class Inference {
       for (const GraphPort& port : bodies[k]->inputs) declared.push_back(bodies[k]->value(port.value).info);
       LINNET_TRY(subgraph(node, static_cast<int>(k), declared).status());
     }
+    if (node.op_type == "If") declare_types(bodies, infos);
     for (size_t o = 0; o < node.outputs.size(); ++o) {
       if (!out[o]) continue;
       name_unknown_sizes(infos[o]);
@@ -84,6 +93,20 @@ class Inference {
         facts_.ints[node.outputs[o]].reset();
     }
     return {};
+  }
+
+  // A branch that sizes rule out gives values of the types that the other one gives.
+  static void declare_types(std::span<const std::shared_ptr<Graph>> branches, std::span<const ValueInfo> infos) {
+    for (const auto& branch : branches) {
+      for (size_t o = 0; o < std::min(branch->outputs.size(), infos.size()); ++o) {
+        if (branch->outputs[o].value == kNoValue) continue;
+        ValueInfo& info = branch->value(branch->outputs[o].value).info;
+        if (info.dtype != DType::undefined || info.kind != ValueKind::tensor) continue;
+        info = infos[o];
+        info.ranked = false;
+        info.shape.clear();
+      }
+    }
   }
 
   // So that two uses of one data-dependent size are known to agree.
@@ -116,7 +139,10 @@ class Inference {
       if (const DimVector* ints = facts_.tracked(outer)) inner.facts_.ints[mine] = std::make_unique<DimVector>(*ints);
     }
     LINNET_TRY(body.sort());
-    LINNET_TRY(inner.run());
+    if (Status status = inner.run(); !status.ok()) {
+      inner.forget();
+      return status;
+    }
     std::vector<ValueInfo> out;
     for (const GraphPort& port : body.outputs) {
       if (port.value == kNoValue) return invalid_model("subgraph '", body.name, "' lacks its output '", port.name, "'");

@@ -50,8 +50,15 @@ class If final : public Op {
 
   Status infer(InferContext& context) const override {
     if (!context.infer_subgraph) return {};
-    LINNET_ASSIGN(const auto a, context.infer_subgraph(then_, {}));
-    LINNET_ASSIGN(const auto b, context.infer_subgraph(else_, {}));
+    auto then_infos = context.infer_subgraph(then_, {}), else_infos = context.infer_subgraph(else_, {});
+    // Models test what a branch needs before they take it: sizes that rule one out are no error of the model.
+    const auto ruled_out = [](const auto& one, const auto& other) {
+      return !one.ok() && one.status().code() == Code::invalid_argument && other.ok();
+    };
+    if (ruled_out(then_infos, else_infos)) then_infos = *else_infos;
+    if (ruled_out(else_infos, then_infos)) else_infos = *then_infos;
+    LINNET_ASSIGN(const auto a, std::move(then_infos));
+    LINNET_ASSIGN(const auto b, std::move(else_infos));
     LINNET_REQUIRE(
         a.size() == context.outputs() && b.size() == context.outputs(),
         invalid_model("its branches give ", a.size(), " and ", b.size(), " outputs instead of ", context.outputs()));
