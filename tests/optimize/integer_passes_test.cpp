@@ -188,6 +188,35 @@ TEST(FuseQdq, ProductsWithAndWithoutAQuantisedResult) {
   EXPECT_EQ(counts, (Counts{{"QuantizeLinear", 1}, {"QLinearMatMul", 1}, {"MatMulIntegerToFloat", 1}}));
 }
 
+// Between layers that are quantised, attention stays one operator of floats, unless its inside is quantised as well.
+TEST(FuseQdq, AttentionOfDequantisedOperands) {
+  for (const bool quantised_inside : {false, true})
+    for (const bool transposed : {false, true}) {
+      const Counts counts = optimized(
+          {1, 6, 24}, 0.02f,
+          [&](Builder& b, ValueId x) {
+            const auto heads = [&](float scale, std::vector<int64_t> order) {
+              const ValueId rows = b.pair(add(b.graph, "Mul", {x, b.number(scale)}), 0.02f, 120);
+              const ValueId split = add(b.graph, "Reshape", {rows, b.graph.add_ints("split", {1, 6, 3, 8})});
+              return add(b.graph, "Transpose", {b.pair(split, 0.02f, 120)}, {{"perm", std::move(order)}});
+            };
+            const ValueId q = heads(0.9f, {0, 2, 1, 3}), v = heads(0.8f, {0, 2, 1, 3});
+            const ValueId k = transposed ? b.pair(heads(0.7f, {0, 2, 3, 1}), 0.02f, 120) : heads(0.7f, {0, 2, 3, 1});
+            ValueId scores = add(b.graph, "Mul", {add(b.graph, "MatMul", {q, k}), b.number(0.35f)});
+            ValueId p = add(b.graph, "Softmax", {scores}, {{"axis", int64_t{-1}}});
+            if (quantised_inside) p = b.pair(p, 1.0f / 255.0f, 0);
+            const ValueId y = add(b.graph, "Transpose", {add(b.graph, "MatMul", {p, v})},
+                                  {{"perm", std::vector<int64_t>{0, 2, 1, 3}}});
+            add_output(b.graph, "y",
+                       b.pair(add(b.graph, "Reshape", {y, b.graph.add_ints("whole", {1, 6, 24})}), 0.02f, 110));
+          },
+          OptimizationLevel::all);
+      EXPECT_EQ(counts.count("Attention"), quantised_inside ? 0u : 1u);
+      EXPECT_EQ(counts.count("Softmax"), quantised_inside ? 1u : 0u);
+      EXPECT_EQ(counts.count("MatMulIntegerToFloat"), quantised_inside ? 1u : 0u);
+    }
+}
+
 TEST(FuseQdq, Gemm) {
   for (const bool quantised : {true, false}) {
     const Counts counts = optimized({3, 24}, 0.1f, [&](Builder& b, ValueId x) {

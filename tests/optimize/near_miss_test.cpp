@@ -19,6 +19,11 @@ ValueId attention(Graph& g, ValueId x, int64_t axis) {
   return add(g, "MatMul", {p, x});
 }
 
+ValueId pair(Graph& g, ValueId x, float scale) {
+  const ValueId s = number(g, scale), zero = g.add_constant("zero", tensor_of<uint8_t>({}, {100}));
+  return add(g, "DequantizeLinear", {add(g, "QuantizeLinear", {x, s, zero}), s, zero});
+}
+
 TEST(NearMisses, AreExplained) {
   const std::vector<Case> cases = {
       {"fuse_attention", "read by others", [](Graph& g, ValueId x) { return attention(g, x, -1); }},
@@ -63,6 +68,50 @@ TEST(NearMisses, AreExplained) {
            y = y == kNoValue ? out : add(g, "Sub", {y, out});
          }
          return y;
+       }},
+      {"sink_dequantize", "read as floats by others",
+       [](Graph& g, ValueId x) {
+         const ValueId y = pair(g, x, 0.02f);
+         add_output(g, "exp", add(g, "Exp", {y}));
+         return add(g, "Transpose", {y}, {{"perm", std::vector<int64_t>{0, 1, 3, 2}}});
+       }},
+      {"sink_dequantize", "another scale", [](Graph& g, ValueId x) { return pair(g, pair(g, x, 0.02f), 0.03f); }},
+      {"sink_dequantize", "different scales",
+       [](Graph& g, ValueId x) {
+         return add(g, "Concat", {pair(g, x, 0.02f), pair(g, x, 0.03f)}, {{"axis", int64_t{1}}});
+       }},
+      {"fuse_qdq", "not all of its inputs",
+       [](Graph& g, ValueId x) {
+         return pair(g, add(g, "Mul", {pair(g, x, 0.02f), add(g, "Neg", {x})}), 0.03f);
+       }},
+      {"fuse_qdq", "one reader",
+       [](Graph& g, ValueId x) {
+         const ValueId y = add(g, "Sigmoid", {pair(g, x, 0.02f)});
+         add_output(g, "sigmoid", y);
+         return pair(g, y, 0.03f);
+       }},
+      {"fold_dequantized", "2048 elements stay codes",
+       [](Graph& g, ValueId x) {
+         const ValueId w = g.add_constant("w", make_tensor(DType::i8, {8, 256}).value());
+         return add(g, "MatMul", {x, add(g, "DequantizeLinear", {w, number(g, 0.1f)})});
+       }},
+      {"fuse_dynamic_quantize", "cast to float",
+       [](Graph& g, ValueId x) {
+         const ValueId codes = add(g, "Cast", {x}, {{"to", static_cast<int64_t>(DType::u8)}});
+         return add(g, "MatMulInteger", {codes, g.add_constant("w", make_tensor(DType::i8, {8, 4}).value())});
+       }},
+      {"merge_pad", "does not only add constant zeros",
+       [](Graph& g, ValueId x) {
+         const ValueId padded =
+             add(g, "Pad", {x, g.add_ints("pads", {0, 0, 1, 1, 0, 0, 1, 1})}, {{"mode", std::string("reflect")}});
+         return add(g, "Conv", {padded, g.add_constant("w", wave({2, 3, 3, 3}, 1))});
+       }},
+      {"fuse_conv_batch_norm", "others read",
+       [](Graph& g, ValueId x) {
+         const ValueId y = add(g, "Conv", {x, g.add_constant("w", wave({2, 3, 3, 3}, 1))});
+         add_output(g, "conv", y);
+         const ValueId row = g.add_constant("row", tensor_of<float>({2}, {1, 2}));
+         return add(g, "BatchNormalization", {y, row, row, row, row});
        }},
       {"split_products", "no multiple of 16",
        [](Graph& g, ValueId x) {

@@ -28,7 +28,11 @@ Result<size_t> fold_dequantized(Graph& graph, PassContext& context) {
   for (const NodeId id : order) {
     const Node& node = graph.node(id);
     if (node.op_type != "DequantizeLinear" || !graph.constant(node.input(0))) continue;
-    if (graph.constant(node.inputs[0])->count() > kSmall && !only_packed(graph, node.outputs[0])) continue;
+    if (const int64_t count = graph.constant(node.inputs[0])->count();
+        count > kSmall && !only_packed(graph, node.outputs[0])) {
+      context.miss(graph, id, "its ", count, " elements stay codes; as floats they would take four times the memory");
+      continue;
+    }
     std::optional<std::vector<Tensor>> outputs = evaluate(graph, id, budget);
     if (!outputs) continue;
     const ValueId out = node.outputs[0];

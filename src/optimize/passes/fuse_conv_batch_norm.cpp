@@ -135,11 +135,11 @@ Result<bool> fold_into_product(Graph& graph, NodeId id) {
   return true;
 }
 
-// Tells of a normalisation that would be folded if nobody else read what is between.
-void note_shared(const Graph& graph, NodeId conv, ValueId out, const PassContext& context) {
-  for (const NodeId user : graph.uses(out))
+// Tells of a normalisation behind a convolution that is not folded.
+void note(const Graph& graph, NodeId conv, std::string_view reason, const PassContext& context) {
+  for (const NodeId user : graph.uses(graph.node(conv).outputs[0]))
     if (graph.node(user).is("BatchNormalization"))
-      return context.miss(graph, conv, "its result is read by others beside ", graph.node_path(user));
+      return context.miss(graph, conv, graph.node_path(user), " stays: ", reason);
 }
 
 }  // namespace
@@ -158,8 +158,10 @@ Result<size_t> fuse_conv_batch_norm(Graph& graph, PassContext& context) {
     const Tensor* weights = graph.constant(conv.input(1));
     const bool constant_bias = conv.input(2) == kNoValue || graph.constant(conv.input(2));
     if (!weights || weights->dtype != DType::f32 || weights->shape.rank() < 3 || !constant_bias ||
-        weights->count() == 0)
+        weights->count() == 0) {
+      note(graph, id, "not all weights of the convolution are constant floats", context);
       continue;
+    }
     const int64_t group = conv.int_or("group", 1);
     if (group < 1 || weights->shape[0] % group != 0) continue;
     const int64_t channels = transposed ? weights->shape[1] * group : weights->shape[0];
@@ -168,12 +170,15 @@ Result<size_t> fuse_conv_batch_norm(Graph& graph, PassContext& context) {
       const ValueId out = graph.node(id).outputs[0];
       const NodeId user = sole_user(graph, out);
       if (user == kNoNode) {
-        note_shared(graph, id, out, context);
+        note(graph, id, "others read the convolution's result, too", context);
         break;
       }
       const Node& next = graph.node(user);
       const std::optional<Affine> a = next.input(0) == kNoValue ? std::nullopt : affine(graph, next, out, channels);
-      if (!a) break;
+      if (!a) {
+        note(graph, id, "it is not of constants, one for each channel, or it is in training mode", context);
+        break;
+      }
       LINNET_TRY(fold(graph, id, *a));
       const std::vector<ValueId> outputs = {next.outputs[0]};
       graph.remove_node(user);

@@ -47,12 +47,17 @@ std::optional<Codes> codes_of(const Graph& graph, ValueId weight) {
                zero ? std::optional(reshaped(*zero, of_scales)) : std::nullopt};
 }
 
-bool rewrite(Graph& graph, NodeId id) {
+bool rewrite(Graph& graph, NodeId id, const PassContext& context) {
   const Node& old = graph.node(id);
   if (!old.is("LSTM") && !old.is("GRU") && !old.is("RNN")) return false;
   if (graph.value(old.inputs[kX]).info.dtype != DType::f32) return false;
   std::optional<Codes> w = codes_of(graph, old.inputs[kW]), r = codes_of(graph, old.inputs[kR]);
-  if (!w || !r) return false;
+  if (!w || !r) {
+    if (w || r || made_by(graph, old.inputs[kW], "DequantizeLinear"))
+      context.miss(graph, id,
+                   "not both of its weights are dequantised from constants of 8 bits with scales by direction or row");
+    return false;
+  }
   Node node = old;
   node.domain = "linnet";
   node.op_type = "DynamicQuantize" + old.op_type;
@@ -74,8 +79,8 @@ bool rewrite(Graph& graph, NodeId id) {
 
 }  // namespace
 
-Result<size_t> fuse_dequantized_recurrent(Graph& graph, PassContext&) {
-  return rewrite_nodes(graph, [&](NodeId id) { return rewrite(graph, id); });
+Result<size_t> fuse_dequantized_recurrent(Graph& graph, PassContext& context) {
+  return rewrite_nodes(graph, [&](NodeId id) { return rewrite(graph, id, context); });
 }
 
 }  // namespace linnet

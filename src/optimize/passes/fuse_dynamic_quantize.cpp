@@ -90,9 +90,18 @@ Result<size_t> fuse_dynamic_quantize(Graph& graph, PassContext& context) {
     if (!conv && !sum.is("MatMulInteger")) continue;
     if (conv && context.options.level < OptimizationLevel::all) continue;
     const Tensor* b = graph.constant(sum.input(1));
-    if (!b || b->shape.rank() < 2 || (!conv && b->shape.rank() != 2)) continue;
+    if (!b || b->shape.rank() < 2 || (!conv && b->shape.rank() != 2)) {
+      context.miss(graph, id, "its weights are no constant matrix");
+      continue;
+    }
     const std::optional<Chain> chain = chain_of(graph, sum.outputs[0], b->shape[conv ? 0 : 1], conv);
-    if (!chain) continue;
+    if (!chain) {
+      context.miss(
+          graph, id,
+          "its sums are not cast to float and multiplied by the product of a computed scale and a constant one "
+          "alone");
+      continue;
+    }
     Node fused = sum;
     fused.version = 1;
     const Node* quantize = made_by(graph, sum.inputs[0], "DynamicQuantizeLinear");

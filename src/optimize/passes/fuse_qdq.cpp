@@ -52,7 +52,7 @@ int32_t code_of(const Graph& graph, const Quantized& q, float x) {
 
 class Fuser {
  public:
-  explicit Fuser(Graph& graph) : graph_(graph) {}
+  Fuser(Graph& graph, const PassContext& context) : graph_(graph), context_(context) {}
 
   size_t run() {
     return rewrite_nodes(graph_, [&](NodeId id) {
@@ -80,10 +80,38 @@ class Fuser {
         {"Relu", &Fuser::bound},
         {"Clip", &Fuser::bound},
     };
-    for (const auto& [type, rule] : kRules)
-      if (graph_.node(id).op_type == type) return (this->*rule)(id);
+    for (const auto& [type, rule] : kRules) {
+      if (graph_.node(id).op_type != type) continue;
+      reason_ = {};
+      const Node& node = graph_.node(id);
+      // A reader expects a fusion where an input is dequantised and the result quantised.
+      const bool expected =
+          dequantized(graph_, node.input(node.op_type == "Where" ? 1 : 0)) && is_quantized(node.outputs[0]);
+      if ((this->*rule)(id)) return true;
+      if (expected && !reason_.empty()) context_.miss(graph_, id, reason_);
+      return false;
+    }
     return false;
   }
+
+  bool is_quantized(ValueId value) const {
+    const std::vector<NodeId>& users = graph_.uses(value);
+    return std::any_of(users.begin(), users.end(),
+                       [&](NodeId user) { return graph_.node(user).op_type == "QuantizeLinear"; });
+  }
+
+  bool refused(std::string_view reason) {
+    reason_ = reason;
+    return false;
+  }
+  static constexpr std::string_view
+      kInputs = "not all of its inputs are dequantised from 8-bit codes of one scale",
+      kTypes = "its inputs and its result are not quantised to one type of 8 bits, the result for one reader",
+      kWeights =
+          "its weights are not dequantised from constant 8-bit codes with scales for all or for "
+          "each column",
+      kSigns = "signed activations meet unsigned weights",
+      kBias = "its bias is no row of constants that fits into sums of 32 bits";
 
   std::optional<Quantized> input(NodeId id, size_t i) const { return dequantized(graph_, graph_.node(id).input(i)); }
   // Codes of 8 bits with one scale.
@@ -164,18 +192,18 @@ class Fuser {
   bool convolution(NodeId id) {
     const Node& conv = graph_.node(id);
     const std::optional<Quantized> x = activation(id, 0), w = input(id, 1);
-    if (!x || !w || !w->is_byte() || !graph_.constant(w->codes)) return false;
-    if (w->by_axis && w->axis != 0) return false;
-    if (x->type == DType::i8 && w->type != DType::i8) return false;
+    if (!x) return refused(kInputs);
+    if (!w || !w->is_byte() || !graph_.constant(w->codes) || (w->by_axis && w->axis != 0)) return refused(kWeights);
+    if (x->type == DType::i8 && w->type != DType::i8) return refused(kSigns);
     const std::optional<Target> t = target_of(graph_, conv.outputs[0]);
-    if (!t || t->q.type != x->type) return false;
+    if (!t || t->q.type != x->type) return refused(kTypes);
     Node node = start(conv, "QLinearConv", "", 10);
     push(node, *x);
     push(node, *w);
     push(node, t->q, false);
     if (conv.input(2) != kNoValue) {
       const std::optional<ValueId> bias = bias_codes(conv.inputs[2], *x, *w, graph_.constant(w->codes)->shape[0]);
-      if (!bias) return false;
+      if (!bias) return refused(kBias);
       node.inputs.push_back(*bias);
     }
     finish(id, *t, std::move(node));
@@ -190,11 +218,13 @@ class Fuser {
   bool product(NodeId id) {
     const Node& matmul = graph_.node(id);
     const std::optional<Quantized> a = activation(id, 0), b = input(id, 1);
-    if (!a || !b || !b->is_byte() || (a->type == DType::i8 && b->type != DType::i8)) return false;
+    if (!a) return refused(kInputs);
+    if (!b || !b->is_byte()) return refused(kWeights);
+    if (a->type == DType::i8 && b->type != DType::i8) return refused(kSigns);
     const ValueInfo &a_info = graph_.value(a->codes).info, &b_info = graph_.value(b->codes).info;
     if (!a_info.ranked || !b_info.ranked || a_info.shape.size() < 2 || b_info.shape.size() < 2 ||
         !is_by_column(*b, b_info.shape.size(), false))
-      return false;
+      return refused(kWeights);
     if (const std::optional<Target> t = target_of(graph_, matmul.outputs[0]); t && t->q.type == a->type) {
       Node node = start(matmul, "QLinearMatMul", "", 10);
       push(node, *a);
@@ -203,6 +233,7 @@ class Fuser {
       finish(id, *t, std::move(node));
       return true;
     }
+    if (is_scores(matmul)) return false;
     Node node = start(matmul, "MatMulIntegerToFloat", kMicrosoft);
     node.inputs = {a->codes, b->codes, a->scale, b->scale, zero_value(graph_, *a), zero_value(graph_, *b)};
     graph_.remove_node(id);
@@ -210,26 +241,41 @@ class Fuser {
     return true;
   }
 
+  // Products of queries and keys whose softmax stays in floats: fuse_attention takes them with it.
+  bool is_scores(const Node& matmul) const {
+    ValueId value = matmul.outputs[0];
+    if (graph_.constant(dequantized(graph_, matmul.inputs[1])->codes) || !shape_of(graph_, value, 4)) return false;
+    for (NodeId user = sole_user(graph_, value); user != kNoNode; user = sole_user(graph_, value)) {
+      const Node& node = graph_.node(user);
+      if (node.outputs.empty()) return false;
+      value = node.outputs[0];
+      if (node.is("Softmax")) return !is_quantized(value);
+      if (!node.is("Mul") && !node.is("Div") && !node.is("Add") && !node.is("Where")) return false;
+    }
+    return false;
+  }
+
   bool gemm(NodeId id) {
     const Node& gemm = graph_.node(id);
     const std::optional<Quantized> a = activation(id, 0), b = input(id, 1);
     const bool transposed = gemm.int_or("transB", 0) != 0;
-    if (!a || !b || !b->is_byte() || (a->type == DType::i8 && b->type != DType::i8)) return false;
-    const Tensor* weights = graph_.constant(b->codes);
-    if (!weights || weights->shape.rank() != 2 || !is_by_column(*b, 2, transposed) ||
-        gemm.float_or("alpha", 1.0f) != 1.0f)
-      return false;
+    if (!a) return refused(kInputs);
+    const Tensor* weights = b ? graph_.constant(b->codes) : nullptr;
+    if (!weights || !b->is_byte() || weights->shape.rank() != 2 || !is_by_column(*b, 2, transposed))
+      return refused(kWeights);
+    if (a->type == DType::i8 && b->type != DType::i8) return refused(kSigns);
+    if (gemm.float_or("alpha", 1.0f) != 1.0f) return refused("its alpha is not 1");
     const std::optional<Target> t = target_of(graph_, gemm.outputs[0]);
-    if (t && t->q.type != a->type) return false;
+    if (t && t->q.type != a->type) return refused(kTypes);
     Node node = start(gemm, "QGemm", kMicrosoft);
     node.erase("beta");
     push(node, *a);
     push(node, *b);
     node.inputs.push_back(kNoValue);
     if (gemm.input(2) != kNoValue) {
-      if (gemm.float_or("beta", 1.0f) != 1.0f) return false;
+      if (gemm.float_or("beta", 1.0f) != 1.0f) return refused("its beta is not 1");
       const std::optional<ValueId> bias = bias_codes(gemm.inputs[2], *a, *b, weights->shape[transposed ? 0 : 1]);
-      if (!bias) return false;
+      if (!bias) return refused(kBias);
       node.inputs.back() = *bias;
     }
     if (t) {
@@ -247,7 +293,8 @@ class Fuser {
     const Node& op = graph_.node(id);
     const std::optional<Quantized> a = activation(id, 0), b = activation(id, 1);
     const std::optional<Target> t = target_of(graph_, op.outputs[0]);
-    if (!a || !b || !t || a->type != b->type || a->type != t->q.type) return false;
+    if (!a || !b) return refused(kInputs);
+    if (!t || a->type != b->type || a->type != t->q.type) return refused(kTypes);
     Node node = start(op, "QLinear" + op.op_type, kMicrosoft);
     push(node, *a);
     push(node, *b);
@@ -258,10 +305,11 @@ class Fuser {
 
   bool unary(NodeId id) {
     const Node& op = graph_.node(id);
-    if (op.op_type == "Softmax" && !softmax_axis(graph_, op)) return false;
+    if (op.op_type == "Softmax" && !softmax_axis(graph_, op)) return refused("it is over several axes");
     const std::optional<Quantized> x = activation(id, 0);
     const std::optional<Target> t = target_of(graph_, op.outputs[0]);
-    if (!x || !t || x->type != t->q.type) return false;
+    if (!x) return refused(kInputs);
+    if (!t || x->type != t->q.type) return refused(kTypes);
     Node node = start(op, "QLinear" + op.op_type, kMicrosoft);
     if (op.op_type == "Softmax") {
       node.set("opset", int64_t{13});
@@ -269,7 +317,8 @@ class Fuser {
     }
     if (op.op_type == "GlobalAveragePool") node.set("channels_last", int64_t{0});
     if (const std::vector<int64_t>* dilations = op.ints("dilations")) {
-      if (std::any_of(dilations->begin(), dilations->end(), [](int64_t d) { return d != 1; })) return false;
+      if (std::any_of(dilations->begin(), dilations->end(), [](int64_t d) { return d != 1; }))
+        return refused("its window is dilated");
       node.erase("dilations");
     }
     push(node, *x);
@@ -281,12 +330,13 @@ class Fuser {
   bool concatenation(NodeId id) {
     const Node& op = graph_.node(id);
     const std::optional<Target> t = target_of(graph_, op.outputs[0]);
-    if (!t) return false;
+    if (!t) return refused(kTypes);
     Node node = start(op, "QLinearConcat", kMicrosoft);
     push(node, t->q, false);
     for (size_t i = 0; i < op.inputs.size(); ++i) {
       const std::optional<Quantized> x = activation(id, i);
-      if (!x || x->type != t->q.type) return false;
+      if (!x) return refused(kInputs);
+      if (x->type != t->q.type) return refused(kTypes);
       push(node, *x);
     }
     finish(id, *t, std::move(node));
@@ -297,7 +347,8 @@ class Fuser {
     const Node& op = graph_.node(id);
     const std::optional<Quantized> x = activation(id, 1), y = activation(id, 2);
     const std::optional<Target> t = target_of(graph_, op.outputs[0]);
-    if (!x || !y || !t || x->type != y->type || x->type != t->q.type) return false;
+    if (!x || !y) return refused(kInputs);
+    if (!t || x->type != y->type || x->type != t->q.type) return refused(kTypes);
     Node node = start(op, "QLinearWhere", kMicrosoft);
     node.inputs = {op.inputs[0]};
     push(node, *x);
@@ -329,10 +380,12 @@ class Fuser {
   }
 
   Graph& graph_;
+  const PassContext& context_;
+  std::string_view reason_;  // why the last rule did not fit
 };
 
 }  // namespace
 
-Result<size_t> fuse_qdq(Graph& graph, PassContext&) { return Fuser(graph).run(); }
+Result<size_t> fuse_qdq(Graph& graph, PassContext& context) { return Fuser(graph, context).run(); }
 
 }  // namespace linnet

@@ -26,26 +26,32 @@ std::optional<std::vector<int64_t>> spatial_zeros(const Graph& graph, const Node
   return zeros;
 }
 
-bool merge(Graph& graph, NodeId id) {
+bool merge(Graph& graph, NodeId id, const PassContext& context) {
   Node& node = graph.node(id);
   const bool conv = node.is("Conv"), average = node.is("AveragePool");
   if (!conv && !average) return false;
   const Node* pad = made_by(graph, node.inputs[0], "Pad");
-  const auto zeros = pad ? spatial_zeros(graph, *pad) : std::nullopt;
+  if (!pad) return false;
+  const auto refused = [&](std::string_view reason) {
+    context.miss(graph, id, reason);
+    return false;
+  };
+  const auto zeros = spatial_zeros(graph, *pad);
+  if (!zeros) return refused("the Pad in front of it does not only add constant zeros around rows and columns");
   const std::string_view automatic = node.string_or("auto_pad", "NOTSET");
-  if (!zeros || (automatic != "NOTSET" && automatic != "VALID")) return false;
+  if (automatic != "NOTSET" && automatic != "VALID") return refused("its own pads depend on its input's size");
   std::vector<int64_t> pads(zeros->size(), 0);
   if (const std::vector<int64_t>* own = node.ints("pads"); own && automatic == "NOTSET") pads = *own;
   if (pads.size() != zeros->size()) return false;
   if (average) {  // the zeros count, pads of its own must too; a last window that reaches beyond would count
                   // differently
     for (const int64_t n : pads)
-      if (n != 0 && node.int_or("count_include_pad", 0) == 0) return false;
-    if (node.int_or("ceil_mode", 0) != 0) return false;
+      if (n != 0 && node.int_or("count_include_pad", 0) == 0) return refused("its own pads do not count");
+    if (node.int_or("ceil_mode", 0) != 0) return refused("its last window may reach beyond its pads");
     const std::vector<int64_t>* kernel = node.ints("kernel_shape");
     if (!kernel) return false;
     for (size_t i = 0; i < pads.size(); ++i)  // pads are smaller than the window
-      if (pads[i] + (*zeros)[i] >= (*kernel)[i % kernel->size()]) return false;
+      if (pads[i] + (*zeros)[i] >= (*kernel)[i % kernel->size()]) return refused("its pads would exceed its window");
     node.set("count_include_pad", int64_t{1});
   }
   for (size_t i = 0; i < pads.size(); ++i) pads[i] += (*zeros)[i];
@@ -57,8 +63,8 @@ bool merge(Graph& graph, NodeId id) {
 
 }  // namespace
 
-Result<size_t> merge_pad(Graph& graph, PassContext&) {
-  return rewrite_nodes(graph, [&](NodeId id) { return merge(graph, id); });
+Result<size_t> merge_pad(Graph& graph, PassContext& context) {
+  return rewrite_nodes(graph, [&](NodeId id) { return merge(graph, id, context); });
 }
 
 }  // namespace linnet

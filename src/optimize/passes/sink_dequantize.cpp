@@ -65,7 +65,7 @@ void sink(Graph& graph, NodeId id, const Quantized& q, std::vector<ValueId> code
   }
 }
 
-bool sink_below(Graph& graph, NodeId id) {
+bool sink_below(Graph& graph, NodeId id, const PassContext& context) {
   const Node& node = graph.node(id);
   const bool joins = node.is("Concat");
   if (!joins && !is_mover(node) && !is_enlarging(node)) return false;
@@ -76,30 +76,41 @@ bool sink_below(Graph& graph, NodeId id) {
   std::vector<ValueId> codes;
   for (size_t i = 0; i < (joins ? node.inputs.size() : 1); ++i) {
     const std::optional<Quantized> other = dequantized(graph, node.inputs[i]);
-    if (!other || !same_quantization(graph, *q, *other)) return false;
+    if (!other) return false;
+    if (!same_quantization(graph, *q, *other)) {
+      if (!only_quantized(graph, node)) context.miss(graph, id, "its inputs have different scales or zero points");
+      return false;
+    }
     codes.push_back(other->codes);
     exclusive &= graph.constant(other->codes) || sole_user(graph, node.inputs[i]) != kNoNode;
   }
-  if (!exclusive && !only_quantized(graph, node)) return false;
+  if (!exclusive && !only_quantized(graph, node)) {
+    if (!is_enlarging(node)) context.miss(graph, id, "what it moves is read as floats by others, too");
+    return false;
+  }
   sink(graph, id, *q, std::move(codes));
   return true;
 }
 
 // Quantises what was dequantised alike.
-bool is_undone(const Graph& graph, const Node& node) {
+bool is_undone(const Graph& graph, NodeId id, const PassContext& context) {
+  const Node& node = graph.node(id);
   const std::optional<Quantized> to = as_quantize(graph, node), from = dequantized(graph, node.input(0));
-  return to && from && same_quantization(graph, *from, *to);
+  if (!to || !from) return false;
+  const bool same = same_quantization(graph, *from, *to);
+  if (!same) context.miss(graph, id, "it quantises by another scale, zero point or type than its input had");
+  return same;
 }
 
 }  // namespace
 
-Result<size_t> sink_dequantize(Graph& graph, PassContext&) {
+Result<size_t> sink_dequantize(Graph& graph, PassContext& context) {
   size_t changes = 0;
   const std::vector<NodeId> order = graph.order();
   for (const NodeId id : order) {
     if (!graph.alive(id) || graph.node(id).inputs.empty()) continue;
     const Node& node = graph.node(id);
-    if (node.op_type == "QuantizeLinear" && is_undone(graph, node)) {
+    if (node.op_type == "QuantizeLinear" && is_undone(graph, id, context)) {
       const ValueId out = node.outputs[0], codes = dequantized(graph, node.inputs[0])->codes;
       graph.replace_uses(out, codes);
       graph.remove_node(id);
@@ -110,7 +121,7 @@ Result<size_t> sink_dequantize(Graph& graph, PassContext&) {
         ++changes;
       }
     } else {
-      changes += sink_below(graph, id);
+      changes += sink_below(graph, id, context);
     }
   }
   return changes;
