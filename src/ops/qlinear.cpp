@@ -17,7 +17,8 @@
 namespace linnet {
 namespace {
 
-constexpr size_t kChunk = 512;  // elements that go through float together
+constexpr size_t kChunk = 512;    // elements that go through float together
+constexpr size_t kTableRow = 64;  // elements of a row from which on a table of its results is faster
 
 bool is_int8(DType t) noexcept { return t == DType::u8 || t == DType::i8; }
 
@@ -286,6 +287,17 @@ class Concat final : public Op {
   int64_t axis_ = 0;
 };
 
+// The greatest of n codes.
+uint8_t greatest_byte(bool is_signed, const uint8_t* src, size_t n) {
+  constexpr size_t kBlock = 64;
+  uint8_t most[kBlock];
+  size_t count = std::min(n, kBlock);
+  std::copy_n(src, count, most);
+  for (size_t i = count; i < n; i += kBlock) max_codes(is_signed, src + i, most, std::min(kBlock, n - i));
+  for (; count > 1; count = (count + 1) / 2) max_codes(is_signed, most + (count + 1) / 2, most, count / 2);
+  return most[0];
+}
+
 class Softmax final : public Op {
  public:
   Status parse(NodeReader& reader) {
@@ -306,25 +318,48 @@ class Softmax final : public Op {
     const auto inner = static_cast<size_t>(flattens_ ? 1 : x.shape.count(axis + 1, rank));
     const auto n = static_cast<size_t>(flattens_ ? x.shape.count(axis, rank) : x.shape[axis]);
     const auto rows = static_cast<size_t>(x.shape.count(0, axis)) * inner;
-    // e^(scale (code - greatest)) for each distance of codes.
-    float powers[256];
-    for (int i = 0; i < 256; ++i) powers[i] = std::exp(static_cast<float>(-i) * qx.scale);
-    context.parallel.for_range(rows, grain_for(static_cast<double>(n) * 4.0), [&](size_t first, size_t last, size_t) {
+    // e^(scale (code - greatest)) for each distance of codes, and from the greatest distance on.
+    float powers[256], rising[256];
+    for (int i = 0; i < 256; ++i) rising[255 - i] = powers[i] = std::exp(static_cast<float>(-i) * qx.scale);
+    const uint8_t flip = qx.is_signed ? 128 : 0;  // makes bytes that are in the codes' order
+    context.parallel.for_range(rows, grain_for(static_cast<double>(n) * 1.5), [&](size_t first, size_t last, size_t) {
       for (size_t r = first; r < last; ++r) {
         const size_t start = r / inner * n * inner + r % inner;
         const uint8_t* src = x.ptr<uint8_t>() + start;
         uint8_t* dst = context.out(0).ptr<uint8_t>() + start;
-        int32_t greatest = -128;
-        for (size_t i = 0; i < n; ++i) greatest = std::max(greatest, qx.code(src[i * inner]));
-        float sum = 0.0f;
-        for (size_t i = 0; i < n; ++i) sum += powers[greatest - qx.code(src[i * inner])];
+        const auto byte_at = [&](size_t i) { return static_cast<uint8_t>(src[i * inner] ^ flip); };
+        const size_t top = inner == 1 ? greatest_byte(qx.is_signed, src, n) ^ flip : [&] {
+          uint8_t most = 0;
+          for (size_t i = 0; i < n; ++i) most = std::max(most, byte_at(i));
+          return most;
+        }();
+        float sums[4] = {};  // each addition waits for the one before it
+        size_t i = 0;
+        for (; i + 4 <= n; i += 4) {
+          sums[0] += powers[top - byte_at(i)];
+          sums[1] += powers[top - byte_at(i + 1)];
+          sums[2] += powers[top - byte_at(i + 2)];
+          sums[3] += powers[top - byte_at(i + 3)];
+        }
+        for (; i < n; ++i) sums[0] += powers[top - byte_at(i)];
+        Quantized shares = qy;  // of the sum
+        shares.scale *= (sums[0] + sums[1]) + (sums[2] + sums[3]);
+        if (inner == 1 && n >= kTableRow) {
+          uint8_t codes[256] = {};
+          Table table;
+          shares.from_floats(rising + 255 - top, codes, top + 1);
+          std::memcpy(table.codes + flip, codes, 128);
+          std::memcpy(table.codes + (flip ^ 128), codes + 128, 128);
+          map_codes(table.codes, src, dst, n);
+          continue;
+        }
         float numbers[kChunk];
         uint8_t codes[kChunk];
         for (size_t begin = 0; begin < n; begin += kChunk) {
           const size_t count = std::min(kChunk, n - begin);
-          for (size_t i = 0; i < count; ++i) numbers[i] = powers[greatest - qx.code(src[(begin + i) * inner])] / sum;
-          qy.from_floats(numbers, codes, count);
-          for (size_t i = 0; i < count; ++i) dst[(begin + i) * inner] = codes[i];
+          for (size_t k = 0; k < count; ++k) numbers[k] = powers[top - byte_at(begin + k)];
+          shares.from_floats(numbers, codes, count);
+          for (size_t k = 0; k < count; ++k) dst[(begin + k) * inner] = codes[k];
         }
       }
     });

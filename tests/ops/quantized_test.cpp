@@ -144,6 +144,40 @@ TEST(GroupedMatMulNBits, RefusesSizesThatDoNotFit) {
   expect_refused(run({a, codes, scales, none(), none(), codes, scales}, {2, 2}, 2, SIZE_MAX), "must be a constant");
 }
 
+// Rows short and long, along the last axis and another, against double arithmetic: a share that lies between two codes
+// may become either.
+TEST(QLinearSoftmax, RowsOfAnyLength) {
+  for_each_isa([] {
+    for (const bool is_signed : {false, true})
+      for (const int64_t n : {1, 5, 63, 64, 130, 700})
+        for (const int64_t inner : {1, 3}) {
+          const Shape shape{2, n, inner};
+          Tensor x = bytes(shape, {});
+          for (int64_t i = 0; i < x.count(); ++i) x.ptr<uint8_t>()[i] = static_cast<uint8_t>(i * 7919 % 251 * (i % 3));
+          x.dtype = is_signed ? DType::i8 : DType::u8;
+          Tensor x_zero = bytes({}, {0x70}), y_zero = bytes({}, {is_signed ? uint8_t{0x90} : uint8_t{3}});
+          x_zero.dtype = y_zero.dtype = x.dtype;
+          const float scale = 0.05f, y_scale = 0.5f / static_cast<float>(n);
+          const auto result = run_node(contrib("QLinearSoftmax", {x, number(scale), x_zero, number(y_scale), y_zero},
+                                               {attribute("axis", int64_t{1}), attribute("opset", int64_t{13})}));
+          ASSERT_TRUE(result.ok()) << result.status().message();
+          const Tensor& y = result.value()[0].tensor;
+          for (int64_t row = 0; row < 2 * inner; ++row) {
+            const auto at = [&](int64_t i) { return row / inner * n * inner + i * inner + row % inner; };
+            double sum = 0;
+            for (int64_t i = 0; i < n; ++i) sum += std::exp(0.05 * static_cast<double>(integer_at(x, at(i)) - 128));
+            for (int64_t i = 0; i < n; ++i) {
+              const double share = std::exp(0.05 * static_cast<double>(integer_at(x, at(i)) - 128)) / sum;
+              const double code =
+                  std::clamp(share / static_cast<double>(y_scale) + static_cast<double>(integer_at(y_zero, 0)),
+                             is_signed ? -128.0 : 0.0, is_signed ? 127.0 : 255.0);
+              ASSERT_NEAR(static_cast<double>(integer_at(y, at(i))), code, 0.5001) << n << ' ' << inner << ' ' << i;
+            }
+          }
+        }
+  });
+}
+
 TEST(QLinear, RefusesWhatDoesNotFit) {
   const Tensor x = bytes({2, 2}, {}), one = number(1), zero = bytes({}, {});
   expect_refused(contrib("QLinearAdd", {x, one, zero, bytes({3}, {}), one, zero, one, zero}, {}), "do not broadcast");
