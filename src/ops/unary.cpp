@@ -5,6 +5,7 @@
 
 #include "kernels/elementwise/binary.h"
 #include "ops/broadcast_plan.h"
+#include "ops/elementwise.h"
 #include "ops/infer_shapes.h"
 #include "ops/op.h"
 #include "ops/type_switch.h"
@@ -12,17 +13,7 @@
 namespace linnet {
 namespace {
 
-struct Function {
-  std::string_view name;
-  UnaryFn fn;
-  bool integers = false;  // besides float types
-  std::string_view alpha = {};
-  float alpha_default = 0.0f;
-  std::string_view beta = {};
-  float beta_default = 0.0f;
-};
-
-constexpr Function kFunctions[] = {
+constexpr UnaryFunction kFunctions[] = {
     {"Abs", UnaryFn::abs, true},
     {"Acos", UnaryFn::acos},
     {"Acosh", UnaryFn::acosh},
@@ -32,12 +23,15 @@ constexpr Function kFunctions[] = {
     {"Atanh", UnaryFn::atanh},
     {"Ceil", UnaryFn::ceil},
     {"Celu", UnaryFn::celu, false, "alpha", 1.0f},
+    {"Clip", UnaryFn::clip},
     {"Cos", UnaryFn::cos},
     {"Cosh", UnaryFn::cosh},
     {"Elu", UnaryFn::elu, false, "alpha", 1.0f},
     {"Erf", UnaryFn::erf, true},
     {"Exp", UnaryFn::exp},
+    {"FastGelu", UnaryFn::gelu_tanh},
     {"Floor", UnaryFn::floor},
+    {"Gelu", UnaryFn::gelu_erf},
     {"HardSigmoid", UnaryFn::hard_sigmoid, false, "alpha", 0.2f, "beta", 0.5f},
     {"HardSwish", UnaryFn::hard_swish},
     {"LeakyRelu", UnaryFn::leaky_relu, false, "alpha", 0.01f},
@@ -48,6 +42,7 @@ constexpr Function kFunctions[] = {
     {"Reciprocal", UnaryFn::reciprocal},
     {"Relu", UnaryFn::relu, true},
     {"Round", UnaryFn::round},
+    {"Rsqrt", UnaryFn::rsqrt},
     {"Selu", UnaryFn::selu, false, "alpha", 1.67326319217681884765625f, "gamma", 1.05070102214813232421875f},
     {"Shrink", UnaryFn::shrink, true, "lambd", 0.5f, "bias", 0.0f},
     {"Sigmoid", UnaryFn::sigmoid},
@@ -66,12 +61,14 @@ constexpr Function kFunctions[] = {
 class Unary : public Op {
  public:
   Status parse(NodeReader& reader) {
-    for (const Function& function : kFunctions) {
-      if (function.name != reader.op_type()) continue;
-      integers_ = function.integers;
-      return configure(reader, function);
-    }
-    return unsupported(reader.op_type(), " is not a function of one number");
+    const UnaryFunction* function = unary_function(reader.op_type());
+    LINNET_REQUIRE(function, unsupported(reader.op_type(), " is not a function of one number"));
+    reader.ignore("consumed_inputs");
+    fn_ = function->fn;
+    integers_ = function->integers;
+    if (!function->alpha.empty()) params_.alpha = reader.number(function->alpha, function->alpha_default);
+    if (!function->beta.empty()) params_.beta = reader.number(function->beta, function->beta_default);
+    return {};
   }
 
   Status infer(InferContext& context) const override {
@@ -102,15 +99,6 @@ class Unary : public Op {
   UnaryFn fn_ = UnaryFn::abs;
   UnaryParams params_;
   bool integers_ = false;
-
- private:
-  Status configure(NodeReader& reader, const Function& function) {
-    reader.ignore("consumed_inputs");
-    fn_ = function.fn;
-    if (!function.alpha.empty()) params_.alpha = reader.number(function.alpha, function.alpha_default);
-    if (!function.beta.empty()) params_.beta = reader.number(function.beta, function.beta_default);
-    return {};
-  }
 };
 
 // Gelu, and its forms with a bias of the last axis' size that is added first.
@@ -261,6 +249,12 @@ constexpr OpDef kDefs[] = {
 #undef LINNET_UNARY
 
 }  // namespace
+
+const UnaryFunction* unary_function(std::string_view name) noexcept {
+  for (const UnaryFunction& function : kFunctions)
+    if (function.name == name) return &function;
+  return nullptr;
+}
 
 extern const std::span<const OpDef> kUnaryOps = kDefs;
 

@@ -96,7 +96,17 @@ constexpr Expected kExpected[] = {{"albert_script13", "Attention", 2},
                                   {"nbits4_b32_asym_bert", "GroupedMatMulNBits", 2},
                                   {"nbits4_b32_sym_acc4_phi", "GroupedMatMulNBits", 2},
                                   {"nbits8_b32_sym_llama", "GroupedMatMulNBits", 4},
-                                  {"vit_script17", "GroupedMatMul", 2}};
+                                  {"vit_script17", "GroupedMatMul", 2},
+                                  {"bert_script11", "Elementwise", 2},
+                                  {"convnext_script17", "Elementwise", 4},
+                                  {"dbnet_detector_script13", "Elementwise", 1},
+                                  {"deberta_v2_script17", "Elementwise", 3},
+                                  {"densenet_script17", "Elementwise", 10},
+                                  {"densenet_script17", "Relu", 0},
+                                  {"hifigan_script13", "Elementwise", 2},
+                                  {"swin_script17", "Elementwise", 2},
+                                  {"t5_encoder_script13", "Elementwise", 2},
+                                  {"yolo_head_nms_script13", "Elementwise", 2}};
 
 INSTANTIATE_TEST_SUITE_P(Shared, RealExports, testing::ValuesIn(kExpected),
                          [](const auto& one) { return std::string(one.param.model) + "_" + one.param.op; });

@@ -29,6 +29,30 @@ void seek(const BroadcastPlan& plan, size_t r, BroadcastBlock& block) noexcept {
   }
 }
 
+template <class T>
+void copy_rows(const BroadcastPlan& plan, const T* src, size_t begin, size_t count, T* dst) noexcept {
+  const size_t columns = plan.column.size;
+  size_t row = begin / columns, first = begin % columns;
+  while (count != 0) {
+    BroadcastBlock block;
+    seek(plan, row, block);
+    const T* from = src + block.src[0];
+    for (size_t left = plan.row.size - row % plan.row.size; left != 0 && count != 0; --left, ++row) {
+      const size_t n = std::min(columns - first, count);
+      if (plan.column.stride[0] == 0) {
+        const T element = *from;
+        for (size_t i = 0; i < n; ++i) dst[i] = element;
+      } else {
+        for (size_t i = 0; i < n; ++i) dst[i] = from[first + i];
+      }
+      from += plan.row.stride[0];
+      dst += n;
+      count -= n;
+      first = 0;
+    }
+  }
+}
+
 }  // namespace
 
 std::optional<BroadcastPlan> plan_broadcast(std::span<const int64_t> result,
@@ -103,6 +127,26 @@ void for_each_block(const BroadcastPlan& plan, double item_ns, const Parallel& p
                          body(block);
                        }
                      });
+}
+
+BroadcastView broadcast_view(const BroadcastPlan& plan, size_t width, const std::byte* src, size_t begin, size_t rows,
+                             size_t columns, std::byte* strip) noexcept {
+  const size_t whole = plan.column.size, row = begin / whole, first = begin % whole, count = rows * columns;
+  const bool one_row = first + count <= whole;
+  if (one_row || (columns == whole && rows <= plan.row.size - row % plan.row.size)) {
+    BroadcastBlock block;
+    seek(plan, row, block);
+    const size_t stride = plan.column.stride[0];
+    return {src + (block.src[0] + first * stride) * width, one_row ? columns * stride : plan.row.stride[0], stride};
+  }
+  const auto copy = [&]<class T>(T* dst) { copy_rows(plan, reinterpret_cast<const T*>(src), begin, count, dst); };
+  switch (width) {
+    case 1: copy(reinterpret_cast<uint8_t*>(strip)); break;
+    case 2: copy(reinterpret_cast<uint16_t*>(strip)); break;
+    case 4: copy(reinterpret_cast<uint32_t*>(strip)); break;
+    default: copy(reinterpret_cast<uint64_t*>(strip)); break;
+  }
+  return {strip, columns, 1};
 }
 
 }  // namespace linnet

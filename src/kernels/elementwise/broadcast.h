@@ -48,4 +48,16 @@ struct BroadcastBlock {
 using BroadcastBody = FunctionRef<void(const BroadcastBlock&)>;
 void for_each_block(const BroadcastPlan& plan, double item_ns, const Parallel& parallel, BroadcastBody body) noexcept;
 
+// Rows of elements `stride` (1 or 0) apart; `row_stride` from one row to the next.
+struct BroadcastView {
+  const std::byte* data = nullptr;
+  size_t row_stride = 0;
+  size_t stride = 1;
+};
+// The elements of the result from `begin` on, `rows` of `columns`, as they stand in the plan's only operand of elements
+// of `width` 1, 2, 4 or 8 bytes: in place where they are such rows, else copied to `strip`. They begin a row of the
+// plan's, or are part of one.
+BroadcastView broadcast_view(const BroadcastPlan& plan, size_t width, const std::byte* src, size_t begin, size_t rows,
+                             size_t columns, std::byte* strip) noexcept;
+
 }  // namespace linnet

@@ -27,7 +27,7 @@ T choose(bool condition, T x, T y) noexcept {
 }
 
 template <class T>
-void select_block(const BroadcastBlock& block, const bool* condition, const T* x, const T* y, T* dst) noexcept {
+void choose_block(const BroadcastBlock& block, const bool* condition, const T* x, const T* y, T* dst) noexcept {
   for (size_t r = 0; r < block.rows; ++r) {
     const bool* c = condition + block.src[0] + r * block.row_stride[0];
     const T* p = x + block.src[1] + r * block.row_stride[1];
@@ -58,7 +58,7 @@ template <class T>
 void run(const BroadcastPlan& plan, const bool* condition, const void* x, const void* y, void* dst,
          const Parallel& parallel) noexcept {
   for_each_block(plan, 0.2, parallel, [&](const BroadcastBlock& block) {
-    select_block(block, condition, static_cast<const T*>(x), static_cast<const T*>(y), static_cast<T*>(dst));
+    choose_block(block, condition, static_cast<const T*>(x), static_cast<const T*>(y), static_cast<T*>(dst));
   });
 }
 
@@ -73,6 +73,12 @@ void select(size_t width, const BroadcastPlan& plan, const bool* condition, cons
     case 8: return run<Pair32>(plan, condition, x, y, dst, parallel);
     default: return run<Pair64>(plan, condition, x, y, dst, parallel);
   }
+}
+
+void select_block(const BroadcastBlock& block, const bool* condition, const float* x, const float* y,
+                  float* dst) noexcept {
+  choose_block(block, condition, reinterpret_cast<const uint32_t*>(x), reinterpret_cast<const uint32_t*>(y),
+               reinterpret_cast<uint32_t*>(dst));
 }
 
 }  // namespace linnet

@@ -43,11 +43,13 @@ HWY_INLINE V vec_log(V x) {
 template <class Vector, class Scalar>
 HWY_INLINE V vec_trigonometric(V x, Vector vector, Scalar scalar) {
   const D d;
-  if (HWY_LIKELY(hn::AllTrue(d, hn::Lt(hn::Abs(x), set(39000.0f))))) return vector(x);
+  const auto held = hn::Lt(hn::Abs(x), set(39000.0f));
+  if (HWY_LIKELY(hn::AllTrue(d, held))) return vector(x);
   HWY_ALIGN float lanes[hn::MaxLanes(D())];
   hn::Store(x, d, lanes);
   for (size_t i = 0; i < hn::Lanes(d); ++i) lanes[i] = scalar(lanes[i]);
-  return hn::Load(d, lanes);
+  // What a number gives does not depend on its neighbours.
+  return hn::IfThenElse(held, vector(hn::IfThenElseZero(held, x)), hn::Load(d, lanes));
 }
 
 // a (e^x - 1) below zero, else x.

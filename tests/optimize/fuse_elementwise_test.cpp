@@ -1,0 +1,339 @@
+// Chains of functions of elements: what is taken, what is left, and that the results are those of the nodes, bit for
+// bit.
+#include <cstring>
+#include <limits>
+#include <random>
+
+#include <gtest/gtest.h>
+
+#include "kernels/each_isa.h"
+#include "optimize/rewritten.h"
+
+namespace linnet {
+namespace {
+
+OptimizeOptions only_chains() {
+  OptimizeOptions options;
+  for (const Pass& pass : all_passes())
+    if (pass.name != "fuse_elementwise") options.disabled.emplace(pass.name);
+  return options;
+}
+
+using Elements = std::vector<std::byte>;
+std::vector<Elements> bytes_of(const std::shared_ptr<const Model>& model, const std::vector<Tensor>& inputs,
+                               size_t threads) {
+  Session session(std::make_shared<Engine>(threads), model);
+  std::vector<Value> out(model->outputs.size()), in(inputs.begin(), inputs.end());
+  const Status status = session.run(std::move(in), out);
+  EXPECT_TRUE(status.ok()) << status.message();
+  std::vector<Elements> all;
+  for (const Value& v : out) {
+    const auto* data = static_cast<const std::byte*>(v.tensor.data);
+    all.emplace_back(data, data + v.tensor.bytes());
+  }
+  return all;
+}
+
+// A random graph over one shape: floats, truth values, casts of integers, operands that broadcast in all ways, and now
+// and then a node that is no function of elements.
+class RandomGraph {
+ public:
+  RandomGraph(unsigned seed, Shape shape) : random_(seed), shape_(std::move(shape)) {}
+
+  void build(Graph& g) {
+    for (int i = 0; i < 2; ++i) floats_.push_back(input(g, DType::f32, shape_));
+    floats_.push_back(cast(g, input(g, DType::u8, shape_), DType::f32));
+    floats_.push_back(cast(g, input(g, DType::i64, shape_), DType::f32));
+    bools_.push_back(add(g, "Less", {floats_[0], floats_[1]}));
+    bools_.push_back(cast(g, floats_[2], DType::boolean));
+    const int steps = 4 + below(30);
+    for (int i = 0; i < steps; ++i) step(g);
+    for (size_t i = 0; i < floats_.size(); ++i)
+      if (g.uses(floats_[i]).empty() || below(8) == 0) add_output(g, "y" + std::to_string(i), floats_[i]);
+    add_output(g, "b", bools_.back());
+    add_output(g, "n", cast(g, floats_.back(), DType::i32));
+  }
+  // For what build() has asked for.
+  std::vector<Tensor> inputs() {
+    std::vector<Tensor> all;
+    for (const auto& [type, shape] : asked_) {
+      Tensor t = make_tensor(type, shape).value();
+      for (int64_t i = 0; i < t.count(); ++i) {
+        const float x = std::uniform_real_distribution<float>(-4, 4)(random_);
+        if (type == DType::u8) t.ptr<uint8_t>()[i] = static_cast<uint8_t>(below(256));
+        if (type == DType::i64) t.ptr<int64_t>()[i] = below(1000) - 500;
+        if (type == DType::f32) t.ptr<float>()[i] = below(40) == 0 ? kOdd[below(std::size(kOdd))] : x;
+      }
+      all.push_back(std::move(t));
+    }
+    return all;
+  }
+
+ private:
+  static constexpr float kOdd[] = {0.0f,
+                                   -0.0f,
+                                   1e30f,
+                                   -50000.0f,
+                                   1e-40f,
+                                   std::numeric_limits<float>::infinity(),
+                                   -std::numeric_limits<float>::infinity(),
+                                   std::numeric_limits<float>::quiet_NaN()};
+
+  int below(size_t n) { return static_cast<int>(random_() % n); }
+  ValueId input(Graph& g, DType type, const Shape& shape) {
+    asked_.emplace_back(type, shape);
+    return add_input(g, "x" + std::to_string(asked_.size()), type, SymShape(shape));
+  }
+  ValueId cast(Graph& g, ValueId x, DType to) { return add(g, "Cast", {x}, {{"to", static_cast<int64_t>(to)}}); }
+  ValueId any(const std::vector<ValueId>& from) {
+    // The newest more often than not.
+    return below(2) == 0 ? from.back() : from[static_cast<size_t>(below(from.size()))];
+  }
+  // A float operand that may broadcast.
+  ValueId operand(Graph& g) {
+    if (below(2) == 0) return any(floats_);
+    Shape shape = shape_;
+    const size_t leading = static_cast<size_t>(below(shape.rank() + 1));
+    Shape made;
+    for (size_t i = leading; i < shape.rank(); ++i) made.push_back(below(2) == 0 ? 1 : shape[i]);
+    if (below(2) == 0) return input(g, DType::f32, made);
+    return g.add_constant("c", wave(made, 2, below(100)));
+  }
+  void step(Graph& g) {
+    static constexpr const char* kUnary[] = {"Abs",  "Neg",   "Relu", "Sqrt",    "Exp",     "Log",
+                                             "Sin",  "Cos",   "Tanh", "Erf",     "Elu",     "Gelu",
+                                             "Sign", "Floor", "Mish", "Sigmoid", "Softplus"};
+    static constexpr const char* kBinary[] = {"Add", "Sub", "Mul", "Div", "PRelu", "Max", "Min", "Sum"};
+    static constexpr const char* kCompare[] = {"Less", "Greater", "Equal", "LessOrEqual", "GreaterOrEqual"};
+    static constexpr const char* kLogical[] = {"And", "Or", "Xor"};
+    switch (below(12)) {
+      case 0:
+      case 1:
+      case 2: return floats_.push_back(add(g, kUnary[below(std::size(kUnary))], {any(floats_)}));
+      case 3: return floats_.push_back(add(g, "LeakyRelu", {any(floats_)}, {{"alpha", 0.3f}}));
+      case 4: return floats_.push_back(add(g, "Clip", {any(floats_), number(g, -1.5f), number(g, 2.5f)}));
+      case 5: return bools_.push_back(add(g, kCompare[below(std::size(kCompare))], {any(floats_), operand(g)}));
+      case 6:
+        if (below(3) == 0) return bools_.push_back(add(g, "Not", {any(bools_)}));
+        return bools_.push_back(add(g, kLogical[below(std::size(kLogical))], {any(bools_), any(bools_)}));
+      case 7: return floats_.push_back(add(g, "Where", {any(bools_), any(floats_), operand(g)}));
+      case 8: {
+        const float powers[] = {2, 3, 0.5f, -0.5f, -1, 1.7f};
+        return floats_.push_back(add(g, "Pow", {any(floats_), number(g, powers[below(std::size(powers))])}));
+      }
+      case 9:
+        if (below(3) != 0) return floats_.push_back(cast(g, any(bools_), DType::f32));
+        return floats_.push_back(add(g, "Softmax", {any(floats_)}));
+      default:
+        return floats_.push_back(
+            add(g, kBinary[below(std::size(kBinary))], {any(floats_), below(6) == 0 ? floats_.back() : operand(g)}));
+    }
+  }
+
+  std::mt19937 random_;
+  Shape shape_;
+  std::vector<std::pair<DType, Shape>> asked_;
+  std::vector<ValueId> floats_, bools_;
+};
+
+TEST(FuseElementwise, GivesTheBitsOfTheNodes) {
+  const Shape shapes[] = {{2, 3, 5}, {1}, {0, 7}, {4, 33, 130}, {3, 9000}, {70, 1, 200}, {2, 5, 7, 3}, {5000, 2}};
+  size_t fused = 0;
+  for (unsigned seed = 0; seed < 160; ++seed) {
+    SCOPED_TRACE(seed);
+    const Shape& shape = shapes[seed % std::size(shapes)];
+    Graph plain, chained;
+    RandomGraph(seed, shape).build(plain);
+    RandomGraph maker(seed, shape);
+    maker.build(chained);
+    SymbolTable symbols(true);
+    ASSERT_TRUE(chained.sort().ok());
+    const auto reports = optimize(chained, symbols, only_chains());
+    ASSERT_TRUE(reports.ok()) << reports.status().message();
+    fused += count_of(chained, "Elementwise");
+    const auto before = model_of(plain), after = model_of(chained);
+    ASSERT_TRUE(before.ok() && after.ok()) << before.status().message() << after.status().message();
+    const std::vector<Tensor> inputs = maker.inputs();
+    for_each_isa([&] {
+      const std::vector<Elements> wanted = bytes_of(*before, inputs, 1);
+      for (const size_t threads : {1u, 3u}) {
+        const std::vector<Elements> got = bytes_of(*after, inputs, threads);
+        for (size_t o = 0; o < wanted.size(); ++o) {
+          ASSERT_EQ(got[o].size(), wanted[o].size());
+          const auto odd = std::mismatch(got[o].begin(), got[o].end(), wanted[o].begin());
+          ASSERT_EQ(odd.first, got[o].end())
+              << "output " << o << ", byte " << odd.first - got[o].begin() << ", " << threads << " threads";
+        }
+      }
+    });
+  }
+  EXPECT_GE(fused, 200u);
+}
+
+struct Case {
+  const char* name;
+  std::function<void(Graph&, ValueId, ValueId)> make;  // of x: [4, 6] and row: [6]
+  Counts left;
+};
+
+ValueId product(Graph& g, ValueId x) { return add(g, "MatMul", {x, g.add_constant("w", wave({6, 6}, 1))}); }
+
+const std::vector<Case> kCases = {
+    {"a chain",
+     [](Graph& g, ValueId x, ValueId row) {
+       add_output(g, "y", add(g, "Sqrt", {add(g, "Abs", {add(g, "Mul", {x, row})})}));
+     },
+     {{"Elementwise", 1}}},
+    {"a value that is an output, too",
+     [](Graph& g, ValueId x, ValueId) {
+       const ValueId t = add(g, "Tanh", {x});
+       add_output(g, "t", t);
+       add_output(g, "y", add(g, "Neg", {t}));
+     },
+     {{"Elementwise", 1}}},
+    {"a value that another node reads, too",
+     [](Graph& g, ValueId x, ValueId) {
+       const ValueId t = add(g, "Tanh", {x});
+       add_output(g, "y", add(g, "Neg", {t}));
+       add_output(g, "p", product(g, t));
+     },
+     {{"Elementwise", 1}, {"MatMul", 1}}},
+    {"both ends of a product",
+     [](Graph& g, ValueId x, ValueId) {
+       const ValueId t = add(g, "Tanh", {x});
+       add_output(g, "y", add(g, "Add", {t, product(g, t)}));
+     },
+     {{"Tanh", 1}, {"MatMul", 1}, {"Add", 1}}},
+    {"before and behind a product",
+     [](Graph& g, ValueId x, ValueId) {
+       const ValueId t = add(g, "Neg", {add(g, "Tanh", {x})});
+       add_output(g, "y", add(g, "Add", {t, add(g, "Exp", {product(g, t)})}));
+     },
+     {{"Elementwise", 2}, {"MatMul", 1}}},
+    {"two that each need the other's first",
+     [](Graph& g, ValueId x, ValueId) {
+       const ValueId a = add(g, "Tanh", {x}), b = add(g, "Neg", {x});
+       const ValueId left = product(g, a), right = product(g, b);
+       add_output(g, "y", add(g, "Add", {a, right}));
+       add_output(g, "z", add(g, "Mul", {b, left}));
+     },
+     {{"Tanh", 1}, {"Neg", 1}, {"MatMul", 2}, {"Add", 1}, {"Mul", 1}}},
+    {"one node",
+     [](Graph& g, ValueId x, ValueId row) {
+       add_output(g, "y", add(g, "Mul", {x, row}));
+     },
+     {{"Mul", 1}}},
+    {"a row that broadcasts",
+     [](Graph& g, ValueId x, ValueId row) {
+       add_output(g, "y", add(g, "Mul", {x, add(g, "Exp", {row})}));
+     },
+     {{"Exp", 1}, {"Mul", 1}}},
+    {"integers",
+     [](Graph& g, ValueId x, ValueId) {
+       const ValueId whole = add(g, "Cast", {product(g, x)}, {{"to", int64_t{6}}});
+       add_output(g, "y", add(g, "Abs", {add(g, "Neg", {whole})}));
+     },
+     {{"MatMul", 1}, {"Cast", 1}, {"Neg", 1}, {"Abs", 1}}},
+    {"a power that is computed",
+     [](Graph& g, ValueId x, ValueId row) {
+       add_output(g, "y", add(g, "Pow", {add(g, "Abs", {x}), row}));
+     },
+     {{"Abs", 1}, {"Pow", 1}}},
+    {"limits that are computed",
+     [](Graph& g, ValueId x, ValueId row) {
+       add_output(g, "y", add(g, "Clip", {add(g, "Neg", {x}), add(g, "ReduceMin", {row}, {{"keepdims", int64_t{0}}})}));
+     },
+     {{"Neg", 1}, {"ReduceMin", 1}, {"Clip", 1}}},
+    {"numbers of the oldest broadcasting",
+     [](Graph& g, ValueId x, ValueId row) {
+       const std::vector<Attribute> axis = {{"broadcast", int64_t{1}}, {"axis", int64_t{1}}};
+       add_output(g, "y", add(g, "Add", {add(g, "Mul", {x, row}, axis, 6), row}, axis, 6));
+     },
+     {{"Mul", 1}, {"Add", 1}}},
+};
+
+TEST(FuseElementwise, TakesWhatOneNodeCanDo) {
+  for (const Case& c : kCases) {
+    SCOPED_TRACE(c.name);
+    expect_rewritten(
+        [&](Graph& g, SymbolTable&) {
+          const ValueId x = add_input(g, "x", DType::f32, {Dim(4), Dim(6)}),
+                        row = add_input(g, "row", DType::f32, {Dim(6)});
+          c.make(g, x, row);
+          ASSERT_TRUE(g.sort().ok());
+        },
+        {{wave({4, 6}, 2, 1), wave({6}, 2, 2)}}, [&](const Graph& g) { EXPECT_EQ(operators(g), c.left); },
+        only_chains(), 0.0f);
+  }
+}
+
+TEST(FuseElementwise, TakesSizesThatAreNotKnown) {
+  const auto build = [](Graph& g, SymbolTable& symbols) {
+    const Dim n = symbols.named("n");
+    const ValueId x = add_input(g, "x", DType::f32, {n, Dim(3)}), y = add_input(g, "y", DType::f32, {n, Dim(1)});
+    add_output(g, "z", add(g, "Relu", {add(g, "Add", {x, y})}));
+  };
+  expect_rewritten(
+      build, {{wave({5, 3}, 2, 1), wave({5, 1}, 2, 2)}, {wave({1, 3}, 2, 1), wave({1, 1}, 2, 2)}},
+      [](const Graph& g) {
+        EXPECT_EQ(operators(g), (Counts{{"Elementwise", 1}}));
+      },
+      only_chains(), 0.0f);
+}
+
+TEST(FuseElementwise, ReportsWhatItDidNotTake) {
+  const auto reasons = [](auto make) {
+    Graph g;
+    make(g, add_input(g, "x", DType::f32, {Dim(4), Dim(6)}), add_input(g, "row", DType::f32, {Dim(6)}));
+    EXPECT_TRUE(g.sort().ok());
+    SymbolTable symbols(true);
+    OptimizeOptions options = only_chains();
+    options.explain = true;
+    std::string all;
+    const std::vector<PassReport> reports = optimize(g, symbols, options).value();
+    for (const PassReport& report : reports)
+      for (const NearMiss& miss : report.misses) all += miss.reason + "; ";
+    return all;
+  };
+  EXPECT_EQ(reasons(kCases[7].make), "what it reads is of another shape and broadcasts; ");
+  EXPECT_EQ(reasons(kCases[3].make), "other nodes stand between it and what it reads; ");
+}
+
+// What a file may say of the operator itself.
+TEST(FuseElementwise, RefusesWhatIsNoChain) {
+  using Ints = std::vector<int64_t>;
+  using Texts = std::vector<std::string>;
+  const auto status = [](Texts functions, Ints operands, Ints results, std::vector<Attribute> more = {}) {
+    Graph g;
+    const ValueId x = add_input(g, "x", DType::f32, {Dim(4)}), y = add_input(g, "y", DType::boolean, {Dim(4)});
+    more.insert(more.end(), {{"functions", functions}, {"operands", operands}, {"results", results}});
+    Node node;
+    node.domain = "linnet";
+    node.op_type = "Elementwise";
+    node.version = 1;
+    node.inputs = {x, y};
+    node.attributes = more;
+    add_output(g, "z", g.add_node(std::move(node), "z"));
+    EXPECT_TRUE(g.sort().ok());
+    return model_of(g).status();
+  };
+  EXPECT_TRUE(status({"Neg", "Where"}, {0, 1, 2, 0}, {1}).ok());
+  EXPECT_FALSE(status({}, {}, {0}).ok());
+  EXPECT_FALSE(status({"Conv"}, {0}, {0}).ok());
+  EXPECT_FALSE(status({"Add"}, {0}, {0}).ok());
+  EXPECT_FALSE(status({"Neg"}, {0, 0}, {0}).ok());
+  EXPECT_FALSE(status({"Neg"}, {2}, {0}).ok());
+  EXPECT_FALSE(status({"Neg"}, {-1}, {0}).ok());
+  EXPECT_FALSE(status({"Neg"}, {0}, {1}).ok());
+  EXPECT_FALSE(status({"Neg"}, {0}, {0, 0}).ok());
+  EXPECT_FALSE(status({"Neg"}, {1}, {0}).ok());
+  EXPECT_FALSE(status({"Add"}, {0, 1}, {0}).ok());
+  EXPECT_FALSE(status({"Greater", "Neg"}, {0, 0, 2}, {1}).ok());
+  EXPECT_FALSE(status({"Cast"}, {0}, {0}, {{"parameters", std::vector<float>{8, 0}}}).ok());
+  EXPECT_FALSE(status({"Cast"}, {0}, {0}, {{"parameters", std::vector<float>{NAN, 0}}}).ok());
+  EXPECT_FALSE(status({"Neg"}, {0}, {0}, {{"parameters", std::vector<float>{1}}}).ok());
+  EXPECT_TRUE(status({"Cast"}, {1}, {0}, {{"parameters", std::vector<float>{7, 0}}}).ok());
+}
+
+}  // namespace
+}  // namespace linnet
