@@ -116,21 +116,6 @@ const std::vector<Case> kCases = {
     {"scores over another axis",
      [](Graph& g, ValueId x, ValueId) { return bias_softmax(g, add(g, "Neg", {x}), {8}, 1); },
      {}},
-    {"an activation times a value",
-     [](Graph& g, ValueId x, ValueId) {
-       return add(g, "Mul", {add(g, "Exp", {x}), add(g, "LeakyRelu", {add(g, "Neg", {x})}, {{"alpha", 0.3f}})});
-     },
-     {{"Exp", 1}, {"Neg", 1}, {"ActivatedMul", 1}}},
-    {"an activation times what it is of",
-     [](Graph& g, ValueId x, ValueId) {
-       return add(g, "Mul", {add(g, "Tanh", {x}), x});
-     },
-     {{"ActivatedMul", 1}}},
-    {"two activations",
-     [](Graph& g, ValueId x, ValueId) {
-       return add(g, "Mul", {add(g, "Tanh", {x}), add(g, "HardSigmoid", {add(g, "Neg", {x})})});
-     },
-     {{"HardSigmoid", 1}, {"Neg", 1}, {"ActivatedMul", 1}}},
     {"an activation that others read",
      [](Graph& g, ValueId x, ValueId) {
        const ValueId gate = add(g, "Tanh", {x});

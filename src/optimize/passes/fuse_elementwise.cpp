@@ -17,8 +17,15 @@ constexpr ValueId kPrevious = kNoValue - 1;  // as an operand: the result of the
 constexpr TypeSet kCastable = kNumberTypes | TypeSet{DType::boolean};
 
 struct Step {
+  Step(std::string_view named, std::initializer_list<ValueId> values, float a = 0, float b = 0)
+      : function(named), count(values.size()), alpha(a), beta(b) {
+    std::copy(values.begin(), values.end(), operands);
+  }
+  std::span<const ValueId> reads() const { return {operands, count}; }
+
   std::string_view function;
-  std::vector<ValueId> operands;
+  ValueId operands[3] = {};
+  size_t count = 0;
   float alpha = 0, beta = 0;
 };
 using Steps = std::vector<Step>;
@@ -76,7 +83,7 @@ Steps steps_of(const Graph& graph, const Node& node) {
     const bool rough = type == "FastGelu" || node.string_or("approximate", "none") == "tanh";
     const std::string_view gelu = rough ? "FastGelu" : "Gelu";
     if (node.inputs.size() == 1) return {{gelu, {first}}};
-    return {{"Add", node.inputs}, {gelu, {kPrevious}}};
+    return {{"Add", {first, node.inputs[1]}}, {gelu, {kPrevious}}};
   }
   if (type == "Max" || type == "Min" || type == "Sum") {
     Steps steps;
@@ -86,11 +93,16 @@ Steps steps_of(const Graph& graph, const Node& node) {
   }
   const std::optional<ElementwiseFunction> function = elementwise_function(type);
   if (!function || node.inputs.size() != operand_count(function->kind)) return {};
-  if (function->kind != ChainKind::unary)
-    return node.version >= 7 ? Steps{{type, node.inputs}} : Steps();  // broadcasting was another before
-  const UnaryFunction& unary = *unary_function(type);
-  return {
-      {type, {first}, node.float_or(unary.alpha, unary.alpha_default), node.float_or(unary.beta, unary.beta_default)}};
+  Step step(type, {});
+  step.count = node.inputs.size();
+  std::copy(node.inputs.begin(), node.inputs.end(), step.operands);
+  if (const UnaryFunction* unary = unary_function(type)) {
+    step.alpha = node.float_or(unary->alpha, unary->alpha_default);
+    step.beta = node.float_or(unary->beta, unary->beta_default);
+  } else if (node.version < 7) {
+    return {};  // broadcasting was another
+  }
+  return {step};
 }
 
 class Grouping {
@@ -154,7 +166,7 @@ std::optional<Grouping::Group> Grouping::as_group(const std::vector<NodeId>& mem
   for (const NodeId id : members) {
     size_t read = 0;  // whole tensors that it reads and no member makes
     for (const Step& step : steps_[id]) {
-      for (const ValueId v : step.operands) {
+      for (const ValueId v : step.reads()) {
         const NodeId producer = v == kPrevious ? id : graph_.value(v).producer;
         if (producer != kNoNode && has(producer)) continue;
         at_first = at_first && (producer == kNoNode || place_[producer] < place_[first]);
@@ -223,7 +235,7 @@ bool Grouping::fuse(NodeId seed) {
   const auto inputs = static_cast<int64_t>(group->inputs.size());
   for (const NodeId id : members) {
     for (const Step& step : steps_[id]) {
-      for (const ValueId v : step.operands) {
+      for (const ValueId v : step.reads()) {
         const auto input = std::find(group->inputs.begin(), group->inputs.end(), v);
         const auto inner = std::find_if(made.begin(), made.end(), [&](const auto& one) { return one.first == v; });
         operands.push_back(v == kPrevious        ? inputs + static_cast<int64_t>(functions.size()) - 1
