@@ -185,6 +185,33 @@ class Unary final : public Op {
   float alpha_ = 0.01f;
 };
 
+// linnet.MapCodes: codes of 8 bits, and what stands for each of the 256 bytes.
+class MapCodes final : public Op {
+ public:
+  Status parse(NodeReader&) { return {}; }
+  Status infer(InferContext& context) const override {
+    LINNET_REQUIRE(is_int8(context.dtype(0)) && is_int8(context.dtype(1)),
+                   invalid_model("codes or their table are not of 8 bits"));
+    LINNET_REQUIRE(!context.ranked(1) || !context.shape(1).known() || context.shape(1).values().count() == 256,
+                   invalid_argument("the table does not have 256 elements"));
+    if (context.ranked(0)) {
+      context.set(0, context.dtype(1), context.shape(0));
+    } else {
+      context.set_unranked(0, context.dtype(1));
+    }
+    return {};
+  }
+  Status run(RunContext& context) const override {
+    Table table;
+    std::memcpy(table.codes, context.in(1).data, sizeof table.codes);
+    const Tensor& x = context.in(0);
+    map_bytes(table, static_cast<const uint8_t*>(x.data), static_cast<uint8_t*>(context.out(0).data),
+              static_cast<size_t>(x.count()), context.parallel);
+    return {};
+  }
+  bool can_overwrite(size_t input, size_t) const override { return input == 0; }
+};
+
 // Condition, X, its scale and zero point, Y with its, the output's.
 class Where final : public Op {
  public:
@@ -535,6 +562,7 @@ constexpr OpDef kDefs[] = {
     {"com.microsoft", "QLinearSoftmax", 1, 2, 5, 1, 1, create<Softmax>},
     {"com.microsoft", "QLinearAveragePool", 1, 2, 5, 1, 1, create<AveragePool>},
     {"com.microsoft", "QLinearGlobalAveragePool", 1, 5, 5, 1, 1, create<AveragePool>},
+    {"linnet", "MapCodes", 1, 2, 2, 1, 1, create<MapCodes>},
 };
 
 }  // namespace

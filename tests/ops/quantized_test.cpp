@@ -178,6 +178,20 @@ TEST(QLinearSoftmax, RowsOfAnyLength) {
   });
 }
 
+TEST(MapCodes, LooksUpBytes) {
+  Tensor table = bytes({256}, {});
+  for (int i = 0; i < 256; ++i) table.ptr<uint8_t>()[i] = static_cast<uint8_t>(255 - i);
+  NodeRun run{"MapCodes", {bytes({2, 2}, {0, 1, 128, 255}), table}, {}, 1, 1};
+  run.domain = "linnet";
+  expect_elements<uint8_t>(run, {255, 254, 127, 0});
+  run.inputs[0]->dtype = DType::i8;
+  expect_elements<uint8_t>(run, {255, 254, 127, 0});
+  run.inputs[1] = bytes({255}, {});
+  expect_refused(run, "256 elements");
+  run.inputs[1] = counting({256});
+  expect_refused(run, "8 bits");
+}
+
 TEST(QLinear, RefusesWhatDoesNotFit) {
   const Tensor x = bytes({2, 2}, {}), one = number(1), zero = bytes({}, {});
   expect_refused(contrib("QLinearAdd", {x, one, zero, bytes({3}, {}), one, zero, one, zero}, {}), "do not broadcast");

@@ -293,6 +293,43 @@ TEST(SinkDequantize, AnotherScaleIsNotTheSame) {
   EXPECT_EQ(counts.at("QuantizeLinear"), 2);
 }
 
+// GELU as exporters write it, its parts quantised or not: a function of the codes in front of it.
+TEST(TabulateCodes, FunctionsOfOneCode) {
+  struct Case {
+    bool quantised_inside = true, by_channel = false, read_inside = false, two_sources = false;
+    int tables = 1;
+  };
+  const std::vector<Case> cases = {{},
+                                   {.quantised_inside = false},
+                                   {.quantised_inside = false, .by_channel = true, .tables = 0},
+                                   {.quantised_inside = false, .read_inside = true},
+                                   {.read_inside = true, .tables = 2},
+                                   {.two_sources = true, .tables = 2}};
+  for (const Case& c : cases) {
+    const Counts counts = optimized(
+        {2, 5, 6}, 0.02f,
+        [&](Builder& b, ValueId x) {
+          const auto part = [&](ValueId v, float scale, int zero) {
+            return c.quantised_inside ? b.pair(v, scale, zero) : v;
+          };
+          const ValueId v = b.pair(x, 0.02f, 100);
+          const ValueId other = c.two_sources ? b.pair(add(b.graph, "Neg", {x}), 0.02f, 120) : v;
+          const ValueId one = c.by_channel ? b.floats({6}, 0.5f, 1) : b.number(1);
+          const ValueId erf = part(add(b.graph, "Erf", {add(b.graph, "Div", {v, b.number(1.41421f)})}), 0.0078f, 128);
+          const ValueId sum = part(add(b.graph, "Add", {erf, one}), 0.0078f, 0);
+          if (c.read_inside) add_output(b.graph, "inside", add(b.graph, "Transpose", {sum}));
+          const ValueId product = part(add(b.graph, "Mul", {other, sum}), 0.03f, 20);
+          add_output(b.graph, "y", b.pair(add(b.graph, "Mul", {product, b.number(0.5f)}), 0.02f, 30));
+        },
+        OptimizationLevel::all);
+    SCOPED_TRACE(&c - cases.data());
+    SCOPED_TRACE(testing::PrintToString(counts));
+    EXPECT_EQ(counts.count("MapCodes") ? counts.at("MapCodes") : 0, c.tables);
+    EXPECT_EQ(counts.count("Erf") + counts.count("Elementwise"),
+              c.tables == 0 || (c.read_inside && !c.quantised_inside) ? 1u : 0u);
+  }
+}
+
 TEST(FoldDequantized, WeightsOfAFloatConvolution) {
   const Counts counts = optimized({1, 16, 5, 5}, 0.0f, [](Builder& b, ValueId x) {
     add_output(b.graph, "y", add(b.graph, "Conv", {x, b.weights({16, 16, 3, 3}, 0.01f)}));
@@ -314,7 +351,13 @@ TEST(FuseQdq, RealExports) {
        {{"QLinearConv", 12}, {"QLinearAdd", 3}, {"QGemm", 1}, {"Conv", 0}, {"Transpose", 2}}},
       {"qdq_u8s8_resnet", {{"QLinearConv", 9}, {"QLinearAdd", 3}, {"QGemm", 1}, {"Conv", 0}, {"Transpose", 2}}},
       {"qdq_u8u8_vit",
-       {{"QLinearMatMul", 16}, {"MatMul", 0}, {"QLinearAdd", 19}, {"QLinearSoftmax", 2}, {"Softmax", 0}}},
+       {{"QLinearMatMul", 16},
+        {"MatMul", 0},
+        {"QLinearAdd", 17},
+        {"QLinearSoftmax", 2},
+        {"Softmax", 0},
+        {"MapCodes", 2},
+        {"Erf", 0}}},
       {"qoperator_u8s8_squeeze", {{"QLinearConv", 19}, {"Transpose", 2}}},
   };
   for (const Case& c : cases) {
