@@ -8,9 +8,9 @@
 namespace linnet {
 namespace {
 
-// A few strips of floats stay close to the processor; longer ones would not, shorter ones spend more of their time on
-// calls.
-constexpr size_t kStrip = 4096;
+// Strips of all buffers fit into the smallest first-level caches together, as long as they are not too short to be
+// worth their calls.
+constexpr size_t kCache = 32768, kShortest = 1024, kLongest = 4096;
 
 using Layout = ChainBuffer::Layout;
 
@@ -84,9 +84,13 @@ ChainStrips plan_chain_strips(const Chain& chain, size_t count) noexcept {
   for (const BroadcastPlan& plan : chain.plans) strips.columns = std::min(strips.columns, plan.column.size);
   strips.worker_scratch = places_bytes(chain);
   if (count == 0) return strips;
+  size_t width = 0;
+  for (const ChainBuffer& buffer : chain.buffers)
+    if (buffer.layout == Layout::dense || buffer.layout == Layout::strip) width += buffer.width;
+  const size_t strip = std::clamp(kCache / std::max<size_t>(width, 1) / 512 * 512, kShortest, kLongest);
   strips.rows = count / strips.columns;
-  strips.strip_rows = std::clamp<size_t>(kStrip / strips.columns, 1, strips.rows);
-  strips.strip_columns = std::min(strips.columns, kStrip);
+  strips.strip_rows = std::clamp<size_t>(strip / strips.columns, 1, strips.rows);
+  strips.strip_columns = std::min(strips.columns, strip);
   strips.parts = ceil_div(strips.columns, strips.strip_columns);
   strips.count = ceil_div(strips.rows, strips.strip_rows) * strips.parts;
   for (const ChainStep& step : chain.steps)
