@@ -289,8 +289,7 @@ class MoE final : public Op {
     LINNET_REQUIRE(codes->shape.rank() == 3, invalid_model("the experts' weights must have three axes"));
     NBitsFormat& f = formats_[layer];
     const int64_t k = depth(layer, codes->shape), block = block_ ? block_ : k;
-    LINNET_REQUIRE(k > 0 && k % block == 0 && block % 16 == 0,
-                   unsupported("rows of ", k, " weights do not divide into blocks of ", block));
+    LINNET_REQUIRE(k > 0 && block % 16 == 0, unsupported("blocks of ", block, " weights are not supported"));
     const auto experts = static_cast<size_t>(codes->shape[0]);
     f.n = static_cast<size_t>(codes->shape[1]);
     f.k = static_cast<size_t>(k);
@@ -310,6 +309,9 @@ class MoE final : public Op {
                       scaling, slots.weights, concat("experts' blocks of codes, ", block, " by ", bits), *bytes,
                       [&](std::byte* to) {
                         std::vector<float> scale(each), zero(each);
+                        // The last block of a row may be shorter in the model than when packed.
+                        const size_t row = f.k / per_byte, padded = blocks * f.block / per_byte;
+                        std::vector<uint8_t> whole(row == padded ? 0 : f.n * padded);
                         for (size_t e = 0; e < experts; ++e) {
                           for (size_t i = 0; i < each; ++i) {
                             scale[i] = static_cast<float>(number_at(*scales, static_cast<int64_t>(e * each + i)));
@@ -318,7 +320,10 @@ class MoE final : public Op {
                               zero[i] = static_cast<float>((zeros->ptr<uint8_t>()[at] >> (i % line % per_byte * bits)) &
                                                            ((1u << bits) - 1u));
                           }
-                          nbits_pack(f, codes->ptr<uint8_t>() + e * f.n * (f.k / per_byte), scale.data(),
+                          const uint8_t* rows = codes->ptr<uint8_t>() + e * f.n * row;
+                          for (size_t i = 0; !whole.empty() && i < f.n; ++i)
+                            std::copy_n(rows + i * row, row, &whole[i * padded]);
+                          nbits_pack(f, whole.empty() ? rows : whole.data(), scale.data(),
                                      zeros ? zero.data() : nullptr, to + e * nbits_packed_size(f));
                         }
                       }));
