@@ -1,6 +1,7 @@
 // https://onnx.ai/onnx/operators/onnx__LinearAttention.html
 #include "kernels/attention/linear_attention.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "ops/element_types.h"
@@ -22,7 +23,7 @@ class LinearAttention final : public Op {
     gated_ = rule == "gated" || rule == "gated_delta";
     delta_ = rule == "delta" || rule == "gated_delta";
     LINNET_REQUIRE(gated_ || delta_ || rule == "linear", invalid_model("update_rule is '", rule, "'"));
-    LINNET_REQUIRE(q_heads_ > 0 && kv_heads_ > 0 && q_heads_ % kv_heads_ == 0,
+    LINNET_REQUIRE(q_heads_ > 0 && kv_heads_ > 0 && (q_heads_ % kv_heads_ == 0 || kv_heads_ % q_heads_ == 0),
                    invalid_model(q_heads_, " heads of queries cannot share ", kv_heads_, " heads of keys"));
     LINNET_REQUIRE(!gated_ || reader.has_input(kDecay), invalid_model("update_rule ", rule, " needs a decay"));
     LINNET_REQUIRE(!delta_ || reader.has_input(kBeta), invalid_model("update_rule ", rule, " needs a beta"));
@@ -39,19 +40,22 @@ class LinearAttention final : public Op {
     for (const size_t i : {kQ, kK, kV, kDecay, kBeta})
       LINNET_REQUIRE(!context.ranked(i) || context.shape(i).size() == 3,
                      invalid_argument("input ", i, " does not have the axes batch, token and feature"));
-    if (context.ranked(kQ)) out[0] = state[0] = context.shape(kQ)[0], out[1] = context.shape(kQ)[1];
-    if (context.ranked(kK)) state[2] = symbols.div(context.shape(kK)[2], kv_heads_);
+    if (context.ranked(kQ)) {
+      out[0] = state[0] = context.shape(kQ)[0], out[1] = context.shape(kQ)[1];
+      state[2] = symbols.div(context.shape(kQ)[2], q_heads_);
+    }
     if (context.ranked(kV)) {
       state[3] = symbols.div(context.shape(kV)[2], kv_heads_);
-      out[2] = symbols.mul(state[3], q_heads_);
+      out[2] = symbols.mul(state[3], std::max(q_heads_, kv_heads_));
     }
     bool known = true;
     for (size_t i = 0; i < context.inputs(); ++i)
       known = known && (!context.has(i) || (context.ranked(i) && context.shape(i).known()));
     if (known) {
       const Shape q = context.shape(kQ).values(), k = context.shape(kK).values(), v = context.shape(kV).values();
-      LINNET_REQUIRE(q[0] == k[0] && q[0] == v[0] && q[1] == k[1] && q[1] == v[1] && k[2] % kv_heads_ == 0 &&
-                         v[2] % kv_heads_ == 0 && q[2] == k[2] / kv_heads_ * q_heads_,
+      const int64_t k_size = q[2] / q_heads_;
+      LINNET_REQUIRE(q[0] == k[0] && q[0] == v[0] && q[1] == k[1] && q[1] == v[1] && q[2] % q_heads_ == 0 &&
+                         v[2] % kv_heads_ == 0 && divides(k_size, k[2], kv_heads_),
                      invalid_argument("queries ", q, ", keys ", k, " and values ", v, " do not fit ", q_heads_, " and ",
                                       kv_heads_, " heads"));
       const auto per_token = [&](size_t i, int64_t a, int64_t b) {
@@ -59,7 +63,8 @@ class LinearAttention final : public Op {
         const SymShape& shape = context.shape(i);
         return shape[0].is(q[0]) && shape[1].is(q[1]) && (shape[2].is(a) || shape[2].is(b));
       };
-      LINNET_REQUIRE(per_token(kDecay, kv_heads_, k[2]), invalid_argument("the decay does not fit the keys"));
+      LINNET_REQUIRE(per_token(kDecay, kv_heads_, kv_heads_ * k_size),
+                     invalid_argument("the decay does not fit the keys"));
       LINNET_REQUIRE(per_token(kBeta, kv_heads_, 1), invalid_argument("beta does not fit the keys"));
       LINNET_REQUIRE(!context.has(kPast) || context.shape(kPast) == state,
                      invalid_argument("past_state is not of the shape ", state.values()));
@@ -76,8 +81,7 @@ class LinearAttention final : public Op {
     for (size_t o = 0; o < context.outputs(); ++o)
       if (context.wants(o)) bytes += FloatScratch::bytes(context.out_dtype(o), context.out_shape(o));
     if (!context.wants(1))
-      bytes += round_up(
-          scratch_size(state_count(context.shape(kQ), context.shape(kK), context.shape(kV)), sizeof(float)), 64);
+      bytes += round_up(scratch_size(state_count(context.shape(kQ), context.shape(kV)), sizeof(float)), 64);
     context.request_scratch(bytes);
     return {};
   }
@@ -89,12 +93,13 @@ class LinearAttention final : public Op {
     LinearAttentionArgs a;
     a.batch = n(q[0]), a.steps = n(q[1]);
     a.q_heads = n(q_heads_), a.kv_heads = n(kv_heads_);
-    a.k_size = n(k[2] / kv_heads_), a.v_size = n(v[2] / kv_heads_);
+    a.k_size = n(q[2] / q_heads_), a.v_size = n(v[2] / kv_heads_);
+    a.k_heads = a.k_size ? n(k[2]) / a.k_size : a.kv_heads;
     a.q = floats.in(context.in(kQ)), a.k = floats.in(context.in(kK)), a.v = floats.in(context.in(kV));
     a.past = floats.in(context.maybe(kPast));
     if (gated_) {
       a.decay = floats.in(context.in(kDecay));
-      a.decay_size = context.in(kDecay).shape[2] == k[2] ? a.k_size : 1;
+      a.decay_size = context.in(kDecay).shape[2] == kv_heads_ ? 1 : a.k_size;
     }
     if (delta_) {
       a.beta = floats.in(context.in(kBeta));
@@ -103,7 +108,7 @@ class LinearAttention final : public Op {
     a.scale = scale_ != 0.0f ? scale_ : 1.0f / std::sqrt(static_cast<float>(a.k_size));
     a.out = floats.out(context.out(0));
     a.state = context.wants(1) ? floats.out(context.out(1))
-                               : reinterpret_cast<float*>(floats.raw(n(state_count(q, k, v)) * sizeof(float)));
+                               : reinterpret_cast<float*>(floats.raw(n(state_count(q, v)) * sizeof(float)));
     linear_attention(a, context.parallel);
     floats.finish(context.out(0), a.out);
     if (context.wants(1)) floats.finish(context.out(1), a.state);
@@ -113,8 +118,14 @@ class LinearAttention final : public Op {
  private:
   static constexpr TypeSet kTypes{DType::f32, DType::f16, DType::bf16};
 
-  int64_t state_count(const Shape& q, const Shape& k, const Shape& v) const {
-    return Shape{q[0], kv_heads_, k[2] / kv_heads_, v[2] / kv_heads_}.checked_count().value_or(-1);
+  // Whether keys of that width are of heads that several of `heads` may share.
+  static bool divides(int64_t k_size, int64_t width, int64_t heads) {
+    if (k_size == 0) return width == 0;
+    return width % k_size == 0 && width != 0 && heads % (width / k_size) == 0;
+  }
+
+  int64_t state_count(const Shape& q, const Shape& v) const {
+    return Shape{q[0], kv_heads_, q[2] / q_heads_, v[2] / kv_heads_}.checked_count().value_or(-1);
   }
 
   int64_t q_heads_ = 0, kv_heads_ = 0;

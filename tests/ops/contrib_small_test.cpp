@@ -98,5 +98,54 @@ TEST(SmallContribNodes, FindDifferentNumbersInTheirOrder) {
   expect_refused(contrib("Unique", {floats({1}, {2})}, {}, 4), "4 outputs");
 }
 
+TEST(SmallContribNodes, ConvolveWithWhatCameBefore) {
+  const auto convolve = [](std::vector<Attribute> attributes) {
+    return contrib("CausalConvWithState",
+                   {floats({1, 1, 3}, {1, 2, 3}), floats({1, 1, 2}, {10, 1}), none(), floats({1, 1, 1}, {5})},
+                   std::move(attributes), 2);
+  };
+  const auto result = run_node(convolve({attribute("ndim", int64_t{1}), attribute("state_window", int64_t{0})}));
+  ASSERT_TRUE(result.ok()) << result.status().message();
+  const float* sums = result.value()[0].tensor.ptr<float>();
+  EXPECT_EQ(std::vector<float>(sums, sums + 3), (std::vector<float>{51, 12, 23}));
+  EXPECT_EQ(*result.value()[1].tensor.ptr<float>(), 3);
+  expect_refused(convolve({attribute("state_window", int64_t{2})}), "state_window 2");
+  expect_refused(convolve({attribute("dilation", int64_t{2})}), "dilation 2");
+  expect_refused(convolve({attribute("channels_last", int64_t{1})}), "channels_last 1");
+}
+
+TEST(SmallContribNodes, AddToTwoStatesWithOneKey) {
+  // Both states take the key times their own value; the one query reads both.
+  const auto attend = [](std::vector<float> key, const Shape& shape) {
+    return contrib("LinearAttention",
+                   {floats({1, 1, 2}, {1, 2}), floats(shape, std::move(key)), floats({1, 1, 2}, {3, 5})},
+                   {attribute("q_num_heads", int64_t{1}), attribute("kv_num_heads", int64_t{2}),
+                    attribute("update_rule", std::string("linear")), attribute("scale", 1.0f)},
+                   2);
+  };
+  const auto result = run_node(attend({10, 1}, {1, 1, 2}));
+  ASSERT_TRUE(result.ok()) << result.status().message();
+  const float* out = result.value()[0].tensor.ptr<float>();
+  EXPECT_EQ(std::vector<float>(out, out + 2), (std::vector<float>{36, 60}));
+  const Tensor& state = result.value()[1].tensor;
+  EXPECT_EQ(state.shape, (Shape{1, 2, 2, 1}));
+  EXPECT_EQ(std::vector<float>(state.ptr<float>(), state.ptr<float>() + 4), (std::vector<float>{30, 3, 50, 5}));
+  expect_refused(attend({10, 1, 1}, {1, 1, 3}), "do not fit");
+  expect_refused(attend({10, 1, 1, 1, 1, 1}, {1, 1, 6}), "do not fit");
+  expect_refused(attend({}, {1, 1, 0}), "do not fit");
+}
+
+TEST(SmallContribNodes, GateInFloat) {
+  const auto result =
+      run_node(contrib("LinearAttentionGate",
+                       {floats({1, 1, 1}, {-1}), floats({1}, {1}), floats({1}, {-2}), floats({1, 1, 1}, {0})}, {}, 2));
+  ASSERT_TRUE(result.ok()) << result.status().message();
+  EXPECT_NEAR(*result.value()[0].tensor.ptr<float>(), -2 * 0.6931472f, 1e-6f);
+  EXPECT_EQ(*result.value()[1].tensor.ptr<float>(), 0.5f);
+  expect_refused(contrib("LinearAttentionGate", {floats({1, 1, 1}, {-1}), floats({1}, {1}), floats({1}, {-2})}, {}, 2),
+                 "input 3 is missing");
+  expect_refused(contrib("LinearAttentionGate", {floats({1, 1, 1}, {-1}), floats({1}, {1})}, {}), "2 inputs");
+}
+
 }  // namespace
 }  // namespace linnet

@@ -21,6 +21,16 @@ constexpr size_t kColumns = 64;
 struct Block {
   const LinearAttentionArgs* args;
   size_t b, head, first, count;
+
+  size_t k_row(size_t row) const {
+    return (row * args->k_heads + head * args->k_heads / args->kv_heads) * args->k_size;
+  }
+  // Outputs that this state gives for one token, and the heads of the queries that ask for them.
+  size_t reads() const { return args->q_heads > args->kv_heads ? args->q_heads / args->kv_heads : 1; }
+  size_t q_row(size_t row, size_t i) const {
+    return (row * args->q_heads + (head * reads() + i) * args->q_heads / (reads() * args->kv_heads)) * args->k_size;
+  }
+  size_t out_row(size_t row, size_t i) const { return ((row * args->kv_heads + head) * reads() + i) * args->v_size; }
 };
 
 }  // namespace
@@ -57,12 +67,12 @@ HWY_INLINE void add_row(float b, const float* src, float* dst, size_t n) {
 
 void linear_attention_simd(const Block& block) {
   const LinearAttentionArgs& a = *block.args;
-  const size_t n = block.count, group = a.q_heads / a.kv_heads;
+  const size_t n = block.count;
   float* state = a.state + (block.b * a.kv_heads + block.head) * a.k_size * a.v_size + block.first;
   float delta[kColumns];
   for (size_t t = 0; t < a.steps; ++t) {
     const size_t row = block.b * a.steps + t;
-    const float* k = a.k + (row * a.kv_heads + block.head) * a.k_size;
+    const float* k = a.k + block.k_row(row);
     const float* v = a.v + (row * a.kv_heads + block.head) * a.v_size + block.first;
     const float* decay = a.decay ? a.decay + (row * a.kv_heads + block.head) * a.decay_size : nullptr;
     const float common = decay && a.decay_size == 1 ? std::exp(*decay) : 1.0f;
@@ -73,10 +83,9 @@ void linear_attention_simd(const Block& block) {
     }
     if (a.beta) scale_row(a.beta[row * a.beta_heads + (a.beta_heads == 1 ? 0 : block.head)], delta, n);
     for (size_t i = 0; i < a.k_size; ++i) add_row(k[i], delta, state + i * a.v_size, n);
-    for (size_t g = 0; g < group; ++g) {
-      const size_t head = block.head * group + g;
-      const float* q = a.q + (row * a.q_heads + head) * a.k_size;
-      float* out = a.out + (row * a.q_heads + head) * a.v_size + block.first;
+    for (size_t r = 0; r < block.reads(); ++r) {
+      const float* q = a.q + block.q_row(row, r);
+      float* out = a.out + block.out_row(row, r) + block.first;
       std::fill_n(out, n, 0.0f);
       for (size_t i = 0; i < a.k_size; ++i) add_row(q[i] * a.scale, state + i * a.v_size, out, n);
     }
@@ -95,12 +104,11 @@ namespace {
 // The definition, a column at a time.
 void linear_attention_reference(const Block& block) {
   const LinearAttentionArgs& a = *block.args;
-  const size_t group = a.q_heads / a.kv_heads;
   for (size_t j = block.first; j < block.first + block.count; ++j) {
     float* state = a.state + (block.b * a.kv_heads + block.head) * a.k_size * a.v_size + j;
     for (size_t t = 0; t < a.steps; ++t) {
       const size_t row = block.b * a.steps + t, kv = row * a.kv_heads + block.head;
-      const float* k = a.k + kv * a.k_size;
+      const float* k = a.k + block.k_row(row);
       double delta = a.v[kv * a.v_size + j];
       for (size_t i = 0; i < a.k_size; ++i) {
         if (a.decay) state[i * a.v_size] *= std::exp(a.decay[kv * a.decay_size + (a.decay_size == 1 ? 0 : i)]);
@@ -108,11 +116,11 @@ void linear_attention_reference(const Block& block) {
       }
       if (a.beta) delta *= a.beta[row * a.beta_heads + (a.beta_heads == 1 ? 0 : block.head)];
       for (size_t i = 0; i < a.k_size; ++i) state[i * a.v_size] += static_cast<float>(k[i] * delta);
-      for (size_t head = block.head * group; head < (block.head + 1) * group; ++head) {
+      for (size_t r = 0; r < block.reads(); ++r) {
+        const float* q = a.q + block.q_row(row, r);
         double sum = 0;
-        for (size_t i = 0; i < a.k_size; ++i)
-          sum += static_cast<double>(a.q[(row * a.q_heads + head) * a.k_size + i]) * state[i * a.v_size];
-        a.out[(row * a.q_heads + head) * a.v_size + j] = static_cast<float>(sum * a.scale);
+        for (size_t i = 0; i < a.k_size; ++i) sum += static_cast<double>(q[i]) * state[i * a.v_size];
+        a.out[block.out_row(row, r) + j] = static_cast<float>(sum * a.scale);
       }
     }
   }

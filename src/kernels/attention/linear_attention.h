@@ -10,9 +10,10 @@ namespace linnet {
 
 struct LinearAttentionArgs {
   size_t batch = 0, steps = 0;
-  size_t q_heads = 0, kv_heads = 0;  // a multiple
+  size_t q_heads = 0, kv_heads = 0;  // one a multiple of the other
+  size_t k_heads = 0;                // a divisor of kv_heads
   size_t k_size = 0, v_size = 0;     // of a head
-  // Dense rows of one token: q_heads k_size, kv_heads k_size and kv_heads v_size wide.
+  // Dense rows of one token: q_heads k_size, k_heads k_size and kv_heads v_size wide.
   const float* q = nullptr;
   const float* k = nullptr;
   const float* v = nullptr;
@@ -23,7 +24,7 @@ struct LinearAttentionArgs {
   float scale = 1.0f;
   const float* past = nullptr;  // [batch][kv_heads][k_size][v_size], or null for zeros
   float* state = nullptr;       // the same after the last token; may not be `past`
-  float* out = nullptr;         // rows of q_heads v_size
+  float* out = nullptr;         // rows of v_size for each of the q_heads or kv_heads, whichever are more
 };
 
 // The columns of the states are divided among workers; nothing is shared between them.

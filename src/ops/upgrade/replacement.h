@@ -19,10 +19,15 @@ class Replacement {
   ValueId apply(std::string_view op, std::vector<ValueId> inputs, std::vector<Attribute> attributes = {}) {
     return graph_.add_node(make(op, std::move(inputs), std::move(attributes)), next_name());
   }
-  // The last step: it makes the node's output.
+  // The last step: it makes the node's output, or one of several.
   void finish(std::string_view op, std::vector<ValueId> inputs, std::vector<Attribute> attributes = {}) {
     Node last = make(op, std::move(inputs), std::move(attributes));
     last.outputs = old_.outputs;
+    graph_.add_node(std::move(last));
+  }
+  void finish_output(size_t output, std::string_view op, std::vector<ValueId> inputs) {
+    Node last = make(op, std::move(inputs), {});
+    last.outputs = {old_.output(output)};
     graph_.add_node(std::move(last));
   }
   // A constant of x's element type.

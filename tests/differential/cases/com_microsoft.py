@@ -962,18 +962,19 @@ def QMoE(rng):
     bits = pick(rng, 4, 4, 8, 2)
     block = pick(rng, None, None, 16, 32)
     tokens, experts = int(rng.integers(1, 9)), int(rng.integers(1, 6))
-    hidden, inner = (int(v) * (block or 16) for v in rng.integers(1, 4, 2))
+    hidden, inner = (int(v) * 16 for v in rng.integers(1, 6, 2))
     kind = pick(rng, "relu", "gelu", "silu", "identity", "swiglu")
     fusion = pick(rng, 1, 2) if kind == "swiglu" else None
     wide = inner * (2 if fusion else 1)
     per_byte = 8 // bits
 
     def layer(rows, columns):
-        grid = (experts, rows, columns // block) if block else (experts, rows)
+        blocks = -(-columns // (block or columns))
+        grid = (experts, rows, blocks) if block else (experts, rows)
         weights = Constant(codes(rng, np.uint8, experts, rows, columns // per_byte))
         scales = Constant((rng.random(grid) * 0.02 + 0.005).astype(np.float32))
         bias = Constant(floats(rng, experts, rows)) if chance(rng) else None
-        zero_shape = (experts, rows, -(-(columns // block) // per_byte)) if block else (experts, -(-rows // per_byte))
+        zero_shape = (experts, rows, -(-blocks // per_byte)) if block else (experts, -(-rows // per_byte))
         return weights, scales, bias, Constant(codes(rng, np.uint8, *zero_shape))
 
     first, second = layer(wide, hidden), layer(hidden, inner)
@@ -1001,9 +1002,10 @@ def QMoE(rng):
         codes, scales, bias, points = (part.array[e] if part is not None else None for part in parts)
         scales = scales.reshape(len(codes), -1)
         points = np.float32(1 << (bits - 1)) if not zeros else unpacked(points, bits)[..., : scales.shape[1] if block else len(codes)].reshape(scales.shape)
-        w = unpacked(codes, bits).reshape(*scales.shape, -1)
-        w = (w - np.broadcast_to(points, scales.shape)[..., None]) * scales[..., None]
-        return w.reshape(len(codes), -1) @ x.astype(np.float64) + (0 if bias is None else bias)
+        w = unpacked(codes, bits)
+        of_column = np.arange(w.shape[1]) // (block or w.shape[1])
+        w = (w - np.broadcast_to(points, scales.shape)[:, of_column]) * scales[:, of_column]
+        return w @ x.astype(np.float64) + (0 if bias is None else bias)
 
     def gated(h):
         if fusion is None:
@@ -1174,6 +1176,41 @@ def GatedRMSNorm(rng):
     shape = (*small_shape(rng, 0, 3), group * int(rng.integers(1, 4)))
     inputs = [floats(rng, *shape, dtype=dtype), maybe_constant(rng, floats(rng, group, dtype=dtype)), floats(rng, *shape, dtype=dtype, scale=3)]
     return one_node(rng, "GatedRMSNorm", inputs, [dtype], tolerance_of(dtype), activation=pick(rng, None, "silu", "swish", "sigmoid"), epsilon=pick(rng, None, 1e-6, 0.1))
+
+
+@case
+def CausalConvWithState(rng):
+    dtype = float_type(rng)
+    batch, channels, length, kernel = (int(rng.integers(1, most)) for most in (4, 9, 12, 6))
+    weight, bias = floats(rng, channels, 1, kernel, dtype=dtype), floats(rng, channels, dtype=dtype) if chance(rng) else None
+    past = floats(rng, batch, channels, kernel - 1, dtype=dtype) if chance(rng, 0.7) else None
+    inputs = [floats(rng, batch, channels, length, dtype=dtype), maybe_constant(rng, weight), maybe_constant(rng, bias), past]
+    return one_node(rng, "CausalConvWithState", inputs, [dtype, dtype], tolerance_of(dtype), activation=pick(rng, None, "none", "silu", "swish"), ndim=pick(rng, None, 1), state_window=pick(rng, None, 0))
+
+
+@case
+def LinearAttention(rng):
+    queries, states = pick(rng, (4, 2), (3, 3), (2, 6), (1, 4), (6, 1))
+    keys = pick(rng, *[n for n in (1, 2, 3, 4, 6) if states % n == 0])
+    batch, length, k_size, v_size = int(rng.integers(1, 3)), int(rng.integers(1, 8)), int(rng.integers(1, 20)), int(rng.integers(1, 80))
+    rule = pick(rng, None, "linear", "gated", "delta", "gated_delta")
+    key = floats(rng, batch, length, keys, k_size)
+    key = (key / np.sqrt((key**2).sum(-1, keepdims=True) + 1e-3)).astype(np.float32)
+    decay = -np.abs(floats(rng, batch, length, states * pick(rng, 1, k_size))) if rule in (None, "gated", "gated_delta") else None
+    beta = rng.random((batch, length, pick(rng, 1, states)), np.float32) if rule in (None, "delta", "gated_delta") else None
+    past = floats(rng, batch, states, k_size, v_size) if chance(rng, 0.7) else None
+    inputs = [floats(rng, batch, length, queries * k_size), key.reshape(batch, length, -1), floats(rng, batch, length, states * v_size), past, decay, beta]
+    return one_node(rng, "LinearAttention", inputs, [np.float32, np.float32], (1e-4, 1e-4), q_num_heads=queries, kv_num_heads=states, update_rule=rule, scale=pick(rng, None, 1.0, 0.3), chunk_size=pick(rng, None, 16))
+
+
+@case
+def LinearAttentionGate(rng):
+    dtype = float_type(rng)
+    shape = (int(rng.integers(1, 3)), int(rng.integers(1, 6)), int(rng.integers(1, 9)))
+    vectors = [maybe_constant(rng, floats(rng, shape[2])), maybe_constant(rng, -np.abs(floats(rng, shape[2])))]
+    rate = chance(rng)
+    inputs = [floats(rng, *shape, dtype=dtype, scale=3), *vectors, floats(rng, *shape, dtype=dtype, scale=3) if rate else None]
+    return one_node(rng, "LinearAttentionGate", inputs, [dtype, dtype if rate else None], tolerance_of(dtype))
 
 
 def register(name, function):
