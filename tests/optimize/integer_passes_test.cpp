@@ -285,6 +285,45 @@ TEST(SinkDequantize, StaysAboveWhatOthersReadAsFloats) {
   EXPECT_EQ(counts.at("DequantizeLinear"), 1);
 }
 
+// Where(IsNaN(p), 0, p) behind a softmax that is quantised before, behind, or neither.
+TEST(SinkDequantize, GuardsAgainstNanThatGuardNothing) {
+  struct Case {
+    bool before = false, behind = false;
+    int zero = 0;
+    float instead = 0;
+    bool stays = false;
+  };
+  const Case cases[] = {{.before = true},
+                        {.behind = true},
+                        {.before = true, .behind = true, .zero = 7},
+                        {.behind = true, .zero = 7, .stays = true},
+                        {.before = true, .instead = 1, .stays = true},
+                        {.stays = true}};
+  for (const Case& c : cases) {
+    const Counts counts = optimized(
+        {2, 6, 4}, 1.0f / 255,
+        [&](Builder& b, ValueId x) {
+          // Infinities of one sign in all of a row make it NaN.
+          const ValueId zeros = add(b.graph, "Mul", {x, b.number(0)});
+          const ValueId lowest = add(b.graph, "Log", {zeros});
+          const ValueId row =
+              add(b.graph, "Slice",
+                  {lowest, b.graph.add_ints("s", {0}), b.graph.add_ints("e", {1}), b.graph.add_ints("a", {1})});
+          const ValueId rest =
+              add(b.graph, "Slice",
+                  {x, b.graph.add_ints("s", {1}), b.graph.add_ints("e", {6}), b.graph.add_ints("a", {1})});
+          ValueId p = add(b.graph, "Softmax", {add(b.graph, "Concat", {row, rest}, {{"axis", int64_t{1}}})},
+                          {{"axis", int64_t{2}}});
+          if (c.before) p = b.pair(p, 1.0f / 255, 0);
+          ValueId y = add(b.graph, "Where", {add(b.graph, "IsNaN", {p}), b.number(c.instead), p});
+          if (c.behind) y = b.pair(y, 1.0f / 255, c.zero);
+          add_output(b.graph, "y", add(b.graph, "Erf", {y}));
+        },
+        OptimizationLevel::all);
+    EXPECT_EQ(counts.count("IsNaN"), c.stays ? 1u : 0u) << "case " << &c - cases;
+  }
+}
+
 TEST(SinkDequantize, AnotherScaleIsNotTheSame) {
   const Counts counts = optimized({2, 6, 4}, 0.03f, [](Builder& b, ValueId x) {
     const ValueId v = add(b.graph, "Transpose", {b.pair(x, 0.02f, 100)}, {{"perm", std::vector<int64_t>{0, 2, 1}}});

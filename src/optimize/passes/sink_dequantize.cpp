@@ -1,6 +1,6 @@
 // Operators that only move numbers, or pick the greatest of them, work on the codes: move(dequantize(x)) becomes
-// dequantize(move(x)), and quantize(dequantize(x)) of one scale and zero point is x. Shape and Size ask the codes.
-// https://onnx.ai/onnx/operators/onnx__DequantizeLinear.html
+// dequantize(move(x)), and quantize(dequantize(x)) of one scale and zero point is x. Shape and Size ask the codes, of
+// which none is NaN. https://onnx.ai/onnx/operators/onnx__DequantizeLinear.html
 #include <algorithm>
 
 #include "optimize/match.h"
@@ -102,6 +102,22 @@ bool is_undone(const Graph& graph, NodeId id, const PassContext& context) {
   return same;
 }
 
+// x where the node is Where(IsNaN(x), 0, x), as PyTorch guards softmax, and it guards nothing: x was dequantised, or
+// what quantises the result makes 0 of NaN as well, which becomes the least code.
+ValueId without_guard(const Graph& graph, const Node& node, OptimizationLevel level) {
+  const Node* nan = node.is("Where") ? made_by(graph, node.inputs[0], "IsNaN") : nullptr;
+  const ValueId x = nan ? nan->inputs[0] : kNoValue, out = node.outputs[0];
+  if (!nan || node.inputs[2] != x || !is_scalar(graph, node.inputs[1], 0) || graph.is_output(out)) return kNoValue;
+  const ValueInfo &a = graph.value(x).info, &b = graph.value(out).info;
+  if (!a.ranked || !b.ranked || !(a.shape == b.shape)) return kNoValue;
+  if (dequantized(graph, x)) return x;
+  const bool dies = std::all_of(graph.uses(out).begin(), graph.uses(out).end(), [&](NodeId user) {
+    const std::optional<Quantized> q = as_quantize(graph, graph.node(user));
+    return q && q->is_byte() && zero_of(graph, *q) == q->least();
+  });
+  return dies && level == OptimizationLevel::all ? x : kNoValue;
+}
+
 }  // namespace
 
 Result<size_t> sink_dequantize(Graph& graph, PassContext& context) {
@@ -120,6 +136,11 @@ Result<size_t> sink_dequantize(Graph& graph, PassContext& context) {
         graph.set_input(id, 0, q->codes);
         ++changes;
       }
+    } else if (const ValueId x = without_guard(graph, node, context.options.level); x != kNoValue) {
+      const ValueId out = node.outputs[0];
+      graph.remove_node(id);
+      graph.replace_uses(out, x);
+      ++changes;
     } else {
       changes += sink_below(graph, id, context);
     }
