@@ -46,6 +46,27 @@ std::string advice_on(const InnerValue& value, DType floats) {
 
 }  // namespace
 
+namespace {
+
+// The floats whose rounding tells how far answers may lie apart: those that the rewritten model is told to compute in,
+// or what the original computes in already. Where it rounds to codes of few bits on the way, a last digit may become a
+// code.
+DType coarsest_floats(const VerifyOptions& options, const Model& original) {
+  const auto has = [&](DType type) {
+    return std::any_of(original.program->slots.begin(), original.program->slots.end(),
+                       [&](const Slot& slot) { return slot.info.dtype == type; });
+  };
+  const auto rounds = [](const Step& step) {
+    const std::string_view name = step.def->name;
+    return name.starts_with("QuantizeLinear") || name.starts_with("DynamicQuantize") || name.starts_with("QLinear");
+  };
+  const std::vector<Step>& steps = original.program->steps;
+  if (has(DType::bf16) || std::any_of(steps.begin(), steps.end(), rounds)) return DType::bf16;
+  return options.floats == DType::f32 && has(DType::f16) ? DType::f16 : options.floats;
+}
+
+}  // namespace
+
 bool Verification::agrees() const noexcept {
   return std::all_of(agreements.begin(), agreements.end(), [](const Agreement& a) { return a.difference.equal; });
 }
@@ -70,10 +91,11 @@ Result<Verification> verify(const VerifyOptions& options) {
   }
   LINNET_TRY(explain(rewritten->run(inputs.values, actual), inputs));
   Verification result;
+  const DType floats = coarsest_floats(options, original->model());
   bool overflow = false;
   for (size_t o = 0; o < expected.size(); ++o) {
-    Tolerance t{rounding_of(options.floats), 0, true};
-    t.atol = std::max(1e-6, (options.floats == DType::f32 ? 1e-4 : t.rtol) * greatest(expected[o]));
+    Tolerance t{rounding_of(floats), 0, true};
+    t.atol = std::max(1e-6, (floats == DType::f32 ? 1e-4 : t.rtol) * greatest(expected[o]));
     if (options.rtol >= 0) t.rtol = options.rtol;
     if (options.atol >= 0) t.atol = options.atol;
     result.agreements.push_back({model.outputs[o].name, t, compare(actual[o], expected[o], t)});

@@ -13,8 +13,8 @@ namespace linnet::cli {
 struct VerifyOptions {
   ModelOptions before, after;
   InputOptions inputs;
-  double rtol = -1, atol = -1;  // below 0: by the type of floats and the outputs' size
-  DType floats = DType::f32;    // that the second model computes in
+  double rtol = -1, atol = -1;  // below 0: by the types computed in and the outputs' size
+  DType floats = DType::f32;    // that the second model is told to compute in
 };
 
 struct Agreement {

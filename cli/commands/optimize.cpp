@@ -199,7 +199,9 @@ void add_optimize(CLI::App& app, int& exit_code) {
       ->capture_default_str();
   CLI::Option* verify = command->add_flag("--verify", options->verify, "run both models and compare");
   add_input_options(*command, options->inputs);
-  command->add_option("--rtol", options->rtol, "relative tolerance of --verify; default: by the type of floats")
+  command
+      ->add_option("--rtol", options->rtol,
+                   "relative tolerance of --verify; default: by the types that the models compute in")
       ->check(not_negative());
   command->add_option("--atol", options->atol, "absolute tolerance of --verify; default: by the outputs' size")
       ->check(not_negative());

@@ -508,6 +508,18 @@ def verify_tells_tolerances_and_what_overflows(linnet):
 
 
 @case
+def verify_is_as_strict_as_the_model_is_exact(linnet):
+    x = ["--verify", "--input", f"x={npy(linnet, 'x.npy', X)}"]
+    model, half, out = layer(linnet.path("m.onnx")), linnet.path("half.onnx"), linnet.path("out.onnx")
+    linnet.run("optimize", model, "-o", half, "--float16", "--level", "none")
+    nodes = [helper.make_node("DynamicQuantizeLinear", ["x"], ["q", "scale", "zero"]), helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["y"])]
+    codes = save(linnet.path("codes.onnx"), nodes, [info("x", FLOAT, ["batch", 4])], [info("y", FLOAT, ["batch", 4])])
+    for given, rtol in [(model, 1e-3), (half, 1e-2), (codes, 5e-2)]:
+        (output,) = linnet.json("optimize", given, "-o", out, *x)["verified"]
+        assert output["agrees"] and output["rtol"] == rtol, (given, output)
+
+
+@case
 def options_without_use_are_refused(linnet):
     model, out = layer(linnet.path("m.onnx")), linnet.path("out.onnx")
     x = npy(linnet, "x.npy", X)
