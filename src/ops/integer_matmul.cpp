@@ -206,20 +206,30 @@ class IntegerMatMul final : public Op {
                : y.dtype == DType::u8  ? IntOutput::u8
                                        : IntOutput::s8;
 
-    for (size_t i = 0; i < p.batch; ++i) {
+    const auto multiply = [&](size_t i, std::byte* work, const Parallel& parallel) {
       const auto [a_at, b_at] = p.batch == 1 ? std::pair<size_t, size_t>{} : batch_item(a.shape, b.shape, i);
-      g.a = a_data + a_at * p.m * p.k;
-      g.b = packed_;
+      IntGemm one = g;
+      one.a = a_data + a_at * p.m * p.k;
+      one.b = packed_;
       if (!packed_) {
-        int_gemm_pack(matrix_b(b, b_at), scratch + at.b, context.parallel);
-        g.b = scratch + at.b;
+        int_gemm_pack(matrix_b(b, b_at), work + at.b, parallel);
+        one.b = work + at.b;
       }
-      g.c = static_cast<std::byte*>(y.data) + i * p.m * p.n * element_size(y.dtype);
+      one.c = static_cast<std::byte*>(y.data) + i * p.m * p.n * element_size(y.dtype);
       if (p.bias_rows > 1 || p.bias_spread) {
-        add_by_rows(p, g, input(slots_->bias)->ptr<int32_t>(), scratch, at, element_size(y.dtype), context.parallel);
-        continue;
+        add_by_rows(p, one, input(slots_->bias)->ptr<int32_t>(), scratch, at, element_size(y.dtype), parallel);
+      } else {
+        int_gemm(one, work, parallel);
       }
-      int_gemm(g, scratch + at.gemm, context.parallel);
+    };
+    if (at.workers == 1) {
+      for (size_t i = 0; i < p.batch; ++i) multiply(i, scratch, context.parallel);
+    } else {
+      const Parallel serial;
+      context.parallel.for_range(p.batch, grain_for(product_ns(p)), [&](size_t begin, size_t end, size_t worker) {
+        for (size_t i = begin; i < end && !context.parallel.stopped(); ++i)
+          multiply(i, scratch + worker * at.work, serial);
+      });
     }
     return {};
   }
@@ -296,8 +306,12 @@ class IntegerMatMul final : public Op {
 
   // Offsets of a run's parts in scratch memory.
   struct Layout {
-    size_t gemm = 0, a = 0, ranges = 0, zeros = 0, scales = 0, b = 0, bias = 0, bytes = 0;
+    size_t a = 0, ranges = 0, zeros = 0, scales = 0, bias = 0, bytes = 0;
+    // The workers' parts stand first: what int_gemm needs, and B where it is packed by each run.
+    size_t workers = 1, work = 0, b = 0;
   };
+  static constexpr size_t kMostWork = 1 << 20;
+  static double product_ns(const Product& p) { return static_cast<double>(p.m * p.n * p.k) * 0.02 + 200.0; }
   // A product whose rows have biases of their own, or one number each.
   static void add_by_rows(const Product& p, IntGemm g, const int32_t* bias, std::byte* scratch, const Layout& at,
                           size_t width, const Parallel& parallel) {
@@ -309,7 +323,7 @@ class IntegerMatMul final : public Op {
         std::fill_n(spread, p.n, *bias);
         g.bias = spread;
       }
-      int_gemm(g, scratch + at.gemm, parallel);
+      int_gemm(g, scratch, parallel);
       bias += p.bias_spread ? 1 : p.n;
       g.a = static_cast<const uint8_t*>(g.a) + g.m * p.k;
       g.c = static_cast<std::byte*>(g.c) + g.m * p.n * width;
@@ -323,13 +337,17 @@ class IntegerMatMul final : public Op {
       at.bytes += round_up(bytes, 64);
       return start;
     };
-    at.gemm = take(int_gemm_scratch(p.m, p.k, a_signed));
+    at.b = round_up(int_gemm_scratch(p.m, p.k, a_signed), 64);
+    at.work = at.b + (packed_ ? 0 : round_up(int_gemm_packed_size(p.k, p.n), 64));
+    // A few large products: each uses all threads. Otherwise each thread takes whole products.
+    const bool uneven = p.batch % threads != 0 && p.batch < 4 * threads;
+    if (p.batch > 1 && at.work <= kMostWork && !(uneven && product_ns(p) > 30'000.0)) at.workers = threads;
+    take(at.workers * at.work);
     at.zeros = take(p.n * sizeof(int32_t) + 64);
     at.scales = take(p.n * sizeof(float) + 64);
     if (p.bias_spread) at.bias = take(p.n * sizeof(int32_t));
     if (dynamic()) at.ranges = take(threads * sizeof(FloatRange));
     if (dynamic() || trans_a_) at.a = take(static_cast<size_t>(a.count()));
-    if (!packed_) at.b = take(int_gemm_packed_size(p.k, p.n));
     return at;
   }
 

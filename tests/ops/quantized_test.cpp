@@ -56,6 +56,28 @@ TEST(MatMulInteger, RefusesMatricesThatDoNotFit) {
   expect_elements<int32_t>({"MatMulInteger", {bytes({2, 0}, {}), bytes({0, 2}, {})}}, {0, 0, 0, 0});
 }
 
+// Threads take whole products of a batch, or share each.
+TEST(MatMulInteger, BatchesHaveTheSameBitsOnEveryNumberOfThreads) {
+  for (const int64_t rows : {5, 400}) {
+    Tensor a = bytes({3, 2, rows, 70}, {}), b = bytes({2, 70, 40}, {});
+    for (Tensor* t : {&a, &b})
+      for (int64_t i = 0; i < t->count(); ++i) t->ptr<uint8_t>()[i] = static_cast<uint8_t>(i * 7919 % 253);
+    const NodeRun run{"MatMulInteger", {a, b, bytes({}, {3}), bytes({}, {130})}};
+    for (const size_t threads : {1, 2, 4, 7}) {
+      const auto result = run_node(run, SplitParallel(threads));
+      ASSERT_TRUE(result.ok()) << result.status().message();
+      const Tensor& y = result.value()[0].tensor;
+      for (int64_t i = 0; i < y.count(); ++i) {
+        const int64_t item = i / (rows * 40), row = i / 40, column = i % 40;
+        int32_t sum = 0;
+        for (int64_t k = 0; k < 70; ++k)
+          sum += (a.ptr<uint8_t>()[row * 70 + k] - 3) * (b.ptr<uint8_t>()[(item % 2 * 70 + k) * 40 + column] - 130);
+        ASSERT_EQ(y.ptr<int32_t>()[i], sum) << threads << " threads, element " << i;
+      }
+    }
+  }
+}
+
 TEST(IntegerConv, RefusesWeightsThatDoNotFit) {
   expect_refused({"ConvInteger", {bytes({1, 3, 4, 4}, {}), bytes({2, 2, 3, 3}, {})}}, "channels");
   expect_refused({"ConvInteger", {bytes({1, 3, 4, 4}, {}), bytes({2, 3, 3, 3}, {}), bytes({}, {}), bytes({3}, {})}},
