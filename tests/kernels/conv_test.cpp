@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -247,6 +248,22 @@ TEST(Conv, Epilogue) {
           activation.b = 0.5f;
           check({plane(20, 20, 5, 9, 3, 1, 1, groups), activation, bias, residual});
         }
+}
+
+// Equal terms, whose rounding errors have one sign once the sum is large beside them.
+TEST(Conv, LongSumsLoseLittle) {
+  for (const auto& [channels, kernel, stride] : {std::array<size_t, 3>{4096, 1, 1}, {450, 3, 2}, {1024, 3, 1}}) {
+    Case c{plane(channels, 20, 13, 13, kernel, stride, 0), {}, false};
+    const size_t terms = channels * kernel * kernel;
+    const std::vector<float> src(channels * 169, 0.1f), weights(20 * terms, 1.0f);
+    const double want = static_cast<double>(terms) * static_cast<double>(0.1f);
+    for (int level = static_cast<int>(Isa::sse4); level <= static_cast<int>(best_isa()); ++level) {
+      set_isa(static_cast<Isa>(level));
+      SCOPED_TRACE(isa_name(current_isa()));
+      for (const float y : run(c, src, weights, {}, {}, Parallel())) ASSERT_NEAR(y, want, want * 4e-6);
+    }
+    set_isa(best_isa());
+  }
 }
 
 TEST(Conv, EmptyBatchAndNoPositions) {

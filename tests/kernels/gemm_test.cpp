@@ -210,6 +210,21 @@ TEST_P(GemmTest, AddsInPlaceAcrossRangesOfK) {
   p.expect_near(p.product(SplitParallel(2)));
 }
 
+// Equal terms, whose rounding errors have one sign once the sum is large beside them.
+TEST_P(GemmTest, LongSumsLoseLittle) {
+  for (BForm form : kForms)
+    for (const size_t m : {1, 7, 40}) {
+      Problem p{m, 20, 16384, form};
+      p.fill();
+      std::fill(p.a.begin(), p.a.end(), 0.1f);
+      std::fill(p.b.begin(), p.b.end(), 1.0f);
+      const Floats c = p.product(Parallel());
+      const double want = 16384 * static_cast<double>(0.1f);
+      for (size_t i = 0; i < m; ++i)
+        for (size_t j = 0; j < p.n; ++j) ASSERT_NEAR(c[i * p.ldc + j], want, want * 2e-5) << static_cast<int>(form);
+    }
+}
+
 TEST_P(GemmTest, BitsDependNeitherOnThreadsNorOnTheOtherRows) {
   for (BForm form : {BForm::packed, BForm::packed_f16, BForm::rows}) {
     const size_t shapes[][3] = {{1, 300, 700}, {5, 290, 300}, {13, 500, 1300}, {140, 100, 600}, {300, 17, 65}};

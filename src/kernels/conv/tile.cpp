@@ -1,6 +1,7 @@
 #include "kernels/conv/tile.h"
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 
 #undef HWY_TARGET_INCLUDE
@@ -25,6 +26,9 @@ constexpr size_t kVectors = kPanel / kLanes;
 constexpr size_t kSums = kLanes == 16 ? 24 : 12;
 constexpr size_t kMostRows = 6;  // of pointers to the source
 constexpr size_t most_rows(size_t width) { return std::min(kMostRows, kSums / width); }
+// So many products are summed on their own before their sum joins the others': rounding errors grow with the length of
+// a chain of additions.
+constexpr size_t kChain = 128;
 
 // Activations that are a clamp happen in registers, the others over the finished tile.
 HWY_INLINE bool is_clamp(const ActivationSpec& spec) {
@@ -84,6 +88,10 @@ HWY_NOINLINE void micro_kernel(const ConvTile& t, size_t first, size_t panel, si
   }
   const float* const* rows = t.src + first * t.taps;
   const float* const zeros = t.zeros;
+  HWY_ALIGN float totals[kRows][kWidth * kLanes];  // of the chains before this one
+  const bool chained = t.taps * t.run > kChain;
+  if (chained) memset(totals, 0, sizeof totals);
+  size_t chain = 0;
   for (size_t tap = 0; tap < t.taps; ++tap) {
     const float* HWY_RESTRICT x[kRows];
     HWY_UNROLL(8)
@@ -95,22 +103,45 @@ HWY_NOINLINE void micro_kernel(const ConvTile& t, size_t first, size_t panel, si
       w += t.run * kPanel;
       continue;
     }
-    for (size_t k = 0; k < t.run; ++k, w += kPanel) {
-      Vector b[kWidth];
-      HWY_UNROLL(8)
-      for (size_t v = 0; v < kWidth; ++v) {
-        b[v] = hn::LoadU(d, w + v / kVectors * panel_size + v % kVectors * kLanes);
-#if HWY_COMPILER_GCC_ACTUAL
-        // Keeps the weights in registers: as memory operands they would be loaded once for each row.
-        if constexpr (kRows > 1) asm("" : "+v"(b[v].raw));
-#endif
-      }
-      HWY_UNROLL(8)
-      for (size_t r = 0; r < kRows; ++r) {
-        const Vector a = hn::Set(d, x[r][k]);
+    for (size_t k = 0; k < t.run;) {
+      if (chain >= kChain) {
         HWY_UNROLL(8)
-        for (size_t v = 0; v < kWidth; ++v) sum[r][v] = hn::MulAdd(a, b[v], sum[r][v]);
+        for (size_t r = 0; r < kRows; ++r) {
+          HWY_UNROLL(8)
+          for (size_t v = 0; v < kWidth; ++v) {
+            float* total = totals[r] + v * kLanes;
+            hn::Store(hn::Add(hn::Load(d, total), sum[r][v]), d, total);
+            sum[r][v] = hn::Zero(d);
+          }
+        }
+        chain = 0;
       }
+      const size_t end = std::min(t.run, k + kChain);
+      chain += end - k;
+      for (; k < end; ++k, w += kPanel) {
+        Vector b[kWidth];
+        HWY_UNROLL(8)
+        for (size_t v = 0; v < kWidth; ++v) {
+          b[v] = hn::LoadU(d, w + v / kVectors * panel_size + v % kVectors * kLanes);
+#if HWY_COMPILER_GCC_ACTUAL
+          // Keeps the weights in registers: as memory operands they would be loaded once for each row.
+          if constexpr (kRows > 1) asm("" : "+v"(b[v].raw));
+#endif
+        }
+        HWY_UNROLL(8)
+        for (size_t r = 0; r < kRows; ++r) {
+          const Vector a = hn::Set(d, x[r][k]);
+          HWY_UNROLL(8)
+          for (size_t v = 0; v < kWidth; ++v) sum[r][v] = hn::MulAdd(a, b[v], sum[r][v]);
+        }
+      }
+    }
+  }
+  if (chained) {
+    HWY_UNROLL(8)
+    for (size_t r = 0; r < kRows; ++r) {
+      HWY_UNROLL(8)
+      for (size_t v = 0; v < kWidth; ++v) sum[r][v] = hn::Add(sum[r][v], hn::Load(d, totals[r] + v * kLanes));
     }
   }
   if (filters < kWidth * kLanes) {

@@ -14,8 +14,7 @@ namespace {
 // A block of A of so many rows stays in the second-level cache, beside one panel of B, while all panels pass.
 constexpr size_t kBlockRows = 128;
 constexpr size_t kBlockFloats = 48 * 1024;
-constexpr size_t kMinDepth = 256;
-constexpr size_t kMaxDepth = 1024;
+constexpr size_t kMaxDepth = 4 * kGemmChain;
 // Rows of packed A are this much longer than their content: a stride of a power of two would crowd a few cache sets.
 constexpr size_t kRowPadding = 16;
 // B in rows is read where it is for so few rows: packing would cost more than it saves.
@@ -49,11 +48,13 @@ size_t block_rows(const GemmArgs& g) { return std::min(g.m, kBlockRows); }
 
 bool splits_k(const GemmArgs& g, const GemmKernels& kernels) { return kernels.splits_k && g.m > kernels.row_tile; }
 
+// Floats of k in a pass; all of them, or a multiple of the chain, so that no sum depends on it.
 size_t depth(const GemmArgs& g, const GemmKernels& kernels, size_t rows) {
   if (!splits_k(g, kernels)) return g.k;
-  const size_t most = std::clamp(kBlockFloats / (rows + kPanelWidth), kMinDepth, kMaxDepth);
-  const size_t pieces = std::max<size_t>(1, ceil_div(g.k, most));
-  return round_up(ceil_div(g.k, pieces), 4);
+  const size_t most = std::clamp(kBlockFloats / (rows + kPanelWidth), kGemmChain, kMaxDepth);
+  const size_t pieces = ceil_div(g.k, most);
+  if (pieces <= 1) return g.k;
+  return std::max(kGemmChain, (ceil_div(g.k, pieces) + kGemmChain / 2) / kGemmChain * kGemmChain);
 }
 
 // Floats of scratch, in the order in which they are laid out: what all workers read, then each worker's own.
@@ -73,7 +74,7 @@ Scratch scratch_of(const GemmArgs& g) {
   if (form == Form::dots) s.shared = (g.n == 1 ? round_up(g.k, kPanelWidth) : 0) + (g.a_transposed ? g.m * g.k : 0);
   if (form == Form::dots) return s;
   const size_t deepest = splits_k(g, gemm_kernels()) ? std::min(g.k, kMaxDepth) : g.k;
-  s.sums = splits_k(g, gemm_kernels()) && g.k > kMinDepth ? block_rows(g) * sums_stride(g) : 0;
+  s.sums = splits_k(g, gemm_kernels()) && g.k > kGemmChain ? block_rows(g) * sums_stride(g) : 0;
   s.worker = s.sums;
   if (packs_a(g, form)) s.worker += round_up(block_rows(g) * (deepest + kRowPadding), kPanelWidth);
   return s;

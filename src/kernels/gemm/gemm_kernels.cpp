@@ -94,8 +94,8 @@ struct Tile {
     ((sum[I] = hn::Zero(D())), ...);
   }
   template <size_t... I>
-  HWY_INLINE void load(const float* c, size_t ldc, std::index_sequence<I...>) {
-    ((sum[I] = hn::LoadU(D(), c + I / kColumns * ldc + I % kColumns * kLanes)), ...);
+  HWY_INLINE void add(const float* c, size_t ldc, std::index_sequence<I...>) {
+    ((sum[I] = hn::Add(sum[I], hn::LoadU(D(), c + I / kColumns * ldc + I % kColumns * kLanes))), ...);
   }
   template <size_t... I>
   HWY_INLINE void store(float* c, size_t ldc, std::index_sequence<I...>) const {
@@ -183,7 +183,7 @@ struct TileArgs {
   const char* b;
   const char* ahead;  // what to fetch into the cache meanwhile
   size_t ahead_step;  // bytes of it at each k, in each panel
-  const float* sums;  // so far, or null
+  const float* sums;  // of what comes before, or null
   size_t ld_sums;
   float* c;
   size_t ldc;
@@ -201,11 +201,7 @@ void run_tile(const TileArgs& t) {
   constexpr auto kColumnIndices = std::make_index_sequence<kColumns>();
   const GemmBlock& block = *t.block;
   T tile;
-  if (t.sums) {
-    tile.load(t.sums, t.ld_sums, kAll);
-  } else {
-    tile.zero(kAll);
-  }
+  tile.zero(kAll);
 
   typename T::Source s;
   s.lda = block.lda;
@@ -216,18 +212,30 @@ void run_tile(const TileArgs& t) {
   s.ahead_step = t.ahead_step;
   size_t k = 0;
   size_t offset = 0;
-  for (; k + 4 <= block.k; k += 4) {
-    tile.step(s, k, offset, kRowIndices, kColumnIndices);
-    T::fetch_ahead(s, kPanelIndices);
-    tile.step(s, k + 1, offset += block.k_stride, kRowIndices, kColumnIndices);
-    T::fetch_ahead(s, kPanelIndices);
-    tile.step(s, k + 2, offset += block.k_stride, kRowIndices, kColumnIndices);
-    T::fetch_ahead(s, kPanelIndices);
-    tile.step(s, k + 3, offset += block.k_stride, kRowIndices, kColumnIndices);
-    T::fetch_ahead(s, kPanelIndices);
-    offset += block.k_stride;
+  HWY_ALIGN float totals[kRows * kColumns * kLanes];
+  const float* before = t.sums;  // of the chains before this one, or null
+  size_t before_stride = t.ld_sums;
+  for (;;) {
+    const size_t end = HWY_MIN(block.k, k + kGemmChain);
+    for (; k + 4 <= end; k += 4) {
+      tile.step(s, k, offset, kRowIndices, kColumnIndices);
+      T::fetch_ahead(s, kPanelIndices);
+      tile.step(s, k + 1, offset += block.k_stride, kRowIndices, kColumnIndices);
+      T::fetch_ahead(s, kPanelIndices);
+      tile.step(s, k + 2, offset += block.k_stride, kRowIndices, kColumnIndices);
+      T::fetch_ahead(s, kPanelIndices);
+      tile.step(s, k + 3, offset += block.k_stride, kRowIndices, kColumnIndices);
+      T::fetch_ahead(s, kPanelIndices);
+      offset += block.k_stride;
+    }
+    for (; k < end; ++k, offset += block.k_stride) tile.step(s, k, offset, kRowIndices, kColumnIndices);
+    if (before) tile.add(before, before_stride, kAll);
+    if (k == block.k) break;
+    tile.store(totals, kColumns * kLanes, kAll);
+    tile.zero(kAll);
+    before = totals;
+    before_stride = kColumns * kLanes;
   }
-  for (; k < block.k; ++k, offset += block.k_stride) tile.step(s, k, offset, kRowIndices, kColumnIndices);
 
   if (block.finish) {
     if (block.alpha != 1.0f) tile.scale(block.alpha, kAll);

@@ -9,6 +9,10 @@ namespace linnet {
 
 enum class PanelType : uint8_t { f32, f16, bf16 };
 
+// So many products are summed on their own before their sum joins the others', counted from the block's first k:
+// rounding errors grow with the length of a chain of additions.
+inline constexpr size_t kGemmChain = 256;
+
 // rows x columns of c, over one range of k.
 struct GemmBlock {
   size_t rows = 0;
@@ -23,7 +27,7 @@ struct GemmBlock {
   size_t panel_stride = 0;
   size_t k_stride = 0;
 
-  const float* sums = nullptr;  // so far, or null; may be c
+  const float* sums = nullptr;  // of what comes before this range, or null; may be c
   size_t ld_sums = 0;
   float* c = nullptr;
   size_t ldc = 0;
