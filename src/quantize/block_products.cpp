@@ -54,40 +54,23 @@ std::optional<BlockProduct> find_block_product(const Graph& graph, const Node& n
   return product;
 }
 
-InputProducts::InputProducts(const Graph& graph, int64_t block, FunctionRef<bool(const Node&)> wanted,
-                             const GptqOptions& options, const Parallel& parallel)
-    : graph_(graph), options_(options), parallel_(parallel) {
-  std::map<std::pair<ValueId, bool>, size_t> known;
-  const auto weight_of = [&](ValueId value, bool by_row, int64_t k) -> Weight& {
-    const auto [at, is_new] = known.emplace(std::pair(value, by_row), weights_.size());
-    if (is_new) weights_.push_back({value, by_row, k, {}});
-    return weights_[at->second];
-  };
-  for (const NodeId id : graph.order()) {
-    const Node& node = graph.node(id);
-    std::string reason;
-    // A table may be a product's weight, too, which is then needed here first.
-    if (const Tensor* table = node.is("Gather") ? graph.constant(node.input(0)) : nullptr;
-        table && table->shape.rank() == 2)
-      weight_of(node.input(0), true, table->shape[1]);
-    if ((!node.is("MatMul") && !node.is("Gemm")) || !wanted(node)) continue;
-    const auto product = find_block_product(graph, node, block, reason);
-    if (!product || graph.constant(product->input) || !is_constant(graph, product->weight)) continue;
-    std::vector<ValueId>& inputs = weight_of(product->weight, product->by_row, product->k).inputs;
-    if (std::find(inputs.begin(), inputs.end(), product->input) == inputs.end()) inputs.push_back(product->input);
-  }
-  std::erase_if(weights_, [](const Weight& weight) { return weight.inputs.empty(); });
+InputProducts::InputProducts(Graph& graph, int64_t block, Wanted wanted, const GptqOptions& options,
+                             const Parallel& parallel)
+    : options_(options), parallel_(parallel) {
+  for (const Graph* each : graphs_of(graph)) graphs_.emplace(each, graphs_.size());
+  collect(graph, block, wanted);
 
   double bytes = 0;
-  std::set<ValueId> in_group;
+  std::set<PlacedValue> in_group;
   for (Weight& weight : weights_) {
+    if (weight.inputs.empty()) continue;
     const double each = static_cast<double>(weight.k) * static_cast<double>(weight.k) * sizeof(float);
     if (weight.k > kWidest && each > static_cast<double>(options.memory)) {
       weight.group = kNoGroup;
       continue;
     }
     const auto add = [&] {
-      for (const ValueId v : weight.inputs)
+      for (const PlacedValue& v : weight.inputs)
         if (in_group.insert(v).second) bytes += each;
     };
     add();
@@ -101,15 +84,42 @@ InputProducts::InputProducts(const Graph& graph, int64_t block, FunctionRef<bool
   }
 }
 
-bool InputProducts::knows(const Graph& graph, ValueId weight, bool by_row) const noexcept {
-  return &graph == &graph_ && std::any_of(weights_.begin(), weights_.end(),
-                                          [&](const Weight& w) { return w.value == weight && w.by_row == by_row; });
+// In the order in which nodes are rewritten.
+void InputProducts::collect(const Graph& graph, int64_t block, Wanted wanted) {
+  for (const NodeId id : graph.order()) {
+    const Node& node = graph.node(id);
+    for (const auto& body : subgraphs_of(node)) collect(*body, block, wanted);
+    std::string reason;
+    // A table may be a product's weight, too, which is then needed here first.
+    if (const Tensor* table = node.is("Gather") ? graph.constant(node.input(0)) : nullptr;
+        table && table->shape.rank() == 2)
+      weight_of(graph, node.input(0), true, table->shape[1]);
+    if ((!node.is("MatMul") && !node.is("Gemm")) || !wanted(graph, node)) continue;
+    const auto product = find_block_product(graph, node, block, reason);
+    if (!product || graph.constant(product->input) || !is_constant(graph, product->weight)) continue;
+    std::vector<PlacedValue>& inputs = weight_of(graph, product->weight, product->by_row, product->k).inputs;
+    const PlacedValue input{graphs_.at(&graph), product->input};
+    if (std::find(inputs.begin(), inputs.end(), input) == inputs.end()) inputs.push_back(input);
+  }
 }
 
-Result<const GptqFactor*> InputProducts::find(ValueId value, bool by_row, const Source& source, std::string& reason) {
-  const auto weight = std::find_if(weights_.begin(), weights_.end(),
-                                   [&](const Weight& w) { return w.value == value && w.by_row == by_row; });
-  LINNET_CHECK(weight != weights_.end());
+InputProducts::Weight& InputProducts::weight_of(const Graph& graph, ValueId value, bool by_row, int64_t k) {
+  size_t at = weights_.size();
+  if (const Tensor* constant = graph.constant(value))
+    at = shared_.emplace(std::pair(constant, by_row), at).first->second;
+  at = places_.emplace(std::tuple(&graph, value, by_row), at).first->second;
+  if (at == weights_.size()) weights_.push_back({k, {}});
+  return weights_[at];
+}
+
+bool InputProducts::knows(const Graph& graph, ValueId weight, bool by_row) const noexcept {
+  const auto found = places_.find({&graph, weight, by_row});
+  return found != places_.end() && !weights_[found->second].inputs.empty();
+}
+
+Result<const GptqFactor*> InputProducts::find(const Graph& graph, ValueId value, bool by_row, const Source& source,
+                                              std::string& reason) {
+  const Weight* const weight = &weights_[places_.at({&graph, value, by_row})];
   if (weight->group == kNoGroup) {
     reason = concat("what calibration keeps of ", weight->k, " inputs exceeds its memory limit");
     return nullptr;
@@ -120,7 +130,7 @@ Result<const GptqFactor*> InputProducts::find(ValueId value, bool by_row, const 
     std::map<PlacedValue, Watch> watched;
     for (const Weight& w : weights_)
       if (w.group == weight->group)
-        for (const ValueId v : w.inputs) watched[{0, v}].products = true;
+        for (const PlacedValue& v : w.inputs) watched[v].products = true;
     ObserveOptions options;
     options.stop = source.options.stop;
     if (source.options.progress)
@@ -135,9 +145,9 @@ Result<const GptqFactor*> InputProducts::find(ValueId value, bool by_row, const 
     factored_ = weight->inputs;
     factor_ = GptqFactor();
     Gram sum;
-    const Gram* products = &observations_.at({0, factored_[0]}).products();
+    const Gram* products = &observations_.at(factored_[0]).products();
     if (factored_.size() > 1) {
-      for (const ValueId v : factored_) sum.add(observations_.at({0, v}).products());
+      for (const PlacedValue& v : factored_) sum.add(observations_.at(v).products());
       products = &sum;
     }
     complaint_ = complaint(*products);

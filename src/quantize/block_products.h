@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "base/function_ref.h"
@@ -26,9 +27,9 @@ std::optional<BlockProduct> find_block_product(const Graph& graph, const Node& n
 // runs on the samples when the first weight's are asked for, and again as often as the memory limit makes it necessary.
 class InputProducts {
  public:
-  // Of the main graph's nodes that are `wanted`. The graph may change later, except for the values' numbers.
-  InputProducts(const Graph& graph, int64_t block, FunctionRef<bool(const Node&)> wanted, const GptqOptions& options,
-                const Parallel& parallel);
+  using Wanted = FunctionRef<bool(const Graph&, const Node&)>;
+  // Of the nodes that are `wanted`, bodies' included. The graphs may change later, except for the values' numbers.
+  InputProducts(Graph& graph, int64_t block, Wanted wanted, const GptqOptions& options, const Parallel& parallel);
 
   struct Source {
     const std::shared_ptr<Engine>& engine;
@@ -38,24 +39,28 @@ class InputProducts {
   };
   bool knows(const Graph& graph, ValueId weight, bool by_row) const noexcept;
   // Of a weight that is known. Null, with the reason, where there is nothing to learn. Valid until the next call.
-  Result<const GptqFactor*> find(ValueId weight, bool by_row, const Source& source, std::string& reason);
+  Result<const GptqFactor*> find(const Graph& graph, ValueId weight, bool by_row, const Source& source,
+                                 std::string& reason);
 
  private:
   struct Weight {
-    ValueId value;
-    bool by_row;
-    int64_t k;
-    std::vector<ValueId> inputs;
+    int64_t k = 0;
+    std::vector<PlacedValue> inputs;
     size_t group = 0;  // those whose products fit into memory together
   };
 
-  const Graph& graph_;
+  void collect(const Graph& graph, int64_t block, Wanted wanted);
+  Weight& weight_of(const Graph& graph, ValueId value, bool by_row, int64_t k);
+
   std::vector<Weight> weights_;
-  size_t groups_ = 0, observed_ = SIZE_MAX;  // of the groups
+  std::map<const Graph*, size_t> graphs_;                             // their numbers
+  std::map<std::tuple<const Graph*, ValueId, bool>, size_t> places_;  // of the weights, and whether they lie by row
+  std::map<std::pair<const Tensor*, bool>, size_t> shared_;           // of constants, whichever graphs have them
+  size_t groups_ = 0, observed_ = SIZE_MAX;                           // of the groups
   Observations observations_;
   const GptqOptions& options_;
   const Parallel& parallel_;
-  std::vector<ValueId> factored_;  // the inputs that the factor is of
+  std::vector<PlacedValue> factored_;  // the inputs that the factor is of
   std::string complaint_;
   GptqFactor factor_;
 };

@@ -28,8 +28,6 @@ class QuantizeJob {
   const QuantizeOptions& options() const noexcept { return options_; }
   // Why the caller does not want the node; empty when it is wanted.
   std::string refusal(const Graph& graph, const Node& node) const;
-  // Whether the caller wants a node of the main graph.
-  bool selects(const Node& node) const { return refusal(*loaded_.graph, node).empty(); }
   // The model itself; the job is over then.
   LoadedGraph take() { return std::move(loaded_); }
 

@@ -100,7 +100,7 @@ class WeightQuantizer {
     const GptqFactor* factor = nullptr;
     std::string reason;
     if (inputs_ && inputs_->knows(graph, weight, by_row) && !job_.has(graph, weight, form)) {
-      LINNET_ASSIGN(factor, inputs_->find(weight, by_row, *source_, reason));
+      LINNET_ASSIGN(factor, inputs_->find(graph, weight, by_row, *source_, reason));
     }
     const auto make = [&](const Tensor& tensor) -> Result<QuantizedWeight> {
       const int64_t m = tensor.shape[0], n = tensor.shape[1];
@@ -155,7 +155,8 @@ Result<QuantizeReport> quantize_weights(Engine& engine, const ModelSource& sourc
   std::optional<InputProducts> inputs;
   if (is_gptq)
     inputs.emplace(
-        job->graph(), options.blocks.block, [&](const Node& node) { return job->selects(node); }, options.gptq,
+        job->graph(), options.blocks.block,
+        [&](const Graph& graph, const Node& node) { return job->refusal(graph, node).empty(); }, options.gptq,
         parallel);
   WeightQuantizer quantizer(*job, options, parallel, inputs ? &*inputs : nullptr, &calibration);
   const auto knows = [](const Graph& graph, const Node& node) { return WeightQuantizer::knows(graph, node); };
