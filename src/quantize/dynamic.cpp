@@ -252,7 +252,7 @@ class DynamicQuantizer {
   Status attention(Graph& graph, NodeId id, NodeReport& report) {
     const Node& node = graph.node(id);
     if (node.find("qkv_hidden_sizes") || node.input(5) != kNoValue || node.input(6) != kNoValue ||
-        node.input(2) == kNoValue || graph.value(node.input(0)).info.dtype != DType::f32) {
+        node.input(2) == kNoValue) {
       report.reason = "QAttention has no such inputs or attributes";
       return {};
     }
@@ -265,6 +265,7 @@ class DynamicQuantizer {
     graph.set_inputs(id, {x.codes, weight->codes, node.input(2), x.scale, weight->scale, node.input(3), x.zero_point,
                           weight->zero_point, node.input(4)});
     graph.node(id).op_type = "QAttention";
+    to.widen();
     report.result = "QAttention";
     return {};
   }

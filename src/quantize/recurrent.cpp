@@ -23,8 +23,8 @@ Result<QuantizedWeight> quantize_gates(const Tensor& weight, bool by_row) {
 
 Status quantize_lstm(QuantizeJob& job, Graph& graph, NodeId id, NodeReport& report) {
   const Node& node = graph.node(id);
-  if (node.int_or("layout", 0) != 0 || graph.value(node.input(0)).info.dtype != DType::f32) {
-    report.reason = "DynamicQuantizeLSTM has neither another layout nor other floats than float32";
+  if (node.int_or("layout", 0) != 0) {
+    report.reason = "DynamicQuantizeLSTM has no other layout";
     return {};
   }
   const bool by_row = job.options().per_channel;
@@ -54,6 +54,7 @@ Status quantize_lstm(QuantizeJob& job, Graph& graph, NodeId id, NodeReport& repo
   edited.domain = "com.microsoft";
   edited.version = 1;
   edited.erase("layout");
+  Replacement(graph, id).widen();
   report.result = "DynamicQuantizeLSTM";
   return {};
 }

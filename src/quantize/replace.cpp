@@ -57,4 +57,23 @@ void Replacement::finish(ValueId value) {
   graph_.set_outputs(maker, {out});
 }
 
+void Replacement::widen() {
+  std::vector<ValueId> inputs = graph_.node(id_).inputs, outputs = graph_.node(id_).outputs, made = outputs;
+  for (ValueId& v : inputs)
+    if (v != kNoValue && is_float(graph_.value(v).info.dtype)) v = cast(v, DType::f32);
+  graph_.set_inputs(id_, std::move(inputs));
+  for (ValueId& v : made) {
+    if (v == kNoValue || graph_.value(v).info.dtype == DType::f32) continue;
+    ValueInfo info = graph_.value(v).info;
+    info.dtype = DType::f32;
+    v = graph_.add_value(graph_.value(v).name + "_float32", std::move(info));
+  }
+  graph_.set_outputs(id_, made);
+  for (size_t o = 0; o < made.size(); ++o) {
+    if (made[o] == outputs[o]) continue;
+    const ValueId narrow = cast(made[o], graph_.value(outputs[o]).info.dtype);
+    graph_.set_outputs(graph_.value(narrow).producer, {outputs[o]});
+  }
+}
+
 }  // namespace linnet

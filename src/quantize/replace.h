@@ -24,6 +24,8 @@ class Replacement {
   ValueId cast(ValueId value, DType type);
   // alpha a + beta c in float32, as Gemm has it; without c where that is kNoValue.
   ValueId scaled_sum(ValueId a, float alpha, ValueId c, float beta);
+  // The node stays, and computes with float32: its inputs and outputs of other floats are cast.
+  void widen();
   // The node goes, and everybody uses the value, which a new node made, instead of its only output.
   void finish(ValueId value);
 

@@ -227,12 +227,13 @@ def convolutions(context):
             agree(context, model, out, {"x": RNG.standard_normal([2, size] + [9] * rank).astype(np.float32)})
 
 
-def recurrent(context, op, gates, directions, layout=0):
+def recurrent(context, op, gates, directions, layout=0, dtype=np.float32):
     hidden, width, direction = 32, 24, "bidirectional" if directions == 2 else "forward"
     nodes = [helper.make_node(op, ["x", "w", "r", "b"], ["y", "last"], hidden_size=hidden, direction=direction, layout=layout)]
-    initializers = [weight("w", directions, gates * hidden, width), weight("r", directions, gates * hidden, hidden),
-                    numpy_helper.from_array(rows(directions, 2 * gates * hidden), "b")]  # fmt: skip
-    return save(context.folder / "m.onnx", nodes, [info("x", FLOAT, [7, 2, width])], [info("y", FLOAT, None), info("last", FLOAT, None)], initializers)
+    number = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    initializers = [weight("w", directions, gates * hidden, width, dtype=dtype), weight("r", directions, gates * hidden, hidden, dtype=dtype),
+                    numpy_helper.from_array(rows(directions, 2 * gates * hidden, dtype=dtype), "b")]  # fmt: skip
+    return save(context.folder / "m.onnx", nodes, [info("x", number, [7, 2, width])], [info("y", number, None), info("last", number, None)], initializers)
 
 
 @case
@@ -480,6 +481,27 @@ def gptq_of_halves(context):
     out = quantize(context, model, "--method", "gptq", "--calibrate", samples, scheme="weights")
     assert "note" not in context.report["nodes"][0], context.report
     agree(context, model, out, {"x": correlated(6, 64).astype(np.float16)}, least=0.97, linnet=False)
+
+
+@case
+def layers_of_halves(context):
+    """A recurrent layer and an attention, which become operators of float32."""
+    feeds = {"x": rows(14, 24, np.float16).reshape(7, 2, 24)}
+    for directions in 1, 2:
+        model = recurrent(context, "LSTM", 4, directions, dtype=np.float16)
+        out = quantize(context, model)
+        agree(context, model, out, feeds, least=0.998)
+        assert results(context) == ["DynamicQuantizeLSTM"], context.report
+    nodes = [helper.make_node("Attention", ["x", "w", "b"], ["y"], domain="com.microsoft", num_heads=4)]
+    half = context.folder / "half.onnx"
+    save(half, nodes, [info("x", HALF, [2, 6, 32])], [info("y", HALF, None)],
+         [weight("w", 32, 96, dtype=np.float16), numpy_helper.from_array(rows(1, 96, dtype=np.float16)[0], "b")])  # fmt: skip
+    feeds = {"x": RNG.standard_normal((2, 6, 32)).astype(np.float16)}
+    wide = run_linnet(context, half, feeds)["y"]
+    out = quantize(context, half)
+    assert results(context) == ["QAttention"], context.report
+    for answer in (session(out).run(None, feeds)[0], run_linnet(context, out, feeds)["y"]):
+        assert answer.dtype == np.float16 and cosine(answer, wide) > 0.99, cosine(answer, wide)
 
 
 def shared_inputs(folder, ports):
