@@ -70,7 +70,7 @@ void add_quantize_weights(CLI::App& app, int& exit_code) {
       ->check(not_negative())
       ->capture_default_str();
   command->add_flag("--mse", blocks.mse,
-                    "nearest and gptq: ranges narrower than the weights where that has less errors");
+                    "nearest: ranges narrower than the weights where that has less errors; gptq always has such");
   command->add_flag("--embeddings", arguments->options.embeddings, "tables of embeddings too");
   command->add_option("--accuracy-level", arguments->options.accuracy_level, "4: activations may be rounded to 8 bits")
       ->check(CLI::IsMember({0, 4}))

@@ -594,7 +594,7 @@ typedef struct linnet_quantize_options {
   /* weights */
   const char* method;    /* "nearest" (also for NULL), "hqq" (half_quadratic), or "gptq": weights make up for each
                             other's errors, by what the model computes for samples */
-  double damping;        /* gptq: what is added to the mean square of inputs, as a part of it; 0: 0.01 */
+  double damping;        /* gptq: what is added to the mean square of inputs, as a part of it; 0: 0.05 */
   int32_t act_order;     /* gptq: columns with the greatest inputs first */
   int32_t search_ranges; /* nearest, gptq: ranges narrower than the weights where that has less errors */
   size_t gptq_memory; /* gptq: bytes for what is kept of the samples, beyond which they are needed again; 0: 256 MB */

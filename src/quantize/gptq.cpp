@@ -176,7 +176,7 @@ std::vector<float> inverse_factor(const Gram& inputs, const std::vector<size_t>&
 // The block of the least sum of squared errors, each times its column's cost: of narrower ranges, too, and of those
 // that reach further to the other side or lie a code aside.
 Block fit_block(std::span<const float> x, std::span<const float> costs, const BlockScheme& scheme) {
-  constexpr int kGrid = 40, kMostShrunk = 20;
+  constexpr int kGrid = 40, kMostShrunk = 12;
   const int32_t most = scheme.most();
   const Block whole = choose_block(x, scheme);
   // Of the middle code, one side has a code less.
@@ -221,6 +221,12 @@ class Rounding {
     for (size_t j = 0; j < depth_; ++j) {
       const float u = upper_[j * depth_ + j];
       costs_[order_[j]] = 1 / (u * u);
+    }
+    // Where one column alone counts, what it has to make up for needs the range of all.
+    for (size_t k = 0; k < depth_; k += block_) {
+      const std::span<float> costs = std::span(costs_).subspan(k, std::min(block_, depth_ - k));
+      const float least = *std::max_element(costs.begin(), costs.end()) / 16;
+      for (float& cost : costs) cost = std::max(cost, least);
     }
   }
 

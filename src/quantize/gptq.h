@@ -8,7 +8,7 @@
 namespace linnet {
 
 struct GptqOptions {
-  double percdamp = 0.01;  // what is added to the products' diagonal, as a part of its mean
+  double percdamp = 0.05;  // what is added to the products' diagonal, as a part of its mean
   // Correlations count for as much as the number of samples lets them be trusted: with few, most of what weights could
   // make up for would be chance. J. Schäfer, K. Strimmer: A Shrinkage Approach to Large-Scale Covariance Matrix
   // Estimation, 2005.

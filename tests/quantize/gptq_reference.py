@@ -42,7 +42,7 @@ def fitted(x, costs, bits, symmetric):
     scale, zero = block_scale(x, bits, symmetric)
     single = np.float32
     candidates = []
-    for i in range(20):
+    for i in range(12):
         narrow = (scale.astype(single) * (single(1) - single(i) / single(40))).astype(single)
         candidates.append((narrow, zero))
         if symmetric:
@@ -67,7 +67,7 @@ def shrunk(hessian, rows):
     return np.diag(np.diag(hessian)) * (1 - trusted) + hessian * trusted
 
 
-def gptq(w, x, bits, block, symmetric, percdamp=0.01, actorder=False, shrink=False):
+def gptq(w, x, bits, block, symmetric, percdamp=0.05, actorder=False, shrink=False):
     """Codes [K][N] of w [K][N] for inputs x [.., K]."""
     w, x = w.astype(np.float64).copy(), x.reshape(-1, x.shape[-1]).astype(np.float64)
     k, most = len(w), (1 << bits) - 1
@@ -78,6 +78,8 @@ def gptq(w, x, bits, block, symmetric, percdamp=0.01, actorder=False, shrink=Fal
     upper = np.linalg.cholesky(np.linalg.inv(hessian[np.ix_(order, order)])).T
     costs = np.empty(k)
     costs[order] = 1 / np.diag(upper) ** 2
+    for b in range(0, k, block):
+        costs[b : b + block] = np.maximum(costs[b : b + block], costs[b : b + block].max() / 16)
     static = [fitted(w[b : b + block].T, costs[b : b + block], bits, symmetric) for b in range(0, k, block)] if actorder else None
     codes = np.zeros(w.shape, np.int64)
     left = list(order)

@@ -131,7 +131,7 @@ TEST(Gptq, FactorIsThatOfTheInverse) {
       double sum = 0;
       for (size_t t = 0; t < width; ++t) {
         const auto [a, b] = std::minmax(factor.order[t], factor.order[j]);
-        sum += row[t] * (inputs.at(a, b) + (t == j ? 0.01 * mean : 0.0));
+        sum += row[t] * (inputs.at(a, b) + (t == j ? options.percdamp * mean : 0.0));
       }
       ASSERT_NEAR(sum, i == j, 1e-3) << i << " " << j;
     }

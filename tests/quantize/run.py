@@ -397,7 +397,7 @@ def gptq_is_what_the_paper_says(context):
                 files.append(out.read_bytes())
             assert len(set(files)) == 1, "the number of threads changes the result"
             codes, ours, _ = decoded(out)[0]
-            expected = gptq_reference.gptq(w, x, bits, block, symmetric, 0.1 if 0.1 in extra else 0.01, "--actorder" in extra, "--no-shrinkage" not in extra)
+            expected = gptq_reference.gptq(w, x, bits, block, symmetric, 0.1 if 0.1 in extra else 0.05, "--actorder" in extra, "--no-shrinkage" not in extra)
             # A number next to the middle between two codes goes either way, and its output's later numbers with it.
             other = (codes != expected).any(axis=0).mean()
             assert other == 0 if k < 100 and bits == 4 else other < 0.1, f"{other:.0%} of outputs have other codes, {k}x{n}, {options}, {extra}"

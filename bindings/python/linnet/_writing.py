@@ -240,7 +240,7 @@ def quantize_weights(
     *,
     method: str = "nearest",
     calibration_data_reader: Any = None,
-    percdamp: float = 0.01,
+    percdamp: float = 0.05,
     actorder: bool = False,
     mse: bool = False,
     embeddings: bool = False,
@@ -271,7 +271,7 @@ def quantize_weights(
         raise InvalidArgumentError("bits and block_size must be above 0")
     samples = None if calibration_data_reader is None else _Samples(calibration_data_reader, 1)
     settings = {"bits": bits, "block": block_size, "weight_symmetry": _SYMMETRY[bool(is_symmetric)],
-                "method": method, "damping": _changed("percdamp", percdamp, 0.01), "act_order": actorder, "search_ranges": mse, "embeddings": embeddings, "accuracy_level": accuracy_level or 0}  # fmt: skip
+                "method": method, "damping": _changed("percdamp", percdamp, 0.05), "act_order": actorder, "search_ranges": mse, "embeddings": embeddings, "accuracy_level": accuracy_level or 0}  # fmt: skip
     return _quantize(2, model_input, model_output, _included(op_types_to_quantize, nodes_to_quantize), nodes_to_exclude,
                      settings, samples, explain, sizes, threads, progress)  # fmt: skip
 

@@ -147,7 +147,7 @@ final class WeightQuantization extends Quantization {
       this.embeddings = false,
       this.accuracyLevel = 0,
       this.samples,
-      this.damping = 0.01,
+      this.damping = 0.05,
       this.largestFirst = false});
 
   final int bits;
