@@ -154,6 +154,24 @@ add("Einsum", "bhid,bhjd->bhij", lambda: [data(1, 1, 12, 128, 64), data(2, 1, 12
 add("Det", "100x3x3", lambda: [data(1, 100, 3, 3)])
 
 
+# Functions of elements one after the other: (operator, name of the second operand or None) on what the last one gave.
+def chain(name, shape, steps, constants):
+    def make():
+        x = data(1, *shape)
+        nodes = [helper.make_node(op, [f"t{i}", *([other] if other else [])], [f"t{i + 1}"]) for i, (op, other) in enumerate(steps)]
+        graph = helper.make_graph(nodes, "chain", [helper.make_tensor_value_info("t0", number_of(x), x.shape)], [onnx.ValueInfoProto(name=f"t{len(steps)}")], [constant(n, a) for n, a in constants.items()])  # fmt: skip
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+        return Case("Elementwise", name, model.SerializeToString(), {"t0": x})
+
+    CASES.append(("Elementwise", name, make))
+
+
+for shape in [(128, 768), (2048, 2048)]:
+    size = "x".join(map(str, shape))
+    chain(f"{size} 5 of arithmetic", shape, [("Mul", "a"), ("Add", "b"), ("Sub", "a"), ("Mul", "b"), ("Abs", None)], {"a": np.float32(1.1), "b": np.float32(0.2)})
+    chain(f"{size} rows, then Tanh", shape, [("Mul", "w"), ("Add", "v"), ("Tanh", None)], {"w": data(2, shape[1]), "v": data(3, shape[1])})
+
+
 def conv(name, x, w, attributes, bias=True, op="Conv", free=1):
     add(op, name, lambda: [data(1, *x), data(2, *w)] + ([data(3, w[0] if op == "Conv" else w[1] * attributes.get("group", 1))] if bias else []), attributes, free=free)
 

@@ -11,7 +11,7 @@ namespace linnet {
 namespace {
 
 // What nobody would notice the lack of, so that neither operands nor the search grow without bound.
-constexpr size_t kMostNodes = 256, kMostInputs = 16, kMostOutputs = 4;
+constexpr size_t kMostNodes = 256, kMostInputs = 16, kMostOutputs = 4, kMostReaders = 64;
 
 constexpr ValueId kPrevious = kNoValue - 1;  // as an operand: the result of the step before
 constexpr TypeSet kCastable = kNumberTypes | TypeSet{DType::boolean};
@@ -117,8 +117,10 @@ class Grouping {
       place_[id] = heavy_.size() - 1;
       const Node& node = graph.node(id);
       steps_[id] = steps_of(graph, node);
-      if (!steps_[id].empty() && (!graph.value(node.outputs[0]).info.ranked || context.facts.tracked(node.outputs[0])))
-        steps_[id].clear();  // the arithmetic of shapes is none of ours
+      // The arithmetic of shapes is none of ours.
+      if (!steps_[id].empty() && (!graph.value(node.outputs[0]).info.ranked || context.facts.tracked(node.outputs[0]) ||
+                                  graph.uses(node.outputs[0]).size() > kMostReaders))
+        steps_[id].clear();
       const bool heavy = steps_[id].empty() && !node.outputs.empty() && node.outputs[0] != kNoValue &&
                          is_float(graph.value(node.outputs[0]).info.dtype);
       heavy_.push_back(heavy_.back() + heavy);
