@@ -147,5 +147,16 @@ TEST(SmallContribNodes, GateInFloat) {
   expect_refused(contrib("LinearAttentionGate", {floats({1, 1, 1}, {-1}), floats({1}, {1})}, {}), "2 inputs");
 }
 
+TEST(SmallContribNodes, CountInStepsOfOne) {
+  const auto result = run_node(contrib("Range", {floats({1}, {2}), number(4.5f)}, {}));
+  ASSERT_TRUE(result.ok()) << result.status().message();
+  const Tensor& counted = result.value()[0].tensor;
+  ASSERT_EQ(counted.shape, (Shape{3}));
+  EXPECT_EQ(counted.ptr<float>()[2], 4);
+  expect_refused(contrib("Range", {number(2)}, {}), "1 inputs");
+  expect_refused(contrib("Pad", {floats({1}, {2})}, {}), "1 inputs");
+  expect_refused(contrib("Pad", {floats({1}, {2}), tensor_of<int64_t>({1, 1}, {1})}, {}), "");
+}
+
 }  // namespace
 }  // namespace linnet

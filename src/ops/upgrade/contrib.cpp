@@ -45,6 +45,34 @@ Status gather_nd(Graph& graph, NodeId id) {
   return {};
 }
 
+Status grid_sample(Graph& graph, NodeId id) {
+  graph.node(id).domain = "";
+  return {};
+}
+
+// The pads may be a row of a matrix.
+Status pad(Graph& graph, NodeId id) {
+  LINNET_TRY(check_inputs(graph.node(id), 2, 3));
+  LINNET_TRY(refuse_attributes(graph.node(id), {"mode"}));
+  Replacement with(graph, id, 13);
+  std::vector<ValueId> inputs = {with.x(), with.apply("Reshape", {with.node().input(1), with.ints({-1})})};
+  if (with.node().input(2) != kNoValue) inputs.push_back(with.node().input(2));
+  with.finish("Pad", std::move(inputs), {{"mode", std::string(with.node().string_or("mode", "constant"))}});
+  return {};
+}
+
+// The numbers may be lists of one, and steps of one left out.
+Status range(Graph& graph, NodeId id) {
+  LINNET_TRY(check_inputs(graph.node(id), 2, 3));
+  LINNET_TRY(refuse_attributes(graph.node(id), {}));
+  Replacement with(graph, id);
+  const ValueId step = with.node().input(2), scalar = with.ints({});
+  const auto number = [&](ValueId value) { return with.apply("Reshape", {value, scalar}); };
+  with.finish("Range", {number(with.x()), number(with.node().input(1)),
+                        step != kNoValue ? number(step) : with.constant({1}, {})});
+  return {};
+}
+
 // The standard's, by first appearance, without the places of that.
 Status unique(Graph& graph, NodeId id) {
   Node& node = graph.node(id);
@@ -151,8 +179,11 @@ constexpr Upgrade kUpgrades[] = {
     {"com.microsoft", "GatedAdd", kEveryVersion, gated_add},
     {"com.microsoft", "GatedRMSNorm", kEveryVersion, gated_rms_norm},
     {"com.microsoft", "GatherND", kEveryVersion, gather_nd},
+    {"com.microsoft", "GridSample", 16, grid_sample},
     {"com.microsoft", "LinearAttention", 27, linear_attention},
     {"com.microsoft", "LinearAttentionGate", kEveryVersion, linear_attention_gate},
+    {"com.microsoft", "Pad", kEveryVersion, pad},
+    {"com.microsoft", "Range", kEveryVersion, range},
     {"com.microsoft", "ScaledSiLU", kEveryVersion, scaled_silu},
     {"com.microsoft", "Trilu", 14, trilu},
     {"com.microsoft", "Unique", 11, unique},

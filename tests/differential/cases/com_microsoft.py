@@ -1213,6 +1213,33 @@ def LinearAttentionGate(rng):
     return one_node(rng, "LinearAttentionGate", inputs, [dtype, dtype if rate else None], tolerance_of(dtype))
 
 
+@case
+def GridSample(rng):
+    n, c, h, w, rows, columns = (int(v) for v in rng.integers(1, 7, 6))
+    inputs = [floats(rng, n, c, h, w), floats(rng, n, rows, columns, 2, scale=0.8)]
+    return one_node(rng, "GridSample", inputs, [np.float32], (1e-3, 1e-4), mode=pick(rng, None, "bilinear", "nearest", "bicubic"), padding_mode=pick(rng, None, "zeros", "border", "reflection"), align_corners=pick(rng, None, 0, 1))
+
+
+@case
+def Pad(rng):
+    shape = small_shape(rng, 1, 3, empty=0)
+    pads = rng.integers(0, 3, 2 * len(shape))
+    mode = pick(rng, None, "constant", "reflect", "edge")
+    if mode == "reflect":
+        pads = np.minimum(pads, np.array(shape * 2) - 1)
+    pads = pads.astype(np.int64).reshape(pick(rng, (-1,), (1, -1)))
+    value = floats(rng, *pick(rng, (), (1,))) if chance(rng) and mode in (None, "constant") else None
+    return one_node(rng, "Pad", [floats(rng, *shape), maybe_constant(rng, pads), value], [np.float32], (0, 0), mode=mode)
+
+
+@case
+def Range(rng):
+    dtype = pick(rng, np.float32, np.float64, np.int32, np.int64, np.int16)
+    start, limit, step = (np.array(v, dtype).reshape(pick(rng, (), (1,))) for v in (rng.integers(-9, 9), rng.integers(-9, 30), pick(rng, 1, 2, 3, -2)))
+    inputs = [maybe_constant(rng, start), maybe_constant(rng, limit), maybe_constant(rng, step) if chance(rng) else None]
+    return one_node(rng, "Range", inputs, [dtype], (0, 0))
+
+
 def register(name, function):
     def make(draw):
         made = function(draw.rng)
