@@ -61,6 +61,7 @@ class RandomGraph {
       for (int64_t i = 0; i < t.count(); ++i) {
         const float x = std::uniform_real_distribution<float>(-4, 4)(random_);
         if (type == DType::u8) t.ptr<uint8_t>()[i] = static_cast<uint8_t>(below(256));
+        if (type == DType::boolean) t.ptr<bool>()[i] = below(2) == 0;
         if (type == DType::i64) t.ptr<int64_t>()[i] = below(1000) - 500;
         if (type == DType::f32) t.ptr<float>()[i] = below(40) == 0 ? kOdd[below(std::size(kOdd))] : x;
       }
@@ -89,14 +90,13 @@ class RandomGraph {
     // The newest more often than not.
     return below(2) == 0 ? from.back() : from[static_cast<size_t>(below(from.size()))];
   }
-  // A float operand that may broadcast.
-  ValueId operand(Graph& g) {
-    if (below(2) == 0) return any(floats_);
-    Shape shape = shape_;
-    const size_t leading = static_cast<size_t>(below(shape.rank() + 1));
+  // An operand that may broadcast.
+  ValueId operand(Graph& g, DType type = DType::f32) {
+    if (below(2) == 0) return any(type == DType::f32 ? floats_ : bools_);
+    const size_t leading = static_cast<size_t>(below(shape_.rank() + 1));
     Shape made;
-    for (size_t i = leading; i < shape.rank(); ++i) made.push_back(below(2) == 0 ? 1 : shape[i]);
-    if (below(2) == 0) return input(g, DType::f32, made);
+    for (size_t i = leading; i < shape_.rank(); ++i) made.push_back(below(2) == 0 ? 1 : shape_[i]);
+    if (below(2) == 0 || type == DType::boolean) return input(g, type, made);
     return g.add_constant("c", wave(made, 2, below(100)));
   }
   void step(Graph& g) {
@@ -115,8 +115,9 @@ class RandomGraph {
       case 5: return bools_.push_back(add(g, kCompare[below(std::size(kCompare))], {any(floats_), operand(g)}));
       case 6:
         if (below(3) == 0) return bools_.push_back(add(g, "Not", {any(bools_)}));
-        return bools_.push_back(add(g, kLogical[below(std::size(kLogical))], {any(bools_), any(bools_)}));
-      case 7: return floats_.push_back(add(g, "Where", {any(bools_), any(floats_), operand(g)}));
+        return bools_.push_back(
+            add(g, kLogical[below(std::size(kLogical))], {any(bools_), operand(g, DType::boolean)}));
+      case 7: return floats_.push_back(add(g, "Where", {operand(g, DType::boolean), any(floats_), operand(g)}));
       case 8: {
         const float powers[] = {2, 3, 0.5f, -0.5f, -1, 1.7f};
         return floats_.push_back(add(g, "Pow", {any(floats_), number(g, powers[below(std::size(powers))])}));
@@ -139,7 +140,7 @@ class RandomGraph {
 TEST(FuseElementwise, GivesTheBitsOfTheNodes) {
   const Shape shapes[] = {{2, 3, 5}, {1}, {0, 7}, {4, 33, 130}, {3, 9000}, {70, 1, 200}, {2, 5, 7, 3}, {5000, 2}};
   size_t fused = 0;
-  for (unsigned seed = 0; seed < 160; ++seed) {
+  for (unsigned seed = 0; seed < 96; ++seed) {
     SCOPED_TRACE(seed);
     const Shape& shape = shapes[seed % std::size(shapes)];
     Graph plain, chained;
@@ -167,7 +168,7 @@ TEST(FuseElementwise, GivesTheBitsOfTheNodes) {
       }
     });
   }
-  EXPECT_GE(fused, 200u);
+  EXPECT_GE(fused, 120u);
 }
 
 struct Case {
@@ -307,6 +308,27 @@ TEST(FuseElementwise, ReportsWhatItDidNotTake) {
   };
   EXPECT_EQ(reasons(case_of("a row that broadcasts")), "what it reads is of another shape and broadcasts; ");
   EXPECT_EQ(reasons(case_of("both ends of a product")), "other nodes stand between it and what it reads; ");
+}
+
+// In a file that somebody else has written, a function of one number may be given less than the result's shape.
+TEST(FuseElementwise, RefusesAFunctionOfOneNumberThatBroadcasts) {
+  Graph g;
+  Node node;
+  node.domain = "linnet";
+  node.op_type = "Elementwise";
+  node.version = 1;
+  node.inputs = {add_input(g, "x", DType::f32, {Dim(4)}), add_input(g, "y", DType::f32, {Dim(1)})};
+  node.set("functions", std::vector<std::string>{"Neg", "Add"});
+  node.set("operands", std::vector<int64_t>{1, 0, 2});
+  node.set("results", std::vector<int64_t>{1});
+  add_output(g, "z", g.add_node(std::move(node), "z"));
+  ASSERT_TRUE(g.sort().ok());
+  const auto model = model_of(g);
+  ASSERT_TRUE(model.ok()) << model.status().message();
+  Session session(std::make_shared<Engine>(1), *model);
+  std::vector<Value> out(1), in = {wave({4}, 1), wave({1}, 1)};
+  const Status status = session.run(std::move(in), out);
+  EXPECT_NE(status.message().find("function of one number"), std::string::npos) << status.message();
 }
 
 // What a file may say of the operator itself.
