@@ -175,7 +175,8 @@ class IntegerMatMul final : public Op {
     }
     if (const Tensor* zero = input(slots_->b_zero)) {
       auto* zeros = reinterpret_cast<int32_t*>(scratch + at.zeros);
-      for (int64_t i = 0; i < zero->count(); ++i) zeros[i] = static_cast<int32_t>(integer_at(*zero, i));
+      const auto* codes = static_cast<const uint8_t*>(zero->data);
+      for (int64_t i = 0; i < zero->count(); ++i) zeros[i] = g.b_signed ? static_cast<int8_t>(codes[i]) : codes[i];
       g.b_zero = zeros;
       g.b_zero_by_column = zero->count() > 1;
     } else {
@@ -187,7 +188,9 @@ class IntegerMatMul final : public Op {
       const Tensor* y_scale = input(slots_->y_scale);
       const float divisor = y_scale ? static_cast<float>(number_at(*y_scale, 0)) : 1.0f;
       for (int64_t i = 0; i < scale->count(); ++i) {
-        const float product = alpha_ * a_scale * static_cast<float>(number_at(*scale, i));
+        const float b_scale =
+            scale->dtype == DType::f32 ? scale->ptr<float>()[i] : static_cast<float>(number_at(*scale, i));
+        const float product = alpha_ * a_scale * b_scale;
         scales[i] = y_scale ? product / divisor : product;
       }
       g.scale = scales;

@@ -95,14 +95,26 @@ void int_gemm_group(std::span<const IntGemm> products, std::byte* scratch, const
       static_cast<double>(std::min(block, all.m) * all.k * kIntPanel * together) / int_products_per_ns() + 50.0;
   parallel.for_range(steps * blocks, grain_for(item_ns), [&](size_t first, size_t last, size_t) {
     const uint8_t* rows[kMostRows];
-    for (size_t item = first; item < last; ++item) {
+    size_t begin = 0, count = 0;
+    const auto take_rows = [&](size_t from) {
+      begin = from;
+      count = std::min(all.m - begin, block);
+      for (size_t m = 0; m < count; ++m) rows[m] = a + (begin + m) * lda;
+    };
+    const IntGemm* product = products.data();
+    size_t step = first % steps, own = steps_of(*product);  // of the product
+    for (; step >= own; own = steps_of(*++product)) step -= own;
+    take_rows(first / steps * block);
+    for (size_t item = first; item < last; ++item, ++step) {
       if (parallel.stopped()) return;
-      const size_t begin = item / steps * block, count = std::min(all.m - begin, block);
-      size_t step = item % steps;
-      if (item == first || step == 0)
-        for (size_t m = 0; m < count; ++m) rows[m] = a + (begin + m) * lda;
-      const IntGemm* product = products.data();
-      for (; step >= steps_of(*product); ++product) step -= steps_of(*product);
+      while (step == own) {
+        step = 0;
+        if (++product == products.data() + products.size()) {
+          product = products.data();
+          take_rows(begin + block);
+        }
+        own = steps_of(*product);
+      }
       const IntGemm& g = *product;
       const auto* headers = reinterpret_cast<const IntPanelHeader*>(g.b);
       const size_t width = element_bytes(g.output), end = std::min((step + 1) * together, ceil_div(g.n, kIntPanel));
