@@ -1,9 +1,9 @@
 // linnet.Elementwise: functions of elements one after the other over one iteration space, which is what the inputs
 // broadcast to. Attributes:
-//   functions   the steps' names: operators of the standard, and Rsqrt
-//   operands    of all steps, one after the other: an input's number, or the number of inputs plus that of an earlier
-//   step parameters  two of each step: alpha and beta as UnaryFn has them; of Cast the type of its result results for
-//   each output the step that makes it
+//   functions   names of the steps: operators of the standard, and Rsqrt
+//   operands    of all steps in turn: the number of an input, or that of an earlier step behind those of all inputs
+//   parameters  two of each step: alpha and beta as UnaryFn has them; of Cast the type of its result
+//   results     of each output: the step that makes it
 #include "ops/elementwise.h"
 
 #include <algorithm>
