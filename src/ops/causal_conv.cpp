@@ -1,5 +1,8 @@
 // https://onnx.ai/onnx/operators/onnx__CausalConvWithState.html
+// com.microsoft's is the same with attributes that came since:
+// https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md
 #include <algorithm>
+#include <utility>
 
 #include "kernels/activation.h"
 #include "ops/float_scratch.h"
@@ -16,6 +19,20 @@ class CausalConvWithState final : public Op {
     LINNET_REQUIRE(activation == "none" || activation == "silu" || activation == "swish",
                    invalid_model("activation is '", activation, "'"));
     if (activation != "none") activation_ = {Activation::silu, 1.0f, 0.0f};
+    if (reader.domain().empty()) return {};
+    constexpr std::pair<std::string_view, int64_t> kFixed[] = {{"ndim", 1},
+                                                               {"dilation", 1},
+                                                               {"channels_last", 0},
+                                                               {"state_channels_last", -1},
+                                                               {"state_window", 0},
+                                                               {"state_length", 0},
+                                                               {"state_update_capacity", 0},
+                                                               {"input_channels", 0},
+                                                               {"input_channel_offset", 0}};
+    for (const auto& [name, value] : kFixed) {
+      const int64_t given = reader.integer(name, value);
+      LINNET_REQUIRE(given == value, unsupported(name, " ", given, " is not supported"));
+    }
     return {};
   }
 
@@ -111,7 +128,8 @@ class CausalConvWithState final : public Op {
   ActivationSpec activation_;
 };
 
-constexpr OpDef kDefs[] = {{"", "CausalConvWithState", 27, 2, 4, 1, 2, create<CausalConvWithState>}};
+constexpr OpDef kDefs[] = {{"", "CausalConvWithState", 27, 2, 4, 1, 2, create<CausalConvWithState>},
+                           {"com.microsoft", "CausalConvWithState", 1, 2, 4, 1, 2, create<CausalConvWithState>}};
 
 }  // namespace
 

@@ -19,6 +19,8 @@ class LinearAttention final : public Op {
     kv_heads_ = reader.integer("kv_num_heads", 0);
     scale_ = reader.number("scale", 0.0f);
     reader.ignore("chunk_size");
+    if (!reader.domain().empty())
+      LINNET_REQUIRE(reader.integer("state_window", 0) == 0, unsupported("a state_window is not supported"));
     const std::string rule = reader.text("update_rule", "gated_delta");
     gated_ = rule == "gated" || rule == "gated_delta";
     delta_ = rule == "delta" || rule == "gated_delta";
@@ -133,7 +135,8 @@ class LinearAttention final : public Op {
   float scale_ = 0.0f;
 };
 
-constexpr OpDef kDefs[] = {{"", "LinearAttention", 27, 3, 6, 1, 2, create<LinearAttention>}};
+constexpr OpDef kDefs[] = {{"", "LinearAttention", 27, 3, 6, 1, 2, create<LinearAttention>},
+                           {"com.microsoft", "LinearAttention", 1, 3, 6, 1, 2, create<LinearAttention>}};
 
 }  // namespace
 

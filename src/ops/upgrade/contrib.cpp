@@ -129,33 +129,6 @@ Status gated_rms_norm(Graph& graph, NodeId id) {
   return {};
 }
 
-// The standard's form of what was this one's first: of the attributes that came later it has none.
-Status refuse_later_attributes(Node& node, std::initializer_list<std::pair<std::string_view, int64_t>> defaults) {
-  for (const auto& [name, value] : defaults) {
-    LINNET_REQUIRE(node.int_or(name, value) == value,
-                   unsupported(node.op_type, " with ", name, " ", node.int_or(name, value), " is not supported"));
-    node.erase(name);
-  }
-  node.domain = "";
-  return {};
-}
-
-Status causal_conv(Graph& graph, NodeId id) {
-  return refuse_later_attributes(graph.node(id), {{"ndim", 1},
-                                                  {"state_window", 0},
-                                                  {"dilation", 1},
-                                                  {"channels_last", 0},
-                                                  {"state_length", 0},
-                                                  {"state_channels_last", -1},
-                                                  {"state_update_capacity", 0},
-                                                  {"input_channels", 0},
-                                                  {"input_channel_offset", 0}});
-}
-
-Status linear_attention(Graph& graph, NodeId id) {
-  return refuse_later_attributes(graph.node(id), {{"state_window", 0}});
-}
-
 // decay_scale softplus(a + dt_bias), computed in float, and sigmoid(b)
 Status linear_attention_gate(Graph& graph, NodeId id) {
   const Node& node = graph.node(id);
@@ -174,13 +147,11 @@ Status linear_attention_gate(Graph& graph, NodeId id) {
 }
 
 constexpr Upgrade kUpgrades[] = {
-    {"com.microsoft", "CausalConvWithState", 27, causal_conv},
     {"com.microsoft", "ExpandDims", kEveryVersion, expand_dims},
     {"com.microsoft", "GatedAdd", kEveryVersion, gated_add},
     {"com.microsoft", "GatedRMSNorm", kEveryVersion, gated_rms_norm},
     {"com.microsoft", "GatherND", kEveryVersion, gather_nd},
     {"com.microsoft", "GridSample", 16, grid_sample},
-    {"com.microsoft", "LinearAttention", 27, linear_attention},
     {"com.microsoft", "LinearAttentionGate", kEveryVersion, linear_attention_gate},
     {"com.microsoft", "Pad", kEveryVersion, pad},
     {"com.microsoft", "Range", kEveryVersion, range},
