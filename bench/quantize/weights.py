@@ -32,9 +32,7 @@ OURS = {
     "hqq": ["--method", "hqq"],
     "gptq": ["--method", "gptq"],
     "gptq, asymmetric": ["--method", "gptq", "--asymmetric"],
-    "gptq --mse": ["--method", "gptq", "--mse"],
     "gptq --actorder": ["--method", "gptq", "--actorder"],
-    "gptq --actorder --mse": ["--method", "gptq", "--actorder", "--mse"],
 }
 THEIRS = {"ORT": True, "ORT, asymmetric": False, "ORT gptq": True}
 
