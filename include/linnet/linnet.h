@@ -596,7 +596,7 @@ typedef struct linnet_quantize_options {
                             other's errors, by what the model computes for samples */
   double damping;        /* gptq: what is added to the mean square of inputs, as a part of it; 0: 0.05 */
   int32_t act_order;     /* gptq: columns with the greatest inputs first */
-  int32_t search_ranges; /* nearest, gptq: ranges narrower than the weights where that has less errors */
+  int32_t search_ranges; /* nearest: ranges narrower than the weights where that has less errors; gptq does so anyway */
   size_t gptq_memory; /* gptq: bytes for what is kept of the samples, beyond which they are needed again; 0: 256 MB */
   /* With `explain`, or what follows it, the model and the quantised one run on the samples, which every scheme takes
    * then, and the report tells of quality, noise inside, and times. Samples of unknown number are kept in memory. */
