@@ -41,16 +41,19 @@ class PoolBase : public Op {
     State& s = context.state<State>();
     PoolGeometry& g = s.geometry;
     g = geometry(context.shape(0), context.out_shape(0));
-    const bool simd = context.dtype(0) == DType::f32 && g.kind != PoolKind::lp && !context.wants(1);
+    const DType type = context.dtype(0);
+    const bool simd = is_float_or_half(type) && g.kind != PoolKind::lp && !context.wants(1);
     s.last = simd && (channels_last_ || g.channels >= kLeastChannels);
     s.transposes = s.last && !channels_last_;
     if (!s.last) return {};
     size_t at = round_up(pool_scratch_size(g) * context.threads(), 64);
     if (s.transposes) {
       s.src = at;
-      s.dst = s.src + round_up(static_cast<size_t>(context.shape(0).count()) * sizeof(float), 64);
-      at = s.dst + round_up(static_cast<size_t>(context.out_shape(0).count()) * sizeof(float), 64);
+      s.dst = s.src + round_up(scratch_size(context.shape(0).count(), sizeof(float)), 64);
+      at = s.dst + round_up(scratch_size(context.out_shape(0).count(), sizeof(float)), 64);
     }
+    s.floats = at;
+    at += FloatScratch::bytes(type, context.shape(0)) + FloatScratch::bytes(type, context.out_shape(0));
     context.request_scratch(at);
     return {};
   }
@@ -63,8 +66,10 @@ class PoolBase : public Op {
     const State& s = context.state<State>();
     const PoolGeometry& g = s.geometry;
     if (s.last) {
-      const float* src = x.ptr<float>();
-      float* dst = y.ptr<float>();
+      FloatScratch floats(context, s.floats);
+      const float* src = floats.in(x);
+      float* const result = floats.out(y);
+      float* dst = result;
       if (s.transposes) {
         float* last = reinterpret_cast<float*>(context.scratch() + s.src);
         to_channels_last(sizeof(float), src, last, g.batch, g.channels, positions_of(g.src), context.parallel);
@@ -73,7 +78,8 @@ class PoolBase : public Op {
       }
       pool_channels_last(g, src, dst, context.scratch(), context.parallel);
       if (s.transposes)
-        to_channels_first(sizeof(float), dst, y.data, g.batch, g.channels, positions_of(g.dst), context.parallel);
+        to_channels_first(sizeof(float), dst, result, g.batch, g.channels, positions_of(g.dst), context.parallel);
+      floats.finish(y, result);
       return {};
     }
     const bool codes = x.dtype == DType::u8 || x.dtype == DType::i8;
@@ -123,7 +129,8 @@ class PoolBase : public Op {
   struct State {
     PoolGeometry geometry;
     bool last = false, transposes = false;
-    size_t src = 0, dst = 0;  // in scratch: the tensors in the other layout
+    // In scratch: the tensors in the other layout, and as floats.
+    size_t src = 0, dst = 0, floats = 0;
   };
 
   PoolGeometry geometry(const Shape& x, const Shape& y) const {

@@ -149,6 +149,34 @@ TEST(PoolOp, LayoutsAndTypesAgree) {
                 channels_last(run_one({op, {x}})), 1e-5);
 }
 
+// Halves give what floats give, rounded; for a maximum, which commutes with rounding, to the bit.
+template <class Half>
+void expect_halves_as_floats(const std::string& op, const Tensor& x, std::vector<Attribute> attributes) {
+  for (const bool last : {false, true}) {
+    if (last) attributes.push_back(attribute("channels_last", int64_t{1}));
+    const Tensor src = last ? channels_last(x) : x;
+    const Tensor wanted = converted<Half>(run_one({op, {src}, attributes}));
+    for (const size_t threads : {1, 3}) {
+      const Tensor y = run_one({op, {converted<Half>(src)}, attributes}, SplitParallel(threads));
+      EXPECT_EQ(y.dtype, wanted.dtype);
+      expect_near(y, wanted, op.find("Max") != std::string::npos ? 0 : 1e-2);
+    }
+  }
+}
+
+TEST(PoolOp, HalvesGiveWhatFloatsGive) {
+  const std::vector<Attribute> window = {attribute("kernel_shape", Ints{3, 2}), attribute("strides", Ints{2, 3}),
+                                         attribute("pads", Ints{1, 0, 1, 1})};
+  for (const int64_t channels : {2, 6, 37}) {
+    const Tensor x = noise({2, channels, 7, 9}, 1);
+    for (const char* op : {"MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool"}) {
+      const auto attributes = std::string_view(op).starts_with("Global") ? std::vector<Attribute>() : window;
+      expect_halves_as_floats<f16>(op, x, attributes);
+      expect_halves_as_floats<bf16>(op, x, attributes);
+    }
+  }
+}
+
 TEST(PoolOp, RefusesWhatContradicts) {
   const Tensor x = noise({1, 2, 5, 5}, 1);
   expect_error({"MaxPool", {x}}, "kernel_shape is missing");
