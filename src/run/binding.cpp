@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "ops/operator_types.h"
 #include "tensor/alignment.h"
 
 namespace linnet {
@@ -254,6 +255,9 @@ Status Binding::infer_step(uint32_t index, bool with_data, bool* concrete) {
     tracked_[o] = InferContext::kUnsaid;
     out_tracked_.push_back(&tracked_[o]);
   }
+  // A model need not declare the types of its inputs, so here they may be seen for the first time.
+  if (const OperatorTypes* types = step.def ? types_of(step.def->domain, step.def->name) : nullptr)
+    LINNET_TRY(check_inputs(*types, in_infos_));
   InferContext context(in_infos_, in_known_, {}, out_infos_, out_tracked_, &no_symbols_, false);
   LINNET_TRY(context.infer(*step.op));
   *concrete = true;

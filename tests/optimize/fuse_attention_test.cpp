@@ -163,10 +163,13 @@ TEST(FuseAttention, LeavesNothingOfTheHeads) {
 }
 
 TEST(FuseAttention, TakesMasks) {
-  for (const MaskForm mask :
-       {MaskForm::add, MaskForm::add_first, MaskForm::where, MaskForm::where_swapped, MaskForm::two})
-    for (const bool guard : {false, true})
+  for (const bool guard : {false, true}) {
+    for (const MaskForm mask : {MaskForm::add_first, MaskForm::where, MaskForm::where_swapped, MaskForm::two})
       expect_attention({.mask = mask, .guard = guard}, 1, "", OptimizationLevel::extended);
+    expect_attention({.mask = MaskForm::add, .guard = guard}, 1);
+    // One row for all queries: ONNX Runtime's Attention refuses it.
+    expect_attention({.mask = MaskForm::add, .guard = guard}, 0, "", OptimizationLevel::extended);
+  }
 }
 
 // A mask that may be larger than the scores goes into this engine's own operator, which repeats queries for it.
@@ -185,7 +188,7 @@ TEST(FuseAttention, AddsMasksAsAddDoes) {
 
 TEST(FuseAttention, TakesThePast) {
   expect_attention({.past = true}, 1);
-  expect_attention({.mask = MaskForm::add, .past = true, .kv_heads = 2}, 1, "", OptimizationLevel::extended);
+  expect_attention({.mask = MaskForm::add_first, .past = true, .kv_heads = 2}, 1, "", OptimizationLevel::extended);
   expect_rewritten([](Graph& g, SymbolTable& s) { build(g, s, {.past = true, .kv_heads = 2}); }, {},
                    [](const Graph& g) { EXPECT_EQ(g.order().size(), 1u); });
 }

@@ -66,6 +66,8 @@ class Fusion {
     if (found.mask != kNoValue && !has_axes(found.mask)) return missed(last, "nothing is known of its mask's shape");
     if (!mask_fits(found) && context_.options.level < OptimizationLevel::all)
       return missed(last, "its mask is not certain to repeat to the scores, which only the level 'all' allows");
+    if (one_row_for_all(found) && context_.options.level < OptimizationLevel::all)
+      return missed(last, "its mask has one row for all queries, which only the level 'all' allows");
     take_past(found);
     write(last, found);
     return true;
@@ -342,6 +344,13 @@ class Fusion {
       if (!(size == wanted) && !(back > 1 && size.is(1))) return false;
     }
     return true;
+  }
+
+  // Of padding, say. The standard lets it repeat; ONNX Runtime's Attention does not.
+  bool one_row_for_all(const Attention& a) const {
+    if (a.mask == kNoValue) return false;
+    const SymShape& shape = graph_.value(a.mask).info.shape;
+    return shape[shape.size() - 2].is(1) && !a.scores[2].is(1);
   }
 
   // Keys and values before Concat(past, x), unless something that the attention reads hangs on the result.
