@@ -1,6 +1,7 @@
 // https://onnx.ai/onnx/operators/onnx__ReduceSum.html and its relatives, ...ArgMax, ...ArgMin, ...CumSum, ...CumProd
 #include "kernels/reduce/reduce.h"
 
+#include "ops/float_scratch.h"
 #include "ops/infer_shapes.h"
 #include "ops/op.h"
 #include "ops/type_switch.h"
@@ -81,11 +82,20 @@ class Reduce final : public Op {
     const std::optional<ReducePlan> plan = plan_reduce(in.sizes(), {reduced.data(), reduced.size()});
     LINNET_REQUIRE(plan, unsupported("the axes of ", in, " alternate too often between reduced and kept"));
     context.state<ReducePlan>() = *plan;
+    if (through_floats(context.dtype(0))) request_float_scratch(context);
     return {};
   }
 
   Status run(RunContext& context) const override {
     const Tensor& src = context.in(0);
+    if (through_floats(src.dtype)) {
+      FloatScratch floats(context);
+      const float* from = floats.in(src);
+      float* to = floats.out(context.out(0));
+      reduce(fn_, context.state<ReducePlan>(), from, to, context.parallel);
+      floats.finish(context.out(0), to);
+      return {};
+    }
     switch_number(src.dtype == DType::boolean ? DType::u8 : src.dtype, [&]<class T>(std::type_identity<T>) {
       reduce(fn_, context.state<ReducePlan>(), static_cast<const T*>(src.data), static_cast<T*>(context.out(0).data),
              context.parallel);
@@ -94,6 +104,12 @@ class Reduce final : public Op {
   }
 
  private:
+  // Squares and products of halves may leave the range of float where their root or a later factor is within it.
+  bool through_floats(DType type) const noexcept {
+    const bool linear = fn_ == ReduceFn::sum || fn_ == ReduceFn::mean || fn_ == ReduceFn::max || fn_ == ReduceFn::min ||
+                        fn_ == ReduceFn::l1;
+    return linear && type != DType::f32 && is_float_or_half(type);
+  }
   Result<AxisSet> axes_of(std::span<const int64_t> axes, size_t rank) const {
     AxisSet reduced(rank, axes.empty() && !noop_);
     LINNET_ASSIGN(const auto checked, checked_axes(axes, rank));

@@ -208,6 +208,35 @@ TEST(Elementwise, EmptyTensors) {
   gives<float>({0, 3}, {}, {"LayerNormalization", {counting({0, 3}), counting({3})}});
 }
 
+template <class Half>
+void expect_sums_of_halves() {
+  const Tensor x = noise({5, 9, 33}, 1);
+  Tensor rounded = make_tensor(DType::f32, x.shape).value();
+  const Tensor halves = converted<Half>(x);
+  for (int64_t i = 0; i < x.count(); ++i) rounded.ptr<float>()[i] = static_cast<float>(halves.ptr<Half>()[i]);
+  for (const char* op : {"ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2", "ReduceProd"})
+    for (const auto& axes : {ints({0, 2}), ints({1}), ints({-1}), ints({0, 1, 2})}) {
+      const auto wanted = run_node({op, {converted<double>(rounded), axes}});
+      const auto actual = run_node({op, {halves, axes}});
+      ASSERT_TRUE(wanted.ok() && actual.ok()) << op;
+      const Tensor& y = actual.value()[0].tensor;
+      EXPECT_EQ(y.dtype, dtype_of<Half>);
+      for (int64_t i = 0; i < y.count(); ++i) {
+        const double number = number_at(wanted.value()[0].tensor, i);
+        EXPECT_NEAR(number_at(y, i), number, 1e-5 + std::fabs(number) / (dtype_of<Half> == DType::f16 ? 2000 : 250))
+            << op << " element " << i;
+      }
+    }
+  gives<Half>({2, 1}, {Half(0.0f), Half(0.0f)},
+              {"ReduceSum", {make_tensor(dtype_of<Half>, {2, 0}).value(), ints({1})}});
+  gives<Half>({1, 1}, {Half(-HUGE_VALF)}, {"ReduceMax", {make_tensor(dtype_of<Half>, {1, 0}).value(), ints({1})}});
+}
+
+TEST(Elementwise, ReductionsOfHalvesGiveWhatDoublesGive) {
+  expect_sums_of_halves<f16>();
+  expect_sums_of_halves<bf16>();
+}
+
 TEST(Elementwise, ShapeArithmetic) {
   gives<int64_t>({2}, {7, -3}, {"Add", {ints({5, -5}), scalar(2)}});
   gives<int64_t>({2}, {-2, 0}, {"Div", {ints({-5, 7}), ints({2, 0})}});
