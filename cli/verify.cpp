@@ -24,6 +24,7 @@ Result<std::optional<InnerValue>> first_overflow(const VerifyOptions& options,
   LINNET_ASSIGN(const InnerValues rewritten, inner_values(after));
   const std::vector<InnerValue> common = common_values(rewritten, original);
   for (size_t begin = 0; begin < common.size(); begin += kInnerBatch) {
+    if (options.stop && options.stop->stop_requested()) return error(Code::cancelled, "it was cancelled");
     const size_t end = std::min(begin + kInnerBatch, common.size());
     std::vector<std::string> batch;
     for (size_t i = begin; i < end; ++i) batch.push_back(common[i].name);
@@ -48,9 +49,8 @@ std::string advice_on(const InnerValue& value, DType floats) {
 
 namespace {
 
-// The floats whose rounding tells how far answers may lie apart: those that the rewritten model is told to compute in,
-// or what the original computes in already. Where it rounds to codes of few bits on the way, a last digit may become a
-// code.
+// Those that the rewritten model is told to compute in, or what the original computes in already. Where it rounds to
+// codes of few bits on the way, a last digit may become a code.
 DType coarsest_floats(const VerifyOptions& options, const Model& original) {
   const auto has = [&](DType type) {
     return std::any_of(original.program->slots.begin(), original.program->slots.end(),
@@ -71,38 +71,49 @@ bool Verification::agrees() const noexcept {
   return std::all_of(agreements.begin(), agreements.end(), [](const Agreement& a) { return a.difference.equal; });
 }
 
-Result<Verification> verify(const VerifyOptions& options) {
-  LINNET_ASSIGN(const std::unique_ptr<Session> original, open_session(options.before));
+Result<Original> run_original(const VerifyOptions& options, const LoadedGraph& rewritten) {
+  LINNET_ASSIGN(const std::unique_ptr<Session> session, open_session(options.before));
+  const Model& model = session->model();
+  const Graph& graph = *rewritten.graph;
+  LINNET_REQUIRE(graph.inputs.size() == model.inputs.size() && graph.outputs.size() == model.outputs.size(),
+                 error(Code::internal, "the models have different inputs or outputs"));
+  std::vector<Model::Port> ports;
+  for (size_t i = 0; i < model.inputs.size(); ++i) {
+    ports.push_back({graph.inputs[i].name, graph.value(graph.inputs[i].value).info});
+    ports.back().info.dtype = model.inputs[i].info.dtype;
+  }
+  LINNET_ASSIGN(const Inputs inputs, make_inputs(ports, *rewritten.symbols, options.inputs, options.before.seed));
+  Original original{{}, std::vector<Value>(model.outputs.size()), coarsest_floats(options, model)};
+  RunOptions run;
+  run.stop = options.stop;
+  LINNET_TRY(explain(session->run(inputs.values, original.outputs, run), inputs));
+  for (size_t i = 0; i < ports.size(); ++i) original.inputs[ports[i].name] = inputs.values[i];
+  return original;
+}
+
+Result<Verification> verify(const VerifyOptions& options, const Original& original) {
   LINNET_ASSIGN(const std::unique_ptr<Session> rewritten, open_session(options.after));
   const Model& model = rewritten->model();
-  // Sizes that were fixed are in the rewritten model's inputs, the types in the original's.
-  std::vector<Model::Port> ports = model.inputs;
-  LINNET_REQUIRE(
-      ports.size() == original->model().inputs.size() && model.outputs.size() == original->model().outputs.size(),
-      error(Code::internal, "the models have different inputs or outputs"));
-  for (size_t i = 0; i < ports.size(); ++i) ports[i].info.dtype = original->model().inputs[i].info.dtype;
-  LINNET_ASSIGN(Inputs inputs, make_inputs(ports, *model.program->symbols, options.inputs, options.before.seed));
-  std::vector<Value> expected(model.outputs.size()), actual(model.outputs.size());
-  LINNET_TRY(explain(original->run(inputs.values, expected), inputs));
-  std::map<std::string, Value> by_name;
-  for (size_t i = 0; i < ports.size(); ++i) {
-    by_name[ports[i].name] = inputs.values[i];
-    LINNET_ASSIGN(inputs.values[i], as_floats(inputs.values[i], model.inputs[i].info.dtype));
+  std::vector<Value> inputs, actual(model.outputs.size());
+  for (const Model::Port& port : model.inputs) {
+    LINNET_ASSIGN(inputs.emplace_back(), as_floats(original.inputs.at(port.name), port.info.dtype));
   }
-  LINNET_TRY(explain(rewritten->run(inputs.values, actual), inputs));
+  RunOptions run;
+  run.stop = options.stop;
+  LINNET_TRY(rewritten->run(inputs, actual, run));
+  const std::vector<Value>& expected = original.outputs;
   Verification result;
-  const DType floats = coarsest_floats(options, original->model());
   bool overflow = false;
   for (size_t o = 0; o < expected.size(); ++o) {
-    Tolerance t{rounding_of(floats), 0, true};
-    t.atol = std::max(1e-6, (floats == DType::f32 ? 1e-4 : t.rtol) * greatest(expected[o]));
+    Tolerance t{rounding_of(original.floats), 0, true};
+    t.atol = std::max(1e-6, (original.floats == DType::f32 ? 1e-4 : t.rtol) * greatest(expected[o]));
     if (options.rtol >= 0) t.rtol = options.rtol;
     if (options.atol >= 0) t.atol = options.atol;
     result.agreements.push_back({model.outputs[o].name, t, compare(actual[o], expected[o], t)});
     overflow |= !is_finite(actual[o]) && is_finite(expected[o]);
   }
   if (overflow) {
-    LINNET_ASSIGN(const std::optional<InnerValue> first, first_overflow(options, by_name));
+    LINNET_ASSIGN(const std::optional<InnerValue> first, first_overflow(options, original.inputs));
     if (first) result.advice = advice_on(*first, options.floats);
   }
   return result;

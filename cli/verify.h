@@ -7,6 +7,7 @@
 #include "compare.h"
 #include "inputs.h"
 #include "model_options.h"
+#include "run/session.h"
 
 namespace linnet::cli {
 
@@ -15,6 +16,14 @@ struct VerifyOptions {
   InputOptions inputs;
   double rtol = -1, atol = -1;  // below 0: by the types computed in and the outputs' size
   DType floats = DType::f32;    // that the second model is told to compute in
+  const StopToken* stop = nullptr;
+};
+
+// What the model gave as it was.
+struct Original {
+  std::map<std::string, Value> inputs;
+  std::vector<Value> outputs;
+  DType floats = DType::f32;  // whose rounding tells how far answers may lie apart
 };
 
 struct Agreement {
@@ -31,7 +40,10 @@ struct Verification {
   bool agrees() const noexcept;
 };
 
-// Runs the model as it was, without any rewrite, and what became of it, as it is loaded by default.
-Result<Verification> verify(const VerifyOptions& options);
+// Runs the model as it was, without any rewrite. Sizes that were fixed are those of `rewritten`'s inputs; the types are
+// the model's own.
+Result<Original> run_original(const VerifyOptions& options, const LoadedGraph& rewritten);
+// Runs what became of it, as it is loaded by default.
+Result<Verification> verify(const VerifyOptions& options, const Original& original);
 
 }  // namespace linnet::cli

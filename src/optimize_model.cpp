@@ -108,6 +108,7 @@ Result<OptimizeModelReport> optimize_model(const ModelSource& source, const Opti
   graph.remove_unused();
   LINNET_TRY(graph.sort());
   report.nodes_after = count_nodes(graph);
+  if (options.before_writing) LINNET_TRY(options.before_writing(loaded));
   LINNET_TRY(options.load.optimize.begin(0, 1, "writing"));
   LINNET_ASSIGN(report.bytes_after, save_model(loaded, path, options.save));
   return report;

@@ -1,6 +1,8 @@
 // From a model file to an optimized one.
 #pragma once
 
+#include <functional>
+
 #include "optimize/convert_floats.h"
 #include "save.h"
 
@@ -14,6 +16,8 @@ struct OptimizeModelOptions {
   std::optional<FloatConversion> floats;
   SaveOptions save;
   const StopToken* stop = nullptr;
+  // Sees what is about to be written; nothing is where it refuses.
+  std::function<Status(const LoadedGraph&)> before_writing;
 };
 
 struct OptimizeModelReport {

@@ -6,6 +6,7 @@
 
 #include "commands/command.h"
 #include "inputs.h"
+#include "interrupts.h"
 #include "model_options.h"
 #include "optimize_model.h"
 #include "terminal.h"
@@ -139,24 +140,38 @@ int run(const CLI::App& command, const Options& options) {
   const auto failed = [&](const std::string& what, const Status& status) {
     return report_error("optimize", what, status);
   };
-  const Result<OptimizeModelOptions> how = read_options(command, options);
+  Result<OptimizeModelOptions> how = read_options(command, options);
   if (!how.ok()) return failed(options.input, how.status());
+  VerifyOptions checking{{}, {}, options.inputs, options.rtol, options.atol};
+  checking.before.path = options.input;
+  checking.after.path = options.output;
+  checking.before.threads = checking.after.threads = options.threads;
+  checking.before.seed = checking.after.seed = options.seed;
+  checking.before.no_optimize = true;
+  if (how->floats) checking.floats = how->floats->to;
+  Original original;
+  // What is wrong with the inputs must not cost the file that the output replaces.
+  if (options.verify)
+    how->before_writing = [&](const LoadedGraph& rewritten) -> Status {
+      checking.stop = &stop_on_interrupt();
+      LINNET_ASSIGN(original, run_original(checking, rewritten));
+      return {};
+    };
   show_progress(concat("optimizing ", options.input));
   const Result<OptimizeModelReport> report = optimize_model({options.input, {}, nullptr}, *how, options.output);
-  if (!report.ok()) return failed(options.input, report.status());
+  const auto code = [](const Status& status) { return status.code() == Code::cancelled ? kInterrupted : kError; };
+  if (!report.ok()) {
+    failed(options.input, report.status());
+    return code(report.status());
+  }
   Verification verified;
   if (options.verify) {
     show_progress("verifying");
-    VerifyOptions checking{{}, {}, options.inputs, options.rtol, options.atol, DType::f32};
-    checking.before.path = options.input;
-    checking.after.path = options.output;
-    checking.before.threads = checking.after.threads = options.threads;
-    checking.before.seed = checking.after.seed = options.seed;
-    checking.before.no_optimize = true;
-    if (how->floats) checking.floats = how->floats->to;
-    Result<Verification> result = verify(checking);
-    if (!result.ok())
-      return failed(options.output, std::move(result).status().within("it was written, but verifying it failed"));
+    Result<Verification> result = verify(checking, original);
+    if (!result.ok()) {
+      failed(options.output, Status(result.status()).within("it is written, but not verified"));
+      return code(result.status());
+    }
     verified = std::move(*result);
   }
   clear_progress();

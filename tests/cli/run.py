@@ -6,8 +6,10 @@ Every error must be one sentence on stderr and exit code 2; an answer of "no" is
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -70,16 +72,16 @@ def unknown_operators(path):
     return save(path, nodes, inputs, [info("y", FLOAT, [2])], opsets=(("", 17), ("far", 1)))
 
 
-def endless(path):
+def endless(path, trips=2**60, count=8):
     body = helper.make_graph(
         [helper.make_node("Identity", ["go"], ["on"]), helper.make_node("Cos", ["v"], ["v_next"])],
         "body",
-        [info("i", INT64, []), info("go", TensorProto.BOOL, []), info("v", FLOAT, [8])],
-        [info("on", TensorProto.BOOL, []), info("v_next", FLOAT, [8])],
+        [info("i", INT64, []), info("go", TensorProto.BOOL, []), info("v", FLOAT, [count])],
+        [info("on", TensorProto.BOOL, []), info("v_next", FLOAT, [count])],
     )
     nodes = [helper.make_node("Loop", ["trips", "", "x"], ["y"], body=body)]
-    trips = numpy_helper.from_array(np.array(2**60, np.int64), "trips")
-    return save(path, nodes, [info("x", FLOAT, [8])], [info("y", FLOAT, [8])], [trips])
+    trips = numpy_helper.from_array(np.array(trips, np.int64), "trips")
+    return save(path, nodes, [info("x", FLOAT, [count])], [info("y", FLOAT, [count])], [trips])
 
 
 class Linnet:
@@ -517,6 +519,33 @@ def verify_is_as_strict_as_the_model_is_exact(linnet):
     for given, rtol in [(model, 1e-3), (half, 1e-2), (codes, 5e-2)]:
         (output,) = linnet.json("optimize", given, "-o", out, *x)["verified"]
         assert output["agrees"] and output["rtol"] == rtol, (given, output)
+
+
+@case
+def verify_refuses_inputs_before_it_writes(linnet):
+    model, out = layer(linnet.path("m.onnx")), linnet.path("out.onnx")
+    out.write_bytes(b"what was there")
+    linnet.path("empty").mkdir()
+    verify = ["optimize", model, "-o", out, "--verify"]
+    linnet.error(*verify, "--size", "btach=3", says=["btach", "'batch'"])
+    linnet.error(*verify, "--inputs", linnet.path("empty"), says="input 'x' is not in")
+    linnet.error(*verify, "--dim", "batch=2", "--size", "batch=3", says="names no symbolic size")
+    assert out.read_bytes() == b"what was there"
+    (output,) = linnet.json(*verify, "--dim", "batch=2", "--input", f"x={npy(linnet, 'x.npy', X)}")["verified"]
+    assert output["agrees"]
+
+
+@case
+def verify_says_what_an_interrupt_leaves(linnet):
+    model, out = endless(linnet.path("m.onnx"), trips=4000, count=1 << 16), linnet.path("out.onnx")
+    command = [linnet.binary, "optimize", model, "-o", out, "--verify"]
+    process = subprocess.Popen(list(map(str, command)), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + TIMEOUT_S
+    while not out.exists() and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.001)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=TIMEOUT_S)[1]
+    assert process.returncode == 130 and "it is written, but not verified" in said, (process.returncode, said)
 
 
 @case
