@@ -14,6 +14,7 @@ struct Tolerance {
 
 struct Difference {
   bool equal = true;
+  bool compared = true;  // false: what is expected are floats, and none is finite
   double max_abs = 0, max_rel = 0;
   std::string message;  // where and how they differ first
   std::string types;    // of floats that were compared, where they differ: "float16 instead of float"

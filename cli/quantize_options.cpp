@@ -36,6 +36,9 @@ void print_explanation(const Explanation& explanation) {
   if (const auto& task = explanation.quality.task)
     line += concat(", right answers ", percent(task->accuracy), " instead of ", percent(task->reference_accuracy));
   if (q.not_comparable) line += concat(", not comparable on ", q.not_comparable);
+  if (const auto& names = explanation.without_numbers; !names.empty())
+    line += concat(names.size() == samples ? "\nnothing could be compared" : "\nnot compared",
+                   ": the model as it was gives no finite number for ", printable(list_of_names(names)));
   std::printf("%s\na run takes %s ms instead of %s ms\n", line.c_str(),
               fixed(explanation.milliseconds_after, 3).c_str(), fixed(explanation.milliseconds_before, 3).c_str());
 }

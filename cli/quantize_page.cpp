@@ -54,7 +54,8 @@ HtmlRow quality_row(std::string name, const OutputQuality& q) {
                            : HtmlCell("")};
 }
 
-void add_quality(HtmlPage& page, const Quality& quality) {
+void add_quality(HtmlPage& page, const Explanation& explanation) {
+  const Quality& quality = explanation.quality;
   page.heading("Outputs beside the float model's");
   std::vector<HtmlRow> rows;
   rows.reserve(quality.outputs.size());
@@ -65,6 +66,9 @@ void add_quality(HtmlPage& page, const Quality& quality) {
   page.paragraph(concat("Over ", samples_text(quality.samples),
                         ". The divergence is that of the last axis, as probabilities where the float model's "
                         "sum up to 1, else of its softmax, in nats."));
+  if (!explanation.without_numbers.empty())
+    page.paragraph(concat(
+        "Not compared, as the float model gives no finite number: ", list_of_names(explanation.without_numbers), "."));
   if (quality.task)
     page.paragraph(concat("Right answers by output ", quality.task->output, ": ", percent(quality.task->accuracy),
                           "; the float model has ", percent(quality.task->reference_accuracy), "."));
@@ -178,7 +182,7 @@ std::string quantize_page(const std::string& model, const std::string& output, c
     if (e.quality.task) facts.push_back({"right answers", percent(e.quality.task->accuracy)});
   }
   page.facts(facts);
-  if (report.explanation) add_quality(page, report.explanation->quality);
+  if (report.explanation) add_quality(page, *report.explanation);
   add_charts(page, report);
   add_nodes(page, report);
   return std::move(page).finish();

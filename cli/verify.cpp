@@ -67,8 +67,15 @@ DType coarsest_floats(const VerifyOptions& options, const Model& original) {
 
 }  // namespace
 
+bool Verification::nothing_compared() const noexcept {
+  return !agreements.empty() && std::all_of(agreements.begin(), agreements.end(), [](const Agreement& a) {
+    return a.difference.equal && !a.difference.compared;
+  });
+}
+
 bool Verification::agrees() const noexcept {
-  return std::all_of(agreements.begin(), agreements.end(), [](const Agreement& a) { return a.difference.equal; });
+  return !nothing_compared() &&
+         std::all_of(agreements.begin(), agreements.end(), [](const Agreement& a) { return a.difference.equal; });
 }
 
 Result<Original> run_original(const VerifyOptions& options, const LoadedGraph& rewritten) {

@@ -37,6 +37,8 @@ struct Verification {
   // Where outputs have become infinite: the first inner value that has, and what to do.
   std::string advice;
 
+  // Whether no output has a finite number in either model, and so nothing is known.
+  bool nothing_compared() const noexcept;
   bool agrees() const noexcept;
 };
 

@@ -120,10 +120,18 @@ Json json_of(const Compared& c) {
           {"node", c.node},
           {"output", c.output},
           {"equal", c.difference.equal},
+          {"compared", c.difference.compared},
           {"max_abs", c.difference.max_abs},
           {"max_rel", c.difference.max_rel},
           {"types", c.difference.types},
           {"message", c.difference.message}};
+}
+
+// Whether none of the models' outputs has a finite number.
+bool nothing_compared(const std::vector<Compared>& all) {
+  const bool outputs = std::any_of(all.begin(), all.end(), [](const Compared& c) { return c.output; });
+  return std::none_of(all.begin(), all.end(),
+                      [&](const Compared& c) { return c.output == outputs && c.difference.compared; });
 }
 
 void print_text(const std::vector<Compared>& all, size_t differing, bool verbose) {
@@ -133,8 +141,11 @@ void print_text(const std::vector<Compared>& all, size_t differing, bool verbose
   if (verbose) {
     std::vector<std::vector<std::string>> rows{{"", "max abs", "max rel", "value", "made by"}};
     for (const Compared& c : all)
-      rows.push_back({c.difference.equal ? "equal" : "differs", number_text(c.difference.max_abs),
-                      number_text(c.difference.max_rel), printable(c.name), place(c)});
+      rows.push_back({!c.difference.equal     ? "differs"
+                      : c.difference.compared ? "equal"
+                                              : "no numbers",
+                      number_text(c.difference.max_abs), number_text(c.difference.max_rel), printable(c.name),
+                      place(c)});
     std::printf("%s", table(rows, {false, true, true}).c_str());
   }
   std::map<std::string, size_t> types;
@@ -144,7 +155,14 @@ void print_text(const std::vector<Compared>& all, size_t differing, bool verbose
     std::printf("%zu %s %s in B; their numbers are compared\n", count, count == 1 ? "value is" : "values are",
                 names.c_str());
   if (!differing) {
-    std::printf("all %zu values agree\n", all.size());
+    const auto poor = std::find_if(all.begin(), all.end(), [](const Compared& c) { return !c.difference.compared; });
+    const auto count = static_cast<size_t>(
+        std::count_if(all.begin(), all.end(), [](const Compared& c) { return !c.difference.compared; }));
+    std::printf("%s%zu values agree\n", poor == all.end() ? "all " : "", all.size() - count);
+    if (poor != all.end())
+      std::printf("%zu could not be compared, as they have no finite number; the first is '%s' (%s)\n", count,
+                  printable(poor->name).c_str(), place(*poor).c_str());
+    if (nothing_compared(all)) std::printf("no output could be compared: give other inputs\n");
     return;
   }
   const auto first = std::find_if(all.begin(), all.end(), [](const Compared& c) { return !c.difference.equal; });
@@ -162,14 +180,15 @@ int run(Options options) {
   }
   const auto differing = static_cast<size_t>(
       std::count_if(all->begin(), all->end(), [](const Compared& c) { return !c.difference.equal; }));
+  const bool equal = differing == 0 && !nothing_compared(*all);
   if (options.json) {
-    Json report{{"equal", differing == 0}, {"values", Json::array()}};
+    Json report{{"equal", equal}, {"values", Json::array()}};
     for (const Compared& c : *all) report["values"].push_back(json_of(c));
     std::printf("%s\n", report.dump(1, ' ', false, Json::error_handler_t::replace).c_str());
   } else {
     print_text(*all, differing, options.verbose);
   }
-  return differing ? kFailed : kSuccess;
+  return equal ? kSuccess : kFailed;
 }
 
 void add_side(CLI::App& command, ModelOptions& side, const std::string& letter) {

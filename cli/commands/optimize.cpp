@@ -98,7 +98,8 @@ Json json_of(const Options& options, const OptimizeModelReport& report, const Ve
   if (options.verify) json["verified"] = Json::array();
   for (const Agreement& a : verified.agreements)
     json["verified"].push_back({{"output", a.output},
-                                {"agrees", a.difference.equal},
+                                {"agrees", a.difference.equal && a.difference.compared},
+                                {"compared", a.difference.compared},
                                 {"rtol", a.tolerance.rtol},
                                 {"atol", a.tolerance.atol},
                                 {"max_abs", a.difference.max_abs},
@@ -128,11 +129,18 @@ void print_text(const Options& options, const OptimizeModelReport& report, const
   std::printf("%zu nodes became %zu, %s became %s: %s\n", report.nodes_before, report.nodes_after,
               bytes_text(report.bytes_before).c_str(), bytes_text(report.bytes_after).c_str(),
               printable(options.output).c_str());
-  for (const Agreement& a : verified.agreements)
+  for (const Agreement& a : verified.agreements) {
+    if (a.difference.equal && !a.difference.compared) {
+      std::printf("output '%s' could not be compared: the model gives no finite number for these inputs\n",
+                  printable(a.output).c_str());
+      continue;
+    }
     std::printf("output '%s' %s: max abs %.3g, max rel %.3g; tolerances: %.3g + %.3g of the number%s\n",
                 printable(a.output).c_str(), a.difference.equal ? "agrees" : "DIFFERS", a.difference.max_abs,
                 a.difference.max_rel, a.tolerance.atol, a.tolerance.rtol,
                 a.difference.equal ? "" : printable(": " + a.difference.message).c_str());
+  }
+  if (verified.nothing_compared()) std::printf("nothing could be compared: give other inputs\n");
   if (!verified.advice.empty()) std::printf("%s\n", printable(verified.advice).c_str());
 }
 
@@ -231,7 +239,8 @@ void add_optimize(CLI::App& app, int& exit_code) {
   command->add_flag("--json", options->json, "print one JSON object");
   command->footer(
       "Examples:\n  linnet optimize model.onnx -o fast.onnx --verify\n  linnet optimize model.onnx -o half.onnx "
-      "--float16 --keep-float Softmax\nExit codes: 0 written, and the outputs agree; 1 they do not; 2 an error.");
+      "--float16 --keep-float Softmax\nExit codes: 0 written, and the outputs agree; 1 they do not, or nothing could "
+      "be compared; 2 an error.");
   command->callback([command, options, &exit_code] { exit_code = run(*command, *options); });
 }
 

@@ -21,6 +21,13 @@ void read_floats(const Tensor& tensor, int64_t at, std::span<double> out) noexce
   }
 }
 
+bool without_numbers(const Tensor& tensor) noexcept {
+  if (!has_float_elements(tensor) || tensor.count() == 0) return false;
+  for (int64_t i = 0; i < tensor.count(); ++i)
+    if (std::isfinite(number_at(tensor, i))) return false;
+  return true;
+}
+
 void FloatErrors::add(std::span<const double> reference, std::span<const double> other) noexcept {
   for (size_t i = 0; i < reference.size(); ++i) {
     const double r = reference[i], o = other[i];

@@ -12,6 +12,9 @@ bool has_float_elements(const Tensor& tensor) noexcept;
 // Elements [at, at + out.size()) as double.
 void read_floats(const Tensor& tensor, int64_t at, std::span<double> out) noexcept;
 
+// Whether elements are floats and none of them is finite: there is nothing to compare others with.
+bool without_numbers(const Tensor& tensor) noexcept;
+
 // Elements that are infinite or no numbers in both alike say nothing and are left out; where they are so in one of the
 // two alone, the tensors are not comparable.
 struct FloatErrors {

@@ -22,6 +22,16 @@ void flatten(const Value& value, std::vector<Tensor>& tensors) {
   }
 }
 
+bool without_numbers(const std::vector<Tensor>& tensors) {
+  bool any = false;
+  for (const Tensor& tensor : tensors) {
+    if (!has_float_elements(tensor) || tensor.count() == 0) continue;
+    if (!linnet::without_numbers(tensor)) return false;
+    any = true;
+  }
+  return any;
+}
+
 int64_t row_length(const Tensor& tensor) { return tensor.shape.rank() == 0 ? 1 : tensor.shape.sizes().back(); }
 
 int64_t count_equal(const Tensor& a, const Tensor& b) {
@@ -125,6 +135,20 @@ void append_field(std::string& out, std::string_view name, const std::optional<d
 
 }  // namespace
 
+bool without_numbers(std::span<const Value> values) {
+  std::vector<Tensor> tensors;
+  for (const Value& value : values) flatten(value, tensors);
+  return without_numbers(tensors);
+}
+
+std::string list_of_names(std::span<const std::string> names) {
+  constexpr size_t kMost = 3;
+  std::string out;
+  for (size_t i = 0; i < names.size() && i < kMost; ++i)
+    out += concat(i == 0 ? "'" : i + 1 == names.size() ? " and '" : ", '", names[i], "'");
+  return names.size() > kMost ? concat(out, " and ", names.size() - kMost, " more") : out;
+}
+
 QualityMeter::QualityMeter(std::vector<std::string> names, std::vector<int64_t> labels, std::string labelled)
     : names_(std::move(names)), sums_(names_.size()), labels_(std::move(labels)), labelled_(std::move(labelled)) {}
 
@@ -191,12 +215,14 @@ void QualityMeter::add(const Value& reference, const Value& other, Sums& sums) {
   std::vector<Tensor> expected, actual;
   flatten(reference, expected);
   flatten(other, actual);
+  const bool nothing = without_numbers(expected);
   bool floats = false;
   FloatErrors errors;
   errors.comparable = expected.size() == actual.size();
   for (size_t i = 0; i < expected.size(); ++i) {
     const Tensor& r = expected[i];
     const bool is_float = has_float_elements(r);
+    if (is_float && nothing) continue;
     const bool fits = i < actual.size() && r.shape == actual[i].shape &&
                       (is_float ? has_float_elements(actual[i]) : r.dtype == actual[i].dtype);
     floats = floats || is_float;
@@ -215,6 +241,7 @@ void QualityMeter::add(const Value& reference, const Value& other, Sums& sums) {
     }
   }
   sums.not_comparable += !errors.comparable;
+  sums.without_numbers += nothing;
   if (!floats) return;
   const double cosine = errors.cosine();
   ++sums.samples;
@@ -253,6 +280,7 @@ Quality QualityMeter::result() const {
     OutputQuality& out = quality.outputs.emplace_back();
     out.name = names_[i];
     out.not_comparable = sums.not_comparable;
+    out.without_numbers = sums.without_numbers;
     if (sums.samples != 0) {
       out.mean_cosine = sums.cosines / static_cast<double>(sums.samples);
       out.least_cosine = sums.least_cosine;
@@ -267,6 +295,7 @@ Quality QualityMeter::result() const {
     }
     if (sums.elements != 0) out.equal = static_cast<double>(sums.equal) / static_cast<double>(sums.elements);
     overall.not_comparable = std::max(overall.not_comparable, out.not_comparable);
+    overall.without_numbers = std::max(overall.without_numbers, out.without_numbers);
     worst(overall.mean_cosine, out.mean_cosine, true);
     worst(overall.least_cosine, out.least_cosine, true);
     worst(overall.snr_db, out.snr_db, true);
@@ -291,6 +320,7 @@ std::string OutputQuality::to_json() const {
     out += ", ";
   }
   out += concat("\"not_comparable\": ", not_comparable);
+  if (without_numbers != 0) out += concat(", \"without_numbers\": ", without_numbers);
   append_field(out, "mean_cosine", mean_cosine);
   append_field(out, "least_cosine", least_cosine);
   append_field(out, "snr_db", snr_db);

@@ -15,6 +15,8 @@ struct OutputQuality {
   // Samples in which the two cannot be compared: other shapes or types, or elements that are infinite or no numbers in
   // one alone. They count as cosine 0, as rows that do not agree, as no element equal.
   size_t not_comparable = 0;
+  // Samples for which the reference has floats but no finite number: of these nothing is measured.
+  size_t without_numbers = 0;
   // Of floats. Each sample has a cosine; the others are over all elements that can be compared.
   std::optional<double> mean_cosine, least_cosine, snr_db, max_abs_error;
   // Of floats whose last axis, a row, has two elements or more. Divergence: the mean of KL(reference || other) in nats,
@@ -42,6 +44,11 @@ struct Quality {
   std::string to_json() const;
 };
 
+// Whether these have floats, and no finite number among them.
+bool without_numbers(std::span<const Value> values);
+// For sentences: "'a', 'b', 'c' and 5 more".
+std::string list_of_names(std::span<const std::string> names);
+
 // Adds up samples. Its memory does not depend on their number. Elements of sequences and maps count like tensors of one
 // output.
 class QualityMeter {
@@ -59,7 +66,7 @@ class QualityMeter {
 
  private:
   struct Sums {
-    size_t samples = 0, not_comparable = 0;  // samples: with floats
+    size_t samples = 0, not_comparable = 0, without_numbers = 0;  // samples: with finite floats
     double cosines = 0, least_cosine = 1;
     FloatErrors errors;
     int64_t rows = 0, agreeing = 0, elements = 0, equal = 0;

@@ -218,6 +218,7 @@ class Explainer {
       LINNET_ASSIGN(const std::vector<Value> expected, run(*float_, inputs, samples_.name(i)));
       LINNET_ASSIGN(const std::vector<Value> actual, run(quantized, inputs, samples_.name(i)));
       LINNET_TRY(meter.add(expected, actual));
+      if (without_numbers(expected)) report.explanation->without_numbers.push_back(samples_.name(i));
     }
     report.explanation->quality = meter.result();
     return {};

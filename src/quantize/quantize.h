@@ -56,6 +56,7 @@ struct Explanation {
   Quality quality;                                         // beside the model as it was
   double milliseconds_before = 0, milliseconds_after = 0;  // a run, with this many threads
   size_t threads = 0;
+  std::vector<std::string> without_numbers;  // names of samples for which the model as it was gives no finite number
   size_t timed_samples = 0, activation_samples = 0, sensitivity_samples = 0;  // of them
 };
 

@@ -49,7 +49,16 @@ std::string QuantizeReport::to_json() const {
     append_field(out, "milliseconds_before", e.milliseconds_before);
     append_field(out, "milliseconds_after", e.milliseconds_after);
     out += concat("},\n \"samples\": {\"quality\": ", e.quality.samples, ", \"run\": ", e.timed_samples,
-                  ", \"activation_snr_db\": ", e.activation_samples, ", \"alone\": ", e.sensitivity_samples, '}');
+                  ", \"activation_snr_db\": ", e.activation_samples, ", \"alone\": ", e.sensitivity_samples);
+    if (!e.without_numbers.empty()) {
+      out += ", \"without_numbers\": [";
+      for (const std::string& name : e.without_numbers) {
+        if (&name != e.without_numbers.data()) out += ", ";
+        append_json(out, name);
+      }
+      out += ']';
+    }
+    out += '}';
   }
   return out + "\n}\n";
 }

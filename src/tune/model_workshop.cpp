@@ -156,6 +156,7 @@ Status ModelWorkshop::prepare() {
   Sha256 hash;
   size_t kept = 0;
   QualityMeter itself = meter(true);
+  std::vector<std::string> poor;
   for (size_t i = 0; i < input_.samples.count; ++i) {
     if (options_.progress)
       options_.progress({TuneProgress::Stage::preparing, i, input_.samples.count, input_.samples.name(i)});
@@ -164,12 +165,15 @@ Status ModelWorkshop::prepare() {
     for (const Value& value : *inputs) add_value(hash, value);
     LINNET_ASSIGN(std::vector<Value> outputs, reference_of(i));
     LINNET_TRY(itself.add(outputs, outputs));
+    if (without_numbers(outputs)) poor.push_back(input_.samples.name(i));
     kept += bytes_of(*inputs) + bytes_of(outputs);
     if (kept > kKeptBytes && i >= kTimedSamples) continue;
     if (inputs_.size() != i) continue;
     inputs_.push_back(std::move(*inputs));
     references_.push_back(std::move(outputs));
   }
+  LINNET_REQUIRE(poor.empty(), invalid_argument("the model itself gives no finite number for ", list_of_names(poor),
+                                                ": there is nothing to judge by, leave such samples out"));
   for (size_t i = 0; input_.calibration && i < input_.calibration->count; ++i) {
     Result<std::vector<Value>> inputs = input_.calibration->read(i, *model);
     if (!inputs.ok()) return std::move(inputs).status().within(input_.calibration->name(i));

@@ -465,6 +465,19 @@ def diff_finds_the_first_value(linnet):
     linnet.error("diff", a, two_inputs(linnet.path("c.onnx")), says="not an input of the first model")
 
 
+@case
+def diff_and_verify_need_numbers(linnet):
+    model, out = layer(linnet.path("m.onnx")), linnet.path("out.onnx")
+    nan = ["--input", f"x={npy(linnet, 'x.npy', np.full_like(X, np.nan))}"]
+    text = linnet.run("diff", model, model, "--no-optimize-b", *nan, code=1).stdout
+    assert "agree\n" in text and "no output could be compared" in text and "all" not in text, text
+    assert not linnet.json("diff", model, model, "--no-optimize-b", *nan, code=1)["equal"]
+    text = linnet.run("optimize", model, "-o", out, "--verify", *nan, code=1).stdout
+    assert "'y' could not be compared" in text and "nothing could be compared" in text and "agrees" not in text, text
+    (output,) = linnet.json("optimize", model, "-o", out, "--verify", *nan, code=1)["verified"]
+    assert not output["agrees"] and not output["compared"]
+
+
 def overflowing(path):
     """y = (x w * 3e4) / 3e4, whose inner value "b" is beyond float16."""
     nodes = [

@@ -250,10 +250,31 @@ def what_is_no_number(context):
     folder, _ = samples(context, rng)
     report = quantize(context, "weights", model, "--samples", folder, "--sensitivity", "all", "--report", context.folder / "r.html")
     outputs = {o["name"]: o for o in report["quality"]["outputs"]}
-    assert outputs["nan"]["mean_cosine"] == outputs["z"]["mean_cosine"] == outputs["y"]["mean_cosine"] == 1
+    assert outputs["nan"]["mean_cosine"] == outputs["y"]["mean_cosine"] == 1
+    assert "mean_cosine" not in outputs["z"] and outputs["z"]["without_numbers"] == SAMPLES, outputs["z"]
     assert outputs["y"]["snr_db"] is None and 0.9 < outputs["h"]["mean_cosine"] < 1
     assert all(o["not_comparable"] == 0 for o in outputs.values())
     Page().check(context.folder / "r.html")
+
+
+@case
+def samples_without_numbers_are_named(context):
+    rng = np.random.default_rng(7)
+    model = classifier(context.folder / "m.onnx", rng)
+    folder, _ = samples(context, rng)
+    np.save(folder / "1.npy", np.full((1, 64), np.nan, np.float32))
+    report = quantize(context, "weights", model, "--samples", folder, "--report", context.folder / "r.html")
+    (name,) = report["samples"]["without_numbers"]
+    assert name.endswith("1.npy") and report["quality"]["overall"]["without_numbers"] == 1
+    assert 0.9 < report["quality"]["overall"]["mean_cosine"] < 1
+    assert "1.npy" in (context.folder / "r.html").read_text()
+    for i in range(SAMPLES):
+        np.save(folder / f"{i}.npy", np.full((1, 64), np.nan, np.float32))
+    overall = quantize(context, "weights", model, "--samples", folder)["quality"]["overall"]
+    assert not {"mean_cosine", "snr_db", "kl_divergence", "top1_agreement"} & set(overall), overall
+    command = [context.linnet, "quantize", "weights", str(model), "-o", str(context.out), "--samples", str(folder)]
+    text = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=True).stdout
+    assert "nothing could be compared: the model as it was gives no finite number for '" in text and "2.npy' and 2 more" in text, text
 
 
 class Page(html.parser.HTMLParser):

@@ -80,6 +80,29 @@ TEST(Quality, WhatIsNoNumberInBothIsLeftOut) {
   EXPECT_TRUE(std::isfinite(*y.kl_divergence));
 }
 
+TEST(Quality, WithoutAnyNumberNothingIsMeasured) {
+  for (const float bad : {kNan, kInfinity, -kInfinity}) {
+    const Value none = floats({1, 3}, {bad, kNan, bad}), some = floats({1, 3}, {1, 2, 3});
+    for (const Value* other : {&none, &some}) {
+      const OutputQuality y = measure(none, *other);
+      EXPECT_EQ(y.without_numbers, 1u);
+      EXPECT_FALSE(y.mean_cosine || y.least_cosine || y.snr_db || y.max_abs_error || y.kl_divergence ||
+                   y.top1_agreement);
+    }
+    EXPECT_TRUE(without_numbers({&none, 1}));
+    EXPECT_FALSE(without_numbers({&some, 1}));
+    QualityMeter meter({"y"});
+    ASSERT_TRUE(meter.add({&none, 1}, {&none, 1}).ok());
+    const Value far = floats({1, 3}, {-1, -2, -3});
+    ASSERT_TRUE(meter.add({&some, 1}, {&far, 1}).ok());
+    EXPECT_DOUBLE_EQ(*meter.result().overall.mean_cosine, -1);
+    EXPECT_EQ(meter.result().overall.without_numbers, 1u);
+  }
+  const Value empty = floats({0, 4}, {}), integer = tensor<int64_t>({1}, {1});
+  EXPECT_FALSE(without_numbers({&empty, 1}));
+  EXPECT_FALSE(without_numbers({&integer, 1}));
+}
+
 TEST(Quality, WhatIsNoNumberInOneIsAsBadAsCanBe) {
   for (const float bad : {kNan, kInfinity, -kInfinity}) {
     const OutputQuality y = measure(floats({1, 3}, {1, 2, 3}), floats({1, 3}, {1, 2, bad}));

@@ -299,6 +299,10 @@ def bad_input(context):
     context.error(compiled, "--samples", folder, "-o", out, says="a compiled model cannot be tuned")
     wrong = samples(context.folder / "wrong", width=7)
     context.error(model, "--samples", wrong, "-o", out, says="0.npy")
+    nan = samples(context.folder / "nan", count=3)
+    np.save(nan / "1.npy", np.full((4, 64), np.nan, np.float32))
+    np.save(nan / "2.npy", np.full((4, 64), np.inf, np.float32))
+    context.error(model, "--samples", nan, "-o", out, says=f"no finite number for '{nan / '1.npy'}' and '{nan / '2.npy'}'")
     assert not out.exists()
 
     context.error(model, "--samples", folder, "-o", model, says="would replace")
