@@ -1,5 +1,6 @@
 #include "inputs.h"
 
+#include <algorithm>
 #include <charconv>
 #include <filesystem>
 #include <map>
@@ -9,6 +10,7 @@
 #include "files/random_tensor.h"
 #include "files/tensor_file.h"
 #include "model_options.h"
+#include "run/binding.h"
 #include "value_file.h"
 
 namespace linnet::cli {
@@ -243,6 +245,16 @@ class Maker {
   Inputs inputs_;
 };
 
+// Whether shapes alone make it fail, or shapes that only a run knows may have.
+bool shapes_may_decide(const Model& model, const Inputs& inputs) {
+  Binding binding(*model.program);
+  MemoryPlanner planner;
+  const Parallel serial;
+  return !binding.bind(inputs.values, {}, {}, serial, planner).ok() ||
+         std::any_of(binding.active.begin(), binding.active.end(),
+                     [&](uint32_t step) { return binding.steps[step].dynamic; });
+}
+
 }  // namespace
 
 void add_input_options(CLI::App& command, InputOptions& options) {
@@ -263,14 +275,15 @@ Result<Inputs> make_inputs(std::span<const Model::Port> ports, const SymbolTable
   return Maker(ports, symbols, options).make(seed);
 }
 
-Status explain(Status status, const Inputs& inputs) {
+Status explain(Status status, const Inputs& inputs, const Model* model) {
   const bool by_size = status.code() == Code::invalid_argument || status.code() == Code::invalid_model;
   std::string hint;
   if (!inputs.assumed.empty()) hint = concat("sizes taken to be 1, which --size changes: ", inputs.assumed);
   if (!inputs.unnamed.empty())
     hint += concat(hint.empty() ? "" : "; ", "sizes without a name were taken to be 1: give the input's shape, ",
                    "--random-shape '", inputs.unnamed, "' with a number for each '?'");
-  if (!by_size || hint.empty()) return status;
+  if (!by_size || hint.empty() || status.node().empty()) return status;
+  if (model && !shapes_may_decide(*model, inputs)) return status;
   return Status(status.code(), concat(status.message(), " (", hint, ")"));
 }
 

@@ -34,7 +34,8 @@ struct Inputs {
 Result<Inputs> make_inputs(std::span<const Model::Port> ports, const SymbolTable& symbols, const InputOptions& options,
                            uint64_t seed);
 
-// The error of a run, with a word on the sizes that had to be assumed: they are often why it failed.
-Status explain(Status status, const Inputs& inputs);
+// The error of a run, with a word on the sizes that had to be assumed where shapes may be why a node failed. Without a
+// model every failure of a node may be.
+Status explain(Status status, const Inputs& inputs, const Model* model);
 
 }  // namespace linnet::cli

@@ -93,7 +93,7 @@ Result<Original> run_original(const VerifyOptions& options, const LoadedGraph& r
   Original original{{}, std::vector<Value>(model.outputs.size()), coarsest_floats(options, model)};
   RunOptions run;
   run.stop = options.stop;
-  LINNET_TRY(explain(session->run(inputs.values, original.outputs, run), inputs));
+  LINNET_TRY(explain(session->run(inputs.values, original.outputs, run), inputs, &model));
   for (size_t i = 0; i < ports.size(); ++i) original.inputs[ports[i].name] = inputs.values[i];
   return original;
 }

@@ -59,7 +59,7 @@ Status bench(const Options& options, double process_start, nlohmann::json& repor
   const std::vector<Value>& inputs = made.values;
   std::vector<Value> outputs(model.outputs.size());
   const double first_start = now_ms();
-  LINNET_TRY(explain(session->run(inputs, outputs), made));
+  LINNET_TRY(explain(session->run(inputs, outputs), made, &model));
   const double first_end = now_ms();
   for (int i = 0; i < options.warmup; ++i) LINNET_TRY(session->run(inputs, outputs));
 

@@ -87,9 +87,9 @@ class Comparison {
       paths[value.name] = value.path;
     }
     auto a = run_for(options_.a, names, inputs_);
-    if (!a.ok()) return explain(std::move(a).status(), made_).within(options_.a.path);
+    if (!a.ok()) return explain(std::move(a).status(), made_, nullptr).within(options_.a.path);
     auto b = run_for(options_.b, names, inputs_);
-    if (!b.ok()) return explain(std::move(b).status(), made_).within(options_.b.path);
+    if (!b.ok()) return explain(std::move(b).status(), made_, nullptr).within(options_.b.path);
     for (const auto& [name, value] : *a)
       if (const auto other = b->find(name); other != b->end())
         compared_.push_back({name, paths[name], extra.empty(), compare(other->second, value, tolerance(value))});

@@ -30,7 +30,7 @@ Result<std::string> bound_program(const Options& options) {
   LINNET_ASSIGN(const Inputs inputs,
                 make_inputs(model.inputs, *model.program->symbols, options.inputs, options.model.seed));
   std::vector<Value> outputs(model.outputs.size());
-  LINNET_TRY(explain(session->run(inputs.values, outputs), inputs));
+  LINNET_TRY(explain(session->run(inputs.values, outputs), inputs, &model));
   return session->describe();
 }
 

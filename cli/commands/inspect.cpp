@@ -95,14 +95,16 @@ void describe_model(const Model& model, Json& report) {
   for (const auto& [key, value] : model.metadata) report["metadata"][key] = value;
 }
 
-// Bytes of the buffers that a run with inputs of default sizes needs; nothing where such inputs cannot be made.
-Result<size_t> arena_bytes(const Model& model, const Options& options) {
+// Bytes of the buffers that a run on the engine's threads needs with inputs of default sizes. `made`: such inputs
+// exist.
+Result<size_t> arena_bytes(Engine& engine, const Model& model, const Options& options, bool* made) {
   LINNET_ASSIGN(const Inputs inputs,
                 make_inputs(model.inputs, *model.program->symbols, options.inputs, options.model.seed));
+  *made = true;
   Binding binding(*model.program);
   MemoryPlanner planner;
-  const Parallel serial;
-  LINNET_TRY(binding.bind(inputs.values, {}, {}, serial, planner));
+  const RunParallel parallel(engine.pool(), engine.executor(), nullptr);
+  LINNET_TRY(explain(binding.bind(inputs.values, {}, {}, parallel, planner), inputs, nullptr));
   return binding.arena_bytes;
 }
 
@@ -115,10 +117,14 @@ Status load_fully(const Options& options, const std::vector<Model::Port>& declar
       report["outputs"][k]["type"] = type_text(model->outputs[k].info, *model->program->symbols);
   report["steps"] = model->program->steps.size();
   Json memory{{"constants", model->program->constant_bytes()}, {"packed", model->program->packed_bytes()}};
-  if (const Result<size_t> arena = arena_bytes(*model, options); arena.ok()) {
+  bool made = false;
+  if (const Result<size_t> arena = arena_bytes(engine, *model, options, &made); arena.ok()) {
     memory["arena"] = *arena;
   } else if (!options.inputs.sizes.empty() || !options.inputs.random_shapes.empty()) {
     return arena.status();
+  } else {
+    report["arena_unknown"] =
+        made ? std::string(arena.status().message()) : "depends on inputs that have no default; give --random-shape";
   }
   report["memory"] = memory;
   return {};
@@ -216,9 +222,9 @@ void print_text(const Json& report) {
     rows.clear();
     for (const auto& [name, bytes] : report["memory"].items())
       rows.push_back({name, bytes_text(bytes.get<uint64_t>())});
-    if (!report["memory"].contains("arena"))
-      rows.push_back({"arena", "depends on inputs that have no default; give --random-shape"});
     print_section("memory to run, with symbolic sizes of 1 unless given", rows, {false, true});
+    if (report.contains("arena_unknown"))
+      std::printf("  arena not known: %s\n", text_of(report["arena_unknown"]).c_str());
   }
   rows.clear();
   for (const auto& [name, nodes] : report["unsupported"].items())
@@ -260,7 +266,8 @@ int run(const Options& options) {
 void add_inspect(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("inspect", "Tell what a model is, what it needs, and what of it cannot run");
-  CLI::Option* model = command->add_option("MODEL", options->model.path, "an .onnx file");
+  CLI::Option* model =
+      command->add_option("MODEL", options->model.path, "an .onnx file, or what `linnet compile` made of one");
   add_load_options(*command, options->model);
   add_repeatable(*command, "--size", options->inputs.sizes, "batch=1: a symbolic size that memory is planned for");
   add_repeatable(*command, "--random-shape", options->inputs.random_shapes,

@@ -88,7 +88,7 @@ Status run_model(const Options& options) {
   const auto begin = StopToken::Clock::now();
   if (options.timeout_ms > 0)
     run.deadline = begin + std::chrono::microseconds(static_cast<int64_t>(std::min(options.timeout_ms, 1e12) * 1e3));
-  LINNET_TRY(explain(session->run(inputs.values, values, run), inputs));
+  LINNET_TRY(explain(session->run(inputs.values, values, run), inputs, &model));
   const std::chrono::duration<double, std::milli> spent = StopToken::Clock::now() - begin;
 
   std::vector<Output> outputs;

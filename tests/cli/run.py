@@ -269,6 +269,22 @@ def run_says_which_sizes_it_assumed(linnet):
 
 
 @case
+def run_is_silent_on_sizes_that_explain_nothing(linnet):
+    table = numpy_helper.from_array(np.ones((4, 3), np.float32), "table")
+    model = save(
+        linnet.path("m.onnx"),
+        [helper.make_node("Gather", ["table", "i"], ["rows"]), helper.make_node("Neg", ["x"], ["y"])],
+        [info("i", INT64, [1]), info("x", FLOAT, ["batch"])],
+        [info("rows", FLOAT, [1, 3]), info("y", FLOAT, ["batch"])],
+        [table],
+    )
+    wrong = [["--input", f"i={npy(linnet, 'i.npy', np.array([9]))}"], ["--random-shape", "i=2"]]
+    for arguments, says in zip(wrong, ("9", "must be of shape")):
+        linnet.error("run", model, *arguments, says=says)
+        assert "sizes taken" not in linnet.run("run", model, *arguments, code=2).stderr
+
+
+@case
 def run_summarises(linnet):
     text = linnet.run("run", layer(linnet.path("m.onnx")), "--input", f"x={npy(linnet, 'x.npy', X)}").stdout
     y = np.maximum(X @ W + B, 0)
@@ -351,6 +367,27 @@ def inspect_plans_memory_for_sizes(linnet):
     model = layer(linnet.path("m.onnx"))
     small, large = (linnet.json("inspect", model, "--no-optimize", "--size", f"batch={n}")["memory"]["arena"] for n in (1, 1000))
     assert large >= small + 900 * 12
+    wide = save(
+        linnet.path("wide.onnx"),
+        [helper.make_node("Conv", ["x", "w"], ["y"])],
+        [info("x", FLOAT, [1, 32, 64, 64])],
+        [info("y", FLOAT, None)],
+        [numpy_helper.from_array(np.ones((64, 32, 3, 3), np.float32), "w")],
+    )
+    arenas = {threads: linnet.json("inspect", wide, "--threads", threads)["memory"]["arena"] for threads in (1, 3)}
+    assert arenas[1] < arenas[3], arenas
+    for threads, arena in arenas.items():
+        assert f"arena {arena} bytes" in linnet.run("dump", wide, "--threads", threads).stdout, (threads, arena)
+
+
+@case
+def inspect_says_why_the_arena_is_not_known(linnet):
+    nodes = [helper.make_node("MaxPool", ["image"], ["small"], kernel_shape=[3, 3])]
+    model = save(linnet.path("m.onnx"), nodes, [info("image", FLOAT, [1, 1, 5, "width"])], [info("small", FLOAT, None)])
+    report = linnet.json("inspect", model)
+    assert "arena" not in report["memory"] and "--size" in report["arena_unknown"] and "'width'" in report["arena_unknown"]
+    assert "arena not known: node main/#0 (MaxPool)" in linnet.run("inspect", model).stdout
+    assert "arena" in linnet.json("inspect", model, "--size", "width=4")["memory"]
 
 
 @case
