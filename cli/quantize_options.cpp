@@ -82,10 +82,10 @@ void print_text(const QuantizeReport& report) {
                     group.worst.empty() ? "" : concat("weights from ", fixed(group.least_snr, 1), " dB: "),
                     printable(group.worst)});
   const char* nothing = report.quantized() != 0 ? ""
-                        : report.nodes.empty()
-                            ? "nothing was quantised: the model has no product or convolution with constant weights "
-                              "that this scheme takes\n"
-                            : "nothing was quantised: below is why\n";
+                        : report.nodes.empty()  ? "nothing was quantised, the result is the model as it was: it has no "
+                                                  "product or convolution with constant weights "
+                                                  "that this scheme takes\n"
+                                                : "nothing was quantised, the result is the model as it was; why:\n";
   const double ratio = static_cast<double>(report.bytes_after) / static_cast<double>(report.bytes_before);
   std::printf("%s%zu of %zu nodes quantised, %s to %s (%s)\n%s", nothing, report.quantized(), report.nodes.size(),
               bytes_text(report.bytes_before).c_str(), bytes_text(report.bytes_after).c_str(), fixed(ratio, 3).c_str(),

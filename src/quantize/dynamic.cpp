@@ -282,7 +282,7 @@ Result<QuantizeReport> quantize_dynamic(const ModelSource& source, const Quantiz
   DynamicQuantizer quantizer(*job);
   const auto knows = [](const Graph& graph, const Node& node) { return DynamicQuantizer::knows(graph, node); };
   const auto rewrite = [&](Graph& graph, NodeId id, NodeReport& row) { return quantizer.rewrite(graph, id, row); };
-  LINNET_TRY(job->for_each_node(knows, rewrite));
+  LINNET_TRY(job->for_each_node("dynamic", knows, rewrite));
   return job->write();
 }
 

@@ -31,6 +31,38 @@ size_t count_known(const Graph& graph, QuantizeJob::Knows knows) {
   return count;
 }
 
+// Operators with weights, and the commands that quantise them; MatMul, Gemm and tables are known to several schemes.
+struct WeightOperator {
+  std::string_view op_type, domain, taken;
+};
+constexpr WeightOperator kWeightOperators[] = {
+    {"LSTM", "", "`quantize dynamic` does"},
+    {"GRU", "", "`quantize dynamic` does"},
+    {"RNN", "", "`quantize dynamic` does"},
+    {"Attention", "com.microsoft", "`quantize dynamic` does"},
+    {"Conv", "", "`quantize dynamic` and `quantize static` do"},
+    {"ConvTranspose", "", "`quantize static` does"},
+    {"DeformConv", "", "no scheme does"},
+    {"Einsum", "", "no scheme does"},
+    {"EmbedLayerNormalization", "com.microsoft", "no scheme does"},
+    {"FusedConv", "com.microsoft", "no scheme does"},
+    {"FusedGemm", "com.microsoft", "no scheme does"},
+    {"FusedMatMul", "com.microsoft", "no scheme does"},
+    {"MoE", "com.microsoft", "no scheme does"},
+};
+
+// Which commands take the node, if it holds weights; else nothing.
+std::string_view who_takes(const Graph& graph, const Node& node) {
+  const auto found = std::find_if(std::begin(kWeightOperators), std::end(kWeightOperators),
+                                  [&](const WeightOperator& op) { return node.is(op.op_type, op.domain); });
+  if (found == std::end(kWeightOperators)) return {};
+  const bool holds = std::any_of(node.inputs.begin(), node.inputs.end(), [&](ValueId v) {
+    const Tensor* tensor = graph.constant(v);
+    return tensor && is_float(tensor->dtype) && tensor->shape.rank() >= 2;
+  });
+  return holds ? found->taken : std::string_view();
+}
+
 // The value as a constant, computed where nothing but constants stand behind it. Quantised ones are not computed.
 bool fold_behind(Graph& graph, ValueId value) {
   if (graph.constant(value)) return true;
@@ -108,25 +140,40 @@ std::string QuantizeJob::refusal(const Graph& graph, const Node& node) const {
   return words.empty() && options_.leave ? options_.leave(first_output(graph, node)) : words;
 }
 
-Status QuantizeJob::for_each_node(Knows knows, Rewrite rewrite) {
-  size_t done = 0;
-  return visit(graph(), knows, rewrite, count_known(graph(), knows), done);
+NodeReport QuantizeJob::new_report(const Graph& graph, NodeId id) const {
+  const Node& node = graph.node(id);
+  NodeReport row;
+  row.node = graph.node_path(id);
+  row.name = node.name;
+  row.output = first_output(graph, node);
+  row.reason = refusal(graph, node);
+  return row;
 }
 
-Status QuantizeJob::visit(Graph& graph, Knows knows, Rewrite rewrite, size_t total, size_t& done) {
+Status QuantizeJob::for_each_node(std::string_view scheme, Knows knows, Rewrite rewrite) {
+  size_t done = 0;
+  return visit(graph(), scheme, knows, rewrite, count_known(graph(), knows), done);
+}
+
+Status QuantizeJob::visit(Graph& graph, std::string_view scheme, Knows knows, Rewrite rewrite, size_t total,
+                          size_t& done) {
   const std::vector<NodeId> order = graph.order();
   for (const NodeId id : order) {
     if (!graph.alive(id)) continue;  // a rewrite before this one may have folded it
-    for (const auto& body : subgraphs_of(graph.node(id))) LINNET_TRY(visit(*body, knows, rewrite, total, done));
-    if (!knows(graph, graph.node(id))) continue;
+    for (const auto& body : subgraphs_of(graph.node(id))) LINNET_TRY(visit(*body, scheme, knows, rewrite, total, done));
+    if (!knows(graph, graph.node(id))) {
+      const std::string_view taken = who_takes(graph, graph.node(id));
+      if (taken.empty()) continue;
+      NodeReport row = new_report(graph, id);
+      if (row.reason.empty())
+        row.reason = concat(graph.node(id).op_type, ": the ", scheme, " scheme does not take it; ", taken);
+      report_.nodes.push_back(std::move(row));
+      continue;
+    }
     LINNET_REQUIRE(!options_.stop || !options_.stop->stopped(), error(Code::cancelled, "quantising was cancelled"));
-    NodeReport row;
-    row.node = graph.node_path(id);
-    row.name = graph.node(id).name;
+    NodeReport row = new_report(graph, id);
     if (options_.progress) options_.progress(done, total, row.node);
     ++done;
-    row.output = first_output(graph, graph.node(id));
-    row.reason = refusal(graph, graph.node(id));
     if (row.reason.empty()) {
       const std::vector<ValueId>& inputs = graph.node(id).inputs;
       const std::set<ValueId> before(inputs.begin(), inputs.end());

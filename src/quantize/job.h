@@ -35,7 +35,8 @@ class QuantizeJob {
   // It fills in the report: a result, or the reason why the node stays.
   using Knows = FunctionRef<bool(const Graph&, const Node&)>;
   using Rewrite = FunctionRef<Status(Graph&, NodeId, NodeReport&)>;
-  Status for_each_node(Knows knows, Rewrite rewrite);
+  // Other nodes that hold weights are reported as left, in the words of `scheme`.
+  Status for_each_node(std::string_view scheme, Knows knows, Rewrite rewrite);
 
   // The float tensor that the value is, or that can be computed for it from constants: the value is a constant then.
   // Otherwise nothing, with the reason in the report.
@@ -70,7 +71,8 @@ class QuantizeJob {
   };
 
   QuantizeJob(const QuantizeOptions& options, std::filesystem::path path) : options_(options), path_(std::move(path)) {}
-  Status visit(Graph& graph, Knows knows, Rewrite rewrite, size_t total, size_t& done);
+  Status visit(Graph& graph, std::string_view scheme, Knows knows, Rewrite rewrite, size_t total, size_t& done);
+  NodeReport new_report(const Graph& graph, NodeId id) const;
   void release(Graph& graph, const std::set<ValueId>& values);
 
   const QuantizeOptions& options_;

@@ -23,13 +23,13 @@ bool is_operator(std::string_view name) {
   return std::any_of(defs.begin(), defs.end(), [&](const OpDef* def) { return def->name == name; });
 }
 
-Status check(const std::string& wanted, const std::set<std::string>& names) {
+Status check(const std::string& wanted, const std::set<std::string>& names, bool any_operator) {
   if (wanted.find_first_of("*?") != std::string::npos) {
     const bool any = std::any_of(names.begin(), names.end(), [&](const auto& n) { return matches_pattern(wanted, n); });
     LINNET_REQUIRE(any, error(Code::not_found, "no node or operator of the model matches '", wanted, "'"));
     return {};
   }
-  if (!wanted.empty() && (names.contains(wanted) || is_operator(wanted))) return {};
+  if (!wanted.empty() && (names.contains(wanted) || (any_operator && is_operator(wanted)))) return {};
   const std::vector<std::string_view> all(names.begin(), names.end());
   return error(Code::not_found, "the model has no node or operator named '", wanted, "'", did_you_mean(wanted, all));
 }
@@ -70,7 +70,7 @@ Result<NodeSelection> NodeSelection::make(const Graph& graph, std::vector<std::s
     std::set<std::string> names;
     collect_names(graph, names);
     for (const auto* list : {&include, &exclude})
-      for (const std::string& wanted : *list) LINNET_TRY(check(wanted, names));
+      for (const std::string& wanted : *list) LINNET_TRY(check(wanted, names, list == &exclude));
   }
   selection.include_ = std::move(include);
   selection.exclude_ = std::move(exclude);

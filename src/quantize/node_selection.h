@@ -15,7 +15,8 @@ bool matches_pattern(std::string_view pattern, std::string_view text) noexcept;
 class NodeSelection {
  public:
   NodeSelection() = default;  // everything
-  // A name that is no pattern must be that of a node in the graph or its subgraphs, or of an operator.
+  // A name that is no pattern must be that of a node in the graph or its subgraphs, or of its operator; an operator
+  // that the graph does not have may be excluded.
   static Result<NodeSelection> make(const Graph& graph, std::vector<std::string> include,
                                     std::vector<std::string> exclude);
 

@@ -19,7 +19,7 @@ struct Samples;
 
 struct QuantizeOptions {
   // Nodes by name, by operator type, or by pattern ("*" any characters, "?" one); without `include`, all that the
-  // scheme knows. A name that is neither a node's nor an operator's is an error.
+  // scheme knows. A name that is no node's or operator's of the model is an error; any operator may be excluded.
   std::vector<std::string> include, exclude;
   DType weight_type = DType::i8;         // or u8
   std::optional<bool> weight_symmetric;  // without it: int8 is, uint8 is not
@@ -34,7 +34,7 @@ struct QuantizeOptions {
   std::function<Status(LoadedGraph)> take;
 };
 
-// What became of a node that the scheme knows.
+// What became of a node that the scheme knows, or that holds weights which it leaves.
 struct NodeReport {
   std::string node;    // its path
   std::string name;    // as `exclude` takes it; its first output's where the model gives none

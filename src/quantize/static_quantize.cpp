@@ -206,7 +206,7 @@ Result<QuantizeReport> quantize_static(const std::shared_ptr<Engine>& engine, co
   }
   LINNET_TRY(measure(engine, twin->take(), *job, parts, graphs, how, samples));
   LINNET_TRY(job->for_each_node(
-      [](const Graph&, const Node& node) { return is_static_operator(node); },
+      "static", [](const Graph&, const Node& node) { return is_static_operator(node); },
       [&](Graph& g, NodeId id, NodeReport& report) { return part_of.at(&g)->writer.rewrite(g, id, report); }));
   return job->write();
 }

@@ -161,7 +161,7 @@ Result<QuantizeReport> quantize_weights(Engine& engine, const ModelSource& sourc
   WeightQuantizer quantizer(*job, options, parallel, inputs ? &*inputs : nullptr, &calibration);
   const auto knows = [](const Graph& graph, const Node& node) { return WeightQuantizer::knows(graph, node); };
   const auto rewrite = [&](Graph& graph, NodeId id, NodeReport& row) { return quantizer.rewrite(graph, id, row); };
-  LINNET_TRY(job->for_each_node(knows, rewrite));
+  LINNET_TRY(job->for_each_node("weights", knows, rewrite));
   return job->write();
 }
 

@@ -85,6 +85,13 @@ double rounded_loss(double reference, double value) { return std::round((referen
 
 }  // namespace
 
+Status hash_model(const fs::path& path, std::string& sha256, uint64_t& bytes) {
+  std::vector<fs::path> files = {path};
+  std::error_code failed;
+  if (const fs::path data = path.string() + ".data"; fs::exists(data, failed)) files.push_back(data);
+  return hash_files(files, sha256, bytes);
+}
+
 Result<MadeModel> make_model(const std::shared_ptr<Engine>& engine, const TuneInput& input, const Recipe& recipe,
                              const Samples& calibration, const StopToken* stop, const fs::path& path,
                              QuantizeReport* report) {
@@ -121,10 +128,7 @@ Result<MadeModel> make_model(const std::shared_ptr<Engine>& engine, const TuneIn
     made.quantized = quantized.quantized();
     if (report) *report = std::move(quantized);
   }
-  std::vector<fs::path> files = {path};
-  std::error_code failed;
-  if (const fs::path data = path.string() + ".data"; fs::exists(data, failed)) files.push_back(data);
-  LINNET_TRY(hash_files(files, made.sha256, made.bytes));
+  LINNET_TRY(hash_model(path, made.sha256, made.bytes));
   return made;
 }
 

@@ -12,6 +12,9 @@
 
 namespace linnet {
 
+// Of the model's file and the external data beside it, one after the other.
+Status hash_model(const std::filesystem::path& path, std::string& sha256, uint64_t& bytes);
+
 // Writes the model that the recipe makes; `report` says what became of its nodes.
 Result<MadeModel> make_model(const std::shared_ptr<Engine>& engine, const TuneInput& input, const Recipe& recipe,
                              const Samples& calibration, const StopToken* stop, const std::filesystem::path& path,

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/file.h"
+#include "base/mapped_file.h"
 #include "kernels/isa.h"
 #include "tune/model_workshop.h"
 #include "tune/search.h"
@@ -97,6 +98,29 @@ Status write_chosen(ModelWorkshop& workshop, const Search& search, const TuneInp
   return write_file(options.folder / "manifest.json", std::as_bytes(std::span(manifest)));
 }
 
+// What an earlier search in the folder has chosen: the model, if it still is the one of the manifest, and that.
+Status remove_earlier(const TuneOptions& options) {
+  const fs::path manifest = options.folder / "manifest.json";
+  std::error_code failed;
+  if (!fs::exists(manifest, failed)) return {};
+  std::string sha256, text;
+  uint64_t bytes = 0;
+  {
+    LINNET_ASSIGN(const auto file, MappedFile::open(manifest));
+    text.assign(reinterpret_cast<const char*>(file->bytes().data()), file->bytes().size());
+  }
+  const size_t result = text.find("\"result\"");
+  if (result != std::string::npos && fs::exists(options.output, failed)) {
+    LINNET_TRY(hash_model(options.output, sha256, bytes));
+    if (text.find(sha256, result) != std::string::npos)
+      for (const char* end : {"", ".data"}) fs::remove(options.output.string() + end, failed);
+  }
+  fs::remove(manifest, failed);
+  LINNET_REQUIRE(!failed, error(Code::io, "cannot remove '", manifest.string(),
+                                "', which tells of an earlier search: ", failed.message()));
+  return {};
+}
+
 }  // namespace
 
 std::string_view measure_name(TuneMeasure measure) noexcept {
@@ -147,7 +171,7 @@ Result<TuneReport> tune(const TuneInput& input, const TuneOptions& asked) {
   Search search(*workshop, options, state);
   LINNET_TRY(search.run(report));
   report.seconds = workshop->seconds() - started;
-  if (report.chosen) LINNET_TRY(write_chosen(*workshop, search, input, options, report));
+  LINNET_TRY(report.chosen ? write_chosen(*workshop, search, input, options, report) : remove_earlier(options));
   LINNET_TRY(state.save(true));
   return report;
 }

@@ -120,8 +120,8 @@ struct TuneReport {
   std::string manifest() const;
 };
 
-// Without a chosen point no model is written, and a model that was there stays. Cancelled or out of time, the folder
-// has what the search knows, for another one to go on with.
+// Without a chosen point no model is written, and what an earlier search in the folder has chosen is removed. Cancelled
+// or out of time, the folder has what the search knows, for another one to go on with.
 Result<TuneReport> tune(const TuneInput& input, const TuneOptions& options);
 
 }  // namespace linnet

@@ -56,16 +56,17 @@ class Explain : public testing::Test {
   // Products become elementwise ones; "slow" gets many more steps.
   Result<QuantizeReport> scheme(const QuantizeOptions& options, const fs::path& path) const {
     LINNET_ASSIGN(const auto job, QuantizeJob::open({folder_ / "in.onnx", {}, nullptr}, options, path));
-    LINNET_TRY(job->for_each_node([](const Graph&, const Node& node) { return node.is("MatMul"); },
-                                  [](Graph& graph, NodeId id, NodeReport& report) {
-                                    Replacement to(graph, id);
-                                    ValueId value = to.add("Mul", {to.node().inputs[0], to.node().inputs[1]});
-                                    for (int i = 0; i < 40 && to.node().name == "slow"; ++i)
-                                      value = to.add("MatMul", {value, to.node().inputs[1]});
-                                    to.finish(value);
-                                    report.result = "Fake";
-                                    return Status();
-                                  }));
+    LINNET_TRY(job->for_each_node(
+        "test", [](const Graph&, const Node& node) { return node.is("MatMul"); },
+        [](Graph& graph, NodeId id, NodeReport& report) {
+          Replacement to(graph, id);
+          ValueId value = to.add("Mul", {to.node().inputs[0], to.node().inputs[1]});
+          for (int i = 0; i < 40 && to.node().name == "slow"; ++i)
+            value = to.add("MatMul", {value, to.node().inputs[1]});
+          to.finish(value);
+          report.result = "Fake";
+          return Status();
+        }));
     return job->write();
   }
 

@@ -41,7 +41,7 @@ TEST_F(Selection, ByNameTypeAndPattern) {
   EXPECT_EQ(chosen({}, {}), "++");
   EXPECT_EQ(chosen({"/head/MatMul"}, {}), "-+");
   EXPECT_EQ(chosen({"MatMul"}, {"/enc*"}), "-+");
-  EXPECT_EQ(chosen({"Conv"}, {}), "--");  // an operator, though the model has none
+  EXPECT_EQ(chosen({}, {"Conv"}), "++");  // an operator, though the model has none
   EXPECT_EQ(chosen({}, {"*"}), "--");
 }
 
@@ -49,6 +49,9 @@ TEST_F(Selection, UnknownNamesAreErrorsThatSuggestTheNearest) {
   const Status name = NodeSelection::make(graph_, {}, {"/encoder/Matmul"}).status();
   EXPECT_EQ(name.code(), Code::not_found);
   EXPECT_NE(name.message().find("did you mean '/encoder/MatMul'?"), std::string::npos) << name.message();
+  const Status absent = NodeSelection::make(graph_, {"LSTM"}, {}).status();
+  EXPECT_EQ(absent.code(), Code::not_found);
+  EXPECT_NE(absent.message().find("no node or operator named 'LSTM'"), std::string::npos) << absent.message();
   EXPECT_FALSE(NodeSelection::make(graph_, {"/decoder/*"}, {}).ok());
   const Status far = NodeSelection::make(graph_, {"zzzzzzzzzzzzzzzzzz"}, {}).status();
   EXPECT_EQ(far.message().find("did you mean"), std::string::npos) << far.message();

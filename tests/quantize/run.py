@@ -168,6 +168,7 @@ def nodes_are_chosen(context):
     assert "excluded by 'MatMul'" in context.report["nodes"][0]["reason"]
     quantize(context, model, "--exclude", "frist", fails="did you mean 'first'?")
     quantize(context, model, "--include", "nothing*", fails="matches 'nothing*'")
+    quantize(context, model, "--include", "LSTM", fails="no node or operator named 'LSTM'")
 
 
 @case
@@ -250,6 +251,38 @@ def recurrent_layers(context):
     recurrent(context, "LSTM", 4, 1, layout=1)
     quantize(context, context.folder / "m.onnx")
     assert "layout" in context.report["nodes"][0]["reason"]
+
+
+@case
+def weights_that_a_scheme_leaves_are_told(context):
+    nodes = [
+        helper.make_node("LSTM", ["x", "wl", "r"], ["s"], hidden_size=16, name="lstm"),
+        helper.make_node("Squeeze", ["s", "axis"], ["h"]),
+        helper.make_node("Gemm", ["h2", "v"], ["g"], name="gemm"),
+        helper.make_node("Conv", ["g4", "f"], ["y"], name="conv"),
+    ]
+    nodes.insert(2, helper.make_node("Reshape", ["h", "flat"], ["h2"]))
+    nodes.insert(4, helper.make_node("Unsqueeze", ["g", "ends"], ["g4"]))
+    ints = [numpy_helper.from_array(np.array(v, np.int64), n) for n, v in (("axis", [1]), ("flat", [-1, 16]), ("ends", [0, 1]))]
+    weights = [weight("wl", 1, 64, 24), weight("r", 1, 64, 16), weight("v", 16, 80), weight("f", 1, 1, 3, 3)]
+    model = save(context.folder / "m.onnx", nodes, [info("x", FLOAT, [7, 2, 24])], [info("y", FLOAT, None)], weights + ints)
+    samples = context.folder / "samples"
+    samples.mkdir()
+    np.save(samples / "0.npy", RNG.standard_normal((7, 2, 24)).astype(np.float32))
+    for scheme, options, left in [
+        ("weights", [], {"lstm": "LSTM: the weights scheme does not take it; `quantize dynamic` does",
+                         "conv": "Conv: the weights scheme does not take it; `quantize dynamic` and `quantize static` do"}),
+        ("static", ["--calibrate", samples], {"lstm": "LSTM: the static scheme does not take it; `quantize dynamic` does"}),
+        ("dynamic", [], {}),
+        ("weights", ["--exclude", "LSTM"], {"lstm": "excluded by 'LSTM'"}),
+    ]:  # fmt: skip
+        quantize(context, model, *options, scheme=scheme)
+        reasons = {row["name"]: row.get("reason") for row in context.report["nodes"]}
+        assert left.items() <= reasons.items(), (scheme, reasons)
+        assert left or "does not take it" not in str(reasons), reasons
+    command = [context.linnet, "quantize", "static", str(model), "-o", str(context.folder / "out.onnx"), "--calibrate", str(samples)]
+    text = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    assert "left: LSTM: the static scheme does not take it" in text, text
 
 
 @case

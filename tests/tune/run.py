@@ -191,6 +191,12 @@ def limits_that_cannot_be_kept(context):
         report = context.tune(model, folder, out, *options, code=1)
         assert "chosen" not in report and words in report["beyond"], (options, report.get("beyond"))
         assert not (out / "model.onnx").exists() and not (out / "manifest.json").exists()
+    for out, result in (out, out / "model.onnx"), (context.folder / "small.onnx", context.folder / "small.onnx"):
+        context.tune(model, folder, out, "--prefer", "size")
+        manifest = (out if out.is_dir() else out.with_suffix(".tune")) / "manifest.json"
+        assert result.exists() and manifest.exists()
+        context.tune(model, folder, out, "--size-mb", 0.001, code=1)
+        assert not result.exists() and not manifest.exists(), "what an earlier search has chosen is still there"
     text = context.run("tune", model, "--samples", folder, "-o", out, "--p95-ms", 1e-6, code=1).stdout
     assert "no candidate keeps the limits; the nearest, " in text, text
 
