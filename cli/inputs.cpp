@@ -19,7 +19,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kUnnamed = "?";  // how a size without a name is written
-constexpr const char* kExtensions[] = {".npy", ".json", ".pb", ".png", ".jpg", ".jpeg", ".pgm", ".ppm"};
 
 std::optional<int64_t> parse_size(std::string_view text) {
   int64_t size = 0;
@@ -123,6 +122,11 @@ class Maker {
         port = 0;
         rest = text;
       }
+      std::error_code ignored;
+      for (const Model::Port& named : ports_)
+        LINNET_REQUIRE(
+            named.name != text || fs::exists(text, ignored),
+            invalid_argument("--input ", text, " names no file; give one as in --input ", text, "=FILE.npy"));
       if (!port) return no_such_input("--input", text);
       LINNET_REQUIRE(inputs_.sources[*port].empty(),
                      invalid_argument("input '", ports_[*port].name, "' is given twice"));
@@ -152,7 +156,7 @@ class Maker {
 
   Status find_in(const fs::path& folder, size_t i) {
     std::error_code ignored;
-    for (const char* extension : kExtensions) {
+    for (const char* extension : kTensorExtensions) {
       const fs::path path = folder / (file_name_of(ports_[i].name) + extension);
       if (fs::exists(path, ignored)) return read_one(i, path);
     }

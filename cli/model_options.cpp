@@ -18,9 +18,9 @@ CLI::Option* add_repeatable(CLI::App& command, const std::string& name, std::vec
       ->allow_extra_args(false);
 }
 
-void add_threads(CLI::App& command, const std::string& name, size_t& threads) {
+void add_threads(CLI::App& command, const std::string& name, size_t& threads, const std::string& what) {
   constexpr size_t kMostThreads = 1024;
-  command.add_option(name, threads, "threads to run on; 0: one for each core")
+  command.add_option(name, threads, "threads to " + what + "on; 0: one for each core")
       ->check(CLI::Range(size_t{0}, kMostThreads))
       ->capture_default_str();
 }

@@ -19,7 +19,8 @@ struct ModelOptions {
   std::string cache;  // folder
 };
 
-void add_threads(CLI::App& command, const std::string& name, size_t& threads);
+// `what` runs on them: "run A ".
+void add_threads(CLI::App& command, const std::string& name, size_t& threads, const std::string& what = "run ");
 // The options without the model itself.
 void add_load_options(CLI::App& command, ModelOptions& options);
 // MODEL, and those.

@@ -2,14 +2,13 @@
 
 #include <algorithm>
 
+#include "files/tensor_file.h"
 #include "inputs.h"
 
 namespace linnet::cli {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr const char* kTensorExtensions[] = {".npy", ".json", ".pb", ".png", ".jpg", ".jpeg", ".pgm", ".ppm"};
 
 bool is_tensor_file(const fs::path& path) {
   return std::any_of(std::begin(kTensorExtensions), std::end(kTensorExtensions),

@@ -192,7 +192,7 @@ int run(Options options) {
 }
 
 void add_side(CLI::App& command, ModelOptions& side, const std::string& letter) {
-  add_threads(command, "--threads-" + letter, side.threads);
+  add_threads(command, "--threads-" + letter, side.threads, "run " + letter + " ");
   CLI::Option* plain =
       command.add_flag("--no-optimize-" + letter, side.no_optimize, "run " + letter + " as the model has it");
   add_repeatable(command, "--disable-pass-" + letter, side.disabled, "leave out a rewrite of " + letter)

@@ -44,7 +44,7 @@ Result<Tensor> parse_tensor(const std::shared_ptr<const MappedFile>& file, const
     return std::move(value.value.tensor);
   }
   if (codecs::format_of(bytes) != codecs::Format::none) return image_tensor(bytes, spec);
-  return unsupported("neither .npy, .json, .pb nor a PNG, JPEG or PNM image");
+  return unsupported("neither .npy, .json, .pb nor an image (PNG, JPEG, JPEG 2000, WebP, TIFF, BMP or PNM)");
 }
 
 }  // namespace

@@ -11,7 +11,11 @@
 
 namespace linnet::cli {
 
-// One tensor of a .npy, .json, .pb (TensorProto), .png, .jpg, .jpeg, .pgm or .ppm file, read as `spec` says. An array
+// Of files that may be a tensor.
+inline constexpr const char* kTensorExtensions[] = {".npy",  ".json", ".pb",   ".png", ".jpg", ".jpeg", ".jp2",
+                                                    ".webp", ".tif",  ".tiff", ".bmp", ".pgm", ".ppm"};
+
+// One tensor of a .npy, .json, .pb (TensorProto) or image file, read as `spec` says. An array
 // whose type NumPy has no name for may come as the wider type that npy_bytes() writes.
 Result<Tensor> read_tensor_file(const std::filesystem::path& path, const TensorSpec& spec);
 

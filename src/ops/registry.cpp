@@ -55,12 +55,16 @@ Result<std::unique_ptr<Op>> create_op(const Node& node) {
   const auto within = [](size_t n, uint8_t least, uint8_t most) {
     return n >= least && (most == kAnyNumber || n <= most);
   };
+  const auto miscounted = [&](size_t n, const char* what, const char* verb, int least, uint8_t most) {
+    const std::string wanted = most == kAnyNumber ? concat(least, " or more")
+                               : most == least    ? std::to_string(least)
+                                                  : concat(least, " to ", int{most});
+    return invalid_model("has ", n, what, n == 1 ? "; " : "s; ", def->name, verb, wanted);
+  };
   if (!within(node.inputs.size(), def->min_inputs, def->max_inputs))
-    return invalid_model("has ", node.inputs.size(), " inputs; ", def->name, " takes ", int{def->min_inputs}, " to ",
-                         def->max_inputs == kAnyNumber ? std::string("any number") : std::to_string(def->max_inputs));
+    return miscounted(node.inputs.size(), " input", " takes ", def->min_inputs, def->max_inputs);
   if (!within(node.outputs.size(), def->min_outputs, def->max_outputs))
-    return invalid_model("has ", node.outputs.size(), " outputs; ", def->name, " gives ", int{def->min_outputs}, " to ",
-                         def->max_outputs == kAnyNumber ? std::string("any number") : std::to_string(def->max_outputs));
+    return miscounted(node.outputs.size(), " output", " gives ", def->min_outputs, def->max_outputs);
   for (size_t i = 0; i < def->min_inputs; ++i)
     if (node.inputs[i] == kNoValue) return invalid_model("leaves out input ", i, ", which ", def->name, " needs");
   if (def->max_inputs == kAnyNumber && def->min_inputs > 0)  // lists have no gaps

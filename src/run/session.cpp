@@ -19,7 +19,8 @@ Session::~Session() = default;
 Status Session::check_inputs(std::span<const Value> inputs) const {
   const Program& program = *model_->program;
   LINNET_REQUIRE(inputs.size() == program.inputs.size(),
-                 invalid_argument("the model takes ", program.inputs.size(), " inputs, not ", inputs.size()));
+                 invalid_argument("the model takes ", program.inputs.size(),
+                                  program.inputs.size() == 1 ? " input, not " : " inputs, not ", inputs.size()));
   for (size_t i = 0; i < inputs.size(); ++i) {
     const Model::Port& port = model_->inputs[i];
     const Value& value = inputs[i];

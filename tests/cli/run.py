@@ -297,6 +297,9 @@ def run_refuses_wrong_inputs(linnet):
     model, pair = layer(linnet.path("m.onnx")), two_inputs(linnet.path("pair.onnx"))
     good = npy(linnet, "x.npy", X)
     linnet.error("run", model, "--input", f"y={good}", says=["names no input", "'x'"])
+    linnet.error("run", model, "--input", "x", says="--input x names no file; give one as in --input x=FILE.npy")
+    linnet.path("x.text").write_text("no tensor")
+    linnet.error("run", model, "--input", linnet.path("x.text"), says="WebP")
     linnet.error("run", model, "--input", f"x={npy(linnet, 'shape.npy', X[:, :3])}", says=["'x'", "[batch, 4]", "2x3"])
     linnet.error("run", model, "--input", f"x={npy(linnet, 'type.npy', X.astype(np.float64))}", says=["'x'", "float", "double"])
     linnet.error("run", model, "--input", f"x={linnet.path('nowhere.npy')}", says="nowhere.npy")
@@ -764,6 +767,22 @@ def help_has_examples(linnet):
     for command in "run", "inspect", "profile", "dump", "diff", "check", "bench", "quantize":
         text = linnet.run(command, "--help").stdout
         assert f"  linnet {command} " in text, f"no example: {text}"
+
+
+@case
+def help_tells_the_sides_of_diff_apart(linnet):
+    text = " ".join(linnet.run("diff", "--help").stdout.split())
+    assert "threads to run a on" in text and "threads to run b on" in text, text
+
+
+@case
+def operators_count_their_inputs(linnet):
+    def errors(*inputs):
+        node = helper.make_node("Add", inputs, ["y"])
+        return save(linnet.path("m.onnx"), [node], [info("x", FLOAT, [2])], [info("y", FLOAT, [2])])
+
+    linnet.error("run", errors("x"), says="has 1 input; Add takes 2")
+    linnet.error("run", errors("x", "x", "x"), says="has 3 inputs; Add takes 2")
 
 
 @case

@@ -110,6 +110,10 @@ def main():
         own_label, own_score = found.get(path, ("nothing", 0))
         if own_label != label or abs(own_score - score) > SCORE_TOLERANCE:
             failures.append(f"{path}: {own_label} ({own_score:.4f}), the package says {label} ({score:.4f})")
+    for option in "-h", "--help":
+        said = subprocess.run([ROOT / "demo", option], capture_output=True, text=True)
+        if said.returncode != 0 or not said.stdout.startswith("usage: ./demo ") or said.stderr:
+            failures.append(f"./demo {option}: {said.stdout}{said.stderr}")
     labels = {label for label, _ in expected.values()}
     if len(expected) < LEAST_FILES or len(labels) < LEAST_LABELS:
         failures.append(f"{len(expected)} files of {len(labels)} types are too few to tell")
