@@ -219,7 +219,13 @@ class Resize final : public Op {
     std::byte* memory = static_cast<std::byte*>(context.allocate_state(sizeof(State) + tables));
     State& state = *new (memory) State(plan);
     build_tables(state, memory + sizeof(State), nullptr);
-    if (separable(context.dtype(0))) context.request_scratch(resize_scratch_size(state.used(), context.threads()));
+    if (separable(context.dtype(0))) {
+      state.floats = round_up(resize_scratch_size(state.used(), context.threads()), 64);
+      const auto copy = [&](const Shape& shape) {
+        return is_half(context.dtype(0)) ? FloatScratch::bytes(context.dtype(0), shape) : 0;
+      };
+      context.request_scratch(state.floats + copy(in) + copy(out));
+    }
     return {};
   }
 
@@ -254,6 +260,14 @@ class Resize final : public Op {
                      context.parallel);
       return {};
     }
+    if (separable(x.dtype) && is_half(x.dtype)) {
+      FloatScratch floats(context, state.floats);
+      const float* src = floats.in(x);
+      float* dst = floats.out(y);
+      resize_separable(state.used(), src, dst, context.scratch(), context.parallel);
+      floats.finish(y, dst);
+      return {};
+    }
     if (separable(x.dtype)) {
       resize_separable(state.used(), x.ptr<float>(), y.ptr<float>(), context.scratch(), context.parallel);
       return {};
@@ -271,6 +285,7 @@ class Resize final : public Op {
     size_t rank = 0;
     size_t entries = 0;  // of roi, scales or sizes
     size_t strings = 0;  // where their numbers stand in scratch memory
+    size_t floats = 0;   // where halves stand there as floats
     ResizeAxis axes[kMostResizeAxes];
     double scale[kMostResizeAxes];
     size_t entry[kMostResizeAxes];  // of roi; kKept for an axis without a table
@@ -279,8 +294,9 @@ class Resize final : public Op {
   };
 
   bool crops() const noexcept { return spec_.transform == ResizeTransform::tf_crop_and_resize; }
+  static bool is_half(DType type) noexcept { return type == DType::f16 || type == DType::bf16; }
   bool separable(DType type) const noexcept {
-    return part_type(type) == DType::f32 && spec_.mode != ResizeMode::nearest && !crops();
+    return (part_type(type) == DType::f32 || is_half(type)) && spec_.mode != ResizeMode::nearest && !crops();
   }
   // An axis of scale one comes out as it was.
   bool is_identity_at_one() const noexcept {

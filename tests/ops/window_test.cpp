@@ -228,6 +228,26 @@ TEST(ResizeOp, LayoutsAgree) {
   }
 }
 
+TEST(ResizeOp, HalvesGiveWhatFloatsGive) {
+  const Tensor x = noise({2, 5, 6, 7}, 1);
+  for (const char* mode : {"nearest", "linear", "cubic"})
+    for (const int64_t antialias : {0, 1}) {
+      if (antialias == 1 && std::string_view(mode) == "nearest") continue;
+      NodeRun what{"Resize",
+                   {x, std::nullopt, floats({4}, {1, 1, 1.5f, 0.6f})},
+                   {attribute("mode", std::string(mode)), attribute("antialias", antialias)}};
+      const Tensor wanted = run_one(what);
+      for (const size_t threads : {1, 3}) {
+        what.inputs[0] = converted<f16>(x);
+        const Tensor half = run_one(what, SplitParallel(threads));
+        EXPECT_EQ(half.dtype, DType::f16);
+        expect_near(half, wanted, 2e-3);
+        what.inputs[0] = converted<bf16>(x);
+        expect_near(run_one(what, SplitParallel(threads)), wanted, 1.5e-2);
+      }
+    }
+}
+
 TEST(ResizeOp, RefusesWhatContradicts) {
   const Tensor x = noise({1, 1, 2, 2}, 1);
   for (const float scale : {0.0f, -1.0f, kNaN, kInfinity})
