@@ -201,7 +201,7 @@ final class Writing {
           ..searchRanges = _flag(scheme.searchRanges)
           ..embeddings = _flag(scheme.embeddings)
           ..accuracyLevel = scheme.accuracyLevel
-          ..damping = _changed(scheme.damping, 0.01, 'damping')
+          ..damping = _changed(scheme.damping, 0.05, 'damping')
           ..actOrder = _flag(scheme.largestFirst);
       case DynamicQuantization():
         options
