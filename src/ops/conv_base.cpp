@@ -42,8 +42,6 @@ void from_floats(const float* src, Tensor& tensor, const Parallel& parallel) noe
   });
 }
 
-bool is_half(DType type) noexcept { return type == DType::f16 || type == DType::bf16; }
-
 }  // namespace
 
 struct ConvBase::State {

@@ -6,9 +6,8 @@
 
 namespace linnet {
 
-inline bool is_float_or_half(DType type) noexcept {
-  return type == DType::f32 || type == DType::f16 || type == DType::bf16;
-}
+inline bool is_half(DType type) noexcept { return type == DType::f16 || type == DType::bf16; }
+inline bool is_float_or_half(DType type) noexcept { return type == DType::f32 || is_half(type); }
 
 inline NumberType number_type(DType type) noexcept { return static_cast<NumberType>(type); }
 

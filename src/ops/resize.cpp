@@ -294,7 +294,6 @@ class Resize final : public Op {
   };
 
   bool crops() const noexcept { return spec_.transform == ResizeTransform::tf_crop_and_resize; }
-  static bool is_half(DType type) noexcept { return type == DType::f16 || type == DType::bf16; }
   bool separable(DType type) const noexcept {
     return (part_type(type) == DType::f32 || is_half(type)) && spec_.mode != ResizeMode::nearest && !crops();
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "ops/operator_types.h"
 #include "ops/packing.h"
 #include "ops/registry.h"
 #include "tensor/alignment.h"
@@ -215,6 +216,7 @@ Result<std::unique_ptr<Program>> Program::build(Graph& graph, std::shared_ptr<Sy
     Step step;
     step.path = graph.node_path(id);
     step.def = find_op(node);
+    if (step.def) step.types = types_of(step.def->domain, step.def->name);
     Result<std::unique_ptr<Op>> op = create_op(node);
     if (!op.ok()) return std::move(op).status().at_node(step.path);
     step.op = std::move(op).value();

@@ -16,6 +16,8 @@
 
 namespace linnet {
 
+struct OperatorTypes;
+
 using SlotId = uint32_t;
 inline constexpr SlotId kNoSlot = 0xffffffffu;
 
@@ -30,7 +32,8 @@ class Program;
 struct Step {
   std::unique_ptr<Op> op;
   const OpDef* def = nullptr;
-  std::string path;  // for messages and profiles
+  const OperatorTypes* types = nullptr;  // what the operator declares of its types, if it does
+  std::string path;                      // for messages and profiles
   std::vector<SlotId> in, out;
   std::vector<SlotId> captures;  // parallel to the bodies' Program::captures
   std::vector<std::unique_ptr<Program>> bodies;

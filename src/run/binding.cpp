@@ -256,8 +256,7 @@ Status Binding::infer_step(uint32_t index, bool with_data, bool* concrete) {
     out_tracked_.push_back(&tracked_[o]);
   }
   // A model need not declare the types of its inputs, so here they may be seen for the first time.
-  if (const OperatorTypes* types = step.def ? types_of(step.def->domain, step.def->name) : nullptr)
-    LINNET_TRY(check_inputs(*types, in_infos_));
+  if (step.types) LINNET_TRY(check_inputs(*step.types, in_infos_));
   InferContext context(in_infos_, in_known_, {}, out_infos_, out_tracked_, &no_symbols_, false);
   LINNET_TRY(context.infer(*step.op));
   *concrete = true;

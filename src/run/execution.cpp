@@ -320,7 +320,7 @@ std::string Execution::describe() const {
   std::string out;
   for (const uint32_t index : binding.active) {
     const BoundStep& bound = binding.steps[index];
-    const OperatorTypes* types = types_of(bound.step->def->domain, bound.step->def->name);
+    const OperatorTypes* types = bound.step->types;
     out += concat(index, "  ", bound.step->path, "  ", types && types->simd ? isa_name(current_isa()) : "plain",
                   bound.dynamic ? "  dynamic" : "", "\n");
     const auto line = [&](const char* what, std::span<const SlotId> slots) {

@@ -89,9 +89,16 @@ size_t workspace_size(const Plan& plan, size_t channels) noexcept {
 class Winograd {
  public:
   Winograd(const ConvGeometry& g, const Plan& plan, const float* src, const float* packed, const ConvEpilogue& epilogue,
-           float* dst, const float* weights, size_t group, std::byte* scratch) noexcept
-      : g_(g), plan_(plan), src_(src), packed_(packed), epilogue_(epilogue), dst_(dst), weights_(weights) {
-    first_panel_ = plan.panels * group / plan.groups, last_panel_ = plan.panels * (group + 1) / plan.groups;
+           float* dst, const float* weights, size_t first_panel, size_t last_panel, std::byte* scratch) noexcept
+      : g_(g),
+        plan_(plan),
+        src_(src),
+        packed_(packed),
+        epilogue_(epilogue),
+        dst_(dst),
+        weights_(weights),
+        first_panel_(first_panel),
+        last_panel_(last_panel) {
     work_.place(scratch, plan, g.channels);
     std::memset(work_.zeros, 0, g.channels * sizeof(float));
     for (size_t p = 0; p < kWinogradPoints; ++p)
@@ -249,7 +256,7 @@ void winograd_conv(const ConvGeometry& g, const float* src, const float* packed,
     const double block_ns =
         static_cast<double>(plan.squares * (last - first) * panel_size) / static_cast<double>(plan.blocks) / 3.0;
     parallel.for_range(plan.blocks, grain_for(block_ns), [&](size_t begin, size_t end, size_t worker) {
-      Winograd run(g, plan, src, packed, epilogue, dst, weights, group,
+      Winograd run(g, plan, src, packed, epilogue, dst, weights, first, last,
                    scratch + weights_size(plan) + worker * worker_size);
       for (size_t b = begin; b < end; ++b) {
         if (parallel.stopped()) return;
