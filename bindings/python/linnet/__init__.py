@@ -19,8 +19,10 @@ from ._errors import (
     InvalidArgumentError,
     InvalidModelError,
     IoError,
+    MissingFileError,
     NotFoundError,
     OutOfMemoryError,
+    UnknownNameError,
     UnsupportedError,
 )
 from ._model import Model, load
@@ -54,8 +56,8 @@ __version__ = _native.version()
 __all__ = [
     "CalibrationDataReader", "CalibrationMethod", "CallbackError", "CancelledError", "ClosedError", "DeadlineExceededError", "Engine", "Error", "ExecutionMode", "Explain",
     "GraphOptimizationLevel", "IOBinding", "InferenceSession", "InternalError", "InvalidArgumentError",
-    "InvalidModelError", "IoError", "Model", "ModelMetadata", "NodeArg", "NotFoundError", "OrtValue", "OutOfMemoryError",
-    "QuantFormat", "QuantType", "RunOptions", "SessionOptions", "Task", "UnsupportedError", "get_all_providers", "get_available_providers",
+    "InvalidModelError", "IoError", "MissingFileError", "Model", "ModelMetadata", "NodeArg", "NotFoundError", "OrtValue", "OutOfMemoryError",
+    "QuantFormat", "QuantType", "RunOptions", "SessionOptions", "Task", "UnknownNameError", "UnsupportedError", "get_all_providers", "get_available_providers",
     "compile", "get_device", "has_feature", "load", "optimize",
     "quantize_dynamic", "quantize_static", "quantize_weights", "tune",
 ]  # fmt: skip

@@ -114,6 +114,16 @@ def to_value(obj: Any, kind: int = TENSOR, dtype: int = 0, key_dtype: int = 0) -
         raise InvalidArgumentError(f"no tensor can be made of {type(obj).__name__}: {error}") from None
 
 
+def refuse_type(name: str, expected: int, given: int) -> None:
+    """Raises for an input of another element type."""
+    message = f"input '{name}' must be a tensor({_native.dtype_name(expected)}), not a tensor({_native.dtype_name(given)})"
+    if STRING not in (expected, given):
+        dtype = (_NUMPY | _ML_DTYPES)[expected]
+        package = "" if dtype == "bool" else "np." if expected in _NUMPY else "ml_dtypes."
+        message += f"; array.astype({package}{dtype}) converts it"
+    raise InvalidArgumentError(message)
+
+
 def to_python(value: _native.OrtValue) -> Any:
     """What to_value took, of the kinds that _native does not convert itself."""
     if value.kind == MAP:

@@ -1,4 +1,7 @@
-"""Exceptions, one for each status of the engine."""
+"""Exceptions, one for each status of the engine, and two for what is not there."""
+
+import contextlib
+from collections.abc import Iterable, Iterator
 
 from . import _native
 
@@ -25,8 +28,16 @@ class UnsupportedError(Error, NotImplementedError):
     """Valid, but not possible with this build."""
 
 
-class NotFoundError(Error, FileNotFoundError, LookupError):
+class NotFoundError(Error, LookupError):
     """A file, name or input that is not there."""
+
+
+class MissingFileError(NotFoundError, FileNotFoundError):
+    """A file or folder that is not there."""
+
+
+class UnknownNameError(NotFoundError, ValueError):
+    """A name that no input, output or node of the model has."""
 
 
 class IoError(Error, OSError):
@@ -57,15 +68,28 @@ class CallbackError(Error, RuntimeError):
     """A function that was supplied raised, or did not do what it must."""
 
 
+_NOT_FOUND = 4
 _BY_CODE = {
-    1: InvalidArgumentError, 2: InvalidModelError, 3: UnsupportedError, 4: NotFoundError, 5: IoError,
+    1: InvalidArgumentError, 2: InvalidModelError, 3: UnsupportedError, 4: MissingFileError, 5: IoError,
     6: OutOfMemoryError, 7: CancelledError, 8: DeadlineExceededError, 9: InternalError, 10: ClosedError,
     11: CallbackError,
 }  # fmt: skip
 
 
-def of(code: int, message: str, node: str, inputs: str) -> Error:
+def of(code: int, message: str, node: str, inputs: str, missing_name: bool) -> Error:
     """The exception for a status; _native calls it."""
-    error = _BY_CODE.get(code, Error)(message or _native.code_name(code))
+    kind = UnknownNameError if code == _NOT_FOUND and missing_name else _BY_CODE.get(code, Error)
+    error = kind(message or _native.code_name(code))
     error.node, error.inputs = node, inputs
     return error
+
+
+@contextlib.contextmanager
+def names_of(names: Iterable[str]) -> Iterator[None]:
+    """Around a call that reads files and looks for these names: what it does not find may be one of them."""
+    try:
+        yield
+    except MissingFileError as error:
+        if not any(f"'{name}'" in str(error) for name in names):
+            raise
+        raise UnknownNameError(str(error)) from None

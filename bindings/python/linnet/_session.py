@@ -14,7 +14,7 @@ from typing import Any, Callable, Iterable, Sequence
 import numpy as np
 
 from . import _convert, _native
-from ._errors import InvalidArgumentError, UnsupportedError
+from ._errors import InvalidArgumentError, UnsupportedError, names_of
 from ._native import OrtValue
 
 _LOGGER = logging.getLogger("linnet")
@@ -404,7 +404,8 @@ def load_model(
 ) -> _native.Model:
     if not isinstance(source, (bytes, bytearray, memoryview)):
         source = _path(source)
-    return _native.load(options._engine(), source, options._load_options(disabled))
+    with names_of(options.outputs):
+        return _native.load(options._engine(), source, options._load_options(disabled))
 
 
 def _feed(inputs: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import os
 from typing import Any, Callable, Iterable, Iterator, Mapping, Sequence
 
 from . import _native
-from ._errors import InvalidArgumentError
+from ._errors import InvalidArgumentError, names_of
 from ._session import _path
 
 _LEVELS = {"none": 0, "basic": 1, "extended": 2, "all": 3}
@@ -113,9 +113,10 @@ def optimize(
     if floats not in _FLOATS:
         raise ValueError(f"floats is {floats!r}; it is None, 'float16' or 'bfloat16'")
     fixed = [(name, list(shape)) for name, shape in (shapes or {}).items()]
-    load = _load_options(sizes, disabled)
-    return json.loads(_native.optimize(_source(source), _path(to), _LEVELS[level], load, _FLOATS[floats], convert_io,
-                                       list(keep_float), external_from, fixed, progress))  # fmt: skip
+    load, kept = _load_options(sizes, disabled), list(keep_float)
+    with names_of([*kept, *(shapes or ())]):
+        return json.loads(_native.optimize(_source(source), _path(to), _LEVELS[level], load, _FLOATS[floats], convert_io,
+                                           kept, external_from, fixed, progress))  # fmt: skip
 
 
 def compile(
@@ -362,8 +363,10 @@ def _quantize(
             raise ValueError("explaining takes samples: linnet.Explain(samples)")
         samples = samples or _Samples(explain.samples, 1)
         settings = settings | explain._settings()
-    return json.loads(_native.quantize(_native.Engine(threads=threads), _source(source), _path(to), scheme,
-                                       _load_options(sizes, ()), include, list(exclude or ()), settings, samples, progress))  # fmt: skip
+    excluded = list(exclude or ())
+    with names_of(include + excluded):
+        return json.loads(_native.quantize(_native.Engine(threads=threads), _source(source), _path(to), scheme,
+                                           _load_options(sizes, ()), include, excluded, settings, samples, progress))  # fmt: skip
 
 
 def _weights(per_channel: bool, reduce_range: bool, weight_type: Any, symmetric: bool | None) -> dict[str, Any]:

@@ -14,15 +14,15 @@ nb::object& errors_module() {
 
 }  // namespace
 
-nb::object exception_of(linnet_status* status) {
+nb::object exception_of(linnet_status* status, Missing missing) {
   const Handle<linnet_status> owned(status);
   return errors_module().attr("of")(static_cast<int>(linnet_status_code(status)), linnet_status_message(status),
-                                    linnet_status_node(status), linnet_status_inputs(status));
+                                    linnet_status_node(status), linnet_status_inputs(status), missing == Missing::name);
 }
 
-void check(linnet_status* status) {
+void check(linnet_status* status, Missing missing) {
   if (!status) return;
-  const nb::object exception = exception_of(status);
+  const nb::object exception = exception_of(status, missing);
   PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(exception.ptr())), exception.ptr());
   throw nb::python_error();
 }

@@ -19,10 +19,12 @@ using linnet_bindings::Handle;
 
 namespace nb = nanobind;
 
+// What LINNET_NOT_FOUND is about, which Python has different exceptions for.
+enum class Missing { file, name };
 // Takes the status. The exception of linnet/_errors.py for it.
-nb::object exception_of(linnet_status* status);
+nb::object exception_of(linnet_status* status, Missing missing = Missing::file);
 // Takes the status and raises unless it is NULL.
-void check(linnet_status* status);
+void check(linnet_status* status, Missing missing = Missing::file);
 // linnet._convert, where conversions that are no mere reinterpretation are written in Python.
 nb::object convert(const char* function);
 

@@ -124,7 +124,7 @@ class Session {
                                   inputs.values.size(), outputs.names.empty() ? nullptr : outputs.names.data(),
                                   values.data(), values.size());
     }
-    check(failed);
+    check(failed, Missing::name);
     std::vector<Handle<linnet_value>> owned;
     owned.reserve(values.size());
     for (linnet_value* value : values) owned.emplace_back(value);
@@ -211,7 +211,7 @@ void finish(void* user, linnet_task* task) {
   try {
     linnet_status* const failed = linnet_task_result(task);
     if (failed) {
-      call->done(nb::none(), exception_of(failed));
+      call->done(nb::none(), exception_of(failed, Missing::name));
       return;
     }
     nb::list results;
@@ -258,7 +258,7 @@ std::shared_ptr<Handle<linnet_task>> Session::start(nb::handle output_names, con
   }
   if (failed) {
     Pending::all().remove(id);
-    check(failed);
+    check(failed, Missing::name);
   }
   call.release();
   Pending::all().set_task(id, task);
@@ -276,10 +276,10 @@ class Binding {
   }
   void set_input(const std::string& name, nb::handle object) {
     const Argument argument(object, session_.port(name.c_str()));
-    check(linnet_binding_set_input(handle_.get(), name.c_str(), argument.get()));
+    check(linnet_binding_set_input(handle_.get(), name.c_str(), argument.get()), Missing::name);
   }
   void set_output(const std::string& name, const Value* value) {
-    check(linnet_binding_set_output(handle_.get(), name.c_str(), value ? value->get() : nullptr));
+    check(linnet_binding_set_output(handle_.get(), name.c_str(), value ? value->get() : nullptr), Missing::name);
   }
   void run(const RunOptions* options) {
     const linnet_run_options run_options = session_.read(options);
@@ -292,7 +292,7 @@ class Binding {
   }
   Value output(const std::string& name) const {
     Handle<linnet_value> value;
-    check(linnet_binding_output(handle_.get(), name.c_str(), value.out()));
+    check(linnet_binding_output(handle_.get(), name.c_str(), value.out()), Missing::name);
     return Value(std::move(value));
   }
 

@@ -274,6 +274,13 @@ nb::object to_python(Handle<linnet_value> handle) {
   return convert("to_python")(nb::cast(std::move(value)));
 }
 
+// Before a run does, in words that say how an array is converted.
+static void check_type(const linnet_view& view, const Port* port) {
+  if (!port || port->kind != LINNET_TENSOR || view.kind != LINNET_TENSOR) return;
+  if (port->dtype != LINNET_UNDEFINED && view.dtype != port->dtype)
+    convert("refuse_type")(port->name, static_cast<int>(port->dtype), static_cast<int>(view.dtype));
+}
+
 Argument::Argument(nb::handle object, const Port* port) {
   if (object.is_none()) return;
   if (nb::isinstance<Value>(object)) {
@@ -283,12 +290,20 @@ Argument::Argument(nb::handle object, const Port* port) {
   }
   if (PyObject_CheckBuffer(object.ptr()) && !(PyBytes_Check(object.ptr()) && port && port->dtype == LINNET_STRING)) {
     made_ = borrow_buffer(object, false);
-    if (made_.get()) return;
+    if (made_.get()) {
+      linnet_view view{};
+      view.struct_size = sizeof view;
+      check(linnet_value_view(made_.get(), &view));
+      check_type(view, port);
+      return;
+    }
   }
   const int kind = port ? static_cast<int>(port->kind == LINNET_OPTIONAL ? port->content : port->kind) : LINNET_TENSOR;
   kept_ = convert("to_value")(object, kind, port ? static_cast<int>(port->dtype) : 0,
                               port ? static_cast<int>(port->key_dtype) : 0);
-  borrowed_ = nb::cast<const Value&>(kept_).get();
+  const Value& value = nb::cast<const Value&>(kept_);
+  check_type(value.view(), port);
+  borrowed_ = value.get();
 }
 
 linnet_value* Argument::share() const {

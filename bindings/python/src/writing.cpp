@@ -203,7 +203,8 @@ struct Samples {
         bool found = false;
         for (size_t i = 0; i < count; ++i) found |= name == names[i];
         if (!found)
-          check(linnet_status_create(LINNET_NOT_FOUND, ("the model has no input named '" + name + "'").c_str()));
+          check(linnet_status_create(LINNET_NOT_FOUND, ("the model has no input named '" + name + "'").c_str()),
+                Missing::name);
       }
     });
   }

@@ -181,8 +181,8 @@ def test_errors(model):
         with pytest.raises(error, match=match):
             call()
 
-    fails(linnet.NotFoundError, lambda: linnet.quantize_dynamic(model.with_name("missing.onnx"), to))
-    fails(linnet.NotFoundError, lambda: linnet.quantize_dynamic(model, to, nodes_to_exclude=["Matmul"]), "MatMul")
+    fails(linnet.MissingFileError, lambda: linnet.quantize_dynamic(model.with_name("missing.onnx"), to, nodes_to_exclude=["Matmul"]))
+    fails(linnet.UnknownNameError, lambda: linnet.quantize_dynamic(model, to, nodes_to_exclude=["Matmul"]), "MatMul")
     fails(linnet.InvalidArgumentError, lambda: linnet.quantize_dynamic(model, model))
     fails(linnet.InvalidArgumentError, lambda: linnet.quantize_dynamic(model, "/nowhere/\udcff.onnx"))
     fails(linnet.InvalidModelError, lambda: linnet.quantize_dynamic(b"no model at all", to))
@@ -196,7 +196,7 @@ def test_errors(model):
     fails(linnet.InvalidArgumentError, lambda: linnet.quantize_static(model, to, samples(), percentile=0))
     fails(TypeError, lambda: linnet.quantize_static(model, to, None))
     fails(TypeError, lambda: linnet.quantize_static(model, to, [np.zeros(3)]), "dict")
-    fails(linnet.NotFoundError, lambda: linnet.quantize_static(model, to, [{"x": samples(1)[0]["x"], "q": np.zeros(3)}]), "'q'")
+    fails(linnet.UnknownNameError, lambda: linnet.quantize_static(model, to, [{"x": samples(1)[0]["x"], "q": np.zeros(3)}]), "'q'")
     fails(linnet.InvalidArgumentError, lambda: linnet.quantize_static(model, to, [{}]), "x")
     fails(linnet.InvalidArgumentError, lambda: linnet.quantize_static(model, to, [{"x": np.zeros((2, 3), np.float32)}]), "sample 0")
     assert sorted(path.name for path in model.parent.iterdir()) == ["model.onnx"]

@@ -50,12 +50,14 @@ def test_paths(add, tmp_path, as_path):
 @pytest.mark.parametrize(
     "call,error",
     [
-        (lambda s: linnet.load("/nowhere/model.onnx"), linnet.NotFoundError),
+        (lambda s: linnet.load("/nowhere/model.onnx"), linnet.MissingFileError),
         (lambda s: linnet.load(b"no model at all"), linnet.InvalidModelError),
         (lambda s: linnet.load("/nowhere/\udcff.onnx"), linnet.InvalidArgumentError),
         (lambda s: s.run(None, {"a": ONES}), linnet.InvalidArgumentError),
-        (lambda s: s.run(None, {**FEED, "c": ONES}), linnet.Error),
-        (lambda s: s.run(["nothing"], FEED), linnet.Error),
+        (lambda s: s.run(None, {**FEED, "c": ONES}), linnet.UnknownNameError),
+        (lambda s: s.run(["nothing"], FEED), linnet.UnknownNameError),
+        (lambda s: s.io_binding().bind_cpu_input("c", ONES), linnet.UnknownNameError),
+        (lambda s: s.io_binding().bind_output("nothing"), linnet.UnknownNameError),
         (lambda s: s.run(None, {**FEED, "b": ONES[:, :2]}), linnet.InvalidArgumentError),
         (lambda s: s.run(None, {**FEED, "b": ONES.astype(np.float64)}), linnet.InvalidArgumentError),
         (lambda s: s.run(None, {**FEED, "b": "text"}), linnet.InvalidArgumentError),
@@ -73,8 +75,45 @@ def test_errors(add, call, error):
 
 
 def test_errors_are_pythons_own_too():
-    assert issubclass(linnet.NotFoundError, FileNotFoundError) and issubclass(linnet.DeadlineExceededError, TimeoutError)
+    assert issubclass(linnet.MissingFileError, FileNotFoundError) and issubclass(linnet.DeadlineExceededError, TimeoutError)
+    assert issubclass(linnet.UnknownNameError, ValueError) and not issubclass(linnet.UnknownNameError, OSError)
+    for error in (linnet.MissingFileError, linnet.UnknownNameError):
+        assert issubclass(error, linnet.NotFoundError) and issubclass(error, LookupError)
     assert issubclass(linnet.OutOfMemoryError, MemoryError) and issubclass(linnet.InvalidArgumentError, ValueError)
+
+
+def test_a_name_is_no_file(add):
+    model = linnet.load(add)
+    with pytest.raises(linnet.UnknownNameError, match="no input 'c'; it has 'a', 'b'"):
+        model.run({**FEED, "c": ONES})
+    with pytest.raises(linnet.UnknownNameError):
+        asyncio.run(model.run_async(FEED, ["nothing"]))
+    options = linnet.SessionOptions()
+    options.outputs = ["yy"]
+    with pytest.raises(linnet.UnknownNameError, match="did you mean 'y'"):
+        linnet.InferenceSession(add, options)
+    with pytest.raises(linnet.MissingFileError):
+        linnet.InferenceSession("/nowhere/model.onnx", options)
+
+
+@pytest.mark.parametrize(
+    "array,hint",
+    [
+        (ONES.astype(np.float64), r"'b' must be a tensor\(float\), not a tensor\(double\); array.astype\(np.float32\) converts it"),
+        (np.ones((3, 2)).T, r"array.astype\(np.float32\)"),
+        (np.array([["one"]]), r"not a tensor\(string\)$"),
+    ],
+)
+def test_arrays_of_another_type(add, array, hint):
+    session = linnet.InferenceSession(add)
+    for refused in (
+        lambda: session.run(None, {**FEED, "b": array}),
+        lambda: session.run_async(None, {**FEED, "b": array}, lambda *ended: None),
+        lambda: session.io_binding().bind_cpu_input("b", array),
+    ):
+        with pytest.raises(linnet.InvalidArgumentError, match=hint):
+            refused()
+    assert session.run(None, {"a": [[1.0, 2, 3]], "b": [[1, 2, 3]]})[0].tolist() == [[2, 4, 6]]  # lists have no type
 
 
 def test_an_error_names_its_node():

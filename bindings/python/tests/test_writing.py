@@ -42,7 +42,11 @@ def test_compiled(model):
 def test_errors(model):
     with pytest.raises(linnet.InvalidArgumentError):
         linnet.optimize(model, model)
-    with pytest.raises(linnet.NotFoundError):
+    with pytest.raises(linnet.UnknownNameError, match="'Sofmax'"):
+        linnet.optimize(model, model.with_name("x.onnx"), floats="float16", keep_float=["Sofmax"])
+    with pytest.raises(linnet.UnknownNameError, match="'c'"):
+        linnet.optimize(model, model.with_name("x.onnx"), shapes={"c": [1]})
+    with pytest.raises(linnet.MissingFileError):
         linnet.compile(model.with_name("missing.onnx"), model.with_name("model.linnet"))
     with pytest.raises(ValueError, match="level"):
         linnet.optimize(model, model.with_name("x.onnx"), level="best")
