@@ -3,6 +3,7 @@
 // com.microsoft's forms are the same with more types.
 #include <cmath>
 
+#include "kernels/elementwise/half_convert.h"
 #include "kernels/quant/quantize.h"
 #include "ops/infer_shapes.h"
 #include "ops/op.h"
@@ -118,8 +119,28 @@ struct CodeTable {
 
 template <class T>
 struct IntegerLoad {
+  using Code = T;
   int64_t operator()(const void* data, int64_t i) const noexcept { return static_cast<const T*>(data)[i]; }
 };
+
+template <class Load>
+constexpr bool kByVectors = false;
+template <class T>
+constexpr bool kByVectors<IntegerLoad<T>> = sizeof(T) <= 2;
+
+template <class Code, class T>
+void dequantize_run(const Code* x, T* y, size_t n, float scale, int32_t zero) noexcept {
+  if constexpr (std::is_same_v<T, float>) {
+    dequantize(x, y, n, scale, zero);
+  } else {
+    float piece[kHalfChunk];
+    for (size_t i = 0; i < n; i += kHalfChunk) {
+      const size_t count = std::min(n - i, kHalfChunk);
+      dequantize(x + i, piece, count, scale, zero);
+      from_float(piece, y + i, count);
+    }
+  }
+}
 
 class DequantizeLinear final : public Quantization {
  public:
@@ -173,12 +194,9 @@ class DequantizeLinear final : public Quantization {
                  [&](int64_t begin, int64_t end, int64_t at) {
                    const float scale = static_cast<float>(number_at(scales, at));
                    const auto zero = zeros ? load(zeros->data, at) : decltype(load(x.data, 0)){};
-                   if constexpr (std::is_same_v<T, float> && std::is_same_v<Load, IntegerLoad<uint8_t>>) {
-                     dequantize(x.ptr<uint8_t>() + begin, y + begin, static_cast<size_t>(end - begin), scale,
-                                static_cast<int32_t>(zero));
-                   } else if constexpr (std::is_same_v<T, float> && std::is_same_v<Load, IntegerLoad<int8_t>>) {
-                     dequantize(x.ptr<int8_t>() + begin, y + begin, static_cast<size_t>(end - begin), scale,
-                                static_cast<int32_t>(zero));
+                   if constexpr (kByVectors<Load> && !std::is_same_v<T, double>) {
+                     dequantize_run(x.ptr<typename Load::Code>() + begin, y + begin, static_cast<size_t>(end - begin),
+                                    scale, static_cast<int32_t>(zero));
                    } else {
                      for (int64_t i = begin; i < end; ++i) y[i] = T(static_cast<float>(load(x.data, i) - zero) * scale);
                    }
@@ -192,11 +210,41 @@ struct IntegerRange {
   float low = 0, high = 0;
 };
 
+// Of a packed integer type.
 IntegerRange integer_range(DType type) noexcept {
   const int bits = dtype_bits(type);
-  const bool is_signed = type == DType::i8 || type == DType::i16 || type == DType::i4 || type == DType::i2;
+  const bool is_signed = type == DType::i4 || type == DType::i2;
   const auto span = static_cast<float>(1 << bits);
   return is_signed ? IntegerRange{-span / 2, span / 2 - 1} : IntegerRange{0, span - 1};
+}
+
+// Rounds to half precision in place.
+template <class Half>
+void round_to(float* x, size_t n) noexcept {
+  Half halves[kHalfChunk];
+  from_float(x, halves, n);
+  to_float(halves, x, n);
+}
+
+// The quotient is rounded to `precision` where that is a half type.
+template <class T, class Code>
+void quantize_codes(const T* x, Code* y, size_t n, float scale, int32_t zero, DType precision) noexcept {
+  const bool in_half = precision == DType::f16 || precision == DType::bf16;
+  if constexpr (std::is_same_v<T, float>)
+    if (!in_half) return quantize(x, y, n, scale, zero);
+  float piece[kHalfChunk];
+  for (size_t i = 0; i < n; i += kHalfChunk) {
+    const size_t count = std::min(n - i, kHalfChunk);
+    if constexpr (std::is_same_v<T, f16> || std::is_same_v<T, bf16>)
+      to_float(x + i, piece, count);
+    else
+      for (size_t j = 0; j < count; ++j) piece[j] = static_cast<float>(x[i + j]);
+    if (in_half) {
+      for (size_t j = 0; j < count; ++j) piece[j] /= scale;
+      precision == DType::f16 ? round_to<f16>(piece, count) : round_to<bf16>(piece, count);
+    }
+    quantize(piece, y + i, count, in_half ? 1.0f : scale, zero);
+  }
 }
 
 class QuantizeLinear final : public Quantization {
@@ -260,22 +308,25 @@ class QuantizeLinear final : public Quantization {
   template <class T>
   void quantize_run(const T* x, Tensor& y, int64_t begin, int64_t end, float scale, int32_t zero,
                     DType precision) const {
+    const size_t n = static_cast<size_t>(end - begin);
+    switch (y.dtype) {
+      case DType::u8: return quantize_codes(x + begin, y.ptr<uint8_t>() + begin, n, scale, zero, precision);
+      case DType::i8: return quantize_codes(x + begin, y.ptr<int8_t>() + begin, n, scale, zero, precision);
+      case DType::u16: return quantize_codes(x + begin, y.ptr<uint16_t>() + begin, n, scale, zero, precision);
+      case DType::i16: return quantize_codes(x + begin, y.ptr<int16_t>() + begin, n, scale, zero, precision);
+      default: break;
+    }
     const bool in_half = precision == DType::f16 || precision == DType::bf16;
     const auto quotient = [&](int64_t i) {
       const float q = static_cast<float>(x[i]) / scale;
       return !in_half ? q : precision == DType::f16 ? static_cast<float>(f16(q)) : static_cast<float>(bf16(q));
     };
-    if constexpr (std::is_same_v<T, float>) {
-      const size_t n = static_cast<size_t>(end - begin);
-      if (y.dtype == DType::u8 && !in_half) return quantize(x + begin, y.ptr<uint8_t>() + begin, n, scale, zero);
-      if (y.dtype == DType::i8 && !in_half) return quantize(x + begin, y.ptr<int8_t>() + begin, n, scale, zero);
-    }
     if (is_float8(y.dtype)) {
       const auto kind = static_cast<Float8Kind>(static_cast<int>(y.dtype) - static_cast<int>(DType::f8e4m3fn));
       for (int64_t i = begin; i < end; ++i) y.ptr<uint8_t>()[i] = float_to_float8(quotient(i), kind, saturate_);
       return;
     }
-    const int bits = dtype_bits(y.dtype);
+    const int bits = dtype_bits(y.dtype), per_byte = 8 / bits;
     const IntegerRange range = y.dtype == DType::f4e2m1 ? IntegerRange{} : integer_range(y.dtype);
     for (int64_t i = begin; i < end; ++i) {
       const float scaled = quotient(i);
@@ -286,15 +337,8 @@ class QuantizeLinear final : public Quantization {
         const float rounded = std::nearbyint(scaled) + static_cast<float>(zero);
         code = static_cast<int>(rounded > range.low ? std::min(rounded, range.high) : range.low);
       }
-      if (bits == 16) {
-        y.ptr<uint16_t>()[i] = static_cast<uint16_t>(code);
-      } else if (bits == 8) {
-        y.ptr<uint8_t>()[i] = static_cast<uint8_t>(code);
-      } else {
-        const int per_byte = 8 / bits;
-        const int shifted = (code & ((1 << bits) - 1)) << (static_cast<int>(i % per_byte) * bits);
-        y.ptr<uint8_t>()[i / per_byte] = static_cast<uint8_t>(y.ptr<uint8_t>()[i / per_byte] | shifted);
-      }
+      const int shifted = (code & ((1 << bits) - 1)) << (static_cast<int>(i % per_byte) * bits);
+      y.ptr<uint8_t>()[i / per_byte] = static_cast<uint8_t>(y.ptr<uint8_t>()[i / per_byte] | shifted);
     }
   }
 

@@ -1,4 +1,5 @@
 // Quantised and attention operators: what the standard's tests leave out, and inputs that must be refused.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -41,6 +42,39 @@ TEST(QuantizeLinear, SaturatesAndMapsNan) {
   expect_elements<uint8_t>(
       {"QuantizeLinear", {floats({4}, {infinity, -infinity, std::nanf(""), 1.5f}), number(1), bytes({}, {3})}},
       {255, 0, 0, 5});
+}
+
+// As the standard has it, the quotient is of the scale's type, and so is what comes back.
+TEST(QuantizeLinear, DividesInHalfPrecision) {
+  constexpr int64_t kRow = 1303;
+  const Shape shape{2, kRow};
+  const float scales[] = {0.0137f, 0.25f};
+  const uint16_t zeros[] = {1000, 7};
+  const auto check = [&]<class Half>(Half) {
+    const Tensor scale = tensor_of<Half>({2}, {Half(scales[0]), Half(scales[1])});
+    const Tensor zero = tensor_of<uint16_t>({2}, {zeros[0], zeros[1]});
+    Tensor x = converted<Half>(noise(shape, 1));
+    for (Half& v : x.as<Half>()) v = Half(static_cast<float>(v) * 300.0f);
+    const std::vector<Attribute> rows = {attribute("axis", int64_t{0})};
+    for_each_isa([&] {
+      const auto codes = run_node({"QuantizeLinear", {x, scale, zero}, rows});
+      ASSERT_TRUE(codes.ok()) << codes.status().message();
+      const Tensor& q = codes.value()[0].tensor;
+      const auto back = run_node({"DequantizeLinear", {q, scale, zero}, rows});
+      ASSERT_TRUE(back.ok()) << back.status().message();
+      for (int64_t i = 0; i < x.count(); ++i) {
+        const float step = scale.ptr<Half>()[i / kRow];
+        const int from = zeros[i / kRow];
+        const float quotient = Half(static_cast<float>(x.ptr<Half>()[i]) / step);
+        const int code = static_cast<int>(std::nearbyint(quotient)) + from;
+        ASSERT_EQ(q.ptr<uint16_t>()[i], std::clamp(code, 0, 65535)) << "element " << i;
+        const Half expected = Half(static_cast<float>(q.ptr<uint16_t>()[i] - from) * step);
+        ASSERT_EQ(back.value()[0].tensor.ptr<Half>()[i].bits, expected.bits) << "element " << i;
+      }
+    });
+  };
+  check(f16());
+  check(bf16());
 }
 
 TEST(DequantizeLinear, TakesEmptyTensors) {

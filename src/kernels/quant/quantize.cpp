@@ -22,11 +22,11 @@ using Floats = hn::ScalableTag<float>;
 template <class T>
 HWY_INLINE void quantize_vector(Floats d, const float* src, T* dst, float scale, float low, float high,
                                 int32_t zero_point) {
-  const hn::Rebind<T, Floats> d8;
+  const hn::Rebind<T, Floats> dt;
   const hn::RebindToSigned<Floats> di;
   auto x = hn::Div(hn::LoadU(d, src), hn::Set(d, scale));
   x = hn::Min(hn::Max(x, hn::Set(d, low)), hn::Set(d, high));  // NaN: Max gives its second argument
-  hn::StoreU(hn::DemoteTo(d8, hn::Add(hn::NearestInt(x), hn::Set(di, zero_point))), d8, dst);
+  hn::StoreU(hn::DemoteTo(dt, hn::Add(hn::NearestInt(x), hn::Set(di, zero_point))), dt, dst);
 }
 
 template <class T>
@@ -49,14 +49,14 @@ void quantize_all(const float* src, T* dst, size_t n, float scale, int32_t zero_
 template <class T>
 void dequantize_all(const T* src, float* dst, size_t n, float scale, int32_t zero_point) {
   const Floats d;
-  const hn::Rebind<T, Floats> d8;
+  const hn::Rebind<T, Floats> dt;
   const hn::RebindToSigned<Floats> di;
   const size_t lanes = hn::Lanes(d);
   const auto zero = hn::Set(di, zero_point);
   const auto factor = hn::Set(d, scale);
   size_t i = 0;
   for (; i + lanes <= n; i += lanes)
-    hn::StoreU(hn::Mul(hn::ConvertTo(d, hn::Sub(hn::PromoteTo(di, hn::LoadU(d8, src + i)), zero)), factor), d, dst + i);
+    hn::StoreU(hn::Mul(hn::ConvertTo(d, hn::Sub(hn::PromoteTo(di, hn::LoadU(dt, src + i)), zero)), factor), d, dst + i);
   for (; i < n; ++i) dst[i] = static_cast<float>(src[i] - zero_point) * scale;
 }
 
@@ -66,10 +66,22 @@ void quantize_u8(const float* src, uint8_t* dst, size_t n, float scale, int32_t 
 void quantize_s8(const float* src, int8_t* dst, size_t n, float scale, int32_t zero_point) {
   quantize_all(src, dst, n, scale, zero_point);
 }
+void quantize_u16(const float* src, uint16_t* dst, size_t n, float scale, int32_t zero_point) {
+  quantize_all(src, dst, n, scale, zero_point);
+}
+void quantize_s16(const float* src, int16_t* dst, size_t n, float scale, int32_t zero_point) {
+  quantize_all(src, dst, n, scale, zero_point);
+}
 void dequantize_u8(const uint8_t* src, float* dst, size_t n, float scale, int32_t zero_point) {
   dequantize_all(src, dst, n, scale, zero_point);
 }
 void dequantize_s8(const int8_t* src, float* dst, size_t n, float scale, int32_t zero_point) {
+  dequantize_all(src, dst, n, scale, zero_point);
+}
+void dequantize_u16(const uint16_t* src, float* dst, size_t n, float scale, int32_t zero_point) {
+  dequantize_all(src, dst, n, scale, zero_point);
+}
+void dequantize_s16(const int16_t* src, float* dst, size_t n, float scale, int32_t zero_point) {
   dequantize_all(src, dst, n, scale, zero_point);
 }
 
@@ -135,11 +147,23 @@ void quantize(const float* src, uint8_t* dst, size_t n, float scale, int32_t zer
 void quantize(const float* src, int8_t* dst, size_t n, float scale, int32_t zero_point) noexcept {
   LINNET_DISPATCH(quantize_s8, quantize_reference<int8_t>)(src, dst, n, scale, zero_point);
 }
+void quantize(const float* src, uint16_t* dst, size_t n, float scale, int32_t zero_point) noexcept {
+  LINNET_DISPATCH(quantize_u16, quantize_reference<uint16_t>)(src, dst, n, scale, zero_point);
+}
+void quantize(const float* src, int16_t* dst, size_t n, float scale, int32_t zero_point) noexcept {
+  LINNET_DISPATCH(quantize_s16, quantize_reference<int16_t>)(src, dst, n, scale, zero_point);
+}
 void dequantize(const uint8_t* src, float* dst, size_t n, float scale, int32_t zero_point) noexcept {
   LINNET_DISPATCH(dequantize_u8, dequantize_reference<uint8_t>)(src, dst, n, scale, zero_point);
 }
 void dequantize(const int8_t* src, float* dst, size_t n, float scale, int32_t zero_point) noexcept {
   LINNET_DISPATCH(dequantize_s8, dequantize_reference<int8_t>)(src, dst, n, scale, zero_point);
+}
+void dequantize(const uint16_t* src, float* dst, size_t n, float scale, int32_t zero_point) noexcept {
+  LINNET_DISPATCH(dequantize_u16, dequantize_reference<uint16_t>)(src, dst, n, scale, zero_point);
+}
+void dequantize(const int16_t* src, float* dst, size_t n, float scale, int32_t zero_point) noexcept {
+  LINNET_DISPATCH(dequantize_s16, dequantize_reference<int16_t>)(src, dst, n, scale, zero_point);
 }
 FloatRange range_with_zero(const float* src, size_t n) noexcept {
   return LINNET_DISPATCH(range_of, range_reference)(src, n);

@@ -1,4 +1,4 @@
-// Conversions between float and 8-bit integers: the arithmetic of QuantizeLinear, DequantizeLinear and
+// Conversions between float and integers of 8 and 16 bits: the arithmetic of QuantizeLinear, DequantizeLinear and
 // DynamicQuantizeLinear. https://onnx.ai/onnx/operators/onnx__QuantizeLinear.html
 #pragma once
 
@@ -12,10 +12,14 @@ namespace linnet {
 // dst = saturate(round to even(src / scale) + zero_point). NaN becomes the least value.
 void quantize(const float* src, uint8_t* dst, size_t n, float scale, int32_t zero_point) noexcept;
 void quantize(const float* src, int8_t* dst, size_t n, float scale, int32_t zero_point) noexcept;
+void quantize(const float* src, uint16_t* dst, size_t n, float scale, int32_t zero_point) noexcept;
+void quantize(const float* src, int16_t* dst, size_t n, float scale, int32_t zero_point) noexcept;
 
 // dst = (src - zero_point) scale
 void dequantize(const uint8_t* src, float* dst, size_t n, float scale, int32_t zero_point) noexcept;
 void dequantize(const int8_t* src, float* dst, size_t n, float scale, int32_t zero_point) noexcept;
+void dequantize(const uint16_t* src, float* dst, size_t n, float scale, int32_t zero_point) noexcept;
+void dequantize(const int16_t* src, float* dst, size_t n, float scale, int32_t zero_point) noexcept;
 
 // The least and the greatest element, and 0. NaN elements do not count.
 struct FloatRange {

@@ -1,4 +1,4 @@
-// 8-bit conversions and the integer GEMM at every instruction set, against plain arithmetic.
+// Conversions to codes and the integer GEMM at every instruction set, against plain arithmetic.
 #include <cmath>
 #include <limits>
 #include <random>
@@ -29,42 +29,40 @@ TEST_P(QuantTest, QuantizesToNearestEvenAndSaturates) {
   const float infinity = std::numeric_limits<float>::infinity();
   std::vector<float> x = {0.0f, 0.25f, 0.75f, 1.25f, -0.25f, -0.75f, 1e30f, -1e30f, infinity, -infinity, std::nanf("")};
   for (int i = 0; i < 40; ++i) x.push_back(static_cast<float>(i - 20) * 7.3f);
-  for (size_t n = 0; n <= x.size(); ++n) {
-    std::vector<uint8_t> u(n + 1, 77);
-    std::vector<int8_t> s(n + 1, 77);
-    quantize(x.data(), u.data(), n, 0.5f, 3);
-    quantize(x.data(), s.data(), n, 0.5f, -7);
-    for (size_t i = 0; i < n; ++i) {
-      const auto expected = [&](double zero, double low, double high) {
+  for (int i = 0; i < 40; ++i) x.push_back(static_cast<float>(i - 20) * 1700.75f);
+  const auto check = [&]<class Code>(Code, int zero) {
+    for (size_t n = 0; n <= x.size(); ++n) {
+      std::vector<Code> codes(n + 1, 77);
+      quantize(x.data(), codes.data(), n, 0.5f, zero);
+      for (size_t i = 0; i < n; ++i) {
+        const double least = std::numeric_limits<Code>::min(), greatest = std::numeric_limits<Code>::max();
         const double y = std::nearbyint(static_cast<double>(x[i]) / 0.5) + zero;
-        return std::isnan(y) ? low : std::clamp(y, low, high);
-      };
-      ASSERT_EQ(u[i], expected(3, 0, 255)) << x[i];
-      ASSERT_EQ(s[i], expected(-7, -128, 127)) << x[i];
+        ASSERT_EQ(codes[i], std::isnan(y) ? least : std::clamp(y, least, greatest)) << x[i];
+      }
+      ASSERT_EQ(codes[n], 77);
     }
-    ASSERT_EQ(u[n], 77);
-    ASSERT_EQ(s[n], 77);
-  }
+  };
+  check(uint8_t(), 3);
+  check(int8_t(), -7);
+  for (const int zero : {0, 3, 40000, 65535}) check(uint16_t(), zero);
+  for (const int zero : {0, -7, -32768, 32767}) check(int16_t(), zero);
 }
 
 TEST_P(QuantTest, DequantizesExactly) {
-  std::vector<uint8_t> u(256);
-  std::vector<int8_t> s(256);
-  for (size_t i = 0; i < 256; ++i) {
-    u[i] = static_cast<uint8_t>(i);
-    s[i] = static_cast<int8_t>(i);
-  }
-  for (const size_t n : {0, 1, 3, 17, 256}) {
-    std::vector<float> from_u(n + 1, -1.0f), from_s(n + 1, -1.0f);
-    dequantize(u.data(), from_u.data(), n, 0.037f, 113);
-    dequantize(s.data(), from_s.data(), n, 0.037f, -5);
-    for (size_t i = 0; i < n; ++i) {
-      ASSERT_EQ(from_u[i], static_cast<float>(static_cast<int>(i) - 113) * 0.037f);
-      ASSERT_EQ(from_s[i], static_cast<float>(s[i] + 5) * 0.037f);
+  const auto check = [&]<class Code>(Code, int step, int zero) {
+    std::vector<Code> codes(259);
+    for (size_t i = 0; i < codes.size(); ++i) codes[i] = static_cast<Code>(static_cast<int>(i) * step);
+    for (const size_t n : {0, 1, 3, 17, 259}) {
+      std::vector<float> y(n + 1, -1.0f);
+      dequantize(codes.data(), y.data(), n, 0.037f, zero);
+      for (size_t i = 0; i < n; ++i) ASSERT_EQ(y[i], static_cast<float>(codes[i] - zero) * 0.037f);
+      ASSERT_EQ(y[n], -1.0f);
     }
-    ASSERT_EQ(from_u[n], -1.0f);
-    ASSERT_EQ(from_s[n], -1.0f);
-  }
+  };
+  check(uint8_t(), 1, 113);
+  check(int8_t(), 1, -5);
+  for (const int zero : {0, 113, 65535}) check(uint16_t(), 255, zero);
+  for (const int zero : {0, -32768, 32767}) check(int16_t(), 255, zero);
 }
 
 TEST_P(QuantTest, FindsTheRange) {
