@@ -1,5 +1,6 @@
 import 'dart:async';
 import 'dart:io';
+import 'dart:isolate';
 import 'dart:typed_data';
 
 import 'package:linnet/linnet.dart';
@@ -45,6 +46,25 @@ void runningTests(String models) {
   test('a library that is not there or none of Linnet', () async {
     expect((await thrown<LinnetLibraryMissing>(() => checkLibraryFile('/nowhere/liblinnet.so'))).model, '');
     await thrown<LinnetLibraryMissing>(() => checkLibraryFile('libm.so.6'));
+    await thrown<LinnetLibraryMissing>(() => Linnet.loadLibrary('/nowhere/liblinnet.so'));
+  });
+
+  test('a process has one library', () async {
+    final path = Platform.environment['LINNET_LIBRARY']!;
+    final link = Link('$models/link.so')..createSync(File(path).absolute.path);
+    Linnet.loadLibrary(path);
+    Linnet.loadLibrary(link.path);
+    final copy = File(path).copySync('$models/copy.so').path;
+    final refused = await thrown<StateError>(() => Linnet.loadLibrary(copy));
+    expectTrue(refused.message.contains('copy.so'), '"${refused.message}" names the file');
+    await Isolate.run(() async {
+      Linnet.loadLibrary(path);
+      await thrown<StateError>(() => Linnet.loadLibrary(copy));
+    });
+    await Isolate.run(() => thrown<StateError>(() => Linnet.loadLibrary(copy)));
+    for (final file in [link, File(copy)]) {
+      file.deleteSync();
+    }
   });
 
   test('some outputs, an inner value', () async {

@@ -12,10 +12,13 @@ bool _ready = false;
 /// Makes sure that the functions of `native.dart` can be called, or throws [LinnetLibraryMissing].
 ///
 /// They are there when the build hook has bundled the library or when an isolate of this process has loaded it. Else it
-/// is loaded from [path], or from the path in the environment variable `LINNET_LIBRARY`.
+/// is loaded from [path], or from the path in the environment variable `LINNET_LIBRARY`. Throws a [StateError] where
+/// another one than that at [path] is in use.
 void ensureLibrary([String? path]) {
-  if (_ready) return;
-  if (!_resolves()) {
+  if (_ready || _resolves()) {
+    if (path != null) _refuseAnother(path);
+    if (_ready) return;
+  } else {
     final given = path ?? Platform.environment['LINNET_LIBRARY'];
     if (given == null) {
       throw const LinnetLibraryMissing('the native library is not part of this app; either let the build hook bundle '
@@ -42,8 +45,16 @@ bool _resolves() {
   }
 }
 
+void _refuseAnother(String path) {
+  final asked = checkLibraryFile(path).lookup<NativeFunction<Uint32 Function()>>('linnet_abi_version');
+  if (asked != Native.addressOf<NativeFunction<Uint32 Function()>>(native.abiVersion)) {
+    throw StateError('$path cannot be loaded: this process uses another native library of Linnet already, from the app, '
+        'from LINNET_LIBRARY or from an earlier call of loadLibrary');
+  }
+}
+
 /// Throws a [LinnetLibraryMissing] that says why the file at [path] will not do.
-void checkLibraryFile(String path) {
+DynamicLibrary checkLibraryFile(String path) {
   final DynamicLibrary library;
   try {
     library = DynamicLibrary.open(path);
@@ -53,6 +64,7 @@ void checkLibraryFile(String path) {
   if (!library.providesSymbol('linnet_abi_version')) {
     throw LinnetLibraryMissing('$path is not the library of Linnet');
   }
+  return library;
 }
 
 /// Loads a library so that its symbols are found in the process as a whole, where `native.dart` looks for them without

@@ -22,7 +22,7 @@ import 'writing.dart';
 /// Opens models.
 abstract final class Linnet {
   /// Loads the native library from a path, in an app that does not bundle it: once, before anything else. Other isolates
-  /// of the app have it then, too. Throws [LinnetLibraryMissing].
+  /// of the app have it then, too. Throws [LinnetLibraryMissing], and a [StateError] where another one is in use.
   static void loadLibrary(String path) => ensureLibrary(path);
 
   /// The version of the native library.
