@@ -16,6 +16,8 @@ namespace {
 
 // With fewer channels a vector over them is too empty to be worth a change of layout.
 constexpr size_t kLeastChannels = 4;
+// With more outputs in a row, vectors run along the row where windows are neighbours, and the layout stays.
+constexpr size_t kLeastRow = 8;
 
 // From one element type, and on to a function that takes one of it.
 template <class F>
@@ -43,8 +45,13 @@ class PoolBase : public Op {
     g = geometry(context.shape(0), context.out_shape(0));
     const DType type = context.dtype(0);
     const bool simd = is_float_or_half(type) && g.kind != PoolKind::lp && !context.wants(1);
-    s.last = simd && (channels_last_ || g.channels >= kLeastChannels);
-    s.transposes = s.last && !channels_last_;
+    const bool along_rows = !channels_last_ && g.stride[2] == 1 && g.dst[2] >= kLeastRow;
+    s.last = simd && (channels_last_ || along_rows || g.channels >= kLeastChannels);
+    s.transposes = s.last && !channels_last_ && !along_rows;
+    if (s.last && along_rows) {  // planes are images of one channel, in either layout
+      g.batch *= g.channels;
+      g.channels = 1;
+    }
     if (!s.last) return {};
     size_t at = round_up(pool_scratch_size(g) * context.threads(), 64);
     if (s.transposes) {

@@ -6,6 +6,24 @@
 #include "base/checked.h"
 #include "kernels/pool/pool_window.h"
 
+#ifndef LINNET_KERNELS_POOL_WINDOWS
+#define LINNET_KERNELS_POOL_WINDOWS
+namespace linnet {
+namespace {
+
+// Windows with the same taps, `channels` elements from src[i src_step + taps[t]] on each, to dst[i dst_step].
+struct PoolWindows {
+  const size_t* taps;
+  size_t count;
+  size_t windows, channels;
+  size_t src_step, dst_step;
+  float divisor = 1.0f;
+};
+
+}  // namespace
+}  // namespace linnet
+#endif
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/pool/pool.cpp"
 #include "hwy/foreach_target.h"
@@ -30,7 +48,7 @@ HWY_INLINE Vector join(Vector sum, Vector x) {
 constexpr size_t kRun = 128;
 
 template <bool kMax, class Load>
-HWY_INLINE Vector column(const float* const* taps, size_t count, Vector start, Load load) {
+HWY_INLINE Vector column(const size_t* taps, size_t count, Vector start, Load load) {
   Vector sum = start;
   for (size_t run = 0; run < count; run += kRun) {
     Vector part = start;
@@ -41,7 +59,7 @@ HWY_INLINE Vector column(const float* const* taps, size_t count, Vector start, L
 }
 
 template <bool kMax>
-void window(const float* const* taps, size_t count, size_t channels, float divisor, float* dst) {
+HWY_INLINE void window(const float* src, const size_t* taps, size_t count, size_t channels, float divisor, float* dst) {
   const Floats d;
   const Vector start = kMax ? hn::Set(d, -std::numeric_limits<float>::infinity()) : hn::Zero(d);
   const Vector by = hn::Set(d, divisor);
@@ -51,7 +69,7 @@ void window(const float* const* taps, size_t count, size_t channels, float divis
     for (size_t run = 0; run < count; run += kRun) {
       Vector r0 = start, r1 = start, r2 = start, r3 = start;
       for (size_t t = run; t < std::min(run + kRun, count); ++t) {
-        const float* x = taps[t] + c;
+        const float* x = src + taps[t] + c;
         r0 = join<kMax>(r0, hn::LoadU(d, x));
         r1 = join<kMax>(r1, hn::LoadU(d, x + kLanes));
         r2 = join<kMax>(r2, hn::LoadU(d, x + 2 * kLanes));
@@ -69,18 +87,23 @@ void window(const float* const* taps, size_t count, size_t channels, float divis
   }
   for (; c + kLanes <= channels; c += kLanes) {
     const Vector sum =
-        column<kMax>(taps, count, start, [&](const float* tap) HWY_ATTR { return hn::LoadU(d, tap + c); });
+        column<kMax>(taps, count, start, [&](size_t tap) HWY_ATTR { return hn::LoadU(d, src + tap + c); });
     hn::StoreU(kMax ? sum : hn::Div(sum, by), d, dst + c);
   }
   if (c < channels) {
-    const auto rest = [&](const float* tap) HWY_ATTR { return load_partial(d, tap + c, channels - c); };
+    const auto rest = [&](size_t tap) HWY_ATTR { return load_partial(d, src + tap + c, channels - c); };
     const Vector sum = column<kMax>(taps, count, start, rest);
     store_partial(kMax ? sum : hn::Div(sum, by), d, dst + c, channels - c);
   }
 }
 
-void window_simd(bool max, const float* const* taps, size_t count, size_t channels, float divisor, float* dst) {
-  max ? window<true>(taps, count, channels, divisor, dst) : window<false>(taps, count, channels, divisor, dst);
+template <bool kMax>
+void windows_of(const PoolWindows& w, const float* src, float* dst) {
+  for (size_t i = 0; i < w.windows; ++i)
+    window<kMax>(src + i * w.src_step, w.taps, w.count, w.channels, w.divisor, dst + i * w.dst_step);
+}
+void windows_simd(bool max, const PoolWindows& w, const float* src, float* dst) {
+  max ? windows_of<true>(w, src, dst) : windows_of<false>(w, src, dst);
 }
 
 }  // namespace
@@ -93,57 +116,96 @@ HWY_AFTER_NAMESPACE();
 namespace linnet {
 namespace {
 
-void window_reference(bool max, const float* const* taps, size_t count, size_t channels, float divisor, float* dst) {
-  for (size_t c = 0; c < channels; ++c) {
-    float greatest = -std::numeric_limits<float>::infinity();
-    double sum = 0;
-    for (size_t t = 0; t < count; ++t) {
-      greatest = taps[t][c] > greatest ? taps[t][c] : greatest;
-      sum += static_cast<double>(taps[t][c]);
+void windows_reference(bool max, const PoolWindows& w, const float* src, float* dst) {
+  for (size_t i = 0; i < w.windows; ++i)
+    for (size_t c = 0; c < w.channels; ++c) {
+      float greatest = -std::numeric_limits<float>::infinity();
+      double sum = 0;
+      for (size_t t = 0; t < w.count; ++t) {
+        const float x = src[i * w.src_step + w.taps[t] + c];
+        greatest = x > greatest ? x : greatest;
+        sum += static_cast<double>(x);
+      }
+      dst[i * w.dst_step + c] = max ? greatest : static_cast<float>(sum / static_cast<double>(w.divisor));
     }
-    dst[c] = max ? greatest : static_cast<float>(sum / static_cast<double>(divisor));
-  }
 }
 
 // With few positions (a global pool has one) threads share out the channels as well.
 constexpr size_t kChannelChunk = 256;
+// Elements of a row of positions that are one item of work.
+constexpr size_t kRowChunk = 2048;
+
+// The positions of the last axis whose window has all of its taps inside the input, and of its end's padding none.
+struct Interior {
+  size_t first = 0, last = 0;
+
+  explicit Interior(const PoolGeometry& g) noexcept {
+    constexpr size_t kAxis = kSpatialAxes - 1;
+    const ptrdiff_t stride = static_cast<ptrdiff_t>(g.stride[kAxis]);
+    const ptrdiff_t before = std::max<ptrdiff_t>(g.pad_begin[kAxis], 0);
+    const ptrdiff_t room = static_cast<ptrdiff_t>(g.src[kAxis]) + std::min<ptrdiff_t>(g.pad_end[kAxis], 0) +
+                           g.pad_begin[kAxis] - static_cast<ptrdiff_t>((g.kernel[kAxis] - 1) * g.dilation[kAxis]) - 1;
+    if (room < 0) return;
+    first = static_cast<size_t>((before + stride - 1) / stride);
+    last = std::min(g.dst[kAxis], static_cast<size_t>(room / stride) + 1);
+  }
+};
 
 }  // namespace
 
 size_t pool_scratch_size(const PoolGeometry& g) noexcept {
-  return round_up(positions_of(g.kernel) * sizeof(const float*), 64);
+  return round_up(positions_of(g.kernel) * sizeof(size_t), 64);
 }
 
 void pool_channels_last(const PoolGeometry& g, const float* src, float* dst, std::byte* scratch,
                         const Parallel& parallel) noexcept {
-  const auto pool_window = LINNET_DISPATCH(window_simd, window_reference);
-  const size_t positions = positions_of(g.dst);
+  const auto pool_windows = LINNET_DISPATCH(windows_simd, windows_reference);
+  const bool max = g.kind == PoolKind::max;
   const size_t image = positions_of(g.src) * g.channels;
-  const size_t chunks = ceil_div(g.channels, kChannelChunk);
-  const double item_ns =
-      static_cast<double>(positions_of(g.kernel) * std::min(g.channels, kChannelChunk)) / 20.0 + 20.0;
-  parallel.for_range(g.batch * positions * chunks, grain_for(item_ns), [&](size_t begin, size_t end, size_t worker) {
-    const float** taps = reinterpret_cast<const float**>(scratch + worker * pool_scratch_size(g));
+  const size_t chunks = ceil_div(g.channels, kChannelChunk), chunk = std::min(g.channels, kChannelChunk);
+  const size_t part = std::min(g.dst[2], std::max<size_t>(kRowChunk / std::max<size_t>(chunk, 1), 1));
+  const size_t parts = part == 0 ? 0 : ceil_div(g.dst[2], part);
+  const Interior interior(g);
+  // In a single channel, neighbouring windows are what neighbouring channels are otherwise.
+  const bool along_row = g.channels == 1 && g.stride[2] == 1;
+  const double part_ns = static_cast<double>(part * (positions_of(g.kernel) * chunk + 100)) / 20.0 + 20.0;
+  const auto body = [&](size_t begin, size_t end, size_t worker) {
+    size_t* taps = reinterpret_cast<size_t*>(scratch + worker * pool_scratch_size(g));
     for (size_t item = begin; item < end; ++item) {
-      if (item % 64 == 0 && parallel.stopped()) return;
-      const size_t first = item % chunks * kChannelChunk;
-      const size_t p = item / chunks % positions;
-      const size_t n = item / chunks / positions;
-      const PoolSpan spans[kSpatialAxes] = {pool_span(g, 0, p / g.dst[2] / g.dst[1]),
-                                            pool_span(g, 1, p / g.dst[2] % g.dst[1]), pool_span(g, 2, p % g.dst[2])};
-      const auto at = [&](size_t axis, size_t tap) {
-        return static_cast<size_t>(spans[axis].start + static_cast<ptrdiff_t>(tap * g.dilation[axis]));
-      };
-      size_t count = 0;
-      for (size_t a = spans[0].first; a < spans[0].last; ++a)
-        for (size_t b = spans[1].first; b < spans[1].last; ++b) {
-          const float* row = src + n * image + (at(0, a) * g.src[1] + at(1, b)) * g.src[2] * g.channels + first;
-          for (size_t c = spans[2].first; c < spans[2].last; ++c) taps[count++] = row + at(2, c) * g.channels;
+      if (parallel.stopped()) return;
+      const size_t channel = item % chunks * kChannelChunk;
+      const size_t from = item / chunks % parts * part, to = std::min(from + part, g.dst[2]);
+      const size_t row = item / chunks / parts;  // over all images
+      const size_t p1 = row % g.dst[1], p0 = row / g.dst[1] % g.dst[0], n = row / g.dst[1] / g.dst[0];
+      PoolSpan spans[kSpatialAxes] = {pool_span(g, 0, p0), pool_span(g, 1, p1), {}};
+      const size_t channels = std::min(kChannelChunk, g.channels - channel);
+      for (size_t p = from, run; p < to; p += run) {
+        spans[2] = pool_span(g, 2, p);
+        run = p >= interior.first && p < interior.last ? std::min(to, interior.last) - p : 1;
+        const size_t steps[kSpatialAxes] = {g.dilation[0] * g.src[1] * g.src[2] * g.channels,
+                                            g.dilation[1] * g.src[2] * g.channels, g.dilation[2] * g.channels};
+        size_t count = 0;
+        for (size_t a = spans[0].first; a < spans[0].last; ++a)
+          for (size_t b = spans[1].first; b < spans[1].last; ++b)
+            for (size_t c = spans[2].first; c < spans[2].last; ++c)
+              taps[count++] =
+                  (a - spans[0].first) * steps[0] + (b - spans[1].first) * steps[1] + (c - spans[2].first) * steps[2];
+        const float* first = src;
+        if (count != 0) {
+          const auto at = [&](size_t axis) {
+            return static_cast<size_t>(spans[axis].start +
+                                       static_cast<ptrdiff_t>(spans[axis].first * g.dilation[axis]));
+          };
+          first += n * image + ((at(0) * g.src[1] + at(1)) * g.src[2] + at(2)) * g.channels + channel;
         }
-      pool_window(g.kind == PoolKind::max, taps, count, std::min(kChannelChunk, g.channels - first),
-                  static_cast<float>(pool_divisor(g, spans)), dst + (n * positions + p) * g.channels + first);
+        PoolWindows w{taps, count, run, channels, g.stride[2] * g.channels, g.channels};
+        w.divisor = static_cast<float>(pool_divisor(g, spans));
+        if (along_row) std::swap(w.windows, w.channels);
+        pool_windows(max, w, first, dst + (row * g.dst[2] + p) * g.channels + channel);
+      }
     }
-  });
+  };
+  parallel.for_range(g.batch * g.dst[0] * g.dst[1] * parts * chunks, grain_for(part_ns), body);
 }
 
 }  // namespace linnet

@@ -19,9 +19,10 @@ inline PoolSpan pool_span(const PoolGeometry& g, size_t axis, size_t position) n
   const ptrdiff_t size = static_cast<ptrdiff_t>(g.src[axis]);
   const ptrdiff_t kernel = static_cast<ptrdiff_t>(g.kernel[axis]);
   const ptrdiff_t start = static_cast<ptrdiff_t>(position * g.stride[axis]) - g.pad_begin[axis];
-  // The number of taps before `limit`.
+  // The number of taps before `limit`. Most windows are not dilated, and a division costs more than all the rest.
   const auto before = [&](ptrdiff_t limit) {
-    return limit <= start ? ptrdiff_t{0} : std::min(kernel, (limit - start + dilation - 1) / dilation);
+    if (limit <= start) return ptrdiff_t{0};
+    return std::min(kernel, dilation == 1 ? limit - start : (limit - start + dilation - 1) / dilation);
   };
   const ptrdiff_t first = before(0);
   return {start, static_cast<size_t>(first), static_cast<size_t>(std::max(first, before(size))),
