@@ -39,8 +39,8 @@ void print_explanation(const Explanation& explanation) {
   if (const auto& names = explanation.without_numbers; !names.empty())
     line += concat(names.size() == samples ? "\nnothing could be compared" : "\nnot compared",
                    ": the model as it was gives no finite number for ", printable(list_of_names(names)));
-  std::printf("%s\na run takes %s ms instead of %s ms\n", line.c_str(),
-              fixed(explanation.milliseconds_after, 3).c_str(), fixed(explanation.milliseconds_before, 3).c_str());
+  std::printf("%s\na run takes %s ms instead of %s ms\n", line.c_str(), ms_text(explanation.milliseconds_after).c_str(),
+              ms_text(explanation.milliseconds_before).c_str());
 }
 
 // The nodes that cost most when they alone are quantised.

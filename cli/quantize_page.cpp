@@ -175,8 +175,8 @@ std::string quantize_page(const std::string& model, const std::string& output, c
   if (report.explanation) {
     const Explanation& e = *report.explanation;
     const OutputQuality& q = e.quality.overall;
-    facts.push_back({"a run", concat(fixed(e.milliseconds_before, 3), " ms to ", fixed(e.milliseconds_after, 3),
-                                     " ms (", fixed(e.milliseconds_after / e.milliseconds_before, 3), ")")});
+    facts.push_back({"a run", concat(ms_text(e.milliseconds_before), " ms to ", ms_text(e.milliseconds_after), " ms (",
+                                     fixed(e.milliseconds_after / e.milliseconds_before, 3), ")")});
     if (q.mean_cosine) facts.push_back({"cosine of the worst output", cosine_text(*q.mean_cosine)});
     if (q.top1_agreement) facts.push_back({"same greatest element", percent(*q.top1_agreement)});
     if (e.quality.task) facts.push_back({"right answers", percent(e.quality.task->accuracy)});

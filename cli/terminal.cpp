@@ -55,6 +55,12 @@ std::string fixed(double value, int digits) {
   return text;
 }
 
+std::string ms_text(double ms) {
+  int digits = ms < 10 ? 3 : 2;
+  for (double least = 0.1; ms > 0 && ms < least && digits < 6; least /= 10) ++digits;
+  return fixed(ms, digits);
+}
+
 std::string bytes_text(uint64_t bytes) {
   if (bytes < 1000) return std::to_string(bytes) + " B";
   double value = static_cast<double>(bytes);

@@ -17,6 +17,8 @@ void clear_progress();
 
 // "12.3 MB".
 std::string bytes_text(uint64_t bytes);
+// Milliseconds with three digits or more, also of runs that take less than one of them.
+std::string ms_text(double ms);
 // printf's "%.*f".
 std::string fixed(double value, int digits);
 

@@ -26,7 +26,6 @@ std::string label(const TuneCandidate& candidate) {
 }
 
 std::string loss_text(double loss) { return fixed(loss, 6); }
-std::string ms_text(double ms) { return fixed(ms, ms < 10 ? 3 : 2); }
 
 // Points by time, those on the front first.
 std::vector<size_t> ordered(const TuneReport& report) {

@@ -13,6 +13,7 @@
 #include "commands/command.h"
 #include "inputs.h"
 #include "model_options.h"
+#include "terminal.h"
 #include "value_file.h"
 
 namespace linnet::cli {
@@ -98,6 +99,25 @@ Status bench(const Options& options, double process_start, nlohmann::json& repor
   return {};
 }
 
+void print_text(const nlohmann::json& report) {
+  constexpr std::pair<const char*, const char*> kTimes[] = {{"load_ms", "load"},
+                                                            {"first_run_ms", "first run"},
+                                                            {"start_to_first_output_ms", "start to first output"},
+                                                            {"min_ms", "fastest run"},
+                                                            {"p50_ms", "median"},
+                                                            {"p90_ms", "p90"},
+                                                            {"p99_ms", "p99"},
+                                                            {"cpu_ms_per_run", "processor's time a run"}};
+  constexpr std::pair<const char*, const char*> kBytes[] = {{"peak_rss_bytes", "memory, at its peak"},
+                                                            {"rss_bytes", "memory, before the timed runs"},
+                                                            {"anon_bytes", "of that not backed by files"}};
+  std::vector<std::vector<std::string>> rows;
+  for (const auto& [key, label] : kTimes) rows.push_back({label, ms_text(report[key].get<double>()) + " ms"});
+  rows.push_back({"timed runs", report["runs"].dump()});
+  for (const auto& [key, label] : kBytes) rows.push_back({label, bytes_text(report[key].get<uint64_t>())});
+  std::printf("%s", table(rows, {false, true}).c_str());
+}
+
 int run(const Options& options, double main_start) {
   double process_start = main_start;
   if (const char* start = std::getenv("PANEL_START_NS")) process_start = std::atof(start) * 1e-6;
@@ -107,7 +127,7 @@ int run(const Options& options, double main_start) {
   if (options.json) {
     std::printf("%s\n", report.dump().c_str());
   } else {
-    for (const auto& [key, value] : report.items()) std::printf("%-26s %s\n", key.c_str(), value.dump().c_str());
+    print_text(report);
   }
   return kSuccess;
 }

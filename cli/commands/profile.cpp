@@ -174,7 +174,7 @@ int run(const Options& options) {
   std::printf(
       "%s ms a run (median of %d, as all times), %s ms of them in nodes; a node's time is without the nodes of its "
       "subgraphs\n",
-      fixed(wall, 3).c_str(), options.runs, fixed(in_nodes, 3).c_str());
+      ms_text(wall).c_str(), options.runs, ms_text(in_nodes).c_str());
   if (operators) print_lines("operator", tally.by_operator(), runs, top, false);
   if (nodes) print_lines("node", tally.by_node(), runs, top, true);
   return kSuccess;

@@ -72,7 +72,7 @@ void print_text(const Model& model, const Inputs& inputs, const std::vector<Outp
   rows.clear();
   for (const Output& output : outputs)
     rows.push_back({printable(output.name), type_text(output.value), summary(output.value)});
-  std::printf("outputs, after %s ms\n%s", fixed(milliseconds, 2).c_str(), table(rows).c_str());
+  std::printf("outputs, after %s ms\n%s", ms_text(milliseconds).c_str(), table(rows).c_str());
 }
 
 Status run_model(const Options& options) {
