@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstring>
 #include <filesystem>
 #include <map>
 #include <optional>
 #include <set>
 
+#include "base/nearest_name.h"
 #include "files/random_tensor.h"
 #include "files/tensor_file.h"
 #include "model_options.h"
@@ -19,6 +21,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kUnnamed = "?";  // how a size without a name is written
+constexpr std::string_view kPlus = " + ";
 
 std::optional<int64_t> parse_size(std::string_view text) {
   int64_t size = 0;
@@ -38,6 +41,16 @@ std::optional<Shape> parse_shape(std::string_view text) {
     begin = end + 1;
   }
   return shape;
+}
+
+// A size, and what it is the sum of.
+void add_with_terms(const std::string& name, std::set<std::string, std::less<>>& to) {
+  if (parse_size(name)) return;
+  to.insert(name);
+  const size_t at = name.rfind(kPlus);
+  if (at == std::string::npos) return;
+  add_with_terms(name.substr(0, at), to);
+  add_with_terms(name.substr(at + kPlus.size()), to);
 }
 
 class Maker {
@@ -63,10 +76,10 @@ class Maker {
 
  private:
   Status no_such_input(std::string_view option, std::string_view text) const {
-    std::string names;
-    for (const Model::Port& port : ports_) names += concat(names.empty() ? "" : ", ", "'", port.name, "'");
-    return invalid_argument(option, " ", text, " names no input; the model's inputs are ",
-                            names.empty() ? "none" : names);
+    std::vector<std::string_view> names;
+    for (const Model::Port& port : ports_) names.push_back(port.name);
+    return invalid_argument(option, " ", text, " names no input of the model",
+                            nearest_or_all(text.substr(0, text.find('=')), names));
   }
 
   // The port of "name=rest", and where the rest begins. Names may contain '='.
@@ -88,21 +101,20 @@ class Maker {
       shapes_[*port] = parse_shape(rest);
       LINNET_REQUIRE(shapes_[*port], invalid_argument("--random-shape ", text, " is not of the form name=1x3x224x224"));
     }
-    std::map<std::string, int64_t, std::less<>> declared;
+    std::set<std::string, std::less<>> declared;
     for (const Model::Port& port : ports_)
       for (const Dim& d : port.info.shape)
-        if (!d.known()) declared[symbols_.to_string(d)] = 1;
+        if (!d.known()) add_with_terms(symbols_.to_string(d), declared);
+    const std::vector<std::string_view> names(declared.begin(), declared.end());
     for (const std::string& text : options_.sizes) {
       const size_t at = text.rfind('=');
       const std::optional<int64_t> size =
           at == std::string::npos ? std::nullopt : parse_size(std::string_view(text).substr(at + 1));
       LINNET_REQUIRE(size, invalid_argument("--size ", text, " is not of the form batch=1"));
-      std::string names;
-      for (const auto& [name, one] : declared) names += concat(names.empty() ? "" : ", ", "'", name, "'");
-      LINNET_REQUIRE(declared.contains(text.substr(0, at)),
-                     invalid_argument("--size ", text, " names no symbolic size of an input; there are ",
-                                      names.empty() ? "none" : names));
-      sizes_[text.substr(0, at)] = *size;
+      const std::string name = text.substr(0, at);
+      LINNET_REQUIRE(declared.contains(name), invalid_argument("--size ", text, " names no symbolic size of an input",
+                                                               nearest_or_all(name, names)));
+      sizes_[name] = *size;
     }
     return {};
   }
@@ -201,13 +213,12 @@ class Maker {
   int64_t size_of(const std::string& name) {
     used_.insert(name);
     if (const auto found = sizes_.find(name); found != sizes_.end()) return found->second;
-    constexpr std::string_view kPlus = " + ";
     if (const size_t at = name.rfind(kPlus); at != std::string::npos) {
       const std::string last = name.substr(at + kPlus.size());
       const int64_t term = parse_size(last).value_or(-1);
       return checked_add(size_of(name.substr(0, at)), term >= 0 ? term : size_of(last)).value_or(1);
     }
-    if (name != kUnnamed) inputs_.assumed += concat(inputs_.assumed.empty() ? "" : ", ", "'", name, "'");
+    if (name != kUnnamed) inputs_.assumed.push_back(name);
     return sizes_[name] = 1;
   }
 
@@ -249,6 +260,14 @@ class Maker {
   Inputs inputs_;
 };
 
+// An argument as a shell takes it.
+std::string in_shell(const std::string& argument) {
+  const bool plain = std::all_of(argument.begin(), argument.end(), [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || std::strchr("_-.=/", c);
+  });
+  return plain ? argument : concat("'", argument, "'");
+}
+
 // Whether shapes alone make it fail, or shapes that only a run knows may have.
 bool shapes_may_decide(const Model& model, const Inputs& inputs) {
   Binding binding(*model.program);
@@ -282,7 +301,9 @@ Result<Inputs> make_inputs(std::span<const Model::Port> ports, const SymbolTable
 Status explain(Status status, const Inputs& inputs, const Model* model) {
   const bool by_size = status.code() == Code::invalid_argument || status.code() == Code::invalid_model;
   std::string hint;
-  if (!inputs.assumed.empty()) hint = concat("sizes taken to be 1, which --size changes: ", inputs.assumed);
+  for (const std::string& name : inputs.assumed)
+    hint += concat(hint.empty() ? "sizes that the model leaves open were taken to be 1; give others, as in" : "",
+                   " --size ", in_shell(concat(name, name.starts_with("batch") ? "=1" : "=64")));
   if (!inputs.unnamed.empty())
     hint += concat(hint.empty() ? "" : "; ", "sizes without a name were taken to be 1: give the input's shape, ",
                    "--random-shape '", inputs.unnamed, "' with a number for each '?'");

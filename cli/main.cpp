@@ -4,24 +4,38 @@
 #include <string_view>
 
 #include "base/nearest_name.h"
+#include "base/result.h"
 #include "commands/command.h"
 
-// One sentence for arguments that do not parse.
+// "there is no option '--ouptut'; did you mean '--output'?", or what else the command does not know; nothing where it
+// knows all.
+static std::string what_is_unknown(const CLI::App& command) {
+  std::string others;
+  for (const std::string& argument : command.remaining()) {
+    if (argument.size() < 2 || argument[0] != '-') {
+      others += (others.empty() ? "'" : ", '") + argument + "'";
+      continue;
+    }
+    std::vector<std::string> options;
+    for (const CLI::Option* option : command.get_options())
+      if (option->nonpositional()) options.push_back("--" + option->get_single_name());
+    const std::vector<std::string_view> names(options.begin(), options.end());
+    const std::string name = argument.substr(0, argument.find('='));
+    return linnet::concat("there is no option '", name, "'", linnet::did_you_mean(name, names));
+  }
+  return others.empty() ? others : "not expected: " + others;
+}
+
+// One sentence for arguments that do not parse. What is unknown comes first: it may be what is missing, misspelt.
 static std::string what_failed(const CLI::App* app, const CLI::Error& error) {
   std::string command = "linnet";
   for (auto given = app->get_subcommands(); !given.empty(); given = app->get_subcommands()) {
     app = given.front();
     command += " " + app->get_name();
   }
-  std::string near;
-  for (const std::string& argument : app->remaining()) {
-    if (!argument.starts_with("--") || !near.empty()) continue;
-    std::vector<std::string> options;
-    for (const CLI::Option* option : app->get_options()) options.push_back("--" + option->get_single_name());
-    const std::vector<std::string_view> names(options.begin(), options.end());
-    near = linnet::did_you_mean(argument.substr(0, argument.find('=')), names);
-  }
-  return command + ": " + error.what() + (near.empty() ? ";" : near) + " " + command + " --help tells more\n";
+  std::string sentence = what_is_unknown(*app);
+  if (sentence.empty()) sentence = error.what();
+  return linnet::concat(command, ": ", sentence, sentence.ends_with('?') ? " " : "; ", command, " --help tells more\n");
 }
 
 struct Command {

@@ -61,15 +61,13 @@ Status fix_sizes(Graph& graph, SymbolTable& symbols, const LoadOptions& options)
     std::set<std::string> names;
     for (const GraphPort& port : graph.inputs)
       for (Dim& d : graph.value(port.value).info.shape) {
-        if (!d.known() && !d.unknown()) names.insert(concat("'", symbols.to_string(d), "'"));
+        if (!d.known() && !d.unknown()) names.insert(symbols.to_string(d));
         if (d != symbol) continue;
         d = size;
         found = true;
       }
-    std::string all;
-    for (const std::string& one : names) all += (all.empty() ? "" : ", ") + one;
-    LINNET_REQUIRE(found,
-                   invalid_argument("no input has a size named '", name, "'; there are ", all.empty() ? "none" : all));
+    const std::vector<std::string_view> all(names.begin(), names.end());
+    LINNET_REQUIRE(found, invalid_argument("no input has a size named '", name, "'", nearest_or_all(name, all)));
   }
   return {};
 }

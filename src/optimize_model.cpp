@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/json_text.h"
+#include "base/nearest_name.h"
 
 namespace linnet {
 namespace {
@@ -19,7 +20,11 @@ size_t count_nodes(const Graph& graph) {
 Status fix_shape(Graph& graph, const std::string& name, const Shape& shape) {
   const auto port =
       std::find_if(graph.inputs.begin(), graph.inputs.end(), [&](const GraphPort& p) { return p.name == name; });
-  LINNET_REQUIRE(port != graph.inputs.end(), error(Code::not_found, "the model has no input named '", name, "'"));
+  if (port == graph.inputs.end()) {
+    std::vector<std::string_view> names;
+    for (const GraphPort& p : graph.inputs) names.push_back(p.name);
+    return error(Code::not_found, "the model has no input named '", name, "'", nearest_or_all(name, names));
+  }
   const ValueInfo declared = graph.value(port->value).info;
   LINNET_REQUIRE(declared.kind == ValueKind::tensor,
                  invalid_argument("input '", name, "' is no tensor and has no shape"));

@@ -38,4 +38,12 @@ std::string did_you_mean(std::string_view wanted, std::span<const std::string_vi
   return nearest.empty() ? std::string() : concat("; did you mean '", nearest, "'?");
 }
 
+std::string nearest_or_all(std::string_view wanted, std::span<const std::string_view> names) {
+  std::string said = did_you_mean(wanted, names);
+  if (!said.empty()) return said;
+  if (names.empty()) return "; there are none";
+  for (const std::string_view name : names) said += concat(said.empty() ? "; there are '" : ", '", name, "'");
+  return said;
+}
+
 }  // namespace linnet

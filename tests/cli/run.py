@@ -255,7 +255,16 @@ def run_says_which_sizes_it_assumed(linnet):
     nodes = [helper.make_node("MaxPool", ["image"], ["small"], kernel_shape=[3, 3])]
     shape = [1, 1, "height", "height + width + 2"]
     model = save(linnet.path("m.onnx"), nodes, [info("image", FLOAT, shape)], [info("small", FLOAT, None)])
-    linnet.error("run", model, says=["(MaxPool)", "--size", "'height', 'width'"])
+    says = ["(MaxPool)", "--size height=64 --size width=64)"]
+    for command in ["run"], ["bench"], ["profile"], ["dump"], ["diff", model], ["optimize", "-o", linnet.path("out.onnx"), "--verify"]:
+        linnet.error(*command, model, says=says)
+    unknown = linnet.json("inspect", model)["arena_unknown"]
+    assert all(words in unknown for words in says), unknown
+    told = "--size height=64 --size width=64".split()
+    for command in "run", "bench", "profile", "dump", "inspect":
+        linnet.run(command, model, *told, *(["--min-seconds", 0] if command == "bench" else []))
+    odd = save(linnet.path("odd.onnx"), nodes, [info("image", FLOAT, ["batch", 1, "image height", "image height"])], [info("small", FLOAT, None)])
+    linnet.error("run", odd, says="as in --size batch=1 --size 'image height=64')")
     nameless = save(linnet.path("n.onnx"), nodes, [info("image", FLOAT, [1, 1, None, None])], [info("small", FLOAT, None)])
     linnet.error("run", nameless, says="--random-shape 'image=1x1x?x?' with a number for each '?'")
     assert linnet.outputs(model, "--size", "height=4", "--size", "height + width + 2=9")["small"].shape == (1, 1, 2, 7)
@@ -388,7 +397,7 @@ def inspect_says_why_the_arena_is_not_known(linnet):
     nodes = [helper.make_node("MaxPool", ["image"], ["small"], kernel_shape=[3, 3])]
     model = save(linnet.path("m.onnx"), nodes, [info("image", FLOAT, [1, 1, 5, "width"])], [info("small", FLOAT, None)])
     report = linnet.json("inspect", model)
-    assert "arena" not in report["memory"] and "--size" in report["arena_unknown"] and "'width'" in report["arena_unknown"]
+    assert "arena" not in report["memory"] and "as in --size width=64" in report["arena_unknown"]
     assert "arena not known: node main/#0 (MaxPool)" in linnet.run("inspect", model).stdout
     assert "arena" in linnet.json("inspect", model, "--size", "width=4")["memory"]
 
@@ -615,7 +624,8 @@ def options_without_use_are_refused(linnet):
         ("--seed requires --verify", "optimize", model, "-o", out, "--seed", 5),
         ("--size requires --verify", "optimize", model, "-o", out, "--size", "batch=5"),
         ("a size of 1 or more, not 'batch=0'", "optimize", model, "-o", out, "--dim", "batch=0"),
-        ("there are 'batch'", "optimize", model, "-o", out, "--dim", "bach=1"),
+        ("did you mean 'batch'?", "optimize", model, "-o", out, "--dim", "bach=1"),
+        ("there are 'batch'", "optimize", model, "-o", out, "--dim", "height=1"),
         ("a size of 1 or more, not 'batch=0'", "compile", model, "-o", out, "--dim", "batch=0"),
         ("--actorder has no use without --method gptq", *quantize, "--actorder"),
         ("--calibrate has no use without --method gptq", *quantize, "--calibrate", linnet.folder),
@@ -655,7 +665,17 @@ def names_that_are_near_are_offered(linnet):
     linnet.error("run", model, "--output", "hh", says="did you mean 'h'?")
     linnet.error("run", model, "--disable-pass", "fuse_matmull", says="did you mean 'fuse_matmul'?")
     linnet.error("optimize", model, "-o", out, "--float16", "--keep-float", "prodct", "--level", "none", says="did you mean 'product'?")
-    linnet.error("dump", model, "--grap", says="did you mean '--graph'?")
+    linnet.error("dump", model, "--grap", says="linnet dump: there is no option '--grap'; did you mean '--graph'?")
+    for arguments in [model, "--ouptut", "foo"], [model, "--ouptut=foo"], ["--ouptut", "foo", model, "--size", "batch=1"]:
+        for command in "run", "optimize":
+            linnet.error(command, *arguments, says=f"linnet {command}: there is no option '--ouptut'; did you mean '--output'?")
+    linnet.error("run", model, "one", "two", says="linnet run: not expected: 'one', 'two';")
+    image = save(linnet.path("image.onnx"), [helper.make_node("Neg", ["image"], ["y"])], [info("image", FLOAT, ["height"])], [info("y", FLOAT, ["height"])])
+    linnet.error("run", image, "--input", f"imge={linnet.path('x.npy')}", says="did you mean 'image'?")
+    linnet.error("run", image, "--random-shape", "iamge=3", says="did you mean 'image'?")
+    linnet.error("run", image, "--size", "heigth=3", says="did you mean 'height'?")
+    linnet.error("optimize", image, "-o", out, "--shape", "imag=3", says="did you mean 'image'?")
+    linnet.error("optimize", image, "-o", out, "--shape", "x=3", says="no input named 'x'; there are 'image'")
     linnet.error("quantize", "static", model, "--clibrate=x", "-o", out, "--calibrate", "y", says="did you mean '--calibrate'?")
     linnet.error("qantize", model, says="did you mean 'quantize'?")
 
@@ -692,6 +712,14 @@ def bench_keeps_its_contract(linnet):
     wanted = "load_ms first_run_ms start_to_first_output_ms p50_ms p90_ms p99_ms min_ms runs peak_rss_bytes rss_bytes anon_bytes cpu_ms_per_run"
     assert sorted(report) == sorted(wanted.split()) and report["runs"] == 5
     close(np.load(linnet.path("out/y.npy")), np.maximum(X @ W + B, 0))
+
+
+@case
+def bench_tells_units(linnet):
+    text = linnet.run("bench", layer(linnet.path("m.onnx")), "--min-seconds", 0).stdout
+    figures = {line[2:30].strip(): line.split()[-2:] for line in text.splitlines()}
+    assert all(figures[name][1] == "ms" and float(figures[name][0]) > 0 for name in ("load", "first run", "median", "p90", "p99")), text
+    assert figures["memory, at its peak"][1] == "MB" and figures["timed runs"][1] == "10", text
 
 
 @case
