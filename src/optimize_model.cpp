@@ -1,6 +1,8 @@
 #include "optimize_model.h"
 
 #include <algorithm>
+#include <set>
+#include <string_view>
 #include <utility>
 
 #include "base/json_text.h"
@@ -40,6 +42,15 @@ Status fix_shape(Graph& graph, const std::string& name, const Shape& shape) {
   }
   graph.value(port->value).info = ValueInfo::tensor(declared.dtype, SymShape(shape));
   return {};
+}
+
+// Of the names that are to stay in float those that the graph has.
+std::set<std::string_view> known_names(const Graph& graph, const OptimizeModelOptions& options) {
+  std::set<std::string_view> known;
+  if (options.floats)
+    for (const std::string& name : options.floats->keep)
+      if (has_node_or_operator(graph, name)) known.insert(name);
+  return known;
 }
 
 // What the level promises: other runtimes have no operators of this engine's own.
@@ -89,6 +100,7 @@ Result<OptimizeModelReport> optimize_model(const ModelSource& source, const Opti
   // This engine's own operators are chosen by the types that they meet, so after the conversion.
   OptimizeOptions passes = options.load.optimize;
   if (options.floats) passes.level = std::min(level, OptimizationLevel::extended);
+  const std::set<std::string_view> kept = known_names(graph, options);
   // Without passes a model may have operators that nobody here knows.
   if (level > OptimizationLevel::none) {
     LINNET_ASSIGN(report.passes, optimize(graph, *loaded.symbols, passes));
@@ -102,6 +114,10 @@ Result<OptimizeModelReport> optimize_model(const ModelSource& source, const Opti
   };
   LINNET_TRY(check_stop());
   if (options.floats) {
+    for (const std::string_view name : kept)
+      LINNET_REQUIRE(has_node_or_operator(graph, name),
+                     error(Code::not_found, "'", name, "' cannot stay in 32-bit floats: once the graph is rewritten ",
+                           "there is no such node. At the level 'none', or 'basic', it may stay"));
     LINNET_ASSIGN(report.floats, convert_floats(graph, *loaded.symbols, *options.floats));
     if (level == OptimizationLevel::all) {
       LINNET_ASSIGN(const std::vector<PassReport> more, optimize(graph, *loaded.symbols, options.load.optimize));

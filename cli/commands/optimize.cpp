@@ -239,7 +239,8 @@ void add_optimize(CLI::App& app, int& exit_code) {
   command->add_flag("--json", options->json, "print one JSON object");
   command->footer(
       "Examples:\n  linnet optimize model.onnx -o fast.onnx --verify\n  linnet optimize model.onnx -o half.onnx "
-      "--float16 --keep-float Softmax\nExit codes: 0 written, and the outputs agree; 1 they do not, or nothing could "
+      "--float16 --level basic --keep-float Softmax\nExit codes: 0 written, and the outputs agree; 1 they do not, or "
+      "nothing could "
       "be compared; 2 an error.");
   command->callback([command, options, &exit_code] { exit_code = run(*command, *options); });
 }

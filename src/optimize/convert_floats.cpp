@@ -248,6 +248,12 @@ void collect_names(const Graph& graph, std::set<std::string_view>& names) {
 
 std::span<const std::string_view> operators_kept_in_float() noexcept { return kKept; }
 
+bool has_node_or_operator(const Graph& graph, std::string_view name) {
+  std::set<std::string_view> names;
+  collect_names(graph, names);
+  return names.contains(name);
+}
+
 Result<FloatConversionReport> convert_floats(Graph& graph, SymbolTable& symbols, const FloatConversion& conversion) {
   LINNET_REQUIRE(conversion.to == DType::f16 || conversion.to == DType::bf16,
                  invalid_argument("floats become float16 or bfloat16, not ", dtype_name(conversion.to)));

@@ -3,6 +3,7 @@
 
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "infer/infer.h"
@@ -24,6 +25,9 @@ struct FloatConversionReport {
 // Operators that always stay: those whose 16-bit form the standard or other runtimes lack, and those whose results a
 // rounded input would change altogether (positions, ranks, sizes, scales of quantised values).
 std::span<const std::string_view> operators_kept_in_float() noexcept;
+
+// Whether the graph, or one within it, has a node of that name or operator type.
+bool has_node_or_operator(const Graph& graph, std::string_view name);
 
 // The graph is inferred before and after. Numbers beyond the range become the greatest, and none but zero becomes zero.
 Result<FloatConversionReport> convert_floats(Graph& graph, SymbolTable& symbols, const FloatConversion& conversion);

@@ -572,6 +572,18 @@ def verify_tells_tolerances_and_what_overflows(linnet):
 
 
 @case
+def what_a_rewrite_takes_away_cannot_stay_in_float(linnet):
+    nodes = [helper.make_node("Conv", ["x", "w"], ["h"], name="conv"), helper.make_node("Relu", ["h"], ["y"], name="relu")]
+    weight = numpy_helper.from_array(np.ones((4, 4, 3, 3), np.float32), "w")
+    model = save(linnet.path("m.onnx"), nodes, [info("x", FLOAT, [1, 4, 8, 8])], [info("y", FLOAT, None)], [weight])
+    arguments = ["optimize", model, "-o", linnet.path("out.onnx"), "--float16"]
+    for name in "Relu", "relu":
+        linnet.error(*arguments, "--keep-float", name, says=[f"'{name}' cannot stay", "'basic'"])
+        linnet.run(*arguments, "--keep-float", name, "--level", "basic")
+    linnet.error(*arguments, "--keep-float", "Softmax", says="no operator or node is named 'Softmax'")
+
+
+@case
 def verify_is_as_strict_as_the_model_is_exact(linnet):
     x = ["--verify", "--input", f"x={npy(linnet, 'x.npy', X)}"]
     model, half, out = layer(linnet.path("m.onnx")), linnet.path("half.onnx"), linnet.path("out.onnx")
