@@ -8,7 +8,7 @@ again. Memory is the peak of a process that loads and runs the model, for ONNX R
 
     python bench/quantize/tune.py --linnet build/release/linnet MODEL.onnx TUNED.onnx SAMPLES [--threads 1] [--json OUT]
 
-SAMPLES is a folder of .npy files of a model with one input, or of subfolders with a .npy for each.
+SAMPLES is a folder of .npz archives, of subfolders with a .npy for each input, or of .npy files of a model with one.
 """
 import argparse
 import contextlib
@@ -43,10 +43,10 @@ print(status("VmHWM") - before)
 
 
 def read_samples(folder, names):
-    folders = sorted(p for p in folder.iterdir() if p.is_dir())
-    if folders:
-        return [{name: np.load(f / f"{name}.npy") for name in names} for f in folders]
-    return [{names[0]: np.load(f)} for f in sorted(folder.glob("*.npy"))]
+    samples = [dict(np.load(f)) for f in sorted(folder.glob("*.npz"))]
+    samples += [{name: np.load(f / f"{name}.npy") for name in names} for f in sorted(folder.iterdir()) if f.is_dir()]
+    samples = samples or [{names[0]: np.load(f)} for f in sorted(folder.glob("*.npy"))]
+    return samples or sys.exit(f"{folder} has no .npz archives, no folders and no .npy files")
 
 
 def open_session(path, threads):
