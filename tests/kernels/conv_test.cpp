@@ -121,6 +121,9 @@ TEST(Conv, Positions) {
   for (const size_t w : {59u, 60u, 61u, 130u}) check({plane(6, 20, 2, w, 3, 1, 1), {}});
 }
 
+// More than 32-bit machines can multiply by the number of blocks they are cut into.
+TEST(Conv, HalfAMillionPositions) { check({plane(1, 1, 512, 1024, 1, 1, 0), {}}); }
+
 TEST(Conv, KernelsStridesDilationsPads) {
   for (const size_t kernel : {1u, 2u, 3u, 5u, 7u})
     for (const size_t stride : {1u, 2u, 3u, 5u})

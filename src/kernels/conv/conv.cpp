@@ -262,8 +262,8 @@ void conv_phase_run(const ConvGeometry& g, const ConvPhase& phase, const float* 
       if (parallel.stopped()) return;
       const size_t group = item / chunks / blocks;
       const size_t block = item / chunks % blocks;
-      const size_t first_position = positions * block / blocks;
-      const size_t last_position = positions * (block + 1) / blocks;
+      const size_t first_position = part_begin(positions, blocks, block);
+      const size_t last_position = part_begin(positions, blocks, block + 1);
       if (gathered != item / chunks) gather(first_position, last_position, group);
       gathered = item / chunks;
 

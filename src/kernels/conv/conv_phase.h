@@ -3,6 +3,8 @@
 // padding) modulo the stride; a phase reads the input at step 1 through those taps that fall on its residue.
 #pragma once
 
+#include <algorithm>
+
 #include "kernels/conv/conv.h"
 
 namespace linnet {
@@ -29,6 +31,12 @@ size_t conv_phase_count(const ConvGeometry& geometry) noexcept;
 ConvPhase conv_phase(const ConvGeometry& geometry, size_t index) noexcept;
 // Floats of a phase's packed weights.
 size_t conv_phase_packed_size(const ConvGeometry& geometry, const ConvPhase& phase) noexcept;
+
+// Where part `i` begins of so many of `count` positions, which are as equal as can be; part `parts` begins at the end.
+// No product on the way is larger than `count`: 32-bit machines have a million positions, too.
+constexpr size_t part_begin(size_t count, size_t parts, size_t i) noexcept {
+  return count / parts * i + std::min(i, count % parts);
+}
 
 // Taps next to each other in memory are read as one run when a single tap has few channels: (taps x run) = K.
 struct ConvRuns {

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/checked.h"
+#include "kernels/conv/conv_phase.h"
 #include "kernels/conv/tile.h"
 #include "kernels/conv/winograd_tile.h"
 
@@ -260,7 +261,7 @@ void winograd_conv(const ConvGeometry& g, const float* src, const float* packed,
                    scratch + weights_size(plan) + worker * worker_size);
       for (size_t b = begin; b < end; ++b) {
         if (parallel.stopped()) return;
-        run(plan.squares * b / plan.blocks, plan.squares * (b + 1) / plan.blocks);
+        run(part_begin(plan.squares, plan.blocks, b), part_begin(plan.squares, plan.blocks, b + 1));
       }
     });
   }
