@@ -22,7 +22,7 @@ enum class OptimizationLevel : int {
 struct OptimizeOptions {
   OptimizationLevel level = OptimizationLevel::all;
   std::set<std::string, std::less<>> disabled;  // passes, by name
-  size_t fold_bytes = size_t{64} << 20;         // constant folding makes no value larger than this
+  size_t fold_bytes = size_t{64} << 20;         // what folded constants may take beyond those that they replace
   bool explain = false;                         // collect what almost fitted a pass, and why it did not
   // Called before each pass and each later stage of loading, `done` of `total`; a failure ends all.
   std::function<Status(size_t done, size_t total, std::string_view what)> before;

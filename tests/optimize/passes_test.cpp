@@ -158,6 +158,24 @@ TEST(FoldConstants, StopsAtItsBudget) {
   EXPECT_EQ(count_of(graph, "Expand"), 1u);
 }
 
+TEST(FoldConstants, TakesWhatReplacesItsInputsBeyondItsBudget) {
+  Graph graph;
+  const ValueId big = graph.add_constant("w", wave({40, 50}, 1));
+  const ValueId x = add_input(graph, "x", DType::f32, {Dim(40), Dim(50)});
+  const ValueId scaled = add(graph, "Mul", {add(graph, "Neg", {big}), number(graph, 3)});
+  add_output(graph, "y", add(graph, "Add", {scaled, x}));
+  const ValueId kept = graph.add_constant("kept", wave({40, 50}, 2));
+  add_output(graph, "z", add(graph, "Add", {add(graph, "Sqrt", {kept}), add(graph, "Mul", {kept, x})}));
+  SymbolTable symbols(true);
+  OptimizeOptions options;
+  options.level = OptimizationLevel::basic;
+  options.fold_bytes = 1000;
+  ASSERT_TRUE(optimize(graph, symbols, options).ok());
+  EXPECT_EQ(count_of(graph, "Neg"), 0u);
+  EXPECT_EQ(count_of(graph, "Mul"), 1u);
+  EXPECT_EQ(count_of(graph, "Sqrt"), 1u);
+}
+
 TEST(Optimize, RefusesAnUnknownPass) {
   Graph graph;
   SymbolTable symbols(true);

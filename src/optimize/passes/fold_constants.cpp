@@ -1,4 +1,6 @@
 // Computes ahead what depends on constants only, and values that shape inference has found out.
+#include <algorithm>
+
 #include "optimize/evaluate.h"
 #include "optimize/optimizer.h"
 
@@ -30,6 +32,17 @@ std::optional<Tensor> inferred(const Graph& graph, const PassContext& context, V
   return std::move(*tensor);
 }
 
+// Constants that nothing needs once the node is gone.
+std::vector<ValueId> freed_with(const Graph& graph, const Node& node) {
+  std::vector<ValueId> freed;
+  for (const ValueId v : node.inputs) {
+    if (!graph.constant(v) || std::find(freed.begin(), freed.end(), v) != freed.end()) continue;
+    if (graph.use_count(v) == static_cast<size_t>(std::count(node.inputs.begin(), node.inputs.end(), v)))
+      freed.push_back(v);
+  }
+  return freed;
+}
+
 }  // namespace
 
 Result<size_t> fold_constants(Graph& graph, PassContext& context) {
@@ -43,10 +56,15 @@ Result<size_t> fold_constants(Graph& graph, PassContext& context) {
       if (std::optional<Tensor> tensor = inferred(graph, context, node.outputs[0]))
         outputs.emplace().push_back(std::move(*tensor));
     }
-    if (!outputs) outputs = evaluate(graph, id, budget);
+    const std::vector<ValueId> freed = freed_with(graph, node);
+    size_t most = budget;
+    for (const ValueId v : freed) most += graph.constant(v)->bytes();
+    if (!outputs) outputs = evaluate(graph, id, most);
     if (!outputs) continue;
+    budget = most;
     const std::vector<ValueId> values = node.outputs;
     graph.remove_node(id);
+    for (const ValueId v : freed) graph.set_constant(v, Tensor());
     for (size_t o = 0; o < values.size(); ++o) {
       if (values[o] == kNoValue) continue;
       const size_t bytes = (*outputs)[o].bytes();
