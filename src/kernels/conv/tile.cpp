@@ -2,13 +2,12 @@
 
 #include <algorithm>
 #include <cstring>
-#include <limits>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/conv/tile.cpp"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
-#include "kernels/partial-inl.h"
+#include "kernels/conv/tile-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace linnet::HWY_NAMESPACE {
@@ -16,9 +15,6 @@ namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-using Floats = hn::CappedTag<float, 16>;
-using Vector = hn::Vec<Floats>;
-constexpr size_t kLanes = hn::MaxLanes(Floats());
 constexpr size_t kPanel = 16;
 constexpr size_t kVectors = kPanel / kLanes;
 
@@ -29,35 +25,6 @@ constexpr size_t most_rows(size_t width) { return std::min(kMostRows, kSums / wi
 // So many products are summed on their own before their sum joins the others': rounding errors grow with the length of
 // a chain of additions.
 constexpr size_t kChain = 128;
-
-// Activations that are a clamp happen in registers, the others over the finished tile.
-HWY_INLINE bool is_clamp(const ActivationSpec& spec) {
-  return spec.kind == Activation::relu || spec.kind == Activation::clip;
-}
-
-template <size_t kRows, size_t kWidth>
-HWY_INLINE void clamp(const ActivationSpec& spec, Vector (&x)[kRows][kWidth]) {
-  const Floats d;
-  const bool relu = spec.kind == Activation::relu;
-  const Vector low = hn::Set(d, relu ? 0.0f : spec.a);
-  const Vector high = hn::Set(d, relu ? std::numeric_limits<float>::infinity() : spec.b);
-  HWY_UNROLL(8)
-  for (size_t r = 0; r < kRows; ++r) {
-    HWY_UNROLL(8)
-    // On x86 the second argument survives when one is not a number.
-    for (size_t v = 0; v < kWidth; ++v) x[r][v] = hn::Min(high, hn::Max(low, x[r][v]));
-  }
-}
-
-HWY_INLINE Vector load_some(const float* src, size_t count) {
-  const Floats d;
-  return count >= kLanes ? hn::LoadU(d, src) : load_partial(d, src, count);
-}
-HWY_INLINE void store_some(Vector x, float* dst, size_t count) {
-  const Floats d;
-  if (count >= kLanes) return hn::StoreU(x, d, dst);
-  store_partial(x, d, dst, count);
-}
 
 // What micro_kernel does with its sums, for one position and fewer filters than its vectors hold.
 HWY_NOINLINE void finish_some(const ConvTile& t, const float* HWY_RESTRICT sums, size_t offset, size_t filters) {
@@ -282,148 +249,6 @@ void conv_tile_simd(const ConvTile& t) {
   for (size_t p = 0; p < t.positions; ++p) activate_block(t.activation, t.dst + t.offsets[p], 0, 1, t.filters);
 }
 
-template <size_t kTaps, size_t kColumns, size_t kAdvance>
-HWY_INLINE void depthwise_piece(const DepthwisePiece& piece, size_t weight_step, size_t c, Vector (&sum)[kColumns][1]) {
-  const Floats d;
-  Vector w[kTaps];
-  HWY_UNROLL(8)
-  for (size_t k = 0; k < kTaps; ++k) w[k] = hn::LoadU(d, piece.weights + k * weight_step + c);
-  HWY_UNROLL(32)
-  for (size_t j = 0; j < (kColumns - 1) * kAdvance + kTaps; ++j) {
-    const Vector x = hn::LoadU(d, piece.src[j] + c);
-    HWY_UNROLL(8)
-    for (size_t p = 0; p < kColumns; ++p)
-      if (j >= p * kAdvance && j < p * kAdvance + kTaps) sum[p][0] = hn::MulAdd(x, w[j - p * kAdvance], sum[p][0]);
-  }
-}
-
-// One vector of channels of all columns. kTaps: of every piece, or 0 when they differ.
-template <size_t kColumns, size_t kAdvance, size_t kTaps>
-HWY_INLINE void depthwise_vector(const DepthwiseTile& t, size_t c) {
-  const Floats d;
-  Vector sum[kColumns][1];
-  HWY_UNROLL(8)
-  for (size_t p = 0; p < kColumns; ++p) sum[p][0] = hn::Zero(d);
-  for (size_t i = 0; i < t.piece_count; ++i) {
-    const DepthwisePiece& piece = t.pieces[i];
-    if constexpr (kTaps != 0) {
-      depthwise_piece<kTaps, kColumns, kAdvance>(piece, t.weight_step, c, sum);
-    } else if (piece.taps == 3) {
-      depthwise_piece<3, kColumns, kAdvance>(piece, t.weight_step, c, sum);
-    } else if (piece.taps == 5) {
-      depthwise_piece<5, kColumns, kAdvance>(piece, t.weight_step, c, sum);
-    } else {
-      depthwise_piece<1, kColumns, kAdvance>(piece, t.weight_step, c, sum);
-    }
-  }
-  if (t.bias) {
-    const Vector bias = hn::LoadU(d, t.bias + c);
-    HWY_UNROLL(8)
-    for (size_t p = 0; p < kColumns; ++p) sum[p][0] = hn::Add(sum[p][0], bias);
-  }
-  if (t.residual) {
-    HWY_UNROLL(8)
-    for (size_t p = 0; p < kColumns; ++p)
-      if (p < t.stored) sum[p][0] = hn::Add(sum[p][0], hn::LoadU(d, t.residual + p * t.dst_step + c));
-  }
-  if (is_clamp(t.activation)) clamp(t.activation, sum);
-  HWY_UNROLL(8)
-  for (size_t p = 0; p < kColumns; ++p)
-    if (p < t.stored) hn::StoreU(sum[p][0], d, t.dst + p * t.dst_step + c);
-}
-
-// The channels that do not fill a vector.
-HWY_NOINLINE void depthwise_rest(const DepthwiseTile& t, size_t c) {
-  const Floats d;
-  const size_t count = t.last - c;
-  for (size_t p = 0; p < t.stored; ++p) {
-    Vector x[1][1] = {{hn::Zero(d)}};
-    for (size_t i = 0; i < t.piece_count; ++i)
-      for (size_t k = 0; k < t.pieces[i].taps; ++k)
-        x[0][0] = hn::MulAdd(load_partial(d, t.pieces[i].src[p * t.advance + k] + c, count),
-                             hn::LoadU(d, t.pieces[i].weights + k * t.weight_step + c), x[0][0]);
-    if (t.bias) x[0][0] = hn::Add(x[0][0], load_partial(d, t.bias + c, count));
-    if (t.residual) x[0][0] = hn::Add(x[0][0], load_partial(d, t.residual + p * t.dst_step + c, count));
-    if (is_clamp(t.activation)) clamp(t.activation, x);
-    store_partial(x[0][0], d, t.dst + p * t.dst_step + c, count);
-  }
-}
-
-// Groups of several channels: a filter's lane reads each channel of its group in turn.
-template <size_t kColumns>
-HWY_INLINE void grouped_vector(const DepthwiseTile& t, size_t c) {
-  const Floats d;
-  const hn::RebindToSigned<Floats> di;
-  const size_t count = std::min(t.last - c, kLanes);
-  const auto first = hn::AndNot(hn::Set(di, static_cast<int32_t>(t.group - 1)), hn::Iota(di, 0));
-  Vector sum[kColumns][1];
-  HWY_UNROLL(8)
-  for (size_t p = 0; p < kColumns; ++p) sum[p][0] = hn::Zero(d);
-  for (size_t i = 0; i < t.piece_count; ++i) {
-    const DepthwisePiece& piece = t.pieces[i];
-    const float* HWY_RESTRICT w = piece.weights + c;
-    if (t.group >= kLanes) {
-      const size_t start = c / t.group * t.group;
-      for (size_t k = 0; k < t.group; ++k, w += t.weight_step) {
-        const Vector weights = hn::LoadU(d, w);
-        HWY_UNROLL(8)
-        for (size_t p = 0; p < kColumns; ++p)
-          sum[p][0] = hn::MulAdd(hn::Set(d, piece.src[p][start + k]), weights, sum[p][0]);
-      }
-      continue;
-    }
-    Vector x[kColumns];
-    HWY_UNROLL(8)
-    for (size_t p = 0; p < kColumns; ++p) x[p] = load_some(piece.src[p] + c, count);
-    for (size_t k = 0; k < t.group; ++k, w += t.weight_step) {
-      const Vector weights = hn::LoadU(d, w);
-      const auto lanes = hn::IndicesFromVec(d, hn::Add(first, hn::Set(di, static_cast<int32_t>(k))));
-      HWY_UNROLL(8)
-      for (size_t p = 0; p < kColumns; ++p)
-        sum[p][0] = hn::MulAdd(hn::TableLookupLanes(x[p], lanes), weights, sum[p][0]);
-    }
-  }
-  HWY_UNROLL(8)
-  for (size_t p = 0; p < kColumns; ++p) {
-    if (p >= t.stored) break;
-    Vector y[1][1] = {{sum[p][0]}};
-    const size_t at = p * t.dst_step + c;
-    if (t.bias) y[0][0] = hn::Add(y[0][0], load_some(t.bias + c, count));
-    if (t.residual) y[0][0] = hn::Add(y[0][0], load_some(t.residual + at, count));
-    if (is_clamp(t.activation)) clamp(t.activation, y);
-    store_some(y[0][0], t.dst + at, count);
-  }
-}
-
-template <size_t kColumns, size_t kAdvance, size_t kTaps>
-void depthwise_columns(const DepthwiseTile& t) {
-  size_t c = t.first;
-  for (; c + kLanes <= t.last; c += kLanes) depthwise_vector<kColumns, kAdvance, kTaps>(t, c);
-  if (c < t.last) depthwise_rest(t, c);
-}
-
-template <size_t kColumns, size_t kAdvance>
-void depthwise_taps(const DepthwiseTile& t) {
-  const size_t taps = t.piece_count == 0 ? 0 : t.pieces[0].taps;
-  bool same = true;
-  for (size_t i = 1; i < t.piece_count; ++i) same &= t.pieces[i].taps == taps;
-  if (same && taps == 3) return depthwise_columns<kColumns, kAdvance, 3>(t);
-  if (same && taps == 5) return depthwise_columns<kColumns, kAdvance, 5>(t);
-  depthwise_columns<kColumns, kAdvance, 0>(t);
-}
-
-void depthwise_tile_simd(const DepthwiseTile& t) {
-  if (t.group > 1) {
-    for (size_t c = t.first; c < t.last; c += kLanes) grouped_vector<4>(t, c);
-  } else if (t.columns == kDepthwiseColumns) {
-    t.advance == 1 ? depthwise_taps<kDepthwiseColumns, 1>(t) : depthwise_taps<kDepthwiseColumns, 2>(t);
-  } else {
-    t.advance == 1 ? depthwise_taps<4, 1>(t) : depthwise_taps<4, 2>(t);
-  }
-  if (t.activation.kind != Activation::none && !is_clamp(t.activation))
-    activate_block(t.activation, t.dst + t.first, t.dst_step, t.stored, t.last - t.first);
-}
-
 }  // namespace
 }  // namespace linnet::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -454,30 +279,9 @@ void conv_tile_reference(const ConvTile& t) {
     }
 }
 
-void depthwise_tile_reference(const DepthwiseTile& t) {
-  for (size_t p = 0; p < t.stored; ++p)
-    for (size_t c = t.first; c < t.last; ++c) {
-      float sum = 0.0f;
-      for (size_t i = 0; i < t.piece_count; ++i)
-        if (t.group > 1) {
-          for (size_t k = 0; k < t.group; ++k)
-            sum += t.pieces[i].src[p][c / t.group * t.group + k] * t.pieces[i].weights[k * t.weight_step + c];
-        } else {
-          for (size_t k = 0; k < t.pieces[i].taps; ++k)
-            sum += t.pieces[i].src[p * t.advance + k][c] * t.pieces[i].weights[k * t.weight_step + c];
-        }
-      const float* residual = t.residual ? t.residual + p * t.dst_step : nullptr;
-      t.dst[p * t.dst_step + c] = finish(sum, c, t.bias, residual, t.activation);
-    }
-}
-
 }  // namespace
 
 void conv_tile(const ConvTile& tile) noexcept { LINNET_DISPATCH(conv_tile_simd, conv_tile_reference)(tile); }
-
-void depthwise_tile(const DepthwiseTile& tile) noexcept {
-  LINNET_DISPATCH(depthwise_tile_simd, depthwise_tile_reference)(tile);
-}
 
 }  // namespace linnet
 #endif

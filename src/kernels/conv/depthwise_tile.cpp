@@ -1,0 +1,219 @@
+#include "kernels/conv/depthwise_tile.h"
+
+#include <algorithm>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/conv/depthwise_tile.cpp"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+#include "kernels/conv/tile-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace linnet::HWY_NAMESPACE {
+namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+HWY_INLINE const float* entry_of(const DepthwiseTile& t, const DepthwisePiece& piece, size_t entry) {
+  return piece.row + (piece.start + static_cast<ptrdiff_t>(entry * t.entry_step));
+}
+
+HWY_INLINE bool has_entry(const DepthwisePiece& piece, size_t entry) {
+  return entry >= piece.first && entry < piece.last;
+}
+
+constexpr size_t entries_of(size_t columns, size_t advance, size_t taps) { return (columns - 1) * advance + taps; }
+
+template <size_t kTaps, size_t kColumns, size_t kAdvance, bool kInside>
+HWY_INLINE void depthwise_piece(const DepthwiseTile& t, const DepthwisePiece& piece, size_t c,
+                                Vector (&sum)[kColumns][1]) {
+  const Floats d;
+  Vector w[kTaps];
+  HWY_UNROLL(8)
+  for (size_t k = 0; k < kTaps; ++k) w[k] = hn::LoadU(d, piece.weights + k * t.weight_step + c);
+  const float* HWY_RESTRICT row = piece.row + c;
+  constexpr size_t kEntries = (kColumns - 1) * kAdvance + kTaps;
+  HWY_UNROLL(32)
+  for (size_t j = 0; j < kEntries; ++j) {
+    if (kInside || has_entry(piece, j)) {
+      const Vector x = hn::LoadU(d, row + (piece.start + static_cast<ptrdiff_t>(j * t.entry_step)));
+      HWY_UNROLL(8)
+      for (size_t p = 0; p < kColumns; ++p)
+        if (j >= p * kAdvance && j < p * kAdvance + kTaps) sum[p][0] = hn::MulAdd(x, w[j - p * kAdvance], sum[p][0]);
+    }
+  }
+}
+
+// One vector of channels of all columns. kTaps: of every piece, or 0 when they differ.
+template <size_t kColumns, size_t kAdvance, size_t kTaps, bool kInside>
+HWY_INLINE void depthwise_vector(const DepthwiseTile& t, size_t c) {
+  const Floats d;
+  Vector sum[kColumns][1];
+  const Vector start = t.bias ? hn::LoadU(d, t.bias + c) : hn::Zero(d);
+  HWY_UNROLL(8)
+  for (size_t p = 0; p < kColumns; ++p) sum[p][0] = start;
+  for (size_t i = 0; i < t.piece_count; ++i) {
+    const DepthwisePiece& piece = t.pieces[i];
+    if constexpr (kTaps != 0) {
+      depthwise_piece<kTaps, kColumns, kAdvance, kInside>(t, piece, c, sum);
+    } else if (piece.taps == 3) {
+      depthwise_piece<3, kColumns, kAdvance, kInside>(t, piece, c, sum);
+    } else if (piece.taps == 5) {
+      depthwise_piece<5, kColumns, kAdvance, kInside>(t, piece, c, sum);
+    } else {
+      depthwise_piece<1, kColumns, kAdvance, kInside>(t, piece, c, sum);
+    }
+  }
+  if (t.residual) {
+    HWY_UNROLL(8)
+    for (size_t p = 0; p < kColumns; ++p)
+      if (p < t.stored) sum[p][0] = hn::Add(sum[p][0], hn::LoadU(d, t.residual + p * t.dst_step + c));
+  }
+  if (is_clamp(t.activation)) clamp(t.activation, sum);
+  float* HWY_RESTRICT dst = t.dst + c;
+  const size_t step = t.dst_step, stored = t.stored;
+  HWY_UNROLL(8)
+  for (size_t p = 0; p < kColumns; ++p)
+    if (p < stored) hn::StoreU(sum[p][0], d, dst + p * step);
+}
+
+// The channels that do not fill a vector.
+HWY_NOINLINE void depthwise_rest(const DepthwiseTile& t, size_t c) {
+  const Floats d;
+  const size_t count = t.last - c;
+  for (size_t p = 0; p < t.stored; ++p) {
+    Vector x[1][1] = {{t.bias ? load_partial(d, t.bias + c, count) : hn::Zero(d)}};
+    for (size_t i = 0; i < t.piece_count; ++i) {
+      const DepthwisePiece& piece = t.pieces[i];
+      for (size_t k = 0; k < piece.taps; ++k) {
+        const size_t entry = p * t.advance + k;
+        if (!has_entry(piece, entry)) continue;
+        x[0][0] = hn::MulAdd(load_partial(d, entry_of(t, piece, entry) + c, count),
+                             hn::LoadU(d, piece.weights + k * t.weight_step + c), x[0][0]);
+      }
+    }
+    if (t.residual) x[0][0] = hn::Add(x[0][0], load_partial(d, t.residual + p * t.dst_step + c, count));
+    if (is_clamp(t.activation)) clamp(t.activation, x);
+    store_partial(x[0][0], d, t.dst + p * t.dst_step + c, count);
+  }
+}
+
+// Groups of several channels: a filter's lane reads each channel of its group in turn.
+template <size_t kColumns>
+HWY_INLINE void grouped_vector(const DepthwiseTile& t, size_t c) {
+  const Floats d;
+  const hn::RebindToSigned<Floats> di;
+  const size_t count = std::min(t.last - c, kLanes);
+  const auto first = hn::AndNot(hn::Set(di, static_cast<int32_t>(t.group - 1)), hn::Iota(di, 0));
+  Vector sum[kColumns][1];
+  HWY_UNROLL(8)
+  for (size_t p = 0; p < kColumns; ++p) sum[p][0] = hn::Zero(d);
+  for (size_t i = 0; i < t.piece_count; ++i) {
+    const DepthwisePiece& piece = t.pieces[i];
+    const float* HWY_RESTRICT w = piece.weights + c;
+    if (t.group >= kLanes) {
+      const size_t start = c / t.group * t.group;
+      for (size_t k = 0; k < t.group; ++k, w += t.weight_step) {
+        const Vector weights = hn::LoadU(d, w);
+        HWY_UNROLL(8)
+        for (size_t p = 0; p < kColumns; ++p)
+          if (has_entry(piece, p))
+            sum[p][0] = hn::MulAdd(hn::Set(d, entry_of(t, piece, p)[start + k]), weights, sum[p][0]);
+      }
+      continue;
+    }
+    Vector x[kColumns];
+    HWY_UNROLL(8)
+    for (size_t p = 0; p < kColumns; ++p)
+      x[p] = has_entry(piece, p) ? load_some(entry_of(t, piece, p) + c, count) : hn::Zero(d);
+    for (size_t k = 0; k < t.group; ++k, w += t.weight_step) {
+      const Vector weights = hn::LoadU(d, w);
+      const auto lanes = hn::IndicesFromVec(d, hn::Add(first, hn::Set(di, static_cast<int32_t>(k))));
+      HWY_UNROLL(8)
+      for (size_t p = 0; p < kColumns; ++p)
+        sum[p][0] = hn::MulAdd(hn::TableLookupLanes(x[p], lanes), weights, sum[p][0]);
+    }
+  }
+  HWY_UNROLL(8)
+  for (size_t p = 0; p < kColumns; ++p) {
+    if (p >= t.stored) break;
+    Vector y[1][1] = {{sum[p][0]}};
+    const size_t at = p * t.dst_step + c;
+    if (t.bias) y[0][0] = hn::Add(y[0][0], load_some(t.bias + c, count));
+    if (t.residual) y[0][0] = hn::Add(y[0][0], load_some(t.residual + at, count));
+    if (is_clamp(t.activation)) clamp(t.activation, y);
+    store_some(y[0][0], t.dst + at, count);
+  }
+}
+
+template <size_t kColumns, size_t kAdvance, size_t kTaps, bool kInside>
+void depthwise_columns(const DepthwiseTile& t) {
+  size_t c = t.first;
+  for (; c + kLanes <= t.last; c += kLanes) depthwise_vector<kColumns, kAdvance, kTaps, kInside>(t, c);
+  if (c < t.last) depthwise_rest(t, c);
+}
+
+template <size_t kColumns, size_t kAdvance>
+void depthwise_taps(const DepthwiseTile& t) {
+  const size_t taps = t.piece_count == 0 ? 0 : t.pieces[0].taps;
+  bool same = true, inside = true;
+  for (size_t i = 0; i < t.piece_count; ++i) {
+    const DepthwisePiece& piece = t.pieces[i];
+    same &= piece.taps == taps;
+    inside &= piece.first == 0 && piece.last == entries_of(kColumns, kAdvance, piece.taps);
+  }
+  if (!inside) return depthwise_columns<kColumns, kAdvance, 0, false>(t);
+  if (same && taps == 3) return depthwise_columns<kColumns, kAdvance, 3, true>(t);
+  if (same && taps == 5) return depthwise_columns<kColumns, kAdvance, 5, true>(t);
+  depthwise_columns<kColumns, kAdvance, 0, true>(t);
+}
+
+void depthwise_tile_simd(const DepthwiseTile& t) {
+  if (t.group > 1) {
+    for (size_t c = t.first; c < t.last; c += kLanes) grouped_vector<4>(t, c);
+  } else if (t.columns == kDepthwiseColumns) {
+    t.advance == 1 ? depthwise_taps<kDepthwiseColumns, 1>(t) : depthwise_taps<kDepthwiseColumns, 2>(t);
+  } else {
+    t.advance == 1 ? depthwise_taps<4, 1>(t) : depthwise_taps<4, 2>(t);
+  }
+  if (t.activation.kind != Activation::none && !is_clamp(t.activation))
+    activate_block(t.activation, t.dst + t.first, t.dst_step, t.stored, t.last - t.first);
+}
+
+}  // namespace
+}  // namespace linnet::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+#include "kernels/dispatch.h"
+
+namespace linnet {
+namespace {
+
+void depthwise_tile_reference(const DepthwiseTile& t) {
+  for (size_t p = 0; p < t.stored; ++p)
+    for (size_t c = t.first; c < t.last; ++c) {
+      float sum = t.bias ? t.bias[c] : 0.0f;
+      for (size_t i = 0; i < t.piece_count; ++i) {
+        const DepthwisePiece& piece = t.pieces[i];
+        for (size_t k = 0; k < (t.group > 1 ? t.group : piece.taps); ++k) {
+          const size_t entry = t.group > 1 ? p : p * t.advance + k;
+          if (entry < piece.first || entry >= piece.last) continue;
+          const float* src = piece.row + (piece.start + static_cast<ptrdiff_t>(entry * t.entry_step));
+          sum += src[t.group > 1 ? c / t.group * t.group + k : c] * piece.weights[k * t.weight_step + c];
+        }
+      }
+      const size_t at = p * t.dst_step + c;
+      if (t.residual) sum += t.residual[at];
+      t.dst[at] = activate_reference(t.activation, sum);
+    }
+}
+
+}  // namespace
+
+void depthwise_tile(const DepthwiseTile& tile) noexcept {
+  LINNET_DISPATCH(depthwise_tile_simd, depthwise_tile_reference)(tile);
+}
+
+}  // namespace linnet
+#endif

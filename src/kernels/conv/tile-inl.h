@@ -1,0 +1,58 @@
+// What the tiles of convolutions share. Included by Highway files inside foreach_target.h.
+#if defined(LINNET_KERNELS_CONV_TILE_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef LINNET_KERNELS_CONV_TILE_INL_H_
+#undef LINNET_KERNELS_CONV_TILE_INL_H_
+#else
+#define LINNET_KERNELS_CONV_TILE_INL_H_
+#endif
+
+#include <limits>
+
+#include "hwy/highway.h"
+#include "kernels/activation.h"
+#include "kernels/partial-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace linnet::HWY_NAMESPACE {
+namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+using Floats = hn::CappedTag<float, 16>;
+using Vector = hn::Vec<Floats>;
+constexpr size_t kLanes = hn::MaxLanes(Floats());
+
+// Activations that are a clamp happen in registers, the others over the finished tile.
+HWY_INLINE bool is_clamp(const ActivationSpec& spec) {
+  return spec.kind == Activation::relu || spec.kind == Activation::clip;
+}
+
+template <size_t kRows, size_t kWidth>
+HWY_INLINE void clamp(const ActivationSpec& spec, Vector (&x)[kRows][kWidth]) {
+  const Floats d;
+  const bool relu = spec.kind == Activation::relu;
+  const Vector low = hn::Set(d, relu ? 0.0f : spec.a);
+  const Vector high = hn::Set(d, relu ? std::numeric_limits<float>::infinity() : spec.b);
+  HWY_UNROLL(8)
+  for (size_t r = 0; r < kRows; ++r) {
+    HWY_UNROLL(8)
+    // On x86 the second argument survives when one is not a number.
+    for (size_t v = 0; v < kWidth; ++v) x[r][v] = hn::Min(high, hn::Max(low, x[r][v]));
+  }
+}
+
+HWY_INLINE Vector load_some(const float* src, size_t count) {
+  const Floats d;
+  return count >= kLanes ? hn::LoadU(d, src) : load_partial(d, src, count);
+}
+HWY_INLINE void store_some(Vector x, float* dst, size_t count) {
+  const Floats d;
+  if (count >= kLanes) return hn::StoreU(x, d, dst);
+  store_partial(x, d, dst, count);
+}
+
+}  // namespace
+}  // namespace linnet::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // LINNET_KERNELS_CONV_TILE_INL_H_
