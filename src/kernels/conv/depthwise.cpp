@@ -51,16 +51,16 @@ uint32_t entries_before(ptrdiff_t end, ptrdiff_t start, size_t step, size_t coun
   return static_cast<uint32_t>(std::min(count, ceil_div(static_cast<size_t>(end - start), step)));
 }
 
-// The pieces of one input row for the columns from `column` on; returns how many.
-size_t row_pieces(const ConvGeometry& g, const ConvAxisPhase& axis, const Plan& plan, const float* row,
-                  const float* weights, size_t tap_size, size_t column, DepthwisePiece* to) noexcept {
+// The pieces of any input row for the columns from `column` on, with weights counted from the row's; returns how many.
+size_t row_pieces(const ConvGeometry& g, const ConvAxisPhase& axis, const Plan& plan, const float* weights,
+                  size_t tap_size, size_t column, DepthwisePiece* to) noexcept {
   const size_t step = plan.shared ? 1 : axis.advance;
   size_t pieces = 0;
   for (size_t tap = 0; tap < axis.taps; ++pieces) {
     const size_t length = plan.shared ? piece_length(axis.taps - tap) : 1;
     const size_t entries = plan.shared ? (plan.columns - 1) * axis.advance + length : plan.columns;
     const ptrdiff_t start = source(axis, column, tap);
-    to[pieces] = {row,
+    to[pieces] = {nullptr,
                   start * static_cast<ptrdiff_t>(g.channels),
                   entries_before(0, start, step, entries),
                   entries_before(static_cast<ptrdiff_t>(g.src[2]), start, step, entries),
@@ -74,7 +74,7 @@ size_t row_pieces(const ConvGeometry& g, const ConvAxisPhase& axis, const Plan& 
 }  // namespace
 
 size_t depthwise_scratch_size(const ConvGeometry& g) noexcept {
-  return round_up(positions_of(g.kernel) * sizeof(DepthwisePiece), kAlignment);
+  return round_up((g.kernel[2] + positions_of(g.kernel)) * sizeof(DepthwisePiece), kAlignment);
 }
 
 void depthwise_conv(const ConvGeometry& g, const ConvPhase& phase, const float* src, const float* packed,
@@ -93,7 +93,8 @@ void depthwise_conv(const ConvGeometry& g, const ConvPhase& phase, const float* 
 
   parallel.for_range(
       g.batch * a0.count * bands * tiles * blocks, grain_for(item_ns), [&](size_t begin, size_t end, size_t worker) {
-        DepthwisePiece* const pieces = reinterpret_cast<DepthwisePiece*>(scratch + worker * worker_size);
+        DepthwisePiece* const of_row = reinterpret_cast<DepthwisePiece*>(scratch + worker * worker_size);
+        DepthwisePiece* const pieces = of_row + g.kernel[2];
         DepthwiseTile tile{};
         tile.pieces = pieces;
         tile.columns = plan.columns;
@@ -115,17 +116,21 @@ void depthwise_conv(const ConvGeometry& g, const ConvPhase& phase, const float* 
           tile.stored = std::min(plan.columns, a2.count - column);
           tile.first = item % blocks * plan.block;
           tile.last = std::min(channels, tile.first + plan.block);
+          const size_t count = row_pieces(g, a2, plan, packed, group * weight_step, column, of_row);
           for (size_t o1 = first_row; o1 < last_row; ++o1) {
             tile.piece_count = 0;
-            const float* weights = packed;
+            size_t weights = 0;
             for (size_t t0 = 0; t0 < a0.taps; ++t0) {
               const ptrdiff_t i0 = source(a0, o0, t0);
               for (size_t t1 = 0; t1 < a1.taps; ++t1, weights += a2.taps * group * weight_step) {
                 const ptrdiff_t i1 = source(a1, o1, t1);
                 if (!inside(i0, g.src[0]) || !inside(i1, g.src[1])) continue;
                 const size_t row = (n * g.src[0] + static_cast<size_t>(i0)) * g.src[1] + static_cast<size_t>(i1);
-                tile.piece_count += row_pieces(g, a2, plan, src + row * g.src[2] * channels, weights,
-                                               group * weight_step, column, pieces + tile.piece_count);
+                for (size_t i = 0; i < count; ++i) {
+                  DepthwisePiece& piece = pieces[tile.piece_count++] = of_row[i];
+                  piece.row = src + row * g.src[2] * channels;
+                  piece.weights += weights;
+                }
               }
             }
             const size_t position =

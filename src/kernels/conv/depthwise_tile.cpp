@@ -32,11 +32,13 @@ HWY_INLINE void depthwise_piece(const DepthwiseTile& t, const DepthwisePiece& pi
   HWY_UNROLL(8)
   for (size_t k = 0; k < kTaps; ++k) w[k] = hn::LoadU(d, piece.weights + k * t.weight_step + c);
   const float* HWY_RESTRICT row = piece.row + c;
+  const ptrdiff_t step = static_cast<ptrdiff_t>(t.entry_step);
+  ptrdiff_t at = piece.start;
   constexpr size_t kEntries = (kColumns - 1) * kAdvance + kTaps;
   HWY_UNROLL(32)
-  for (size_t j = 0; j < kEntries; ++j) {
+  for (size_t j = 0; j < kEntries; ++j, at += step) {
     if (kInside || has_entry(piece, j)) {
-      const Vector x = hn::LoadU(d, row + (piece.start + static_cast<ptrdiff_t>(j * t.entry_step)));
+      const Vector x = hn::LoadU(d, row + at);
       HWY_UNROLL(8)
       for (size_t p = 0; p < kColumns; ++p)
         if (j >= p * kAdvance && j < p * kAdvance + kTaps) sum[p][0] = hn::MulAdd(x, w[j - p * kAdvance], sum[p][0]);
