@@ -185,6 +185,52 @@ TEST(Conv, StemFromPlanes) {
       }
 }
 
+TEST(Conv, PlanesFiltersAndEpilogues) {
+  for (const size_t filters : {1u, 5u, 8u, 12u, 16u, 17u, 24u, 30u, 50u, 70u})
+    for (const size_t w : {1u, 2u, 6u, 7u, 13u}) {
+      Case c{plane(3, filters, 5, w, 3, 1, 1), {}};
+      c.g.src_planes = true;
+      check(c);
+      c.bias = c.residual = true;
+      check(c);
+      c.activation = {Activation::relu};
+      check(c);
+      c.activation = {Activation::silu, 1.0f};
+      check(c);
+    }
+}
+
+// More than a window's rows and columns, and steps past what a position reads.
+TEST(Conv, PlanesOfWavesPatchesAndVolumes) {
+  const auto planes = [](ConvGeometry g) {
+    g.src_planes = true;
+    set_dst(g, false);
+    check({g, {}});
+  };
+  ConvGeometry wave;
+  wave.filters = 9;
+  for (const size_t stride : {1u, 5u, 12u})
+    for (const size_t dilation : {1u, 3u}) {
+      wave.src = {1, 1, 50'000};
+      wave.kernel = {1, 1, 10};
+      wave.stride = {1, 1, stride};
+      wave.dilation = {1, 1, dilation};
+      wave.pad = {0, 0, 4};
+      planes(wave);
+    }
+  planes(plane(3, 40, 64, 48, 16, 16, 0));
+  planes(plane(2, 8, 300, 200, 5, 3, 2));
+  ConvGeometry volume = plane(2, 8, 12, 10, 3, 1, 1);
+  volume.src = {8, 12, 10};
+  volume.kernel = {3, 3, 3};
+  volume.pad = {1, 1, 1};
+  planes(volume);
+  volume.stride = {2, 1, 3};
+  volume.dilation = {2, 3, 2};
+  volume.pad = {3, 0, 2};
+  planes(volume);
+}
+
 TEST(Conv, ThreeAxes) {
   for (const size_t groups : {1u, 2u, 6u}) {
     ConvGeometry g;

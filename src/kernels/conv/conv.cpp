@@ -7,6 +7,7 @@
 #include "base/checked.h"
 #include "kernels/conv/conv_phase.h"
 #include "kernels/conv/depthwise.h"
+#include "kernels/conv/planes.h"
 #include "kernels/conv/tile.h"
 #include "kernels/conv/winograd.h"
 
@@ -21,7 +22,7 @@ constexpr size_t kTapsOfLargeBlock = 64;
 constexpr size_t block_positions(size_t taps) noexcept { return taps <= kTapsOfLargeBlock ? 60 : 12; }
 
 size_t most_taps(const ConvGeometry& g) noexcept {
-  size_t taps = g.src_planes ? g.channels : 1;
+  size_t taps = 1;
   for (size_t a = 0; a < kSpatialAxes; ++a)
     taps *= g.transposed ? ceil_div(g.kernel[a], g.stride[a] / std::gcd(g.stride[a], g.dilation[a])) : g.kernel[a];
   return taps;
@@ -75,18 +76,14 @@ class Gather {
   Gather(const ConvGeometry& g, const ConvPhase& phase, const ConvRuns& runs, const float* src,
          const Workspace& workspace) noexcept
       : g_(g), axis_(phase.axis), runs_(runs), src_(src), workspace_(workspace) {
-    const size_t positions = positions_of(g.src);
-    unit_ = g.src_planes ? 1 : g.channels;
-    planes_ = g.src_planes ? g.channels : 1;
-    plane_step_ = g.src_planes ? positions : 0;
-    image_step_ = g.channels * positions;
     std::memset(workspace.zeros, 0, runs.run * sizeof(float));
     fill_steps();
   }
 
   // Fills pointers and offsets for positions [begin, end) of the phase, counted over all images.
   void operator()(size_t begin, size_t end, size_t group) noexcept {
-    const size_t channel = g_.src_planes ? 0 : group * (g_.channels / g_.groups);
+    const size_t image_step = g_.channels * positions_of(g_.src);
+    const size_t channel = group * (g_.channels / g_.groups);
     size_t o2 = begin % axis_[2].count;
     size_t o1 = begin / axis_[2].count % axis_[1].count;
     size_t o0 = begin / axis_[2].count / axis_[1].count % axis_[0].count;
@@ -95,7 +92,7 @@ class Gather {
       const size_t d0 = axis_[0].first + o0 * axis_[0].step;
       const size_t d1 = axis_[1].first + o1 * axis_[1].step;
       const size_t d2 = axis_[2].first + o2 * axis_[2].step;
-      const float* image = src_ + n * image_step_ + channel;
+      const float* image = src_ + n * image_step + channel;
       const ptrdiff_t s0 = start(0, o0), s1 = start(1, o1), s2 = start(2, o2);
       size_t count = 1;
       if (interior(0, s0) && interior(1, s1) && interior(2, s2)) {
@@ -104,12 +101,11 @@ class Gather {
         inner_positions(p, count,
                         image + ((static_cast<size_t>(s0) * g_.src[1] + static_cast<size_t>(s1)) * g_.src[2] +
                                  static_cast<size_t>(s2)) *
-                                    unit_);
+                                    g_.channels);
       } else {
         const float** to = workspace_.pointers + p * runs_.taps;
-        const float* const* from = to;
-        for (size_t plane = 0; plane < planes_; ++plane) to = position(image + plane * plane_step_, s0, s1, s2, to);
-        if (runs_.copied) copy_runs(p, 1, 0, [from](size_t t) { return from[t]; });
+        position(image, s0, s1, s2, to);
+        if (runs_.copied) copy_runs(p, 1, 0, [to](size_t t) { return to[t]; });
       }
       size_t offset = (((n * g_.dst[0] + d0) * g_.dst[1] + d1) * g_.dst[2] + d2) * g_.filters;
       for (size_t i = 0; i < count; ++i, offset += axis_[2].step * g_.filters) workspace_.offsets[p + i] = offset;
@@ -136,20 +132,19 @@ class Gather {
   }
   void fill_steps() noexcept {
     size_t* to = workspace_.steps;
-    for (size_t plane = 0; plane < planes_; ++plane)
-      for (size_t i = 0; i < axis_[0].taps; ++i)
-        for (size_t j = 0; j < axis_[1].taps; ++j)
-          for (size_t k = 0; k < (runs_.merged ? 1 : axis_[2].taps); ++k) {
-            const auto at = [&](size_t a, size_t tap) { return static_cast<ptrdiff_t>(tap) * axis_[a].delta_step; };
-            const ptrdiff_t row = at(0, i) * static_cast<ptrdiff_t>(g_.src[1]) + at(1, j);
-            *to++ = plane * plane_step_ + static_cast<size_t>((row * static_cast<ptrdiff_t>(g_.src[2]) + at(2, k)) *
-                                                              static_cast<ptrdiff_t>(unit_));
-          }
+    for (size_t i = 0; i < axis_[0].taps; ++i)
+      for (size_t j = 0; j < axis_[1].taps; ++j)
+        for (size_t k = 0; k < (runs_.merged ? 1 : axis_[2].taps); ++k) {
+          const auto at = [&](size_t a, size_t tap) { return static_cast<ptrdiff_t>(tap) * axis_[a].delta_step; };
+          const ptrdiff_t row = at(0, i) * static_cast<ptrdiff_t>(g_.src[1]) + at(1, j);
+          *to++ = static_cast<size_t>((row * static_cast<ptrdiff_t>(g_.src[2]) + at(2, k)) *
+                                      static_cast<ptrdiff_t>(g_.channels));
+        }
   }
 
   // `count` neighbours away from borders, of which p is the first; `first` is where its first run begins.
   void inner_positions(size_t p, size_t count, const float* first) noexcept {
-    const size_t advance = axis_[2].advance * unit_;
+    const size_t advance = axis_[2].advance * g_.channels;
     if (runs_.copied)
       return copy_runs(p, count, advance, [first, steps = workspace_.steps](size_t t) {
         return first + static_cast<ptrdiff_t>(steps[t]);
@@ -188,8 +183,8 @@ class Gather {
 
   static bool inside(ptrdiff_t i, size_t size) noexcept { return i >= 0 && i < static_cast<ptrdiff_t>(size); }
 
-  // The pointers of all taps of one position within one plane.
-  const float** position(const float* image, ptrdiff_t s0, ptrdiff_t s1, ptrdiff_t s2, const float** to) noexcept {
+  // The pointers of all taps of one position.
+  void position(const float* image, ptrdiff_t s0, ptrdiff_t s1, ptrdiff_t s2, const float** to) noexcept {
     const size_t columns = runs_.merged ? 1 : axis_[2].taps;
     for (size_t i = 0; i < axis_[0].taps; ++i) {
       const ptrdiff_t i0 = s0 + static_cast<ptrdiff_t>(i) * axis_[0].delta_step;
@@ -199,31 +194,32 @@ class Gather {
           std::fill_n(to, columns, workspace_.zeros);
           continue;
         }
-        const float* row = image + (static_cast<size_t>(i0) * g_.src[1] + static_cast<size_t>(i1)) * g_.src[2] * unit_;
+        const float* row =
+            image + (static_cast<size_t>(i0) * g_.src[1] + static_cast<size_t>(i1)) * g_.src[2] * g_.channels;
         if (runs_.merged) {
           *to = merged(row, s2, static_cast<size_t>(to - workspace_.pointers));
           continue;
         }
         ptrdiff_t i2 = s2;
         for (size_t k = 0; k < columns; ++k, i2 += axis_[2].delta_step)
-          to[k] = inside(i2, g_.src[2]) ? row + static_cast<size_t>(i2) * unit_ : workspace_.zeros;
+          to[k] = inside(i2, g_.src[2]) ? row + static_cast<size_t>(i2) * g_.channels : workspace_.zeros;
       }
     }
-    return to;
   }
 
   // A run over all taps of the last axis: in place, or copied with zeros where it leaves the row.
   const float* merged(const float* row, ptrdiff_t start, size_t slot) noexcept {
     const ptrdiff_t size = static_cast<ptrdiff_t>(g_.src[2]);
     const ptrdiff_t taps = static_cast<ptrdiff_t>(axis_[2].taps);
-    if (start >= 0 && start + taps <= size) return row + static_cast<size_t>(start) * unit_;
+    if (start >= 0 && start + taps <= size) return row + static_cast<size_t>(start) * g_.channels;
     if (start >= size || start + taps <= 0) return workspace_.zeros;
     float* copy = workspace_.edges + slot * runs_.run;
     const size_t first = static_cast<size_t>(std::max<ptrdiff_t>(0, -start));
     const size_t last = static_cast<size_t>(std::min(taps, size - start));
     std::memset(copy, 0, runs_.run * sizeof(float));
-    std::memcpy(copy + first * unit_, row + static_cast<size_t>(start + static_cast<ptrdiff_t>(first)) * unit_,
-                (last - first) * unit_ * sizeof(float));
+    std::memcpy(copy + first * g_.channels,
+                row + static_cast<size_t>(start + static_cast<ptrdiff_t>(first)) * g_.channels,
+                (last - first) * g_.channels * sizeof(float));
     return copy;
   }
 
@@ -232,7 +228,6 @@ class Gather {
   const ConvRuns& runs_;
   const float* src_;
   const Workspace& workspace_;
-  size_t unit_, planes_, plane_step_, image_step_;
 };
 
 void conv_phase_run(const ConvGeometry& g, const ConvPhase& phase, const float* src, const float* packed,
@@ -293,12 +288,14 @@ void conv_phase_run(const ConvGeometry& g, const ConvPhase& phase, const float* 
 
 size_t conv_scratch_size(const ConvGeometry& g, size_t threads) noexcept {
   if (conv_is_winograd(g)) return winograd_scratch_size(g, threads);
+  if (g.src_planes) return planes_scratch_size(g, threads);
   return threads * (conv_is_depthwise(g) ? depthwise_scratch_size(g) : workspace_size(g));
 }
 
 void conv(const ConvGeometry& g, const float* src, const float* packed, const ConvEpilogue& epilogue, float* dst,
           std::byte* scratch, const Parallel& parallel) noexcept {
   if (conv_is_winograd(g)) return winograd_conv(g, src, packed, epilogue, dst, scratch, parallel);
+  if (g.src_planes) return planes_conv(g, src, packed, epilogue, dst, scratch, parallel);
   const size_t phases = conv_phase_count(g);
   for (size_t p = 0; p < phases; ++p) {
     const ConvPhase phase = conv_phase(g, p);

@@ -83,11 +83,9 @@ size_t conv_packed_size(const ConvGeometry& g) noexcept { return packed_size(g, 
 ConvRuns conv_runs(const ConvGeometry& g, const ConvPhase& phase) noexcept {
   const ConvAxisPhase& last = phase.axis[kSpatialAxes - 1];
   const size_t channels = g.channels / g.groups;
-  const size_t unit = g.src_planes ? 1 : channels;
-  const size_t planes = g.src_planes ? channels : 1;
   const bool merged = last.delta_step == 1 && g.groups == 1 && !conv_is_narrow(g) && !g.transposed && last.taps > 1 &&
-                      last.taps * unit <= kLongestMergedRun;
-  ConvRuns runs{planes * phase.taps(), unit, merged, false};
+                      last.taps * channels <= kLongestMergedRun;
+  ConvRuns runs{phase.taps(), channels, merged, false};
   if (merged) {
     runs.taps /= last.taps;
     runs.run *= last.taps;

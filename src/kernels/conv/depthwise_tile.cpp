@@ -46,7 +46,7 @@ HWY_INLINE void depthwise_piece(const DepthwiseTile& t, const DepthwisePiece& pi
   }
 }
 
-// One vector of channels of all columns. kTaps: of every piece, or 0 when they differ.
+// One vector of channels of all columns. kTaps: of every piece, or 0 for any.
 template <size_t kColumns, size_t kAdvance, size_t kTaps, bool kInside>
 HWY_INLINE void depthwise_vector(const DepthwiseTile& t, size_t c) {
   const Floats d;
@@ -157,16 +157,14 @@ void depthwise_columns(const DepthwiseTile& t) {
 
 template <size_t kColumns, size_t kAdvance>
 void depthwise_taps(const DepthwiseTile& t) {
-  const size_t taps = t.piece_count == 0 ? 0 : t.pieces[0].taps;
-  bool same = true, inside = true;
+  bool threes = true, inside = true;
   for (size_t i = 0; i < t.piece_count; ++i) {
     const DepthwisePiece& piece = t.pieces[i];
-    same &= piece.taps == taps;
+    threes &= piece.taps == 3;
     inside &= piece.first == 0 && piece.last == entries_of(kColumns, kAdvance, piece.taps);
   }
   if (!inside) return depthwise_columns<kColumns, kAdvance, 0, false>(t);
-  if (same && taps == 3) return depthwise_columns<kColumns, kAdvance, 3, true>(t);
-  if (same && taps == 5) return depthwise_columns<kColumns, kAdvance, 5, true>(t);
+  if (threes) return depthwise_columns<kColumns, kAdvance, 3, true>(t);
   depthwise_columns<kColumns, kAdvance, 0, true>(t);
 }
 

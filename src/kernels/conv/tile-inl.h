@@ -21,6 +21,16 @@ namespace hn = hwy::HWY_NAMESPACE;
 using Floats = hn::CappedTag<float, 16>;
 using Vector = hn::Vec<Floats>;
 constexpr size_t kLanes = hn::MaxLanes(Floats());
+constexpr size_t kPanel = 16;
+constexpr size_t kVectors = kPanel / kLanes;
+
+// Sums that a tile keeps in registers, of which there are 16, or 32 with AVX-512: enough to hide an addition's latency.
+constexpr size_t kSums = kLanes == 16 ? 24 : 12;
+constexpr size_t kMostRows = 6;  // of pointers to the source
+constexpr size_t most_rows(size_t width) { return std::min(kMostRows, kSums / width); }
+// So many products are summed on their own before their sum joins the others': rounding errors grow with the length of
+// a chain of additions.
+constexpr size_t kChain = 128;
 
 // Activations that are a clamp happen in registers, the others over the finished tile.
 HWY_INLINE bool is_clamp(const ActivationSpec& spec) {

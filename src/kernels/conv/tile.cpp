@@ -15,17 +15,6 @@ namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-constexpr size_t kPanel = 16;
-constexpr size_t kVectors = kPanel / kLanes;
-
-// Sums that a tile keeps in registers, of which there are 16, or 32 with AVX-512: enough to hide an addition's latency.
-constexpr size_t kSums = kLanes == 16 ? 24 : 12;
-constexpr size_t kMostRows = 6;  // of pointers to the source
-constexpr size_t most_rows(size_t width) { return std::min(kMostRows, kSums / width); }
-// So many products are summed on their own before their sum joins the others': rounding errors grow with the length of
-// a chain of additions.
-constexpr size_t kChain = 128;
-
 // What micro_kernel does with its sums, for one position and fewer filters than its vectors hold.
 HWY_NOINLINE void finish_some(const ConvTile& t, const float* HWY_RESTRICT sums, size_t offset, size_t filters) {
   const Floats d;
