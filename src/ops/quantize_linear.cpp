@@ -5,6 +5,7 @@
 
 #include "kernels/elementwise/half_convert.h"
 #include "kernels/quant/quantize.h"
+#include "ops/float_scratch.h"
 #include "ops/infer_shapes.h"
 #include "ops/op.h"
 
@@ -98,6 +99,21 @@ class Quantization : public Op {
   DType output_ = DType::undefined;
 };
 
+// Calls f(begin, end) for blocks of elements, shared by threads.
+template <class F>
+void for_each_block(const Tensor& x, const Parallel& parallel, F&& f) {
+  const size_t count = static_cast<size_t>(x.count());
+  parallel.for_range(ceil_div(count, kBlock), 16, [&](size_t first, size_t last, size_t) {
+    for (size_t block = first; block < last; ++block)
+      f(static_cast<int64_t>(block * kBlock), static_cast<int64_t>(std::min(count, (block + 1) * kBlock)));
+  });
+}
+
+// Of a type of whole bytes.
+std::byte* element(const Tensor& x, int64_t i) noexcept {
+  return static_cast<std::byte*>(x.data) + static_cast<size_t>(i) * element_size(x.dtype);
+}
+
 // The 256 values that a byte-sized or smaller code can have.
 struct CodeTable {
   float values[256];
@@ -127,20 +143,6 @@ template <class Load>
 constexpr bool kByVectors = false;
 template <class T>
 constexpr bool kByVectors<IntegerLoad<T>> = sizeof(T) <= 2;
-
-template <class Code, class T>
-void dequantize_run(const Code* x, T* y, size_t n, float scale, int32_t zero) noexcept {
-  if constexpr (std::is_same_v<T, float>) {
-    dequantize(x, y, n, scale, zero);
-  } else {
-    float piece[kHalfChunk];
-    for (size_t i = 0; i < n; i += kHalfChunk) {
-      const size_t count = std::min(n - i, kHalfChunk);
-      dequantize(x + i, piece, count, scale, zero);
-      from_float(piece, y + i, count);
-    }
-  }
-}
 
 class DequantizeLinear final : public Quantization {
  public:
@@ -173,34 +175,27 @@ class DequantizeLinear final : public Quantization {
 
  private:
   template <class Load>
-  Status from(RunContext& context, const Granularity& g, const Load& load) const {
-    switch (context.out(0).dtype) {
-      case DType::f32: return to<float>(context, g, load);
-      case DType::f16: return to<f16>(context, g, load);
-      case DType::bf16: return to<bf16>(context, g, load);
-      default: return to<double>(context, g, load);
-    }
-  }
-
-  template <class T, class Load>
-  Status to(RunContext& context, const Granularity& g, const Load& load) const {
+  static Status from(RunContext& context, const Granularity& g, const Load& load) {
     const Tensor& x = context.in(0);
     const Tensor& scales = context.in(1);
     const Tensor* zeros = context.maybe(2);
-    T* y = context.out(0).ptr<T>();
-    const size_t count = static_cast<size_t>(x.count());
-    context.parallel.for_range(ceil_div(count, kBlock), 16, [&](size_t first, size_t last, size_t) {
-      g.for_runs(static_cast<int64_t>(first * kBlock), static_cast<int64_t>(std::min(count, last * kBlock)),
-                 [&](int64_t begin, int64_t end, int64_t at) {
-                   const float scale = static_cast<float>(number_at(scales, at));
-                   const auto zero = zeros ? load(zeros->data, at) : decltype(load(x.data, 0)){};
-                   if constexpr (kByVectors<Load> && !std::is_same_v<T, double>) {
-                     dequantize_run(x.ptr<typename Load::Code>() + begin, y + begin, static_cast<size_t>(end - begin),
-                                    scale, static_cast<int32_t>(zero));
-                   } else {
-                     for (int64_t i = begin; i < end; ++i) y[i] = T(static_cast<float>(load(x.data, i) - zero) * scale);
-                   }
-                 });
+    Tensor& y = context.out(0);
+    for_each_block(x, context.parallel, [&](int64_t begin, int64_t end) {
+      float piece[kBlock];
+      float* const to = y.dtype == DType::f32 ? y.ptr<float>() + begin : piece;
+      g.for_runs(begin, end, [&](int64_t first, int64_t last, int64_t at) {
+        const float scale = static_cast<float>(number_at(scales, at));
+        const auto zero = zeros ? load(zeros->data, at) : decltype(load(x.data, 0)){};
+        if constexpr (kByVectors<Load>) {
+          dequantize(x.ptr<typename Load::Code>() + first, to + (first - begin), static_cast<size_t>(last - first),
+                     scale, static_cast<int32_t>(zero));
+        } else {
+          for (int64_t i = first; i < last; ++i) to[i - begin] = static_cast<float>(load(x.data, i) - zero) * scale;
+        }
+      });
+      if (y.dtype != DType::f32)
+        cast(NumberType::f32, piece, number_type(y.dtype), element(y, begin), static_cast<size_t>(end - begin), {},
+             Parallel());
     });
     return {};
   }
@@ -218,33 +213,13 @@ IntegerRange integer_range(DType type) noexcept {
   return is_signed ? IntegerRange{-span / 2, span / 2 - 1} : IntegerRange{0, span - 1};
 }
 
-// Rounds to half precision in place.
+// Quotients as QuantizeLinear has them in half precision.
 template <class Half>
-void round_to(float* x, size_t n) noexcept {
-  Half halves[kHalfChunk];
-  from_float(x, halves, n);
-  to_float(halves, x, n);
-}
-
-// The quotient is rounded to `precision` where that is a half type.
-template <class T, class Code>
-void quantize_codes(const T* x, Code* y, size_t n, float scale, int32_t zero, DType precision) noexcept {
-  const bool in_half = precision == DType::f16 || precision == DType::bf16;
-  if constexpr (std::is_same_v<T, float>)
-    if (!in_half) return quantize(x, y, n, scale, zero);
-  float piece[kHalfChunk];
-  for (size_t i = 0; i < n; i += kHalfChunk) {
-    const size_t count = std::min(n - i, kHalfChunk);
-    if constexpr (std::is_same_v<T, f16> || std::is_same_v<T, bf16>)
-      to_float(x + i, piece, count);
-    else
-      for (size_t j = 0; j < count; ++j) piece[j] = static_cast<float>(x[i + j]);
-    if (in_half) {
-      for (size_t j = 0; j < count; ++j) piece[j] /= scale;
-      precision == DType::f16 ? round_to<f16>(piece, count) : round_to<bf16>(piece, count);
-    }
-    quantize(piece, y + i, count, in_half ? 1.0f : scale, zero);
-  }
+void divide(const float* x, float* quotients, size_t n, float scale) noexcept {
+  Half halves[kBlock];
+  for (size_t i = 0; i < n; ++i) quotients[i] = x[i] / scale;
+  from_float(quotients, halves, n);
+  to_float(halves, quotients, n);
 }
 
 class QuantizeLinear final : public Quantization {
@@ -268,68 +243,62 @@ class QuantizeLinear final : public Quantization {
   }
 
   Status run(RunContext& context) const override {
-    switch (context.in(0).dtype) {
-      case DType::f32: return from<float>(context);
-      case DType::f16: return from<f16>(context);
-      case DType::bf16: return from<bf16>(context);
-      case DType::f64: return from<double>(context);
-      default: return from<int32_t>(context);
-    }
-  }
-
- private:
-  template <class T>
-  Status from(RunContext& context) const {
     const Tensor& x = context.in(0);
     const Tensor& scales = context.in(1);
     const Tensor* zeros = context.maybe(2);
     Tensor& y = context.out(0);
     LINNET_ASSIGN(const Granularity g, granularity(x.shape, scales.shape, axis_, block_size_));
-    const T* source = x.ptr<T>();
-    const size_t count = static_cast<size_t>(x.count());
-    context.parallel.for_range(ceil_div(count, kBlock), 16, [&](size_t first, size_t last, size_t) {
-      const auto begin_all = static_cast<int64_t>(first * kBlock),
-                 end_all = static_cast<int64_t>(std::min(count, last * kBlock));
+    const bool with_zeros = zeros && !is_float8(y.dtype) && y.dtype != DType::f4e2m1;
+    for_each_block(x, context.parallel, [&](int64_t begin, int64_t end) {
       if (is_packed(y.dtype)) {
         const int per_byte = 8 / dtype_bits(y.dtype);
-        std::memset(y.ptr<uint8_t>() + begin_all / per_byte, 0,
-                    static_cast<size_t>((end_all - begin_all + per_byte - 1) / per_byte));
+        std::memset(y.ptr<uint8_t>() + begin / per_byte, 0,
+                    static_cast<size_t>((end - begin + per_byte - 1) / per_byte));
       }
-      g.for_runs(begin_all, end_all, [&](int64_t begin, int64_t end, int64_t at) {
-        const float scale = static_cast<float>(number_at(scales, at));
-        const int32_t zero =
-            zeros && !is_float8(y.dtype) && y.dtype != DType::f4e2m1 ? static_cast<int32_t>(integer_at(*zeros, at)) : 0;
-        quantize_run(source, y, begin, end, scale, zero, precision_ == DType::undefined ? scales.dtype : precision_);
+      float piece[kBlock];
+      const float* from = x.ptr<float>() + begin;
+      if (x.dtype != DType::f32) {
+        cast(number_type(x.dtype), element(x, begin), NumberType::f32, piece, static_cast<size_t>(end - begin), {},
+             Parallel());
+        from = piece;
+      }
+      g.for_runs(begin, end, [&](int64_t first, int64_t last, int64_t at) {
+        quantize_run(from + (first - begin), y, first, last, static_cast<float>(number_at(scales, at)),
+                     with_zeros ? static_cast<int32_t>(integer_at(*zeros, at)) : 0,
+                     precision_ == DType::undefined ? scales.dtype : precision_);
       });
     });
     return {};
   }
 
-  template <class T>
-  void quantize_run(const T* x, Tensor& y, int64_t begin, int64_t end, float scale, int32_t zero,
+ private:
+  // Elements [begin, end) of y, at most kBlock, from those at x.
+  void quantize_run(const float* x, Tensor& y, int64_t begin, int64_t end, float scale, int32_t zero,
                     DType precision) const {
     const size_t n = static_cast<size_t>(end - begin);
+    float quotients[kBlock];
+    if (precision == DType::f16 || precision == DType::bf16) {
+      precision == DType::f16 ? divide<f16>(x, quotients, n, scale) : divide<bf16>(x, quotients, n, scale);
+      x = quotients;
+      scale = 1.0f;
+    }
     switch (y.dtype) {
-      case DType::u8: return quantize_codes(x + begin, y.ptr<uint8_t>() + begin, n, scale, zero, precision);
-      case DType::i8: return quantize_codes(x + begin, y.ptr<int8_t>() + begin, n, scale, zero, precision);
-      case DType::u16: return quantize_codes(x + begin, y.ptr<uint16_t>() + begin, n, scale, zero, precision);
-      case DType::i16: return quantize_codes(x + begin, y.ptr<int16_t>() + begin, n, scale, zero, precision);
+      case DType::u8: return quantize(x, y.ptr<uint8_t>() + begin, n, scale, zero);
+      case DType::i8: return quantize(x, y.ptr<int8_t>() + begin, n, scale, zero);
+      case DType::u16: return quantize(x, y.ptr<uint16_t>() + begin, n, scale, zero);
+      case DType::i16: return quantize(x, y.ptr<int16_t>() + begin, n, scale, zero);
       default: break;
     }
-    const bool in_half = precision == DType::f16 || precision == DType::bf16;
-    const auto quotient = [&](int64_t i) {
-      const float q = static_cast<float>(x[i]) / scale;
-      return !in_half ? q : precision == DType::f16 ? static_cast<float>(f16(q)) : static_cast<float>(bf16(q));
-    };
     if (is_float8(y.dtype)) {
       const auto kind = static_cast<Float8Kind>(static_cast<int>(y.dtype) - static_cast<int>(DType::f8e4m3fn));
-      for (int64_t i = begin; i < end; ++i) y.ptr<uint8_t>()[i] = float_to_float8(quotient(i), kind, saturate_);
+      for (size_t i = 0; i < n; ++i)
+        y.ptr<uint8_t>()[begin + static_cast<int64_t>(i)] = float_to_float8(x[i] / scale, kind, saturate_);
       return;
     }
     const int bits = dtype_bits(y.dtype), per_byte = 8 / bits;
     const IntegerRange range = y.dtype == DType::f4e2m1 ? IntegerRange{} : integer_range(y.dtype);
     for (int64_t i = begin; i < end; ++i) {
-      const float scaled = quotient(i);
+      const float scaled = x[i - begin] / scale;
       int code;
       if (y.dtype == DType::f4e2m1) {
         code = float_to_float4(scaled);
