@@ -16,8 +16,8 @@ namespace linnet::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 // c[0] + c[1] x + c[2] x^2 + ... (Horner). A recursion, because compilers leave a loop as it is at -O2.
-template <size_t kFirst = 0, class D, class V, size_t kCount>
-HWY_INLINE V polynomial(D d, V x, const float (&c)[kCount]) {
+template <size_t kFirst = 0, class D, class V, class T, size_t kCount>
+HWY_INLINE V polynomial(D d, V x, const T (&c)[kCount]) {
   if constexpr (kFirst + 1 == kCount) {
     return hn::Set(d, c[kFirst]);
   } else {

@@ -1,8 +1,10 @@
 #include "kernels/elementwise/binary.h"
 
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <random>
+#include <string>
 #include <vector>
 
 #include "kernels/each_isa.h"
@@ -172,6 +174,40 @@ TEST(Binary, Halves) {
     auto less = std::make_unique<bool[]>(9);
     compare(CompareFn::less, plan_of({9}, {9}, {1}), h.data(), h.data(), less.get(), Parallel());
     EXPECT_FALSE(less[8]);
+  });
+}
+
+// Within a unit in the last place of the power in double, rounded, everywhere; NaN, infinities and signs exactly.
+TEST(Binary, PowMatchesDouble) {
+  const float special[] = {0.0f,         -0.0f, 1.0f,       -1.0f,        0.5f,    -0.5f,     2.0f,       -2.0f,
+                           3.0f,         -3.0f, 1e-40f,     -1e-40f,      1e-3f,   3e38f,     -3e38f,     16777215.0f,
+                           -16777216.0f, 33.0f, 1.0000001f, -0.99999994f, -127.5f, HUGE_VALF, -HUGE_VALF, kNaN};
+  std::vector<float> a, b;
+  for (const float x : special)
+    for (const float y : special) {
+      a.push_back(x);
+      b.push_back(y);
+    }
+  std::mt19937 random(5);
+  for (int i = 0; i < 20001; ++i) {
+    a.push_back(std::bit_cast<float>(static_cast<uint32_t>(random())));
+    b.push_back(std::ldexp(static_cast<float>(static_cast<int32_t>(random())), static_cast<int>(random() % 32) - 32));
+  }
+  const int64_t n = static_cast<int64_t>(a.size());
+  for_each_isa([&] {
+    std::vector<float> dst(a.size());
+    binary(BinaryFn::pow, plan_of({n}, {n}, {n}), a.data(), b.data(), dst.data(), Parallel());
+    for (size_t i = 0; i < a.size(); ++i) {
+      const float expected = static_cast<float>(std::pow(static_cast<double>(a[i]), static_cast<double>(b[i])));
+      SCOPED_TRACE(std::to_string(a[i]) + " to the power of " + std::to_string(b[i]));
+      if (std::isnan(expected)) {
+        ASSERT_TRUE(std::isnan(dst[i])) << dst[i];
+      } else if (expected == 0.0f || std::isinf(expected)) {
+        ASSERT_EQ(std::bit_cast<uint32_t>(dst[i]), std::bit_cast<uint32_t>(expected)) << dst[i];
+      } else {
+        ASSERT_TRUE(dst[i] == expected || std::nextafter(dst[i], expected) == expected) << dst[i] << " " << expected;
+      }
+    }
   });
 }
 

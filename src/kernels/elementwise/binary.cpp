@@ -5,6 +5,7 @@
 #define HWY_TARGET_INCLUDE "kernels/elementwise/binary.cpp"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
+#include "kernels/elementwise/power-inl.h"
 #include "kernels/partial-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -100,6 +101,25 @@ LINNET_VECTOR_FN(Greater, hn::Gt(a, b))
 LINNET_VECTOR_FN(GreaterOrEqual, hn::Ge(a, b))
 #undef LINNET_VECTOR_FN
 
+#if HWY_TARGET <= HWY_AVX2
+// One loop for all strides: a power is long code, and takes longer than to choose where its operands come from.
+void pow_block(const BroadcastBlock& block, const float* a, const float* b, float* dst) {
+  const D d;
+  const auto load = [&](const float* src, size_t stride, size_t i, size_t count) HWY_ATTR {
+    if (stride == 0) return hn::Set(d, *src);
+    return count == hn::Lanes(d) ? hn::LoadU(d, src + i) : load_partial(d, src + i, count);
+  };
+  for (size_t r = 0; r < block.rows; ++r)
+    for (size_t i = 0, count; i < block.columns; i += count) {
+      count = HWY_MIN(hn::Lanes(d), block.columns - i);
+      const V power = vec_pow(d, load(a + block.src[0] + r * block.row_stride[0], block.stride[0], i, count),
+                              load(b + block.src[1] + r * block.row_stride[1], block.stride[1], i, count));
+      float* to = dst + block.dst + r * block.columns + i;
+      count == hn::Lanes(d) ? hn::StoreU(power, d, to) : store_partial(power, d, to, count);
+    }
+}
+#endif
+
 void binary_block_simd(BinaryFn fn, const BroadcastBlock& block, const float* a, const float* b, float* dst) {
   switch (fn) {
     case BinaryFn::add: return visit_block(block, a, b, dst, StoreNumbers<Add>{});
@@ -109,6 +129,9 @@ void binary_block_simd(BinaryFn fn, const BroadcastBlock& block, const float* a,
     case BinaryFn::min: return visit_block(block, a, b, dst, StoreNumbers<Min>{});
     case BinaryFn::max: return visit_block(block, a, b, dst, StoreNumbers<Max>{});
     case BinaryFn::prelu: return visit_block(block, a, b, dst, StoreNumbers<Prelu>{});
+#if HWY_TARGET <= HWY_AVX2
+    case BinaryFn::pow: return pow_block(block, a, b, dst);
+#endif
     default: return;
   }
 }
@@ -136,7 +159,9 @@ namespace linnet {
 
 void binary_block(BinaryFn fn, const BroadcastBlock& block, const float* a, const float* b, float* dst) noexcept {
   // Among the operators that have a SIMD form, equal strides of 0 cannot be: an axis repeats in one operand at most.
-  if (fn > BinaryFn::prelu || (block.stride[0] == 0 && block.stride[1] == 0))
+  // Vectors of two doubles, without multiply-add, take a power no faster than the C library.
+  const bool by_vectors = fn <= BinaryFn::prelu || (fn == BinaryFn::pow && current_isa() > Isa::sse4);
+  if (!by_vectors || (block.stride[0] == 0 && block.stride[1] == 0))
     return binary_block_reference(fn, block, a, b, dst);
   LINNET_DISPATCH(binary_block_simd, binary_block_reference<float>)(fn, block, a, b, dst);
 }

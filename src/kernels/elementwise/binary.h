@@ -1,6 +1,6 @@
 // Functions of two numbers with broadcasting. `dst` may be an operand that has the result's shape.
 //
-// float: SIMD for add, sub, mul, div, min, max, prelu and comparisons. f16 and bf16: through float. Others: plain
+// float: SIMD for add, sub, mul, div, min, max, prelu, pow and comparisons. f16 and bf16: through float. Others: plain
 // loops. Integers wrap; x / 0 and x mod 0 are 0; a shift by the width or more is 0. Max and min return NaN when either
 // is NaN.
 #pragma once

@@ -26,7 +26,7 @@ struct Place {
 
 double step_ns(const ChainStep& step) noexcept {
   if (step.kind == ChainKind::unary) return unary_ns(static_cast<UnaryFn>(step.fn));
-  return step.kind == ChainKind::binary && static_cast<BinaryFn>(step.fn) == BinaryFn::pow ? 10.0 : 0.15;
+  return step.kind == ChainKind::binary && static_cast<BinaryFn>(step.fn) == BinaryFn::pow ? 3.0 : 0.15;
 }
 
 // `block` begins at the places' first elements.
