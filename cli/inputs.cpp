@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstring>
 #include <filesystem>
 #include <map>
 #include <optional>
@@ -12,7 +11,7 @@
 #include "files/random_tensor.h"
 #include "files/tensor_file.h"
 #include "model_options.h"
-#include "run/binding.h"
+#include "size_advice.h"
 #include "value_file.h"
 
 namespace linnet::cli {
@@ -203,8 +202,8 @@ class Maker {
   void learn_sizes() {
     for (size_t i = 0; i < ports_.size(); ++i) {
       const SymShape& declared = ports_[i].info.shape;
-      if (!inputs_.values[i].is_tensor()) continue;
-      const Shape& shape = inputs_.values[i].tensor.shape;
+      if (!shapes_[i] && !inputs_.values[i].is_tensor()) continue;
+      const Shape& shape = shapes_[i] ? *shapes_[i] : inputs_.values[i].tensor.shape;
       for (size_t d = 0; d < declared.size() && d < shape.rank(); ++d)
         if (!declared[d].known()) sizes_.emplace(symbols_.to_string(declared[d]), shape[d]);
     }
@@ -219,7 +218,40 @@ class Maker {
       return checked_add(size_of(name.substr(0, at)), term >= 0 ? term : size_of(last)).value_or(1);
     }
     if (name != kUnnamed) inputs_.assumed.push_back(name);
+    assumed_.insert(name);
     return sizes_[name] = 1;
+  }
+
+  // What to write for it where sizes that nobody gave have to be others.
+  int64_t example_of(const std::string& name) const {
+    const auto found = sizes_.find(name);
+    if (found != sizes_.end() && !assumed_.contains(name)) return found->second;
+    const size_t at = name.rfind(kPlus);
+    if (at == std::string::npos) return parse_size(name).value_or(example_size(name));
+    return checked_add(example_of(name.substr(0, at)), example_of(name.substr(at + kPlus.size()))).value_or(1);
+  }
+
+  Shape default_shape(const Model::Port& port) {
+    const bool given = sizes_.contains(kUnnamed) && !assumed_.contains(kUnnamed);
+    const size_t before = inputs_.assumed.size();
+    bool unnamed = false;
+    std::string example = port.name;
+    Shape shape;
+    for (const Dim& d : port.info.shape) {
+      const std::string name = symbols_.to_string(d);
+      const bool open = !d.known() && name == kUnnamed && !given;
+      const bool of_samples = shape.rank() == 0 && port.info.shape.size() > 1;
+      int64_t number = d.known() ? d.value() : example_of(name);
+      if (open && of_samples) number = 1;
+      example += concat(shape.rank() == 0 ? '=' : 'x', number);
+      unnamed |= open;
+      shape.push_back(d.known() ? d.value() : size_of(name));
+    }
+    if (unnamed) {  // its shape will be given, and with it the sizes that have names
+      inputs_.assumed.resize(before);
+      inputs_.unnamed.push_back(example);
+    }
+    return shape;
   }
 
   Status make_random(size_t i, uint64_t seed) {
@@ -235,16 +267,7 @@ class Maker {
     LINNET_REQUIRE(shapes_[i] || port.info.ranked,
                    invalid_argument("input '", port.name, "' has no declared shape; give one with --random-shape ",
                                     port.name, "=1x3"));
-    Shape shape = shapes_[i].value_or(Shape());
-    if (!shapes_[i]) {
-      const bool given = sizes_.contains(kUnnamed);
-      std::string text = port.name;
-      for (const Dim& d : port.info.shape) {
-        text += concat(text == port.name ? '=' : 'x', symbols_.to_string(d));
-        shape.push_back(d.known() ? d.value() : size_of(symbols_.to_string(d)));
-      }
-      if (!given && inputs_.unnamed.empty() && text.find(kUnnamed) != std::string::npos) inputs_.unnamed = text;
-    }
+    const Shape shape = shapes_[i] ? *shapes_[i] : default_shape(port);
     Result<Tensor> tensor = random_tensor(port.info.dtype, shape, seed);
     if (!tensor.ok()) return std::move(tensor).status().within(concat("input '", port.name, "'"));
     set(i, std::move(*tensor), "random");
@@ -256,27 +279,10 @@ class Maker {
   const InputOptions& options_;
   std::vector<std::optional<Shape>> shapes_;  // asked for, by port
   std::map<std::string, int64_t, std::less<>> sizes_;
-  std::set<std::string, std::less<>> used_;  // names of sizes of random inputs
+  std::set<std::string, std::less<>> used_;     // names of sizes of random inputs
+  std::set<std::string, std::less<>> assumed_;  // of those that nobody gave
   Inputs inputs_;
 };
-
-// An argument as a shell takes it.
-std::string in_shell(const std::string& argument) {
-  const bool plain = std::all_of(argument.begin(), argument.end(), [](char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || std::strchr("_-.=/", c);
-  });
-  return plain ? argument : concat("'", argument, "'");
-}
-
-// Whether shapes alone make it fail, or shapes that only a run knows may have.
-bool shapes_may_decide(const Model& model, const Inputs& inputs) {
-  Binding binding(*model.program);
-  MemoryPlanner planner;
-  const Parallel serial;
-  return !binding.bind(inputs.values, {}, {}, serial, planner).ok() ||
-         std::any_of(binding.active.begin(), binding.active.end(),
-                     [&](uint32_t step) { return binding.steps[step].dynamic; });
-}
 
 }  // namespace
 
@@ -296,20 +302,6 @@ void add_input_options(CLI::App& command, InputOptions& options) {
 Result<Inputs> make_inputs(std::span<const Model::Port> ports, const SymbolTable& symbols, const InputOptions& options,
                            uint64_t seed) {
   return Maker(ports, symbols, options).make(seed);
-}
-
-Status explain(Status status, const Inputs& inputs, const Model* model) {
-  const bool by_size = status.code() == Code::invalid_argument || status.code() == Code::invalid_model;
-  std::string hint;
-  for (const std::string& name : inputs.assumed)
-    hint += concat(hint.empty() ? "sizes that the model leaves open were taken to be 1; give others, as in" : "",
-                   " --size ", in_shell(concat(name, name.starts_with("batch") ? "=1" : "=64")));
-  if (!inputs.unnamed.empty())
-    hint += concat(hint.empty() ? "" : "; ", "sizes without a name were taken to be 1: give the input's shape, ",
-                   "--random-shape '", inputs.unnamed, "' with a number for each '?'");
-  if (!by_size || hint.empty() || status.node().empty()) return status;
-  if (model && !shapes_may_decide(*model, inputs)) return status;
-  return Status(status.code(), concat(status.message(), " (", hint, ")"));
 }
 
 }  // namespace linnet::cli

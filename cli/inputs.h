@@ -25,17 +25,13 @@ struct Inputs {
   std::vector<Value> values;         // by port
   std::vector<std::string> sources;  // a file's path, or "random"
   std::vector<std::string> assumed;  // the names of sizes that nobody gave
-  std::string unnamed;               // "x=1x3x?x?": the first input with sizes that have no names, and nobody gave
+  std::vector<std::string> unnamed;  // "x=1x3x64x64": examples for inputs with sizes that have no names and nobody gave
 };
 
-// An input without a file is random of its declared shape, whose symbolic sizes are those of other inputs' files, or
-// given by `sizes`, or 1; a size named "a + b" is the sum. Where there is a folder, every input has to be in it or be
-// asked for by another option.
+// An input without a file is random of its declared shape, whose symbolic sizes are given by `sizes`, or those of other
+// inputs' files and random shapes, or 1; a size named "a + b" is the sum. Where there is a folder, every input has to
+// be in it or be asked for by another option.
 Result<Inputs> make_inputs(std::span<const Model::Port> ports, const SymbolTable& symbols, const InputOptions& options,
                            uint64_t seed);
-
-// The error of a run, with a word on the sizes that had to be assumed where shapes may be why a node failed. Without a
-// model every failure of a node may be.
-Status explain(Status status, const Inputs& inputs, const Model* model);
 
 }  // namespace linnet::cli

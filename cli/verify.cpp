@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "inner_values.h"
+#include "size_advice.h"
 
 namespace linnet::cli {
 namespace {

@@ -13,6 +13,7 @@
 #include "commands/command.h"
 #include "inputs.h"
 #include "model_options.h"
+#include "size_advice.h"
 #include "terminal.h"
 #include "value_file.h"
 

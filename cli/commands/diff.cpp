@@ -9,6 +9,7 @@
 #include "inputs.h"
 #include "model_options.h"
 #include "print_value.h"
+#include "size_advice.h"
 #include "terminal.h"
 
 namespace linnet::cli {

@@ -5,6 +5,7 @@
 #include "graph_text.h"
 #include "inputs.h"
 #include "model_options.h"
+#include "size_advice.h"
 
 namespace linnet::cli {
 namespace {

@@ -14,6 +14,7 @@
 #include "ops/registry.h"
 #include "print_value.h"
 #include "run/binding.h"
+#include "size_advice.h"
 #include "terminal.h"
 
 namespace linnet::cli {

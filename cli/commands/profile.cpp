@@ -10,6 +10,7 @@
 #include "inputs.h"
 #include "model_options.h"
 #include "run/profiler.h"
+#include "size_advice.h"
 #include "terminal.h"
 
 namespace linnet::cli {

@@ -10,6 +10,7 @@
 #include "inputs.h"
 #include "model_options.h"
 #include "print_value.h"
+#include "size_advice.h"
 #include "terminal.h"
 #include "value_file.h"
 

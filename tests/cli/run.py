@@ -245,6 +245,7 @@ def run_makes_inputs_up(linnet):
     assert shape() == [1, 1]
     assert shape("--size", "batch=2", "--size", "length=5") == [2, 5]
     assert shape("--random-shape", "in/a=4x3", "--random-shape", "b=1x3") == [4, 3]
+    assert shape("--random-shape", "in/a=4x3") == [4, 3]  # the names are the same sizes
     assert shape("--input", f"b={npy(linnet, 'b.npy', np.ones((3, 2), np.float32))}") == [3, 2]  # the names are the same sizes
     first, again, other = (linnet.outputs(model, "--size", "length=9", "--seed", seed)["sum"].tolist() for seed in (1, 1, 2))
     assert first == again != other
@@ -266,7 +267,10 @@ def run_says_which_sizes_it_assumed(linnet):
     odd = save(linnet.path("odd.onnx"), nodes, [info("image", FLOAT, ["batch", 1, "image height", "image height"])], [info("small", FLOAT, None)])
     linnet.error("run", odd, says="as in --size batch=1 --size 'image height=64')")
     nameless = save(linnet.path("n.onnx"), nodes, [info("image", FLOAT, [1, 1, None, None])], [info("small", FLOAT, None)])
-    linnet.error("run", nameless, says="--random-shape 'image=1x1x?x?' with a number for each '?'")
+    linnet.error("run", nameless, says="as in --random-shape image=1x1x64x64)")
+    linnet.run("run", nameless, "--random-shape", "image=1x1x64x64")
+    mixed = save(linnet.path("mixed.onnx"), nodes, [info("image", FLOAT, [None, 1, "height", None])], [info("small", FLOAT, None)])
+    linnet.error("run", mixed, says="as in --random-shape image=1x1x64x64)")
     assert linnet.outputs(model, "--size", "height=4", "--size", "height + width + 2=9")["small"].shape == (1, 1, 2, 7)
     pair = save(
         linnet.path("sum.onnx"),
@@ -275,6 +279,19 @@ def run_says_which_sizes_it_assumed(linnet):
         [info("both", FLOAT, None)],
     )
     assert linnet.outputs(pair, "--size", "p=4")["both"].shape == (11,)
+
+
+@case
+def run_tells_of_sizes_where_indices_come_from_shapes(linnet):
+    nodes = [
+        helper.make_node("Shape", ["past"], ["sizes"]),
+        helper.make_node("Gather", ["mask", "sizes"], ["seen"], axis=1),
+    ]
+    inputs = [info("mask", FLOAT, ["batch", "total"]), info("past", FLOAT, ["past_length"])]
+    model = save(linnet.path("m.onnx"), nodes, inputs, [info("seen", FLOAT, None)])
+    linnet.error("run", model, says=["index 1 is out of range", "as in --size batch=1 --size total=32 --size past_length=16)"])
+    linnet.run("run", model, *"--size batch=1 --size total=32 --size past_length=16".split())
+    assert linnet.outputs(model, "--random-shape", "past=3", "--size", "total=4", "--output", "sizes")["sizes"].tolist() == [3]
 
 
 @case
@@ -290,7 +307,7 @@ def run_is_silent_on_sizes_that_explain_nothing(linnet):
     wrong = [["--input", f"i={npy(linnet, 'i.npy', np.array([9]))}"], ["--random-shape", "i=2"]]
     for arguments, says in zip(wrong, ("9", "must be of shape")):
         linnet.error("run", model, *arguments, says=says)
-        assert "sizes taken" not in linnet.run("run", model, *arguments, code=2).stderr
+        assert "taken to be 1" not in linnet.run("run", model, *arguments, code=2).stderr
 
 
 @case
