@@ -138,6 +138,9 @@ class Maker {
         LINNET_REQUIRE(
             named.name != text || fs::exists(text, ignored),
             invalid_argument("--input ", text, " names no file; give one as in --input ", text, "=FILE.npy"));
+      LINNET_REQUIRE(port || text.find('=') != std::string::npos || !fs::exists(text, ignored),
+                     invalid_argument("--input ", text, " does not say of which input it is; give its name, as in ",
+                                      "--input ", ports_.empty() ? "x" : ports_[0].name, "=", text));
       if (!port) return no_such_input("--input", text);
       LINNET_REQUIRE(inputs_.sources[*port].empty(),
                      invalid_argument("input '", ports_[*port].name, "' is given twice"));

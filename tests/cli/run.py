@@ -324,6 +324,7 @@ def run_refuses_wrong_inputs(linnet):
     good = npy(linnet, "x.npy", X)
     linnet.error("run", model, "--input", f"y={good}", says=["names no input", "'x'"])
     linnet.error("run", model, "--input", "x", says="--input x names no file; give one as in --input x=FILE.npy")
+    linnet.error("run", pair, "--input", good, says=f"does not say of which input it is; give its name, as in --input in/a={good}")
     linnet.path("x.text").write_text("no tensor")
     linnet.error("run", model, "--input", linnet.path("x.text"), says="WebP")
     linnet.error("run", model, "--input", f"x={npy(linnet, 'shape.npy', X[:, :3])}", says=["'x'", "[batch, 4]", "2x3"])
