@@ -184,6 +184,7 @@ class Session {
     Outputs outputs;
     outputs.count = output_count_;
     if (names.is_none()) return outputs;
+    if (PyUnicode_Check(names.ptr())) throw nb::type_error("output names are a list of str, not a str");
     for (const nb::handle name : names) {
       outputs.names.push_back(text_of(name));
       outputs.kept.push_back(nb::borrow(name));

@@ -63,6 +63,7 @@ def test_paths(add, tmp_path, as_path):
         (lambda s: s.run(None, {**FEED, "b": "text"}), linnet.InvalidArgumentError),
         (lambda s: s.run(None, {**FEED, "b": object()}), linnet.InvalidArgumentError),
         (lambda s: s.run(None, {1: ONES}), TypeError),
+        (lambda s: s.run("y", FEED), TypeError),
         (lambda s: s.run(None, None), TypeError),
     ],
 )
