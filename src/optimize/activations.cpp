@@ -11,8 +11,8 @@ void FusedActivation::apply(Node& node) const {
   if (!parameters.empty()) node.set("activation_params", parameters);
 }
 
-std::optional<FusedActivation> as_activation(const Graph& graph, const Node& node) {
-  if (node.inputs.empty() || node.inputs[0] == kNoValue || graph.value(node.inputs[0]).info.dtype != DType::f32)
+std::optional<FusedActivation> as_activation(const Graph& graph, const Node& node, DType type) {
+  if (node.inputs.empty() || node.inputs[0] == kNoValue || graph.value(node.inputs[0]).info.dtype != type)
     return std::nullopt;
   if (node.domain == "com.microsoft") {
     if (node.op_type == "QuickGelu") return FusedActivation{"QuickGelu", {node.float_or("alpha", 1.702f)}};
@@ -21,13 +21,13 @@ std::optional<FusedActivation> as_activation(const Graph& graph, const Node& nod
     return std::nullopt;
   }
   if (!node.domain.empty()) return std::nullopt;
-  const std::string& type = node.op_type;
-  if (type == "Relu" || type == "Sigmoid" || type == "Tanh" || type == "HardSwish") return FusedActivation{type, {}};
-  if (type == "LeakyRelu") return FusedActivation{type, {node.float_or("alpha", 0.01f)}};
-  if (type == "HardSigmoid") return FusedActivation{type, {node.float_or("alpha", 0.2f), node.float_or("beta", 0.5f)}};
-  if (type == "Swish") return FusedActivation{type, {node.float_or("alpha", 1.0f)}};
-  if (type == "Gelu") return FusedActivation{node.string_or("approximate", "none") == "tanh" ? "FastGelu" : "Gelu", {}};
-  if (type == "Clip") {
+  const std::string& name = node.op_type;
+  if (name == "Relu" || name == "Sigmoid" || name == "Tanh" || name == "HardSwish") return FusedActivation{name, {}};
+  if (name == "LeakyRelu") return FusedActivation{name, {node.float_or("alpha", 0.01f)}};
+  if (name == "HardSigmoid") return FusedActivation{name, {node.float_or("alpha", 0.2f), node.float_or("beta", 0.5f)}};
+  if (name == "Swish") return FusedActivation{name, {node.float_or("alpha", 1.0f)}};
+  if (name == "Gelu") return FusedActivation{node.string_or("approximate", "none") == "tanh" ? "FastGelu" : "Gelu", {}};
+  if (name == "Clip") {
     float low = -std::numeric_limits<float>::infinity(), high = std::numeric_limits<float>::infinity();
     if (node.input(1) != kNoValue) {
       const std::optional<float> value = scalar(graph, node.input(1));
@@ -39,7 +39,7 @@ std::optional<FusedActivation> as_activation(const Graph& graph, const Node& nod
       if (!value) return std::nullopt;
       high = *value;
     }
-    return FusedActivation{type, {low, high}};
+    return FusedActivation{name, {low, high}};
   }
   return std::nullopt;
 }

@@ -17,8 +17,8 @@ struct FusedActivation {
   void apply(Node& node) const;  // sets the attributes
 };
 
-// What the node would be as a fused activation of its first input; nothing when it is none, or not with constant
-// parameters.
-std::optional<FusedActivation> as_activation(const Graph& graph, const Node& node);
+// What the node would be as a fused activation of its first input; nothing when that is not of `type`, or when the node
+// is none, or not with constant parameters.
+std::optional<FusedActivation> as_activation(const Graph& graph, const Node& node, DType type = DType::f32);
 
 }  // namespace linnet

@@ -19,10 +19,15 @@ bool is_known_everywhere(const FusedActivation& activation) {
   return std::find(std::begin(kKnown), std::end(kKnown), activation.name) != std::end(kKnown);
 }
 
+// Other implementations know it for float alone.
+bool has_fused_form(DType type, OptimizationLevel level) {
+  return type == DType::f32 || (level >= OptimizationLevel::all && (type == DType::f16 || type == DType::bf16));
+}
+
 // Tells of an activation that would go into the convolution if nobody else read what is between.
 void note_shared(const Graph& graph, NodeId conv, ValueId out, const PassContext& context) {
   for (const NodeId user : graph.uses(out))
-    if (as_activation(graph, graph.node(user)))
+    if (as_activation(graph, graph.node(user), graph.value(out).info.dtype))
       return context.miss(graph, conv, "its result is read by others beside ", graph.node_path(user));
 }
 
@@ -35,7 +40,7 @@ Result<size_t> fuse_conv_activation(Graph& graph, PassContext& context) {
   for (const NodeId id : order) {
     if (!graph.alive(id) || !graph.node(id).is("Conv")) continue;
     const Tensor* weights = graph.constant(graph.node(id).input(1));
-    if (!weights || weights->dtype != DType::f32) continue;
+    if (!weights || !has_fused_form(weights->dtype, context.options.level)) continue;
     Node fused = graph.node(id);
     fused.domain = "com.microsoft";
     fused.op_type = "FusedConv";
@@ -57,7 +62,7 @@ Result<size_t> fuse_conv_activation(Graph& graph, PassContext& context) {
       }
     }
     if (user != kNoNode && graph.node(user).input(0) == graph.node(chain.back()).outputs[0]) {
-      const std::optional<FusedActivation> activation = as_activation(graph, graph.node(user));
+      const std::optional<FusedActivation> activation = as_activation(graph, graph.node(user), weights->dtype);
       if (activation && (context.options.level >= OptimizationLevel::all || is_known_everywhere(*activation))) {
         activation->apply(fused);
         chain.push_back(user);
