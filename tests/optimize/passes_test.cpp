@@ -135,6 +135,46 @@ TEST(FuseConv, FoldsTheNormAndTakesTheActivation) {
   });
 }
 
+Tensor half(const Tensor& x) {
+  Tensor y = make_tensor(DType::f16, x.shape).value();
+  for (int64_t i = 0; i < x.count(); ++i) y.ptr<f16>()[i] = f16(x.ptr<float>()[i]);
+  return y;
+}
+
+TEST(FuseConv, TakesSumAndActivationOfHalves) {
+  const auto build = [](Graph& graph, SymbolTable&) {
+    const ValueId x = add_input(graph, "x", DType::f16, {Dim(1), Dim(4), Dim(6), Dim(6)});
+    const ValueId conv = add(graph, "Conv", {x, graph.add_constant("w", half(wave({4, 4, 3, 3}, 0.5f)))},
+                             {{"pads", std::vector<int64_t>{1, 1, 1, 1}}});
+    add_output(graph, "y", add(graph, "Relu", {add(graph, "Add", {conv, x})}));
+  };
+  // The unoptimised graph rounds the product to half, too.
+  OptimizeOptions options = without_chains();
+  expect_rewritten(
+      build, {{half(wave({1, 4, 6, 6}, 1))}}, [](const Graph& g) { EXPECT_EQ(operators(g)["FusedConv"], 1); }, options,
+      2e-3f);
+  options.level = OptimizationLevel::extended;  // other implementations have it for float alone
+  expect_rewritten(
+      build, {{half(wave({1, 4, 6, 6}, 1))}}, [](const Graph& g) { EXPECT_EQ(operators(g)["FusedConv"], 0); }, options,
+      2e-3f);
+}
+
+TEST(FuseConv, LeavesActivationsOfFewFiltersByThemselves) {
+  for (const char* type : {"Sigmoid", "Relu"})
+    for (const int64_t filters : {2, 8})
+      expect(
+          [&](Graph& graph) {
+            const ValueId x = add_input(graph, "x", DType::f32, {Dim(1), Dim(2), Dim(6), Dim(6)});
+            add_output(
+                graph, "y",
+                add(graph, type, {add(graph, "Conv", {x, graph.add_constant("w", wave({filters, 2, 1, 1}, 0.5f))})}));
+          },
+          wave({1, 2, 6, 6}, 1),
+          [&](const Graph& g) {
+            EXPECT_EQ(count_of(g, type), filters == 2 && std::string(type) == "Sigmoid" ? 1u : 0u) << type << filters;
+          });
+}
+
 TEST(MergeEqualNodes, KeepsWhatDiffers) {
   const auto build = [](Graph& g) {
     const ValueId x = add_input(g, "x", DType::f32, {Dim(2), Dim(4)});
