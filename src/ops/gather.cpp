@@ -122,9 +122,9 @@ class GatherElements final : public Op {
       T* dst = context.out(0).ptr<T>();
       context.parallel.for_range(static_cast<size_t>(rows), grain, [&](size_t begin, size_t end, size_t) {
         const auto bad = visit_index(indices.dtype, [&]<class I>(TypeTag<I>) {
-          return for_each_element_index<I>(data.shape, axis, indices, static_cast<int64_t>(begin),
-                                           static_cast<int64_t>(end),
-                                           [=](int64_t position, int64_t place) { dst[position] = src[place]; });
+          return for_each_element_index(data.shape, axis, indices.shape, indices.ptr<I>(), static_cast<int64_t>(begin),
+                                        static_cast<int64_t>(end),
+                                        [=](int64_t position, int64_t place) { dst[position] = src[place]; });
         });
         if (!bad) return;
         wrong = *bad;

@@ -5,20 +5,20 @@
 
 namespace linnet {
 
-// GatherElements and ScatterElements: calls f(position, place) for each element of rows [begin, end) of `indices`, with
-// the place in `data` where the index replaces the coordinate of `axis`. The sizes of the index tensor off the axis are
-// at most the data's. Returns the first index that is out of range, for which f is not called; it ends there.
-template <class I, class F>
-std::optional<int64_t> for_each_element_index(const Shape& data, size_t axis, const Tensor& indices, int64_t begin,
-                                              int64_t end, F f) {
+// GatherElements and ScatterElements: calls f(position, place) for each element of rows [begin, end) of a tensor of
+// indices, which index[position] reads, with the place in `data` where the index replaces the coordinate of `axis`. The
+// sizes of the index tensor off the axis are at most the data's. Returns the first index that is out of range, for
+// which f is not called; it ends there.
+template <class Index, class F>
+std::optional<int64_t> for_each_element_index(const Shape& data, size_t axis, const Shape& indices, Index index,
+                                              int64_t begin, int64_t end, F f) {
   const Shape strides = strides_of(data);
   const size_t last = data.rank() - 1;
-  const int64_t size = data[axis], row = indices.shape[last];
-  const I* index = indices.ptr<I>();
+  const int64_t size = data[axis], row = indices[last];
   for (int64_t r = begin; r < end; ++r) {
     int64_t place = 0, rest = r;  // without the coordinate of `axis`
-    for (size_t a = last; a-- > 0; rest /= indices.shape[a])
-      if (a != axis) place += rest % indices.shape[a] * strides[a];
+    for (size_t a = last; a-- > 0; rest /= indices[a])
+      if (a != axis) place += rest % indices[a] * strides[a];
     const auto visit = [&](auto step, auto stride) -> std::optional<int64_t> {
       for (int64_t position = r * row; position < (r + 1) * row; ++position, place += step) {
         int64_t k = index[position];
@@ -35,6 +35,18 @@ std::optional<int64_t> for_each_element_index(const Shape& data, size_t axis, co
   }
   return std::nullopt;
 }
+// Indices of either type, for loops that are not worth compiling twice.
+class AnyIndices {
+ public:
+  explicit AnyIndices(const Tensor& indices) noexcept : data_(indices.data), narrow_(indices.dtype == DType::i32) {}
+  int64_t operator[](int64_t i) const noexcept {
+    return narrow_ ? static_cast<const int32_t*>(data_)[i] : static_cast<const int64_t*>(data_)[i];
+  }
+
+ private:
+  const void* data_;
+  bool narrow_;
+};
 inline int64_t rows_of_indices(const Tensor& indices) { return indices.shape.count(0, indices.shape.rank() - 1); }
 
 // GatherND and ScatterND: `indices` is [..., m], each row naming a slice of data after `batch` shared axes. Writes the

@@ -81,29 +81,12 @@ class ScatterElements final : public Scatter {
 
   Status run(RunContext& context) const override {
     copy_elements(context.in(0), context.out(0));
-    if (context.in(1).dtype == DType::i32) return run_indexed<int32_t>(context);
-    return run_indexed<int64_t>(context);
-  }
-
- private:
-  Status check_shapes(InferContext& context) const override {
-    LINNET_TRY(expect_type(context, 1, kIndexTypes));
-    LINNET_TRY(check_element_indices(context, axis_));
-    if (!context.ranked(2)) return {};
-    const SymShape &indices = context.shape(1), &updates = context.shape(2);
-    LINNET_REQUIRE(indices.size() == updates.size() && (!indices.known() || !updates.known() || indices == updates),
-                   invalid_argument("updates and indices differ in shape"));
-    return {};
-  }
-
-  template <class I>
-  Status run_indexed(RunContext& context) const {
-    const Tensor& updates = context.in(2);
+    const Tensor &indices = context.in(1), &updates = context.in(2);
     Tensor& out = context.out(0);
     LINNET_ASSIGN(const size_t axis, checked_axis(axis_, out.shape.rank()));
     const auto scatter = [&](auto write) {
-      const auto bad =
-          for_each_element_index<I>(out.shape, axis, context.in(1), 0, rows_of_indices(context.in(1)), write);
+      const auto bad = for_each_element_index(out.shape, axis, indices.shape, AnyIndices(indices), 0,
+                                              rows_of_indices(indices), write);
       return bad ? index_out_of_range(*bad, out.shape[axis]) : Status();
     };
     if (reduction_ == Reduction::none)
@@ -119,6 +102,17 @@ class ScatterElements final : public Scatter {
       });
     });
     return status;
+  }
+
+ private:
+  Status check_shapes(InferContext& context) const override {
+    LINNET_TRY(expect_type(context, 1, kIndexTypes));
+    LINNET_TRY(check_element_indices(context, axis_));
+    if (!context.ranked(2)) return {};
+    const SymShape &indices = context.shape(1), &updates = context.shape(2);
+    LINNET_REQUIRE(indices.size() == updates.size() && (!indices.known() || !updates.known() || indices == updates),
+                   invalid_argument("updates and indices differ in shape"));
+    return {};
   }
 
   int64_t axis_ = 0;
