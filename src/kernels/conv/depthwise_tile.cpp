@@ -71,7 +71,7 @@ HWY_INLINE void depthwise_vector(const DepthwiseTile& t, size_t c) {
     for (size_t p = 0; p < kColumns; ++p)
       if (p < t.stored) sum[p][0] = hn::Add(sum[p][0], hn::LoadU(d, t.residual + p * t.dst_step + c));
   }
-  if (is_clamp(t.activation)) clamp(t.activation, sum);
+  if (is_short(t.activation)) activate_short(t.activation, sum);
   float* HWY_RESTRICT dst = t.dst + c;
   const size_t step = t.dst_step, stored = t.stored;
   HWY_UNROLL(8)
@@ -95,7 +95,7 @@ HWY_NOINLINE void depthwise_rest(const DepthwiseTile& t, size_t c) {
       }
     }
     if (t.residual) x[0][0] = hn::Add(x[0][0], load_partial(d, t.residual + p * t.dst_step + c, count));
-    if (is_clamp(t.activation)) clamp(t.activation, x);
+    if (is_short(t.activation)) activate_short(t.activation, x);
     store_partial(x[0][0], d, t.dst + p * t.dst_step + c, count);
   }
 }
@@ -143,7 +143,7 @@ HWY_INLINE void grouped_vector(const DepthwiseTile& t, size_t c) {
     const size_t at = p * t.dst_step + c;
     if (t.bias) y[0][0] = hn::Add(y[0][0], load_some(t.bias + c, count));
     if (t.residual) y[0][0] = hn::Add(y[0][0], load_some(t.residual + at, count));
-    if (is_clamp(t.activation)) clamp(t.activation, y);
+    if (is_short(t.activation)) activate_short(t.activation, y);
     store_some(y[0][0], t.dst + at, count);
   }
 }
@@ -164,7 +164,9 @@ void depthwise_taps(const DepthwiseTile& t) {
     inside &= piece.first == 0 && piece.last == entries_of(kColumns, kAdvance, piece.taps);
   }
   if (!inside) return depthwise_columns<kColumns, kAdvance, 0, false>(t);
-  if (threes) return depthwise_columns<kColumns, kAdvance, 3, true>(t);
+  if constexpr (kLanes > 4) {  // SSE4 is not worth the code
+    if (threes) return depthwise_columns<kColumns, kAdvance, 3, true>(t);
+  }
   depthwise_columns<kColumns, kAdvance, 0, true>(t);
 }
 
@@ -176,7 +178,7 @@ void depthwise_tile_simd(const DepthwiseTile& t) {
   } else {
     t.advance == 1 ? depthwise_taps<4, 1>(t) : depthwise_taps<4, 2>(t);
   }
-  if (t.activation.kind != Activation::none && !is_clamp(t.activation))
+  if (t.activation.kind != Activation::none && !is_short(t.activation))
     activate_block(t.activation, t.dst + t.first, t.dst_step, t.stored, t.last - t.first);
 }
 

@@ -29,7 +29,7 @@ HWY_NOINLINE void add_residual(const PlanesTile& t, const Part& part, size_t row
   const size_t count = std::min(part.count, width);
   for (size_t r = 0; r < rows; ++r)
     for (size_t i = 0; i < count; ++i) sums[r * width + i] += part.residual[r * t.filters + i];
-  if (is_clamp(t.activation)) activate_block(t.activation, sums, width, rows, count);
+  if (is_short(t.activation)) activate_block(t.activation, sums, width, rows, count);
 }
 
 // kRows positions x kWidth vectors of filters.
@@ -87,7 +87,7 @@ HWY_NOINLINE void micro_kernel(const PlanesTile& t, const Part& part) {
       for (size_t v = 0; v < kWidth; ++v) sum[r][v] = hn::Add(sum[r][v], hn::Load(d, totals[r] + v * kLanes));
     }
   }
-  if (part.residual == nullptr && is_clamp(t.activation)) clamp(t.activation, sum);
+  if (part.residual == nullptr && is_short(t.activation)) activate_short(t.activation, sum);
   if (part.residual == nullptr && part.count >= kWidth * kLanes) {
     HWY_UNROLL(8)
     for (size_t r = 0; r < kRows; ++r) {
@@ -164,7 +164,7 @@ void planes_tile_simd(const PlanesTile& t) {
       columns_of<kVectors>(t, panel++);
     }
   }
-  if (t.activation.kind == Activation::none || is_clamp(t.activation)) return;
+  if (t.activation.kind == Activation::none || is_short(t.activation)) return;
   for (size_t row = 0; row < t.rows; ++row)
     activate_block(t.activation, t.dst + row * t.dst_row_step, 0, 1, t.columns * t.filters);
 }

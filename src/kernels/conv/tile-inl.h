@@ -9,7 +9,7 @@
 #include <limits>
 
 #include "hwy/highway.h"
-#include "kernels/activation.h"
+#include "kernels/activation-inl.h"
 #include "kernels/partial-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -32,22 +32,30 @@ constexpr size_t most_rows(size_t width) { return std::min(kMostRows, kSums / wi
 // a chain of additions.
 constexpr size_t kChain = 128;
 
-// Activations that are a clamp happen in registers, the others over the finished tile.
-HWY_INLINE bool is_clamp(const ActivationSpec& spec) {
-  return spec.kind == Activation::relu || spec.kind == Activation::clip;
+// Activations of a few instructions happen in registers, the others over the finished tile.
+HWY_INLINE bool is_short(const ActivationSpec& spec) {
+  return spec.kind == Activation::relu || spec.kind == Activation::clip || spec.kind == Activation::hard_swish;
 }
 
 template <size_t kRows, size_t kWidth>
-HWY_INLINE void clamp(const ActivationSpec& spec, Vector (&x)[kRows][kWidth]) {
+HWY_INLINE void activate_short(const ActivationSpec& spec, Vector (&x)[kRows][kWidth]) {
   const Floats d;
+  if (spec.kind == Activation::hard_swish) {
+    const Vector none = hn::Zero(d);
+    HWY_UNROLL(8)
+    for (size_t r = 0; r < kRows; ++r) {
+      HWY_UNROLL(8)
+      for (size_t v = 0; v < kWidth; ++v) x[r][v] = activate<Activation::hard_swish>(d, x[r][v], none, none);
+    }
+    return;
+  }
   const bool relu = spec.kind == Activation::relu;
   const Vector low = hn::Set(d, relu ? 0.0f : spec.a);
   const Vector high = hn::Set(d, relu ? std::numeric_limits<float>::infinity() : spec.b);
   HWY_UNROLL(8)
   for (size_t r = 0; r < kRows; ++r) {
     HWY_UNROLL(8)
-    // On x86 the second argument survives when one is not a number.
-    for (size_t v = 0; v < kWidth; ++v) x[r][v] = hn::Min(high, hn::Max(low, x[r][v]));
+    for (size_t v = 0; v < kWidth; ++v) x[r][v] = activate<Activation::clip>(d, x[r][v], low, high);
   }
 }
 

@@ -22,7 +22,7 @@ HWY_NOINLINE void finish_some(const ConvTile& t, const float* HWY_RESTRICT sums,
     const size_t count = std::min(filters - i, kLanes);
     Vector x[1][1] = {{hn::Load(d, sums + i)}};
     if (t.residual) x[0][0] = hn::Add(x[0][0], load_some(t.residual + offset + i, count));
-    if (is_clamp(t.activation)) clamp(t.activation, x);
+    if (is_short(t.activation)) activate_short(t.activation, x);
     store_some(x[0][0], t.dst + offset + i, count);
   }
 }
@@ -118,7 +118,7 @@ HWY_NOINLINE void micro_kernel(const ConvTile& t, size_t first, size_t panel, si
       for (size_t v = 0; v < kWidth; ++v) sum[r][v] = hn::Add(sum[r][v], hn::LoadU(d, residual + v * kLanes));
     }
   }
-  if (is_clamp(t.activation)) clamp(t.activation, sum);
+  if (is_short(t.activation)) activate_short(t.activation, sum);
   HWY_UNROLL(8)
   for (size_t r = 0; r < kRows; ++r) {
     float* HWY_RESTRICT dst = t.dst + t.offsets[first + r] + column;
@@ -234,7 +234,7 @@ void narrow_tile(const ConvTile& t) {
 void conv_tile_simd(const ConvTile& t) {
   if (t.narrow) return narrow_tile(t);
   panels_of(t);
-  if (t.activation.kind == Activation::none || is_clamp(t.activation)) return;
+  if (t.activation.kind == Activation::none || is_short(t.activation)) return;
   for (size_t p = 0; p < t.positions; ++p) activate_block(t.activation, t.dst + t.offsets[p], 0, 1, t.filters);
 }
 
