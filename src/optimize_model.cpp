@@ -88,6 +88,7 @@ std::string OptimizeModelReport::to_json() const {
 Result<OptimizeModelReport> optimize_model(const ModelSource& source, const OptimizeModelOptions& options,
                                            const std::filesystem::path& path) {
   OptimizeModelReport report;
+  LINNET_TRY(require_folder_of(path));
   LINNET_ASSIGN(LoadedGraph loaded, load_graph(source, options.load));
   LINNET_REQUIRE(!loaded.packed, invalid_argument("a compiled model cannot be optimized again: optimize its source"));
   LINNET_REQUIRE(options.load.operators.empty(), unsupported("models with operators of the caller cannot be saved"));

@@ -61,6 +61,14 @@ uint64_t bytes_of_initializers(const onnx::Graph& graph) {
 
 }  // namespace
 
+Status require_folder_of(const std::filesystem::path& path) {
+  const std::filesystem::path folder = path.parent_path();
+  std::error_code failed;
+  LINNET_REQUIRE(folder.empty() || std::filesystem::is_directory(folder, failed),
+                 error(Code::io, "cannot write '", path.string(), "': there is no folder '", folder.string(), "'"));
+  return {};
+}
+
 Result<uint64_t> save_model(LoadedGraph& loaded, const std::filesystem::path& path, const SaveOptions& options) {
   Graph& graph = *loaded.graph;
   onnx::WriteOptions write;

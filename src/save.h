@@ -16,6 +16,9 @@ struct SaveOptions {
   std::string external_name;  // of that file; empty: the model's with ".data" appended
 };
 
+// Whether a file can be there at all, for those who compute long before they write it.
+Status require_folder_of(const std::filesystem::path& path);
+
 // Writes the graph with the model's description, whole or not at all: on failure the folder is as it was. It is sorted
 // and inferred, and imports the oldest operator set that is as new as all of its nodes: those written for older ones
 // are restated in it. Constants stream from where they are. Refuses to write over a file that the model was read from.

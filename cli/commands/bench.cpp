@@ -92,7 +92,9 @@ Status bench(const Options& options, double process_start, nlohmann::json& repor
   report["runs"] = times.size();
   report["cpu_ms_per_run"] = cpu / static_cast<double>(times.size());
   if (!options.save_outputs.empty()) {
-    std::filesystem::create_directories(options.save_outputs);
+    std::error_code failed;
+    std::filesystem::create_directories(options.save_outputs, failed);
+    LINNET_REQUIRE(!failed, error(Code::io, "cannot create folder '", options.save_outputs, "': ", failed.message()));
     for (size_t k = 0; k < outputs.size(); ++k)
       LINNET_TRY(write_value_file(value_path(options.save_outputs, model.outputs[k].name, outputs[k]),
                                   model.outputs[k].name, outputs[k]));

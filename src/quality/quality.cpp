@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/json_text.h"
+#include "base/nearest_name.h"
 
 namespace linnet {
 namespace {
@@ -165,8 +166,10 @@ Status QualityMeter::find_answering(std::span<const Value> reference) {
   if (!answering_) {
     if (!labelled_.empty()) {
       const auto at = std::find(names_.begin(), names_.end(), labelled_);
+      const std::vector<std::string_view> names(names_.begin(), names_.end());
       LINNET_REQUIRE(at != names_.end(),
-                     invalid_argument("the model has no output '", labelled_, "' to compare with labels"));
+                     invalid_argument("the model has no output '", labelled_, "' to compare with labels",
+                                      nearest_or_all(labelled_, names)));
       answering_ = static_cast<size_t>(at - names_.begin());
     } else {
       auto at = std::find_if(reference.begin(), reference.end(), is_row);

@@ -8,6 +8,7 @@
 #include "quantize/activation_noise.h"
 #include "quantize/node_names.h"
 #include "quantize/step_times.h"
+#include "save.h"
 
 namespace linnet {
 namespace {
@@ -367,6 +368,7 @@ Result<QuantizeReport> quantize_and_explain(const std::shared_ptr<Engine>& engin
                                             const QuantizeOptions& options, const ExplainOptions& how,
                                             const Samples& samples, const std::filesystem::path& path,
                                             const Quantizer& quantize) {
+  LINNET_TRY(require_folder_of(path));
   return Explainer(engine, source, options, how, samples, quantize).run(path);
 }
 

@@ -111,6 +111,7 @@ Result<std::unique_ptr<QuantizeJob>> QuantizeJob::open(const ModelSource& source
   std::unique_ptr<QuantizeJob> job(new QuantizeJob(options, path));
   LINNET_REQUIRE(options.weight_type == DType::i8 || options.weight_type == DType::u8,
                  invalid_argument("weights become int8 or uint8, not ", dtype_name(options.weight_type)));
+  LINNET_TRY(require_folder_of(path));
   LINNET_ASSIGN(job->loaded_, load_graph(source, options.load));
   LINNET_REQUIRE(!job->loaded_.packed, invalid_argument("a compiled model cannot be quantised: quantise its source"));
   const auto& files = job->loaded_.model->files;

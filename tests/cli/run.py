@@ -641,6 +641,21 @@ def verify_says_what_an_interrupt_leaves(linnet):
 
 
 @case
+def a_folder_that_is_not_there_is_told_before_the_work(linnet):
+    model, out = layer(linnet.path("m.onnx")), linnet.path("none/out.onnx")
+    linnet.path("samples").mkdir()
+    linnet.path("samples/damaged.npy").write_text("no tensor")
+    for command in (
+        ["optimize", model, "--verify", "--input", linnet.path("samples/damaged.npy")],
+        ["quantize", "static", model, "--calibrate", linnet.path("samples")],
+        ["quantize", "weights", model, "--method", "gptq", "--calibrate", linnet.path("samples")],
+        ["quantize", "dynamic", model, "--samples", linnet.path("samples"), "--only-faster"],
+    ):
+        linnet.error(*command, "-o", out, says=f"cannot write '{out}': there is no folder '{out.parent}'")
+    linnet.error("bench", model, "--min-seconds", 0, "--save-outputs", model, says="linnet bench: ")
+
+
+@case
 def options_without_use_are_refused(linnet):
     model, out = layer(linnet.path("m.onnx")), linnet.path("out.onnx")
     x = npy(linnet, "x.npy", X)

@@ -388,6 +388,7 @@ def bad_input(context):
     quantize(context, "dynamic", model, "--samples", folder, "--labels", labels, fails="names its sample, unlike")
     labels.write_text("1\n2\n3\n4\n5\n")
     quantize(context, "dynamic", model, "--samples", folder, "--labels", labels, "--label-output", "nothing", fails="no output 'nothing'")
+    quantize(context, "dynamic", model, "--samples", folder, "--labels", labels, "--label-output", "score", fails="did you mean 'scores'?")
     quantize(context, "dynamic", model, "--samples", folder, "--label-output", "scores", fails="--label-output takes --labels")
     for wrong, sample in (32, 2), (-1, 5), (32, 5):
         answers = [wrong if i + 1 == sample else i for i in range(SAMPLES)]
