@@ -4,6 +4,7 @@
 
 #include "commands/command.h"
 #include "model_options.h"
+#include "terminal.h"
 
 namespace linnet::cli {
 namespace {
@@ -20,7 +21,11 @@ int run(const Options& options) {
     return report_error("compile", options.model.path, status);
   Engine engine(options.model.threads);
   const Status status = compile_model(engine, model_source(options.model), load, options.output);
-  return status.ok() ? kSuccess : report_error("compile", options.model.path, status);
+  if (!status.ok()) return report_error("compile", options.model.path, status);
+  std::error_code failed;
+  const uintmax_t bytes = std::filesystem::file_size(options.output, failed);
+  std::printf("%s: %s\n", printable(options.output).c_str(), bytes_text(failed ? 0 : bytes).c_str());
+  return kSuccess;
 }
 
 }  // namespace

@@ -147,10 +147,11 @@ Json lines_json(const std::vector<Line>& lines, double runs, bool nodes) {
 
 void print_lines(const char* title, const std::vector<Line>& lines, double runs, size_t top, bool nodes) {
   const double sum = sum_of(lines);
+  const int digits = !lines.empty() && lines[0].milliseconds < 0.1 ? 6 : 4;  // the longest comes first
   std::vector<std::vector<std::string>> rows{{"ms", "share", "count", title, nodes ? "inputs" : ""}};
   for (size_t i = 0; i < lines.size() && i < top; ++i) {
     const Line& line = lines[i];
-    rows.push_back({fixed(line.milliseconds, 4), fixed(sum > 0 ? 100 * line.milliseconds / sum : 0, 1) + " %",
+    rows.push_back({fixed(line.milliseconds, digits), fixed(sum > 0 ? 100 * line.milliseconds / sum : 0, 1) + " %",
                     fixed(static_cast<double>(line.count) / runs, 0), printable(line.name),
                     nodes ? printable(line.inputs) : ""});
   }

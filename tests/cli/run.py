@@ -692,7 +692,7 @@ def options_without_use_are_refused(linnet):
         linnet.error(*arguments, says=says)
         assert not out.exists(), arguments
     compiled = linnet.path("m.linnet")
-    linnet.run("compile", model, "-o", compiled)
+    assert linnet.run("compile", model, "-o", compiled).stdout.startswith(f"{compiled}: ")
     linnet.error("run", compiled, "--no-optimize", says="the model is compiled already")
 
 
