@@ -219,6 +219,7 @@ TEST(Conv, PlanesOfWavesPatchesAndVolumes) {
       planes(wave);
     }
   planes(plane(3, 40, 64, 48, 16, 16, 0));
+  for (const size_t w : {7u, 8u, 9u}) planes(plane(1, 150, 9, w, 7, 1, 0));  // one to three columns
   planes(plane(2, 8, 300, 200, 5, 3, 2));
   ConvGeometry volume = plane(2, 8, 12, 10, 3, 1, 1);
   volume.src = {8, 12, 10};

@@ -127,8 +127,12 @@ void columns_of(const PlanesTile& t, size_t panel) {
                       t.residual ? t.residual + at : nullptr};
       switch (positions) {
         case 1: micro_kernel<1, kWidth>(t, part); break;
-        case 2: micro_kernel<2, kWidth>(t, part); break;
-        case 3: micro_kernel<3, kWidth>(t, part); break;
+        case 2:
+          if constexpr (kMost >= 2) micro_kernel<2, kWidth>(t, part);
+          break;
+        case 3:
+          if constexpr (kMost >= 3) micro_kernel<3, kWidth>(t, part);
+          break;
         case 4:
           if constexpr (kMost >= 4) micro_kernel<4, kWidth>(t, part);
           break;
@@ -144,7 +148,8 @@ void columns_of(const PlanesTile& t, size_t panel) {
   }
 }
 
-// All panels; the last filters take as few vectors as they need.
+// All panels. Few positions leave registers for more panels at a time; the last filters take as few vectors as they
+// need.
 void planes_tile_simd(const PlanesTile& t) {
   for (size_t panel = 0; panel * kPanel < t.filters;) {
     const size_t left = t.filters - panel * kPanel;
@@ -155,6 +160,12 @@ void planes_tile_simd(const PlanesTile& t) {
       } else {
         columns_of<1>(t, panel++);
       }
+    } else if (kVectors == 2 && t.columns == 1 && left > 8 * kLanes - kPanel) {
+      columns_of<8>(t, panel);
+      panel += 4;
+    } else if (kVectors == 2 && t.columns <= 3 && left > kPanel) {
+      columns_of<4>(t, panel);
+      panel += 2;
     } else if (kVectors == 2 && left > kPanel && left <= 3 * kLanes) {
       columns_of<3>(t, panel);
       panel += 2;
