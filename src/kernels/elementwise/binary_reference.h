@@ -70,21 +70,60 @@ T floor_mod(T a, T b) noexcept {
   }
 }
 
+// The bits of the result do not depend on whether the integers have a sign.
+constexpr bool ignores_sign(BinaryFn fn) noexcept {
+  switch (fn) {
+    case BinaryFn::add:
+    case BinaryFn::sub:
+    case BinaryFn::mul:
+    case BinaryFn::bit_and:
+    case BinaryFn::bit_or:
+    case BinaryFn::bit_xor:
+    case BinaryFn::shift_left:
+    case BinaryFn::logical_and:
+    case BinaryFn::logical_or:
+    case BinaryFn::logical_xor: return true;
+    default: return false;
+  }
+}
+
 template <class T>
 void binary_block_reference(BinaryFn fn, const BroadcastBlock& block, const T* a, const T* b, T* dst) noexcept {
   using W = typename WrapType<T>::Type;  // arithmetic that wraps
   constexpr bool kInteger = std::is_integral_v<T>;
   const auto wide = [&](auto f) { map_block<true>(block, a, b, dst, f); };
   const auto plain = [&](auto f) { map_block<false>(block, a, b, dst, f); };
-  switch (fn) {
-    case BinaryFn::add: return wide([](T x, T y) { return static_cast<T>(static_cast<W>(x) + static_cast<W>(y)); });
-    case BinaryFn::sub: return wide([](T x, T y) { return static_cast<T>(static_cast<W>(x) - static_cast<W>(y)); });
-    case BinaryFn::mul:
-      if constexpr (sizeof(T) == 2 && kInteger) {  // uint16_t would promote to int and overflow it
-        return wide([](T x, T y) { return static_cast<T>(static_cast<uint32_t>(x) * static_cast<uint32_t>(y)); });
-      } else {
-        return wide([](T x, T y) { return static_cast<T>(static_cast<W>(x) * static_cast<W>(y)); });
+  if constexpr (std::signed_integral<T>) {
+    if (ignores_sign(fn))
+      return binary_block_reference(fn, block, reinterpret_cast<const W*>(a), reinterpret_cast<const W*>(b),
+                                    reinterpret_cast<W*>(dst));
+  } else {
+    switch (fn) {
+      case BinaryFn::add: return wide([](T x, T y) { return static_cast<T>(x + y); });
+      case BinaryFn::sub: return wide([](T x, T y) { return static_cast<T>(x - y); });
+      case BinaryFn::mul:
+        if constexpr (sizeof(T) == 2) {  // would promote to int and overflow it
+          return wide([](T x, T y) { return static_cast<T>(static_cast<uint32_t>(x) * static_cast<uint32_t>(y)); });
+        } else {
+          return wide([](T x, T y) { return static_cast<T>(x * y); });
+        }
+      default: break;
+    }
+    if constexpr (kInteger) {
+      switch (fn) {
+        case BinaryFn::bit_and: return wide([](T x, T y) { return static_cast<T>(x & y); });
+        case BinaryFn::bit_or: return wide([](T x, T y) { return static_cast<T>(x | y); });
+        case BinaryFn::bit_xor: return wide([](T x, T y) { return static_cast<T>(x ^ y); });
+        case BinaryFn::shift_left:
+          return plain([](T x, T y) { return y >= sizeof(T) * 8 ? T{0} : static_cast<T>(x << y); });
+        case BinaryFn::logical_and: return wide([](T x, T y) { return static_cast<T>((x != 0) & (y != 0)); });
+        case BinaryFn::logical_or: return wide([](T x, T y) { return static_cast<T>((x | y) != 0); });
+        case BinaryFn::logical_xor: return wide([](T x, T y) { return static_cast<T>((x != 0) != (y != 0)); });
+        default: break;
       }
+    }
+  }
+  switch (fn) {
     case BinaryFn::div:
       if constexpr (kInteger) {
         return plain([](T x, T y) {
@@ -114,24 +153,11 @@ void binary_block_reference(BinaryFn fn, const BroadcastBlock& block, const T* a
       } else {
         return plain([](T x, T y) { return std::fmod(x, y); });
       }
-    default: break;
-  }
-  if constexpr (kInteger) {
-    constexpr W kBits = sizeof(T) * 8;
-    switch (fn) {
-      case BinaryFn::bit_and: return wide([](T x, T y) { return static_cast<T>(x & y); });
-      case BinaryFn::bit_or: return wide([](T x, T y) { return static_cast<T>(x | y); });
-      case BinaryFn::bit_xor: return wide([](T x, T y) { return static_cast<T>(x ^ y); });
-      case BinaryFn::shift_left:
-        return plain(
-            [](T x, T y) { return static_cast<W>(y) >= kBits ? T{0} : static_cast<T>(static_cast<W>(x) << y); });
-      case BinaryFn::shift_right:
-        return plain([](T x, T y) { return static_cast<W>(y) >= kBits ? T{0} : static_cast<T>(x >> y); });
-      case BinaryFn::logical_and: return wide([](T x, T y) { return static_cast<T>((x != 0) & (y != 0)); });
-      case BinaryFn::logical_or: return wide([](T x, T y) { return static_cast<T>((x | y) != 0); });
-      case BinaryFn::logical_xor: return wide([](T x, T y) { return static_cast<T>((x != 0) != (y != 0)); });
-      default: return;
-    }
+    case BinaryFn::shift_right:
+      if constexpr (kInteger)
+        return plain([](T x, T y) { return static_cast<W>(y) >= sizeof(T) * 8 ? T{0} : static_cast<T>(x >> y); });
+      return;
+    default: return;
   }
 }
 
