@@ -1,6 +1,8 @@
 #include "kernels/reduce/reduce.h"
 
+#include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <vector>
 
@@ -34,6 +36,9 @@ const Case kCases[] = {
     {{}, {}},
     {{20000}, {0}},
     {{3, 64}, {0}},
+    {{150, 4}, {1}},
+    {{2, 35, 32}, {2}},
+    {{65, 33}, {1}},
 };
 
 ReducePlan plan_of(const Case& c) {
@@ -221,6 +226,47 @@ TEST(ArgReduce, FirstLastAndNaN) {
     arg_reduce({1, 50, 1, false, true}, row.data(), &index, Parallel());
     EXPECT_EQ(index, 30);
   });
+}
+
+TEST(ArgReduce, ShortRows) {
+  for_each_isa([] {
+    for (const size_t n : {2u, 21u, 32u, 33u}) {
+      std::vector<float> src(150 * n);
+      for (size_t i = 0; i < src.size(); ++i) src[i] = static_cast<float>((i * 37) % 11);
+      src[70 * n + 1] = kNaN;
+      std::vector<int64_t> first(150), last(150);
+      arg_reduce({150, n, 1, true, false}, src.data(), first.data(), Parallel());
+      arg_reduce({150, n, 1, true, true}, src.data(), last.data(), Parallel());
+      for (size_t o = 0; o < 150; ++o) {
+        const auto row = src.begin() + static_cast<std::ptrdiff_t>(o * n), end = row + static_cast<std::ptrdiff_t>(n);
+        const float best = *std::max_element(row, end);
+        const auto from_end = std::find(std::reverse_iterator(end), std::reverse_iterator(row), best);
+        ASSERT_EQ(first[o], o == 70 ? 1 : std::find(row, end, best) - row) << n << " " << o;
+        ASSERT_EQ(last[o], o == 70 ? 1 : from_end.base() - row - 1) << n << " " << o;
+      }
+    }
+  });
+}
+
+TEST(Cumulate, ColumnsInPlace) {
+  constexpr size_t kRows = 5, kColumns = 150;
+  for (int mode = 0; mode < 8; ++mode) {
+    const bool product = mode & 1, exclusive = mode & 2, reverse = mode & 4;
+    std::vector<float> x(2 * kRows * kColumns);
+    for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(1 + (i * 7) % 5);
+    const std::vector<float> before = x;
+    cumulate({2, kRows, kColumns, product, exclusive, reverse}, x.data(), x.data(), Parallel());
+    for (size_t o = 0; o < 2; ++o)
+      for (size_t k = 0; k < kColumns; ++k) {
+        float sum = product ? 1.0f : 0.0f;
+        for (size_t i = 0; i < kRows; ++i) {
+          const size_t at = (o * kRows + (reverse ? kRows - 1 - i : i)) * kColumns + k;
+          const float next = product ? sum * before[at] : sum + before[at];
+          ASSERT_EQ(x[at], exclusive ? sum : next) << mode << " " << at;
+          sum = next;
+        }
+      }
+  }
 }
 
 TEST(Cumulate, EveryMode) {

@@ -96,7 +96,12 @@ void narrow_to(NumberType to, const Hub* hub, void* dst, size_t first, size_t n,
   };
   // Where all fit into 32 bits, the conversion is one instruction that has a vector form.
   const auto all_small = [&] {
-    if constexpr (std::is_floating_point_v<Hub>) {
+    if constexpr (std::is_same_v<Hub, float>) {
+      constexpr uint32_t kBound = std::bit_cast<uint32_t>(0x1p31f), kTop = 0x80000000u;  // NaN lies above, too
+      uint32_t beyond = 0;
+      for (size_t i = 0; i < n; ++i) beyond |= (std::bit_cast<uint32_t>(hub[i]) & ~kTop) + (kTop - kBound);
+      return beyond < kTop;
+    } else if constexpr (std::is_same_v<Hub, double>) {
       bool all = true;
       for (size_t i = 0; i < n; ++i) all &= std::fabs(hub[i]) < Hub(0x1p31);
       return all;

@@ -4,6 +4,7 @@
 
 #include "kernels/number_types.h"
 #include "kernels/reduce/reduce.h"
+#include "kernels/reduce/short_rows.h"
 
 namespace linnet {
 namespace {
@@ -66,6 +67,15 @@ void scan(const ArgReduce& what, size_t begin, size_t end, const T* src, int64_t
   }
 }
 
+template <class T>
+void scan_any(const ArgReduce& what, size_t begin, size_t end, const T* src, int64_t* dst) noexcept {
+  if (what.max) {
+    what.last ? scan<true, true>(what, begin, end, src, dst) : scan<true, false>(what, begin, end, src, dst);
+  } else {
+    what.last ? scan<false, true>(what, begin, end, src, dst) : scan<false, false>(what, begin, end, src, dst);
+  }
+}
+
 // Rows of float: the extreme by SIMD, then its place.
 void find_in_rows(const ArgReduce& what, size_t begin, size_t end, const float* src, int64_t* dst) noexcept {
   ReducePlan plan;
@@ -90,42 +100,17 @@ void arg_reduce(const ArgReduce& what, const T* src, int64_t* dst, const Paralle
   const double ns = static_cast<double>(what.n) * static_cast<double>(what.inner);
   parallel.for_range(what.outer, grain_for(ns), [&](size_t begin, size_t end, size_t) {
     if constexpr (std::is_same_v<T, float>) {
-      if (what.inner == 1 && what.n >= 32) return find_in_rows(what, begin, end, src, dst);
+      if (what.inner == 1 && what.n > kShortRow) return find_in_rows(what, begin, end, src, dst);
     }
-    if (what.max) {
-      what.last ? scan<true, true>(what, begin, end, src, dst) : scan<true, false>(what, begin, end, src, dst);
-    } else {
-      what.last ? scan<false, true>(what, begin, end, src, dst) : scan<false, false>(what, begin, end, src, dst);
-    }
+    if (what.inner != 1 || what.n > kShortRow) return scan_any(what, begin, end, src, dst);
+    for_short_rows(src, what.n, begin, end, [&](const T* tile, size_t row, size_t rows) {
+      scan_any({1, what.n, rows, what.max, what.last}, 0, 1, tile, dst + row);
+    });
   });
 }
 
-template <class T>
-void cumulate(const Cumulative& what, const T* src, T* dst, const Parallel& parallel) noexcept {
-  // Integers wrap; halves are added as float.
-  using Sum =
-      std::conditional_t<std::is_integral_v<T>, uint64_t, std::conditional_t<std::is_same_v<T, double>, double, float>>;
-  const auto fold = [&](Sum sum, Sum x) { return what.product ? sum * x : sum + x; };
-  const double ns = static_cast<double>(what.n) * static_cast<double>(what.inner);
-  parallel.for_range(what.outer, grain_for(ns), [&](size_t begin, size_t end, size_t) {
-    for (size_t o = begin; o < end; ++o) {
-      for (size_t k = 0; k < what.inner; ++k) {
-        const size_t base = o * what.n * what.inner + k;
-        Sum sum = what.product ? Sum{1} : Sum{0};
-        for (size_t i = 0; i < what.n; ++i) {
-          const size_t at = base + (what.reverse ? what.n - 1 - i : i) * what.inner;
-          const Sum next = fold(sum, static_cast<Sum>(src[at]));
-          dst[at] = static_cast<T>(what.exclusive ? sum : next);
-          sum = next;
-        }
-      }
-    }
-  });
-}
-
-#define LINNET_INSTANTIATE(T)                                                                  \
-  template void arg_reduce<T>(const ArgReduce&, const T*, int64_t*, const Parallel&) noexcept; \
-  template void cumulate<T>(const Cumulative&, const T*, T*, const Parallel&) noexcept;
+#define LINNET_INSTANTIATE(T) \
+  template void arg_reduce<T>(const ArgReduce&, const T*, int64_t*, const Parallel&) noexcept;
 LINNET_FOR_EACH_NUMBER_TYPE(LINNET_INSTANTIATE)
 #undef LINNET_INSTANTIATE
 

@@ -7,6 +7,7 @@
 #include "kernels/isa.h"
 #include "kernels/number_types.h"
 #include "kernels/reduce/reduce.h"
+#include "kernels/reduce/short_rows.h"
 
 namespace linnet {
 namespace {
@@ -139,6 +140,12 @@ T reduce_one(ReduceFn fn, const ReducePlan& plan, const T* src) noexcept {
   return T{};
 }
 
+// Several rows of neighbours, one behind the other.
+bool has_short_rows(const ReducePlan& plan) noexcept {
+  return plan.per_output <= kShortRow && plan.reduced.size() == 1 && plan.reduced[0].stride == 1 &&
+         plan.kept.size() == 1 && plan.kept[0].stride == plan.per_output;
+}
+
 }  // namespace
 
 std::optional<ReducePlan> plan_reduce(std::span<const int64_t> shape, std::span<const bool> reduce) {
@@ -170,7 +177,17 @@ void reduce(ReduceFn fn, const ReducePlan& plan, const T* src, T* dst, const Par
   const double ns = (kFloat ? 0.2 : 1.5) * static_cast<double>(plan.per_output) + 5.0;
   parallel.for_range(plan.outputs, grain_for(ns), [&](size_t begin, size_t end, size_t) {
     if constexpr (kFloat) {
-      if (plan.per_output != 0 && current_isa() != Isa::reference) return reduce_range(fn, plan, src, dst, begin, end);
+      if (plan.per_output != 0 && current_isa() != Isa::reference) {
+        if (!has_short_rows(plan)) return reduce_range(fn, plan, src, dst, begin, end);
+        return for_short_rows(src, plan.per_output, begin, end, [&](const float* tile, size_t row, size_t rows) {
+          ReducePlan columns;
+          columns.reduced.push_back({plan.per_output, rows});
+          columns.kept.push_back({rows, 1});
+          columns.outputs = rows;
+          columns.per_output = plan.per_output;
+          reduce_range(fn, columns, tile, dst + row, 0, rows);
+        });
+      }
     }
     for (size_t o = begin; o < end; ++o)  // src is null where there is nothing to reduce
       dst[o] = reduce_one(fn, plan, src ? src + offset_of<T>(plan, o) : src);
