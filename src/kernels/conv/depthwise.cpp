@@ -45,6 +45,10 @@ ptrdiff_t source(const ConvAxisPhase& axis, size_t position, size_t tap) noexcep
 }
 bool inside(ptrdiff_t i, size_t size) noexcept { return i >= 0 && i < static_cast<ptrdiff_t>(size); }
 
+bool all_inside(const ConvAxisPhase& axis, size_t position, size_t size) noexcept {
+  return inside(source(axis, position, 0), size) && inside(source(axis, position, axis.taps - 1), size);
+}
+
 // How many of `count` entries, `step` pixels apart from pixel `start` on, lie before pixel `end`.
 uint32_t entries_before(ptrdiff_t end, ptrdiff_t start, size_t step, size_t count) noexcept {
   if (start >= end) return 0;
@@ -103,6 +107,8 @@ void depthwise_conv(const ConvGeometry& g, const ConvPhase& phase, const float* 
         tile.weight_step = weight_step;
         tile.group = group;
         tile.dst_step = a2.step * channels;
+        tile.row_step = a1.advance * g.src[2] * channels;
+        tile.dst_row_step = a1.step * g.dst[2] * channels;
         tile.bias = epilogue.bias;
         tile.activation = epilogue.activation;
         for (size_t item = begin; item < end; ++item) {
@@ -117,7 +123,11 @@ void depthwise_conv(const ConvGeometry& g, const ConvPhase& phase, const float* 
           tile.first = item % blocks * plan.block;
           tile.last = std::min(channels, tile.first + plan.block);
           const size_t count = row_pieces(g, a2, plan, packed, group * weight_step, column, of_row);
-          for (size_t o1 = first_row; o1 < last_row; ++o1) {
+          for (size_t o1 = first_row; o1 < last_row; o1 += tile.rows) {
+            // Rows whose taps all lie inside the image have the same pieces.
+            tile.rows = 0;
+            while (o1 + tile.rows < last_row && all_inside(a1, o1 + tile.rows, g.src[1])) ++tile.rows;
+            tile.rows = std::max<size_t>(1, tile.rows);
             tile.piece_count = 0;
             size_t weights = 0;
             for (size_t t0 = 0; t0 < a0.taps; ++t0) {

@@ -14,8 +14,13 @@ namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-HWY_INLINE const float* entry_of(const DepthwiseTile& t, const DepthwisePiece& piece, size_t entry) {
-  return piece.row + (piece.start + static_cast<ptrdiff_t>(entry * t.entry_step));
+// Where a row begins, in floats from the first one.
+struct Row {
+  size_t src = 0, dst = 0;
+};
+
+HWY_INLINE const float* entry_of(const DepthwiseTile& t, const DepthwisePiece& piece, size_t at, size_t entry) {
+  return piece.row + (piece.start + static_cast<ptrdiff_t>(at + entry * t.entry_step));
 }
 
 HWY_INLINE bool has_entry(const DepthwisePiece& piece, size_t entry) {
@@ -25,20 +30,20 @@ HWY_INLINE bool has_entry(const DepthwisePiece& piece, size_t entry) {
 constexpr size_t entries_of(size_t columns, size_t advance, size_t taps) { return (columns - 1) * advance + taps; }
 
 template <size_t kTaps, size_t kColumns, size_t kAdvance, bool kInside>
-HWY_INLINE void depthwise_piece(const DepthwiseTile& t, const DepthwisePiece& piece, size_t c,
+HWY_INLINE void depthwise_piece(const DepthwiseTile& t, const DepthwisePiece& piece, size_t at, size_t c,
                                 Vector (&sum)[kColumns][1]) {
   const Floats d;
   Vector w[kTaps];
   HWY_UNROLL(8)
   for (size_t k = 0; k < kTaps; ++k) w[k] = hn::LoadU(d, piece.weights + k * t.weight_step + c);
-  const float* HWY_RESTRICT row = piece.row + c;
+  const float* HWY_RESTRICT row = piece.row + at + c;
   const ptrdiff_t step = static_cast<ptrdiff_t>(t.entry_step);
-  ptrdiff_t at = piece.start;
+  ptrdiff_t from = piece.start;
   constexpr size_t kEntries = (kColumns - 1) * kAdvance + kTaps;
   HWY_UNROLL(32)
-  for (size_t j = 0; j < kEntries; ++j, at += step) {
+  for (size_t j = 0; j < kEntries; ++j, from += step) {
     if (kInside || has_entry(piece, j)) {
-      const Vector x = hn::LoadU(d, row + at);
+      const Vector x = hn::LoadU(d, row + from);
       HWY_UNROLL(8)
       for (size_t p = 0; p < kColumns; ++p)
         if (j >= p * kAdvance && j < p * kAdvance + kTaps) sum[p][0] = hn::MulAdd(x, w[j - p * kAdvance], sum[p][0]);
@@ -48,7 +53,7 @@ HWY_INLINE void depthwise_piece(const DepthwiseTile& t, const DepthwisePiece& pi
 
 // One vector of channels of all columns. kTaps: of every piece, or 0 for any.
 template <size_t kColumns, size_t kAdvance, size_t kTaps, bool kInside>
-HWY_INLINE void depthwise_vector(const DepthwiseTile& t, size_t c) {
+HWY_INLINE void depthwise_vector(const DepthwiseTile& t, Row row, size_t c) {
   const Floats d;
   Vector sum[kColumns][1];
   const Vector start = t.bias ? hn::LoadU(d, t.bias + c) : hn::Zero(d);
@@ -57,22 +62,22 @@ HWY_INLINE void depthwise_vector(const DepthwiseTile& t, size_t c) {
   for (size_t i = 0; i < t.piece_count; ++i) {
     const DepthwisePiece& piece = t.pieces[i];
     if constexpr (kTaps != 0) {
-      depthwise_piece<kTaps, kColumns, kAdvance, kInside>(t, piece, c, sum);
+      depthwise_piece<kTaps, kColumns, kAdvance, kInside>(t, piece, row.src, c, sum);
     } else if (piece.taps == 3) {
-      depthwise_piece<3, kColumns, kAdvance, kInside>(t, piece, c, sum);
+      depthwise_piece<3, kColumns, kAdvance, kInside>(t, piece, row.src, c, sum);
     } else if (piece.taps == 5) {
-      depthwise_piece<5, kColumns, kAdvance, kInside>(t, piece, c, sum);
+      depthwise_piece<5, kColumns, kAdvance, kInside>(t, piece, row.src, c, sum);
     } else {
-      depthwise_piece<1, kColumns, kAdvance, kInside>(t, piece, c, sum);
+      depthwise_piece<1, kColumns, kAdvance, kInside>(t, piece, row.src, c, sum);
     }
   }
   if (t.residual) {
     HWY_UNROLL(8)
     for (size_t p = 0; p < kColumns; ++p)
-      if (p < t.stored) sum[p][0] = hn::Add(sum[p][0], hn::LoadU(d, t.residual + p * t.dst_step + c));
+      if (p < t.stored) sum[p][0] = hn::Add(sum[p][0], hn::LoadU(d, t.residual + row.dst + p * t.dst_step + c));
   }
   if (is_short(t.activation)) activate_short(t.activation, sum);
-  float* HWY_RESTRICT dst = t.dst + c;
+  float* HWY_RESTRICT dst = t.dst + row.dst + c;
   const size_t step = t.dst_step, stored = t.stored;
   HWY_UNROLL(8)
   for (size_t p = 0; p < kColumns; ++p)
@@ -80,7 +85,7 @@ HWY_INLINE void depthwise_vector(const DepthwiseTile& t, size_t c) {
 }
 
 // The channels that do not fill a vector.
-HWY_NOINLINE void depthwise_rest(const DepthwiseTile& t, size_t c) {
+HWY_NOINLINE void depthwise_rest(const DepthwiseTile& t, Row row, size_t c) {
   const Floats d;
   const size_t count = t.last - c;
   for (size_t p = 0; p < t.stored; ++p) {
@@ -90,19 +95,20 @@ HWY_NOINLINE void depthwise_rest(const DepthwiseTile& t, size_t c) {
       for (size_t k = 0; k < piece.taps; ++k) {
         const size_t entry = p * t.advance + k;
         if (!has_entry(piece, entry)) continue;
-        x[0][0] = hn::MulAdd(load_partial(d, entry_of(t, piece, entry) + c, count),
+        x[0][0] = hn::MulAdd(load_partial(d, entry_of(t, piece, row.src, entry) + c, count),
                              hn::LoadU(d, piece.weights + k * t.weight_step + c), x[0][0]);
       }
     }
-    if (t.residual) x[0][0] = hn::Add(x[0][0], load_partial(d, t.residual + p * t.dst_step + c, count));
+    const size_t at = row.dst + p * t.dst_step + c;
+    if (t.residual) x[0][0] = hn::Add(x[0][0], load_partial(d, t.residual + at, count));
     if (is_short(t.activation)) activate_short(t.activation, x);
-    store_partial(x[0][0], d, t.dst + p * t.dst_step + c, count);
+    store_partial(x[0][0], d, t.dst + at, count);
   }
 }
 
 // Groups of several channels: a filter's lane reads each channel of its group in turn.
 template <size_t kColumns>
-HWY_INLINE void grouped_vector(const DepthwiseTile& t, size_t c) {
+HWY_INLINE void grouped_vector(const DepthwiseTile& t, Row row, size_t c) {
   const Floats d;
   const hn::RebindToSigned<Floats> di;
   const size_t count = std::min(t.last - c, kLanes);
@@ -120,14 +126,14 @@ HWY_INLINE void grouped_vector(const DepthwiseTile& t, size_t c) {
         HWY_UNROLL(8)
         for (size_t p = 0; p < kColumns; ++p)
           if (has_entry(piece, p))
-            sum[p][0] = hn::MulAdd(hn::Set(d, entry_of(t, piece, p)[start + k]), weights, sum[p][0]);
+            sum[p][0] = hn::MulAdd(hn::Set(d, entry_of(t, piece, row.src, p)[start + k]), weights, sum[p][0]);
       }
       continue;
     }
     Vector x[kColumns];
     HWY_UNROLL(8)
     for (size_t p = 0; p < kColumns; ++p)
-      x[p] = has_entry(piece, p) ? load_some(entry_of(t, piece, p) + c, count) : hn::Zero(d);
+      x[p] = has_entry(piece, p) ? load_some(entry_of(t, piece, row.src, p) + c, count) : hn::Zero(d);
     for (size_t k = 0; k < t.group; ++k, w += t.weight_step) {
       const Vector weights = hn::LoadU(d, w);
       const auto lanes = hn::IndicesFromVec(d, hn::Add(first, hn::Set(di, static_cast<int32_t>(k))));
@@ -140,7 +146,7 @@ HWY_INLINE void grouped_vector(const DepthwiseTile& t, size_t c) {
   for (size_t p = 0; p < kColumns; ++p) {
     if (p >= t.stored) break;
     Vector y[1][1] = {{sum[p][0]}};
-    const size_t at = p * t.dst_step + c;
+    const size_t at = row.dst + p * t.dst_step + c;
     if (t.bias) y[0][0] = hn::Add(y[0][0], load_some(t.bias + c, count));
     if (t.residual) y[0][0] = hn::Add(y[0][0], load_some(t.residual + at, count));
     if (is_short(t.activation)) activate_short(t.activation, y);
@@ -150,36 +156,44 @@ HWY_INLINE void grouped_vector(const DepthwiseTile& t, size_t c) {
 
 template <size_t kColumns, size_t kAdvance, size_t kTaps, bool kInside>
 void depthwise_columns(const DepthwiseTile& t) {
-  size_t c = t.first;
-  for (; c + kLanes <= t.last; c += kLanes) depthwise_vector<kColumns, kAdvance, kTaps, kInside>(t, c);
-  if (c < t.last) depthwise_rest(t, c);
+  Row row;
+  for (size_t r = 0; r < t.rows; ++r, row.src += t.row_step, row.dst += t.dst_row_step) {
+    size_t c = t.first;
+    for (; c + kLanes <= t.last; c += kLanes) depthwise_vector<kColumns, kAdvance, kTaps, kInside>(t, row, c);
+    if (c < t.last) depthwise_rest(t, row, c);
+  }
 }
 
 template <size_t kColumns, size_t kAdvance>
 void depthwise_taps(const DepthwiseTile& t) {
-  bool threes = true, inside = true;
+  bool threes = true, fives = true, inside = true;
   for (size_t i = 0; i < t.piece_count; ++i) {
     const DepthwisePiece& piece = t.pieces[i];
     threes &= piece.taps == 3;
+    fives &= piece.taps == 5;
     inside &= piece.first == 0 && piece.last == entries_of(kColumns, kAdvance, piece.taps);
   }
   if (!inside) return depthwise_columns<kColumns, kAdvance, 0, false>(t);
   if constexpr (kLanes > 4) {  // SSE4 is not worth the code
     if (threes) return depthwise_columns<kColumns, kAdvance, 3, true>(t);
+    if (fives) return depthwise_columns<kColumns, kAdvance, 5, true>(t);
   }
   depthwise_columns<kColumns, kAdvance, 0, true>(t);
 }
 
 void depthwise_tile_simd(const DepthwiseTile& t) {
   if (t.group > 1) {
-    for (size_t c = t.first; c < t.last; c += kLanes) grouped_vector<4>(t, c);
+    Row row;
+    for (size_t r = 0; r < t.rows; ++r, row.src += t.row_step, row.dst += t.dst_row_step)
+      for (size_t c = t.first; c < t.last; c += kLanes) grouped_vector<4>(t, row, c);
   } else if (t.columns == kDepthwiseColumns) {
     t.advance == 1 ? depthwise_taps<kDepthwiseColumns, 1>(t) : depthwise_taps<kDepthwiseColumns, 2>(t);
   } else {
     t.advance == 1 ? depthwise_taps<4, 1>(t) : depthwise_taps<4, 2>(t);
   }
-  if (t.activation.kind != Activation::none && !is_short(t.activation))
-    activate_block(t.activation, t.dst + t.first, t.dst_step, t.stored, t.last - t.first);
+  if (t.activation.kind == Activation::none || is_short(t.activation)) return;
+  for (size_t r = 0; r < t.rows; ++r)
+    activate_block(t.activation, t.dst + r * t.dst_row_step + t.first, t.dst_step, t.stored, t.last - t.first);
 }
 
 }  // namespace
@@ -193,22 +207,24 @@ namespace linnet {
 namespace {
 
 void depthwise_tile_reference(const DepthwiseTile& t) {
-  for (size_t p = 0; p < t.stored; ++p)
-    for (size_t c = t.first; c < t.last; ++c) {
-      float sum = t.bias ? t.bias[c] : 0.0f;
-      for (size_t i = 0; i < t.piece_count; ++i) {
-        const DepthwisePiece& piece = t.pieces[i];
-        for (size_t k = 0; k < (t.group > 1 ? t.group : piece.taps); ++k) {
-          const size_t entry = t.group > 1 ? p : p * t.advance + k;
-          if (entry < piece.first || entry >= piece.last) continue;
-          const float* src = piece.row + (piece.start + static_cast<ptrdiff_t>(entry * t.entry_step));
-          sum += src[t.group > 1 ? c / t.group * t.group + k : c] * piece.weights[k * t.weight_step + c];
+  for (size_t r = 0; r < t.rows; ++r)
+    for (size_t p = 0; p < t.stored; ++p)
+      for (size_t c = t.first; c < t.last; ++c) {
+        float sum = t.bias ? t.bias[c] : 0.0f;
+        for (size_t i = 0; i < t.piece_count; ++i) {
+          const DepthwisePiece& piece = t.pieces[i];
+          for (size_t k = 0; k < (t.group > 1 ? t.group : piece.taps); ++k) {
+            const size_t entry = t.group > 1 ? p : p * t.advance + k;
+            if (entry < piece.first || entry >= piece.last) continue;
+            const float* src =
+                piece.row + (piece.start + static_cast<ptrdiff_t>(r * t.row_step + entry * t.entry_step));
+            sum += src[t.group > 1 ? c / t.group * t.group + k : c] * piece.weights[k * t.weight_step + c];
+          }
         }
+        const size_t at = r * t.dst_row_step + p * t.dst_step + c;
+        if (t.residual) sum += t.residual[at];
+        t.dst[at] = activate_reference(t.activation, sum);
       }
-      const size_t at = p * t.dst_step + c;
-      if (t.residual) sum += t.residual[at];
-      t.dst[at] = activate_reference(t.activation, sum);
-    }
 }
 
 }  // namespace

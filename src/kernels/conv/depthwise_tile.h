@@ -20,10 +20,12 @@ struct DepthwisePiece {
   size_t taps = 0;       // 1, 3 or 5
 };
 
-// Up to `columns` neighbouring output positions, a range of channels.
+// Some rows of up to `columns` neighbouring output positions, a range of channels.
 struct DepthwiseTile {
-  const DepthwisePiece* pieces;
+  const DepthwisePiece* pieces;  // of the first row; those of the next lie `row_step` floats further
   size_t piece_count = 0;
+  size_t rows = 1;
+  size_t row_step = 0, dst_row_step = 0;
   size_t columns = 0;      // computed: 4 or 8
   size_t stored = 0;       // of these, to be written
   size_t advance = 1;      // 1 or 2
