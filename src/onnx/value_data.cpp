@@ -6,6 +6,7 @@
 #include "onnx/reader.h"
 #include "onnx/tensor_data.h"
 #include "onnx/writer.h"
+#include "tensor/alignment.h"
 
 namespace linnet::onnx {
 namespace {
@@ -13,6 +14,11 @@ namespace {
 // ---- from messages ----
 
 Result<Value> to_value(const SequenceValue& message, const DataSource& source);
+
+Result<linnet::Tensor> to_aligned(const Tensor& message, const DataSource& source) {
+  LINNET_ASSIGN(const linnet::Tensor tensor, to_tensor(message, source));
+  return aligned(tensor);
+}
 
 // The tensors, one element each, as one tensor.
 Result<linnet::Tensor> joined(const std::vector<Tensor>& messages, const DataSource& source) {
@@ -55,7 +61,7 @@ Result<Value> to_value(const OptionalValue& message, const DataSource& source) {
     LINNET_ASSIGN(linnet::Tensor held, std::move(tensor));
     return Value(std::move(held));
   };
-  if (message.tensor_value) return as_value(to_tensor(*message.tensor_value, source));
+  if (message.tensor_value) return as_value(to_aligned(*message.tensor_value, source));
   if (message.sparse_tensor_value) return as_value(to_tensor(*message.sparse_tensor_value, source));
   if (message.sequence_value) return to_value(*message.sequence_value, source);
   if (message.map_value) return to_value(*message.map_value, source);
@@ -66,7 +72,7 @@ Result<Value> to_value(const OptionalValue& message, const DataSource& source) {
 Result<Value> to_value(const SequenceValue& message, const DataSource& source) {
   Sequence sequence;
   for (const Tensor& tensor : message.tensor_values) {
-    LINNET_ASSIGN(linnet::Tensor element, to_tensor(tensor, source));
+    LINNET_ASSIGN(linnet::Tensor element, to_aligned(tensor, source));
     sequence.values.emplace_back(std::move(element));
   }
   for (const SparseTensor& tensor : message.sparse_tensor_values) {
@@ -169,7 +175,7 @@ Result<NamedValue> decode_value(Bytes bytes, ElementKind kind, const std::shared
   switch (kind) {
     case ElementKind::tensor: {
       LINNET_ASSIGN(const Tensor message, read_tensor(bytes));
-      return named(message, to_tensor(message, source));
+      return named(message, to_aligned(message, source));
     }
     case ElementKind::sparse_tensor: {
       LINNET_ASSIGN(const SparseTensor message, read_sparse_tensor(bytes));

@@ -12,7 +12,7 @@ struct NamedValue {
 };
 
 // Reads a TensorProto, SparseTensorProto (made dense), SequenceProto, MapProto or OptionalProto; nothing in the bytes
-// tells which it is. Tensors view the bytes where `owner` keeps them alive.
+// tells which it is. Tensors that are aligned view the bytes where `owner` keeps them alive.
 Result<NamedValue> decode_value(Bytes bytes, ElementKind kind, const std::shared_ptr<const void>& owner = nullptr);
 
 // An optional wraps whatever the value is, or nothing; for the other kinds the value must be of that kind.

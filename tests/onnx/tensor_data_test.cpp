@@ -8,7 +8,9 @@
 #include "onnx/make_model.h"
 #include "onnx/path_resolver.h"
 #include "onnx/reader.h"
+#include "onnx/value_data.h"
 #include "onnx/writer.h"
+#include "tensor/alignment.h"
 
 namespace linnet::onnx {
 namespace {
@@ -69,6 +71,31 @@ TEST(TensorData, ViewsAlignedPayloadsAndCopiesOthers) {
   EXPECT_NE(to_tensor(aligned, {})->data, memory->data() + 1);
   memory.reset();
   EXPECT_EQ(numbers(*view), (std::vector<double>{2, 3}));
+}
+
+// Of any size, other than a model's weights: they are read in place.
+TEST(TensorData, TensorsOfValuesAreAligned) {
+  linnet::Tensor tensor = make_tensor(DType::f32, {20000}).value();
+  tensor.ptr<float>()[19999] = 3;
+  Sequence sequence;
+  sequence.dtype = DType::f32;
+  sequence.values.emplace_back(tensor);
+  Value list;
+  list.sequence = std::make_shared<Sequence>(std::move(sequence));
+  const auto check = [&](const Value& value, ElementKind kind) {
+    const std::vector<std::byte> encoded = encode_value(value, "v", kind).value();
+    for (size_t at = 0; at < 4; ++at) {
+      const auto memory = std::make_shared<std::vector<std::byte>>(at);
+      memory->insert(memory->end(), encoded.begin(), encoded.end());
+      const Value read = decode_value(Bytes(*memory).subspan(at), kind, memory)->value;
+      const linnet::Tensor& got = read.is_sequence() ? read.sequence->values[0].tensor : read.tensor;
+      EXPECT_TRUE(is_aligned(got));
+      EXPECT_EQ(got.ptr<float>()[19999], 3);
+    }
+  };
+  check(Value(tensor), ElementKind::tensor);
+  check(list, ElementKind::sequence);
+  check(Value(tensor), ElementKind::optional);
 }
 
 TEST(TensorData, BooleansAreZeroOrOne) {
