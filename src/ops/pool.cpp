@@ -16,8 +16,6 @@ namespace {
 
 // With fewer channels a vector over them is too empty to be worth a change of layout.
 constexpr size_t kLeastChannels = 4;
-// With more outputs in a row, vectors run along the row where windows are neighbours, and the layout stays.
-constexpr size_t kLeastRow = 8;
 
 // From one element type, and on to a function that takes one of it.
 template <class F>
@@ -45,15 +43,11 @@ class PoolBase : public Op {
     g = geometry(context.shape(0), context.out_shape(0));
     const DType type = context.dtype(0);
     const bool simd = is_float_or_half(type) && g.kind != PoolKind::lp && !context.wants(1);
-    const bool along_rows = !channels_last_ && g.stride[2] == 1 && g.dst[2] >= kLeastRow;
-    s.last = simd && (channels_last_ || along_rows || g.channels >= kLeastChannels);
-    s.transposes = s.last && !channels_last_ && !along_rows;
-    if (s.last && along_rows) {  // planes are images of one channel, in either layout
-      g.batch *= g.channels;
-      g.channels = 1;
-    }
-    if (!s.last) return {};
-    size_t at = round_up(pool_scratch_size(g) * context.threads(), 64);
+    s.planes = simd && !channels_last_ && pool_planes_fits(g);
+    s.last = simd && !s.planes && (channels_last_ || g.channels >= kLeastChannels);
+    s.transposes = s.last && !channels_last_;
+    if (!s.planes && !s.last) return {};
+    size_t at = round_up((s.planes ? pool_planes_scratch_size(g) : pool_scratch_size(g)) * context.threads(), 64);
     if (s.transposes) {
       s.src = at;
       s.dst = s.src + round_up(scratch_size(context.shape(0).count(), sizeof(float)), 64);
@@ -72,11 +66,16 @@ class PoolBase : public Op {
     if (has_many_axes(x.shape.rank())) return run_many_axes(context);
     const State& s = context.state<State>();
     const PoolGeometry& g = s.geometry;
-    if (s.last) {
+    if (s.planes || s.last) {
       FloatScratch floats(context, s.floats);
       const float* src = floats.in(x);
       float* const result = floats.out(y);
       float* dst = result;
+      if (s.planes) {
+        pool_planes(g, src, dst, context.scratch(), context.parallel);
+        floats.finish(y, result);
+        return {};
+      }
       if (s.transposes) {
         float* last = reinterpret_cast<float*>(context.scratch() + s.src);
         to_channels_last(sizeof(float), src, last, g.batch, g.channels, positions_of(g.src), context.parallel);
@@ -135,7 +134,7 @@ class PoolBase : public Op {
  private:
   struct State {
     PoolGeometry geometry;
-    bool last = false, transposes = false;
+    bool planes = false, last = false, transposes = false;
     // In scratch: the tensors in the other layout, and as floats.
     size_t src = 0, dst = 0, floats = 0;
   };

@@ -32,14 +32,14 @@ PoolGeometry plane(PoolKind kind, size_t channels, size_t h, size_t w, size_t ke
   return g;
 }
 
-void check(const PoolGeometry& g, const std::vector<float>& src) {
+void check(const PoolGeometry& g, const std::vector<float>& src, bool planes = false) {
   std::vector<float> want(g.batch * g.channels * positions_of(g.dst));
-  pool_plain(g, src.data(), channels_last_strides(g.channels, g.src), want.data(),
-             channels_last_strides(g.channels, g.dst), {}, Parallel());
+  const auto strides = planes ? channels_first_strides : channels_last_strides;
+  pool_plain(g, src.data(), strides(g.channels, g.src), want.data(), strides(g.channels, g.dst), {}, Parallel());
   for_each_isa([&] {
     std::vector<float> got(want.size());
-    std::vector<std::byte> scratch(pool_scratch_size(g) + 64);
-    pool_channels_last(g, src.data(), got.data(), scratch.data(), Parallel());
+    std::vector<std::byte> scratch(planes ? pool_planes_scratch_size(g) : pool_scratch_size(g));
+    (planes ? pool_planes : pool_channels_last)(g, src.data(), got.data(), scratch.data(), Parallel());
     for (size_t i = 0; i < want.size(); ++i) {
       if (std::isnan(want[i])) {
         ASSERT_TRUE(std::isnan(got[i])) << i;
@@ -64,6 +64,32 @@ TEST(Pool, WindowsMatchThePlainForm) {
               g.count_include_pad = include_pad;
               check(g, noise(g.batch * channels * 63, 7));
             }
+}
+
+TEST(Pool, PlanesMatchThePlainForm) {
+  for (const PoolKind kind : {PoolKind::max, PoolKind::average})
+    for (const bool include_pad : {false, true})
+      for (const size_t width : {1u, 7u, 9u, 16u, 37u})
+        for (const size_t kernel : {1u, 2u, 3u})
+          for (const size_t stride : {1u, 2u, 3u})
+            for (const size_t dilation : {1u, 2u})
+              for (const ptrdiff_t pad : {-1, 0, 1, 5}) {
+                PoolGeometry g = plane(kind, 3, 7, width, kernel, stride, pad, dilation);
+                g.count_include_pad = include_pad;
+                ASSERT_TRUE(pool_planes_fits(g));
+                check(g, noise(g.batch * 3 * 7 * width, 7), true);
+              }
+  PoolGeometry g = plane(PoolKind::average, 2, 5, 6, 3, 2, 1);
+  g.src = {4, 5, 6};
+  g.kernel[0] = g.stride[0] = 2;
+  g.pad_end[0] = 1;
+  g.dst[0] = 2;
+  check(g, noise(2 * 2 * 120, 7), true);
+  EXPECT_FALSE(pool_planes_fits(plane(PoolKind::average, 1, 300, 300, 300, 1, 0)));
+  std::vector<float> src = noise(2 * 3 * 7 * 37, 7);
+  src[12] = src[40] = std::numeric_limits<float>::quiet_NaN();
+  src[100] = std::numeric_limits<float>::infinity();
+  for (const PoolKind kind : {PoolKind::max, PoolKind::average}) check(plane(kind, 3, 7, 37, 3, 2, 1), src, true);
 }
 
 TEST(Pool, AverageOfManyPositionsStaysExact) {

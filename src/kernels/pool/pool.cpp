@@ -166,8 +166,6 @@ void pool_channels_last(const PoolGeometry& g, const float* src, float* dst, std
   const size_t part = std::min(g.dst[2], std::max<size_t>(kRowChunk / std::max<size_t>(chunk, 1), 1));
   const size_t parts = part == 0 ? 0 : ceil_div(g.dst[2], part);
   const Interior interior(g);
-  // In a single channel, neighbouring windows are what neighbouring channels are otherwise.
-  const bool along_row = g.channels == 1 && g.stride[2] == 1;
   const double part_ns = static_cast<double>(part * (positions_of(g.kernel) * chunk + 100)) / 20.0 + 20.0;
   const auto body = [&](size_t begin, size_t end, size_t worker) {
     size_t* taps = reinterpret_cast<size_t*>(scratch + worker * pool_scratch_size(g));
@@ -200,7 +198,6 @@ void pool_channels_last(const PoolGeometry& g, const float* src, float* dst, std
         }
         PoolWindows w{taps, count, run, channels, g.stride[2] * g.channels, g.channels};
         w.divisor = static_cast<float>(pool_divisor(g, spans));
-        if (along_row) std::swap(w.windows, w.channels);
         pool_windows(max, w, first, dst + (row * g.dst[2] + p) * g.channels + channel);
       }
     }

@@ -36,6 +36,12 @@ size_t pool_scratch_size(const PoolGeometry& geometry) noexcept;
 void pool_channels_last(const PoolGeometry& geometry, const float* src, float* dst, std::byte* scratch,
                         const Parallel& parallel) noexcept;
 
+// The same, channels-first, where pool_planes_fits: no windows far beyond the input, averages over few numbers.
+bool pool_planes_fits(const PoolGeometry& geometry) noexcept;
+size_t pool_planes_scratch_size(const PoolGeometry& geometry) noexcept;
+void pool_planes(const PoolGeometry& geometry, const float* src, float* dst, std::byte* scratch,
+                 const Parallel& parallel) noexcept;
+
 // Maximum of int8 or uint8, channels-last.
 void max_pool_codes(const PoolGeometry& geometry, bool is_signed, const uint8_t* src, uint8_t* dst,
                     const Parallel& parallel) noexcept;
