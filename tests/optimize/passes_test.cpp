@@ -159,22 +159,6 @@ TEST(FuseConv, TakesSumAndActivationOfHalves) {
       2e-3f);
 }
 
-TEST(FuseConv, LeavesActivationsOfFewFiltersByThemselves) {
-  for (const char* type : {"Sigmoid", "Relu"})
-    for (const int64_t filters : {2, 8})
-      expect(
-          [&](Graph& graph) {
-            const ValueId x = add_input(graph, "x", DType::f32, {Dim(1), Dim(2), Dim(6), Dim(6)});
-            add_output(
-                graph, "y",
-                add(graph, type, {add(graph, "Conv", {x, graph.add_constant("w", wave({filters, 2, 1, 1}, 0.5f))})}));
-          },
-          wave({1, 2, 6, 6}, 1),
-          [&](const Graph& g) {
-            EXPECT_EQ(count_of(g, type), filters == 2 && std::string(type) == "Sigmoid" ? 1u : 0u) << type << filters;
-          });
-}
-
 TEST(MergeEqualNodes, KeepsWhatDiffers) {
   const auto build = [](Graph& g) {
     const ValueId x = add_input(g, "x", DType::f32, {Dim(2), Dim(4)});

@@ -17,6 +17,9 @@ namespace {
 constexpr size_t kPanel = 16;
 constexpr size_t kAlignment = 64;
 
+// With fewer filters the vectors of a costly activation over one position's row are too empty: it runs over all of dst.
+constexpr size_t kLeastActivated = 8;
+
 // Output positions whose pointers are looked up together; a panel of weights is read once for all of them.
 constexpr size_t kTapsOfLargeBlock = 64;
 constexpr size_t block_positions(size_t taps) noexcept { return taps <= kTapsOfLargeBlock ? 60 : 12; }
@@ -294,6 +297,14 @@ size_t conv_scratch_size(const ConvGeometry& g, size_t threads) noexcept {
 
 void conv(const ConvGeometry& g, const float* src, const float* packed, const ConvEpilogue& epilogue, float* dst,
           std::byte* scratch, const Parallel& parallel) noexcept {
+  const Activation kind = epilogue.activation.kind;
+  const bool costly = kind != Activation::none && kind != Activation::relu && kind != Activation::clip;
+  if (costly && g.filters < kLeastActivated) {
+    conv(g, src, packed, {epilogue.bias, epilogue.residual, {}}, dst, scratch, parallel);
+    return parallel.for_range(
+        g.batch * positions_of(g.dst) * g.filters, size_t{1} << 13,
+        [&](size_t begin, size_t end, size_t) { activate_block(epilogue.activation, dst + begin, 0, 1, end - begin); });
+  }
   if (conv_is_winograd(g)) return winograd_conv(g, src, packed, epilogue, dst, scratch, parallel);
   if (g.src_planes) return planes_conv(g, src, packed, epilogue, dst, scratch, parallel);
   const size_t phases = conv_phase_count(g);

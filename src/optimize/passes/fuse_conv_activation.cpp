@@ -24,13 +24,6 @@ bool has_fused_form(DType type, OptimizationLevel level) {
   return type == DType::f32 || (level >= OptimizationLevel::all && (type == DType::f16 || type == DType::bf16));
 }
 
-// With few filters the vectors of an activation over one position's row are too empty: a pass over all of the result is
-// faster, unless the activation is as cheap as its load.
-constexpr int64_t kLeastFilters = 8;
-bool fills_vectors(const FusedActivation& activation, const Tensor& weights) {
-  return weights.shape[0] >= kLeastFilters || activation.name == "Relu" || activation.name == "Clip";
-}
-
 // Tells of an activation that would go into the convolution if nobody else read what is between.
 void note_shared(const Graph& graph, NodeId conv, ValueId out, const PassContext& context) {
   for (const NodeId user : graph.uses(out))
@@ -70,9 +63,7 @@ Result<size_t> fuse_conv_activation(Graph& graph, PassContext& context) {
     }
     if (user != kNoNode && graph.node(user).input(0) == graph.node(chain.back()).outputs[0]) {
       const std::optional<FusedActivation> activation = as_activation(graph, graph.node(user), weights->dtype);
-      if (activation && !fills_vectors(*activation, *weights)) {
-        context.miss(graph, id, activation->name, " is faster by itself where there are few filters");
-      } else if (activation && (context.options.level >= OptimizationLevel::all || is_known_everywhere(*activation))) {
+      if (activation && (context.options.level >= OptimizationLevel::all || is_known_everywhere(*activation))) {
         activation->apply(fused);
         chain.push_back(user);
       } else if (activation) {
