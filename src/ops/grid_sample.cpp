@@ -85,8 +85,10 @@ class GridSample final : public Op {
     const float* src = scratch.in(x);
     float* dst = scratch.out(y);
     sample(context, grid, src, dst, [](const Taps& taps, const float* plane) {
+      const auto term = [&](size_t t) { return taps.weight[t] * plane[taps.at[t]]; };
+      if (taps.count == 4) return term(0) + term(1) + term(2) + term(3);
       float sum = 0.0f;
-      for (size_t t = 0; t < taps.count; ++t) sum += taps.weight[t] * plane[taps.at[t]];
+      for (size_t t = 0; t < taps.count; ++t) sum += term(t);
       return sum;
     });
     scratch.finish(y, dst);
@@ -103,6 +105,8 @@ class GridSample final : public Op {
     float weight[64];
   };
 
+  static constexpr size_t kPlaces = 16;
+
   bool as_it_is(DType type) const noexcept { return taps_ == 1 && type != DType::f32; }
 
   // dst = value(taps, plane) for every place of the grid and every channel.
@@ -115,15 +119,18 @@ class GridSample final : public Op {
     const size_t image = static_cast<size_t>(x.shape.count(2, x.shape.rank()));
     const size_t positions = static_cast<size_t>(y.shape.count(2, y.shape.rank()));
     const size_t batch = static_cast<size_t>(x.shape[0]);
-    const double item_ns = 30.0 + static_cast<double>(channels) * static_cast<double>(taps_ * taps_) * 1.5;
+    const double item_ns = 30.0 + static_cast<double>(channels) * static_cast<double>(taps_ * taps_) * 0.5;
+    // Neighbouring places at once: planes are read, and written, nearby.
     context.parallel.for_range(batch * positions, grain_for(item_ns), [&](size_t begin, size_t end, size_t) {
-      for (size_t item = begin; item < end; ++item) {
-        const size_t n = item / positions;
-        Taps taps;
-        find(x.shape, grid + item * axes, taps);
-        for (size_t c = 0; c < channels; ++c) {
-          const T* plane = src + (n * channels + c) * image;
-          dst[(n * channels + c) * positions + item % positions] = value(taps, plane);
+      Taps taps[kPlaces];
+      for (size_t item = begin, count; item < end; item += count) {
+        const size_t n = item / positions, at = item % positions;
+        count = std::min({kPlaces, end - item, positions - at});
+        for (size_t i = 0; i < count; ++i) find(x.shape, grid + (item + i) * axes, taps[i]);
+        for (size_t c = n * channels; c < (n + 1) * channels; ++c) {
+          const T* plane = src + c * image;
+          T* to = dst + c * positions + at;
+          for (size_t i = 0; i < count; ++i) to[i] = value(taps[i], plane);
         }
       }
     });
@@ -166,39 +173,66 @@ class GridSample final : public Op {
     }
   }
 
+  // The taps along one axis: the index of the first, and their weights.
+  struct Line {
+    int64_t size, first;
+    float low, high;
+    float weight[4];
+  };
+  Line locate(int64_t size, float normal) const noexcept {
+    const float length = static_cast<float>(size);
+    Line line{size, 0, align_corners_ ? 0.0f : -0.5f, align_corners_ ? length - 1.0f : length - 0.5f, {}};
+    float at = align_corners_ ? (normal + 1.0f) / 2.0f * (length - 1.0f) : ((normal + 1.0f) * length - 1.0f) / 2.0f;
+    if (!(std::fabs(at) < 1e9f)) at = std::isnan(at) ? -1e9f : std::copysign(1e9f, at);  // stays an integer
+    if (taps_ == 1) at = std::nearbyint(at);
+    if (at < line.low || at > line.high) {
+      // Cubic weights are those of the place itself: torch and others pad the image only.
+      if (padding_ == Padding::border && taps_ != 4) at = std::clamp(at, 0.0f, length - 1.0f);
+      if (padding_ == Padding::reflection) at = reflected(at, line.low, line.high);
+    }
+    line.first = static_cast<int64_t>(at);
+    if (static_cast<float>(line.first) > at) --line.first;  // a conversion truncates
+    weights(at - static_cast<float>(line.first), line.weight);
+    if (taps_ == 4) --line.first;
+    return line;
+  }
+
+  // Most places of most grids: four neighbours that all count.
+  bool find_square(const Line& y, const Line& x, Taps& taps) const noexcept {
+    const auto within = [](const Line& l) {
+      return l.first >= 0 && l.first + 1 < l.size && l.weight[0] != 0.0f && l.weight[1] != 0.0f;
+    };
+    if (taps_ != 2 || !within(y) || !within(x)) return false;
+    const size_t at = static_cast<size_t>(y.first * x.size + x.first), next = at + static_cast<size_t>(x.size);
+    taps.count = 4;
+    taps.at[0] = at;
+    taps.at[1] = at + 1;
+    taps.at[2] = next;
+    taps.at[3] = next + 1;
+    for (size_t k = 0; k < 4; ++k) taps.weight[k] = y.weight[k / 2] * x.weight[k % 2];
+    return true;
+  }
+
   // A grid's coordinates name the axes from the last to the first.
   void find(const Shape& x, const float* coordinates, Taps& taps) const noexcept {
     const size_t axes = x.rank() - 2;
+    Line lines[kSpatialAxes];
+    for (size_t a = 0; a < axes; ++a) lines[a] = locate(x[a + 2], coordinates[axes - 1 - a]);
+    if (axes == 2 && find_square(lines[0], lines[1], taps)) return;
     taps.count = 1;
     taps.at[0] = 0;
     taps.weight[0] = 1.0f;
     for (size_t a = 0; a < axes; ++a) {
-      const int64_t size = x[a + 2];
-      const float length = static_cast<float>(size);
-      const float low = align_corners_ ? 0.0f : -0.5f;
-      const float high = align_corners_ ? length - 1.0f : length - 0.5f;
-      const float normal = coordinates[axes - 1 - a];
-      float at = align_corners_ ? (normal + 1.0f) / 2.0f * (length - 1.0f) : ((normal + 1.0f) * length - 1.0f) / 2.0f;
-      if (!(std::fabs(at) < 1e9f)) at = std::isnan(at) ? -1e9f : std::copysign(1e9f, at);  // stays an integer
-      if (taps_ == 1) at = std::nearbyint(at);
-      if (at < low || at > high) {
-        // Cubic weights are those of the place itself: torch and others pad the image only.
-        if (padding_ == Padding::border && taps_ != 4) at = std::clamp(at, 0.0f, length - 1.0f);
-        if (padding_ == Padding::reflection) at = reflected(at, low, high);
-      }
-      const float floor = taps_ == 1 ? at : std::floor(at);
-      float w[4];
-      weights(at - floor, w);
-      const int64_t first = static_cast<int64_t>(floor) - (taps_ == 4 ? 1 : 0);
+      const Line& line = lines[a];
       // Each tap so far times each of this axis, from the back so that none is overwritten before it is read.
       const size_t before = taps.count;
       for (size_t t = before; t-- > 0;) {
-        const size_t base = taps.at[t] * static_cast<size_t>(size);
+        const size_t base = taps.at[t] * static_cast<size_t>(line.size);
         const float weight = taps.weight[t];
         for (size_t k = taps_; k-- > 0;) {
-          const int64_t index = inside(first + static_cast<int64_t>(k), size, low, high);
+          const int64_t index = inside(line.first + static_cast<int64_t>(k), line.size, line.low, line.high);
           taps.at[t * taps_ + k] = base + static_cast<size_t>(std::max<int64_t>(index, 0));
-          taps.weight[t * taps_ + k] = index < 0 ? 0.0f : weight * w[k];
+          taps.weight[t * taps_ + k] = index < 0 ? 0.0f : weight * line.weight[k];
         }
       }
       taps.count = before * taps_;
