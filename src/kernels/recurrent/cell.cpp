@@ -2,6 +2,41 @@
 
 #include <algorithm>
 
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/recurrent/cell.cpp"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+#include "kernels/math-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace linnet::HWY_NAMESPACE {
+namespace {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// An LSTM of sigmoids and tanh alone, whose gates stay in registers.
+void lstm_cell_simd(const CellRow& row) {
+  const hn::ScalableTag<float> d;
+  static_assert(kUnitBlock % hn::MaxLanes(d) == 0);
+  for (size_t unit = row.begin * kUnitBlock; unit < row.end * kUnitBlock; unit += hn::MaxLanes(d)) {
+    const size_t first = unit / kUnitBlock * 4 * kUnitBlock + unit % kUnitBlock;
+    const auto gate = [&](size_t g) HWY_ATTR {
+      const size_t at = first + g * kUnitBlock;
+      return hn::Add(hn::LoadU(d, row.x + at), hn::LoadU(d, row.sums + at));
+    };
+    const auto kept = hn::Mul(vec_sigmoid(d, gate(2)), hn::LoadU(d, row.c_before + unit));
+    const auto c = hn::Add(kept, hn::Mul(vec_sigmoid(d, gate(0)), vec_tanh(d, gate(3))));
+    hn::StoreU(c, d, row.c + unit);
+    hn::StoreU(hn::Mul(vec_sigmoid(d, gate(1)), vec_tanh(d, c)), d, row.h + unit);
+  }
+}
+
+}  // namespace
+}  // namespace linnet::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+#include "kernels/dispatch.h"
+
 namespace linnet {
 namespace {
 
@@ -47,16 +82,18 @@ inline void for_chunks(const CellRow& row, F&& f) {
   }
 }
 
-}  // namespace
-
-void rnn_cell(const CellRow& row) noexcept {
-  for_chunks(row, [&](size_t begin, size_t end, size_t unit, size_t count) {
-    gather(row, begin, end, 0, row.h + unit);
-    clip_and_activate(row, row.args->activations[0], row.h + unit, count);
-  });
+bool is_plain(const GateActivation& a, UnaryFn fn) {
+  return a.has_fn && a.fn == fn && a.in_scale == 1.0f && a.out_scale == 1.0f && a.out_shift == 0.0f;
 }
 
-void lstm_cell(const CellRow& row) noexcept {
+bool is_plain_lstm(const CellRow& row) {
+  const RecurrentArgs& a = *row.args;
+  return !row.peepholes && !a.input_forget && a.clip == std::numeric_limits<float>::infinity() &&
+         is_plain(a.activations[0], UnaryFn::sigmoid) && is_plain(a.activations[1], UnaryFn::tanh) &&
+         is_plain(a.activations[2], UnaryFn::tanh);
+}
+
+void any_lstm_cell(const CellRow& row) {
   const RecurrentArgs& args = *row.args;
   const size_t padded = row.blocks * kUnitBlock;
   for_chunks(row, [&](size_t begin, size_t end, size_t unit, size_t count) {
@@ -85,6 +122,19 @@ void lstm_cell(const CellRow& row) noexcept {
     activate(args.activations[2], h, count);
     for_units(count, [&](size_t i) { h[i] *= out[i]; });
   });
+}
+
+}  // namespace
+
+void rnn_cell(const CellRow& row) noexcept {
+  for_chunks(row, [&](size_t begin, size_t end, size_t unit, size_t count) {
+    gather(row, begin, end, 0, row.h + unit);
+    clip_and_activate(row, row.args->activations[0], row.h + unit, count);
+  });
+}
+
+void lstm_cell(const CellRow& row) noexcept {
+  is_plain_lstm(row) ? LINNET_DISPATCH(lstm_cell_simd, any_lstm_cell)(row) : any_lstm_cell(row);
 }
 
 void gru_gates(const CellRow& row) noexcept {
@@ -134,3 +184,4 @@ void gru_cell(const CellRow& row) noexcept {
 }
 
 }  // namespace linnet
+#endif
