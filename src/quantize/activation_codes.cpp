@@ -29,8 +29,8 @@ void ActivationCodes::set_range(ValueId root, float least, float greatest, bool 
                                         element_size(type_) == 2 ? scalar(type_, &low) : scalar(type_, &lowest));
 }
 
-ValueId ActivationCodes::add(std::string_view op_type, std::vector<ValueId> inputs, std::string_view named_after,
-                             DType type, std::vector<Attribute> attributes) {
+ValueId ActivationCodes::add(std::string_view op_type, std::vector<ValueId> inputs, std::string named_after, DType type,
+                             std::vector<Attribute> attributes) {
   Node node;
   node.op_type = op_type;
   node.version = opset_;

@@ -41,8 +41,9 @@ class ActivationCodes {
   // As another type of floats.
   ValueId cast(ValueId value, DType type);
 
-  // A node of the standard with one output, and what its output holds.
-  ValueId add(std::string_view op_type, std::vector<ValueId> inputs, std::string_view named_after, DType type,
+  // A node of the standard with one output, and what its output holds. The name is a copy: those in the graph move when
+  // it grows, as it may while the other arguments are computed.
+  ValueId add(std::string_view op_type, std::vector<ValueId> inputs, std::string named_after, DType type,
               std::vector<Attribute> attributes = {});
 
  private:
