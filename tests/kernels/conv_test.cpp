@@ -152,7 +152,12 @@ TEST(Conv, Groups) {
   for (const size_t width : {2u, 4u, 8u})
     for (const size_t groups : {2u, 3u, 5u, 8u})
       for (const size_t stride : {1u, 2u})
-        check({plane(width * groups, width * groups, 6, 9, 3, stride, 1, groups), {}, true, true});
+        for (const size_t w : {9u, 16u})
+          for (const bool residual : {false, true})
+            check({plane(width * groups, width * groups, 6, w, 3, stride, 1, groups),
+                   {Activation::relu},
+                   true,
+                   residual});
 }
 
 TEST(Conv, DepthwiseChannelsAndColumns) {

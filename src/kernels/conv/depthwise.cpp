@@ -27,7 +27,7 @@ struct Plan {
     const bool alone = g.channels == g.groups;
     // Eight columns, unless four leave much less unused.
     const bool wide = ceil_div(a2.count, size_t{8}) * 8 * 4 <= ceil_div(a2.count, size_t{4}) * 4 * 5;
-    columns = alone && wide ? kDepthwiseColumns : 4;
+    columns = wide ? kDepthwiseColumns : 4;
     shared = alone && a2.delta_step == 1 && a2.advance <= 2;
     band = a1.delta_step == 1 && a1.advance <= 2 ? std::min(kBandRows, a1.count) : 1;
     block = round_up(ceil_div(g.channels, ceil_div(g.channels, kMostChannels)), kPanel);

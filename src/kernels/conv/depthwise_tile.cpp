@@ -106,52 +106,84 @@ HWY_NOINLINE void depthwise_rest(const DepthwiseTile& t, Row row, size_t c) {
   }
 }
 
-// Groups of several channels: a filter's lane reads each channel of its group in turn.
+// A group's channels where there is no source.
+alignas(64) constexpr float kZeros[8] = {};
+
+// The sums of `count` channels from c on, of kColumns columns from `column` on, into dst.
 template <size_t kColumns>
-HWY_INLINE void grouped_vector(const DepthwiseTile& t, Row row, size_t c) {
+HWY_INLINE void finish_group(const DepthwiseTile& t, Row row, size_t c, size_t column, Vector (&sum)[kColumns][1]) {
+  const size_t count = std::min(t.last - c, kLanes);
+  if (is_short(t.activation) && !t.residual) activate_short(t.activation, sum);
+  for (size_t p = 0; p < kColumns && column + p < t.stored; ++p) {
+    Vector y[1][1] = {{sum[p][0]}};
+    const size_t at = row.dst + (column + p) * t.dst_step + c;
+    if (t.residual) {
+      y[0][0] = hn::Add(y[0][0], load_some(t.residual + at, count));
+      if (is_short(t.activation)) activate_short(t.activation, y);
+    }
+    store_some(y[0][0], t.dst + at, count);
+  }
+}
+
+// Groups that fill a vector or more: its filters read each channel of the group in turn.
+HWY_NOINLINE void wide_group_vector(const DepthwiseTile& t, Row row, size_t c) {
+  constexpr size_t kColumns = kDepthwiseColumns;
+  const Floats d;
+  Vector sum[kColumns][1];
+  const Vector start = t.bias ? load_some(t.bias + c, std::min(t.last - c, kLanes)) : hn::Zero(d);
+  HWY_UNROLL(8)
+  for (size_t p = 0; p < kColumns; ++p) sum[p][0] = start;
+  for (size_t i = 0; i < t.piece_count; ++i) {
+    const DepthwisePiece& piece = t.pieces[i];
+    const float* HWY_RESTRICT w = piece.weights + c;
+    const float* x[kColumns];
+    HWY_UNROLL(8)
+    for (size_t p = 0; p < kColumns; ++p)
+      x[p] = has_entry(piece, p) ? entry_of(t, piece, row.src, p) + c / t.group * t.group : kZeros;
+    for (size_t k = 0; k < t.group; ++k, w += t.weight_step) {
+      const Vector weights = hn::LoadU(d, w);
+      HWY_UNROLL(8)
+      for (size_t p = 0; p < kColumns; ++p) sum[p][0] = hn::MulAdd(hn::Set(d, x[p][k]), weights, sum[p][0]);
+    }
+  }
+  finish_group(t, row, c, 0, sum);
+}
+
+// Several groups to a vector: a filter's lane takes each channel of its group in turn.
+HWY_NOINLINE void narrow_group_vector(const DepthwiseTile& t, Row row, size_t c, size_t column) {
+  constexpr size_t kColumns = 4;
   const Floats d;
   const hn::RebindToSigned<Floats> di;
   const size_t count = std::min(t.last - c, kLanes);
   const auto first = hn::AndNot(hn::Set(di, static_cast<int32_t>(t.group - 1)), hn::Iota(di, 0));
   Vector sum[kColumns][1];
+  const Vector start = t.bias ? load_some(t.bias + c, count) : hn::Zero(d);
   HWY_UNROLL(8)
-  for (size_t p = 0; p < kColumns; ++p) sum[p][0] = hn::Zero(d);
+  for (size_t p = 0; p < kColumns; ++p) sum[p][0] = start;
   for (size_t i = 0; i < t.piece_count; ++i) {
     const DepthwisePiece& piece = t.pieces[i];
-    const float* HWY_RESTRICT w = piece.weights + c;
-    if (t.group >= kLanes) {
-      const size_t start = c / t.group * t.group;
-      for (size_t k = 0; k < t.group; ++k, w += t.weight_step) {
-        const Vector weights = hn::LoadU(d, w);
-        HWY_UNROLL(8)
-        for (size_t p = 0; p < kColumns; ++p)
-          if (has_entry(piece, p))
-            sum[p][0] = hn::MulAdd(hn::Set(d, entry_of(t, piece, row.src, p)[start + k]), weights, sum[p][0]);
-      }
-      continue;
-    }
     Vector x[kColumns];
     HWY_UNROLL(8)
     for (size_t p = 0; p < kColumns; ++p)
-      x[p] = has_entry(piece, p) ? load_some(entry_of(t, piece, row.src, p) + c, count) : hn::Zero(d);
-    for (size_t k = 0; k < t.group; ++k, w += t.weight_step) {
-      const Vector weights = hn::LoadU(d, w);
-      const auto lanes = hn::IndicesFromVec(d, hn::Add(first, hn::Set(di, static_cast<int32_t>(k))));
+      x[p] = has_entry(piece, column + p) ? load_some(entry_of(t, piece, row.src, column + p) + c, count) : hn::Zero(d);
+    const auto add = [&](size_t k, auto channel) {
+      const Vector weights = hn::LoadU(d, piece.weights + c + k * t.weight_step);
       HWY_UNROLL(8)
-      for (size_t p = 0; p < kColumns; ++p)
-        sum[p][0] = hn::MulAdd(hn::TableLookupLanes(x[p], lanes), weights, sum[p][0]);
+      for (size_t p = 0; p < kColumns; ++p) sum[p][0] = hn::MulAdd(channel(x[p]), weights, sum[p][0]);
+    };
+    if (t.group == 4) {  // the blocks that a vector is made of
+      add(0, [](Vector v) { return hn::Broadcast<0>(v); });
+      add(1, [](Vector v) { return hn::Broadcast<1>(v); });
+      add(2, [](Vector v) { return hn::Broadcast<2>(v); });
+      add(3, [](Vector v) { return hn::Broadcast<3>(v); });
+    } else {
+      for (size_t k = 0; k < t.group; ++k) {
+        const auto lanes = hn::IndicesFromVec(d, hn::Add(first, hn::Set(di, static_cast<int32_t>(k))));
+        add(k, [&](Vector v) { return hn::TableLookupLanes(v, lanes); });
+      }
     }
   }
-  HWY_UNROLL(8)
-  for (size_t p = 0; p < kColumns; ++p) {
-    if (p >= t.stored) break;
-    Vector y[1][1] = {{sum[p][0]}};
-    const size_t at = row.dst + p * t.dst_step + c;
-    if (t.bias) y[0][0] = hn::Add(y[0][0], load_some(t.bias + c, count));
-    if (t.residual) y[0][0] = hn::Add(y[0][0], load_some(t.residual + at, count));
-    if (is_short(t.activation)) activate_short(t.activation, y);
-    store_some(y[0][0], t.dst + at, count);
-  }
+  finish_group(t, row, c, column, sum);
 }
 
 template <size_t kColumns, size_t kAdvance, size_t kTaps, bool kInside>
@@ -185,7 +217,13 @@ void depthwise_tile_simd(const DepthwiseTile& t) {
   if (t.group > 1) {
     Row row;
     for (size_t r = 0; r < t.rows; ++r, row.src += t.row_step, row.dst += t.dst_row_step)
-      for (size_t c = t.first; c < t.last; c += kLanes) grouped_vector<4>(t, row, c);
+      for (size_t c = t.first; c < t.last; c += kLanes) {
+        if (t.group >= kLanes) {
+          wide_group_vector(t, row, c);
+        } else {
+          for (size_t column = 0; column < t.stored; column += 4) narrow_group_vector(t, row, c, column);
+        }
+      }
   } else if (t.columns == kDepthwiseColumns) {
     t.advance == 1 ? depthwise_taps<kDepthwiseColumns, 1>(t) : depthwise_taps<kDepthwiseColumns, 2>(t);
   } else {
