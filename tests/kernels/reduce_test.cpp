@@ -228,6 +228,32 @@ TEST(ArgReduce, FirstLastAndNaN) {
   });
 }
 
+TEST(ArgReduce, EveryTypeInItsOwnOrder) {
+  const auto check = [](auto row, std::vector<int64_t> expected) {  // greatest first and last, least first and last
+    for (const size_t inner : {size_t{1}, size_t{3}}) {
+      auto src = row;
+      src.clear();
+      for (const auto x : row) src.insert(src.end(), inner, x);
+      for (int mode = 0; mode < 4; ++mode) {
+        std::vector<int64_t> dst(inner);
+        arg_reduce({1, row.size(), inner, mode < 2, mode % 2 == 1}, src.data(), dst.data(), Parallel());
+        for (const int64_t index : dst) EXPECT_EQ(index, expected[static_cast<size_t>(mode)]) << mode;
+      }
+    }
+  };
+  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+  check(std::vector<int64_t>{-kMost, kMost - 1, kMost, 0, kMost, -kMost}, {2, 4, 0, 5});
+  check(std::vector<uint64_t>{~UINT64_C(0) - 1, 1, ~UINT64_C(0), 0, 0}, {2, 2, 3, 4});
+  check(std::vector<uint8_t>{128, 127, 255, 0, 255}, {2, 4, 3, 3});
+  check(std::vector<int8_t>{-128, 127, 0, 127, -128}, {1, 3, 0, 4});
+  check(std::vector<double>{1.0, 1.0 + 1e-15, std::nan(""), 2.0}, {2, 2, 2, 2});
+  check(std::vector<bf16>{bf16(1.0f), bf16(-3.0f), bf16(4.0f), bf16(-3.0f)}, {2, 2, 1, 3});
+  // Rows that are longer than a tile of them.
+  std::vector<uint16_t> longer(100);
+  longer[70] = longer[80] = 65535;
+  check(longer, {70, 80, 0, 99});
+}
+
 TEST(ArgReduce, ShortRows) {
   for_each_isa([] {
     for (const size_t n : {2u, 21u, 32u, 33u}) {
