@@ -369,6 +369,24 @@ TEST(TabulateCodes, FunctionsOfOneCode) {
   }
 }
 
+TEST(TabulateCodes, OneNodeThatWouldMakeItsTableInEachRun) {
+  for (const char* op_type : {"QLinearLeakyRelu", "QLinearSigmoid"}) {
+    const Counts counts = optimized(
+        {2, 5, 6}, 0.01f,
+        [&](Builder& b, ValueId x) {
+          Node node;
+          node.domain = "com.microsoft";
+          node.op_type = op_type;
+          node.version = 1;
+          node.inputs = {b.quantize(x, 0.02f, 100), b.number(0.02f), b.zero(DType::u8, 100), b.number(0.01f),
+                         b.zero(DType::u8, 7)};
+          add_output(b.graph, "y", b.dequantize(b.graph.add_node(std::move(node), "codes"), 0.01f, 7));
+        },
+        OptimizationLevel::all);
+    EXPECT_EQ(counts.count("MapCodes"), 1u) << op_type;
+  }
+}
+
 TEST(FoldDequantized, WeightsOfAFloatConvolution) {
   const Counts counts = optimized({1, 16, 5, 5}, 0.0f, [](Builder& b, ValueId x) {
     add_output(b.graph, "y", add(b.graph, "Conv", {x, b.weights({16, 16, 3, 3}, 0.01f)}));

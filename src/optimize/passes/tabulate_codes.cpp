@@ -29,6 +29,8 @@ bool is_elementwise(const Node& node) {
          node.int_or("block_size", 0) == 0;
 }
 
+bool tabulates(const Node& node) { return node.op_type == "QLinearLeakyRelu" || node.op_type == "QLinearSigmoid"; }
+
 class Tabulation {
  public:
   Tabulation(Graph& graph, size_t most_bytes)
@@ -105,7 +107,8 @@ class Tabulation {
     });
   }
 
-  // What the value is for each of its source's codes; nothing where one node makes it of them.
+  // What the value is for each of its source's codes; nothing where one node makes it of them, unless that would
+  // compute the table in each run.
   std::optional<Tensor> table_of(ValueId made) const {
     const ValueId codes = sources_[made];
     std::vector<ValueId> open = {made};
@@ -120,7 +123,7 @@ class Tabulation {
       for (const ValueId input : graph_.node(id).inputs)
         if (input != kNoValue && input != codes && !graph_.constant(input)) open.push_back(input);
     }
-    if (nodes < 2) return std::nullopt;
+    if (nodes < 2 && !tabulates(*graph_.producer(made))) return std::nullopt;
     Tensor all = make_tensor(graph_.value(codes).info.dtype, Shape{kCodes}).value();
     for (int64_t i = 0; i < kCodes; ++i) static_cast<uint8_t*>(all.data)[i] = static_cast<uint8_t>(i);
     Graph rehearsal;
