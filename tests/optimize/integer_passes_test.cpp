@@ -244,7 +244,7 @@ TEST(FuseQdq, OperatorsOfMicrosoft) {
       {"LeakyRelu", "QLinearLeakyRelu", {{"alpha", 0.2f}}},
       {"Softmax", "QLinearSoftmax", {{"axis", int64_t{1}}}},
       {"GlobalAveragePool", "QLinearGlobalAveragePool", {}},
-      {"AveragePool", "QLinearAveragePool", {{"kernel_shape", std::vector<int64_t>{3, 2}}}},
+      {"AveragePool", "QLinearAveragePool", {{"kernel_shape", std::vector<int64_t>{3, 3}}}},
       {"Concat", "QLinearConcat", {{"axis", int64_t{1}}}},
   };
   for (const Case& c : cases) {
