@@ -34,10 +34,11 @@ ValueId ActivationCodes::add(std::string_view op_type, std::vector<ValueId> inpu
   Node node;
   node.op_type = op_type;
   node.version = opset_;
-  node.name = concat(named_after, "_", op_type);
+  node.name = std::move(named_after.append("_").append(op_type));
   node.inputs = std::move(inputs);
   node.attributes = std::move(attributes);
-  return graph_.add_node(std::move(node), concat(named_after, "_", op_type, "_Output"), ValueInfo::tensor(type));
+  std::string output = node.name + "_Output";
+  return graph_.add_node(std::move(node), std::move(output), ValueInfo::tensor(type));
 }
 
 ValueId ActivationCodes::cast(ValueId value, DType type) {
