@@ -14,7 +14,6 @@
 namespace linnet {
 namespace {
 
-constexpr size_t kPanel = 16;
 constexpr size_t kAlignment = 64;
 
 // With fewer filters the vectors of a costly activation over one position's row are too empty: it runs over all of dst.
@@ -96,11 +95,11 @@ class Gather {
       const size_t d1 = axis_[1].first + o1 * axis_[1].step;
       const size_t d2 = axis_[2].first + o2 * axis_[2].step;
       const float* image = src_ + n * image_step + channel;
-      const ptrdiff_t s0 = start(0, o0), s1 = start(1, o1), s2 = start(2, o2);
+      const ptrdiff_t s0 = axis_[0].source(o0, 0), s1 = axis_[1].source(o1, 0), s2 = axis_[2].source(o2, 0);
       size_t count = 1;
-      if (interior(0, s0) && interior(1, s1) && interior(2, s2)) {
+      if (axis_[0].interior(o0, g_.src[0]) && axis_[1].interior(o1, g_.src[1]) && axis_[2].interior(o2, g_.src[2])) {
         const size_t most = std::min(end - begin - p, axis_[2].count - o2);
-        while (count < most && interior(2, start(2, o2 + count))) ++count;
+        while (count < most && axis_[2].interior(o2 + count, g_.src[2])) ++count;
         inner_positions(p, count,
                         image + ((static_cast<size_t>(s0) * g_.src[1] + static_cast<size_t>(s1)) * g_.src[2] +
                                  static_cast<size_t>(s2)) *
@@ -125,14 +124,6 @@ class Gather {
   }
 
  private:
-  ptrdiff_t start(size_t a, size_t o) const noexcept {
-    return static_cast<ptrdiff_t>(o * axis_[a].advance) + axis_[a].delta;
-  }
-  // All taps along the axis lie inside, seen from the first one's index.
-  bool interior(size_t a, ptrdiff_t first) const noexcept {
-    return inside(first, g_.src[a]) &&
-           inside(first + static_cast<ptrdiff_t>(axis_[a].taps - 1) * axis_[a].delta_step, g_.src[a]);
-  }
   void fill_steps() noexcept {
     size_t* to = workspace_.steps;
     for (size_t i = 0; i < axis_[0].taps; ++i)
@@ -184,8 +175,6 @@ class Gather {
     for (size_t i = 0; i < count; ++i, src += advance, to += row) std::memcpy(to, src, kRun * sizeof(float));
   }
 
-  static bool inside(ptrdiff_t i, size_t size) noexcept { return i >= 0 && i < static_cast<ptrdiff_t>(size); }
-
   // The pointers of all taps of one position.
   void position(const float* image, ptrdiff_t s0, ptrdiff_t s1, ptrdiff_t s2, const float** to) noexcept {
     const size_t columns = runs_.merged ? 1 : axis_[2].taps;
@@ -193,7 +182,7 @@ class Gather {
       const ptrdiff_t i0 = s0 + static_cast<ptrdiff_t>(i) * axis_[0].delta_step;
       for (size_t j = 0; j < axis_[1].taps; ++j, to += columns) {
         const ptrdiff_t i1 = s1 + static_cast<ptrdiff_t>(j) * axis_[1].delta_step;
-        if (!inside(i0, g_.src[0]) || !inside(i1, g_.src[1])) {
+        if (!is_inside(i0, g_.src[0]) || !is_inside(i1, g_.src[1])) {
           std::fill_n(to, columns, workspace_.zeros);
           continue;
         }
@@ -205,7 +194,7 @@ class Gather {
         }
         ptrdiff_t i2 = s2;
         for (size_t k = 0; k < columns; ++k, i2 += axis_[2].delta_step)
-          to[k] = inside(i2, g_.src[2]) ? row + static_cast<size_t>(i2) * g_.channels : workspace_.zeros;
+          to[k] = is_inside(i2, g_.src[2]) ? row + static_cast<size_t>(i2) * g_.channels : workspace_.zeros;
       }
     }
   }
@@ -240,9 +229,9 @@ void conv_phase_run(const ConvGeometry& g, const ConvPhase& phase, const float* 
   if (positions == 0 || filters == 0) return;
   const ConvRuns runs = conv_runs(g, phase);
   const size_t depth = runs.taps * runs.run;
-  const size_t panels = ceil_div(filters, kPanel);
+  const size_t panels = ceil_div(filters, kConvPanel);
   const size_t blocks = ceil_div(positions, block_positions(runs.taps));
-  const double panel_ns = static_cast<double>(positions * depth * kPanel) / static_cast<double>(blocks) / 50.0;
+  const double panel_ns = static_cast<double>(positions * depth * kConvPanel) / static_cast<double>(blocks) / 50.0;
 
   // With few blocks the panels are split as well. Where the cuts fall changes no sum.
   const size_t wanted_chunks = ceil_div(parallel.threads() * 4, std::max<size_t>(1, blocks * g.groups));
@@ -267,7 +256,7 @@ void conv_phase_run(const ConvGeometry& g, const ConvPhase& phase, const float* 
 
       const size_t first_panel = panels * (item % chunks) / chunks;
       const size_t last_panel = panels * (item % chunks + 1) / chunks;
-      const size_t first_filter = group * filters + first_panel * kPanel;
+      const size_t first_filter = group * filters + first_panel * kConvPanel;
       ConvTile tile{};
       tile.src = runs.copied ? workspace.rows : workspace.pointers;
       tile.positions = last_position - first_position;
@@ -275,8 +264,8 @@ void conv_phase_run(const ConvGeometry& g, const ConvPhase& phase, const float* 
       tile.run = runs.copied ? depth : runs.run;
       tile.zeros = runs.copied ? nullptr : workspace.zeros;
       tile.narrow = conv_is_narrow(g);
-      tile.weights = packed + (group * panels + first_panel) * depth * kPanel;
-      tile.filters = std::min(filters, last_panel * kPanel) - first_panel * kPanel;
+      tile.weights = packed + (group * panels + first_panel) * depth * kConvPanel;
+      tile.filters = std::min(filters, last_panel * kConvPanel) - first_panel * kConvPanel;
       tile.offsets = workspace.offsets;
       tile.dst = dst + first_filter;
       tile.bias = epilogue.bias ? epilogue.bias + first_filter : nullptr;

@@ -17,6 +17,8 @@
 
 namespace linnet {
 
+inline constexpr size_t kConvPanel = 16;  // filters of a panel of weights
+
 struct ConvGeometry {
   size_t batch = 1;
   size_t channels = 1;  // of src, all groups together

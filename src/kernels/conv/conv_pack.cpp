@@ -8,8 +8,6 @@
 namespace linnet {
 namespace {
 
-constexpr size_t kPanel = 16;
-
 float load(const float* from) noexcept {
   float value;
   std::memcpy(&value, from, sizeof value);
@@ -20,16 +18,16 @@ float load(const float* from) noexcept {
 void pack_rows(const ConvGeometry& g, const float* rows, size_t lanes, const GemmKernels& kernels,
                float* dst) noexcept {
   constexpr size_t kStrip = 64;
-  alignas(64) float strip[kStrip * kPanel] = {};
+  alignas(64) float strip[kStrip * kConvPanel] = {};
   const size_t channels = g.channels / g.groups, taps = positions_of(g.kernel), depth = channels * taps;
-  const size_t tap_step = g.src_planes ? kPanel : channels * kPanel;
-  const size_t channel_step = g.src_planes ? taps * kPanel : kPanel;
+  const size_t tap_step = g.src_planes ? kConvPanel : channels * kConvPanel;
+  const size_t channel_step = g.src_planes ? taps * kConvPanel : kConvPanel;
   size_t channel = 0, tap = 0;
   for (size_t at = 0; at < depth; at += kStrip) {
     const size_t count = std::min(kStrip, depth - at);
-    kernels.transpose(rows + at, depth, count, lanes, strip, kPanel);
+    kernels.transpose(rows + at, depth, count, lanes, strip, kConvPanel);
     for (size_t i = 0; i < count; ++i) {
-      std::memcpy(dst + tap * tap_step + channel * channel_step, strip + i * kPanel, kPanel * sizeof(float));
+      std::memcpy(dst + tap * tap_step + channel * channel_step, strip + i * kConvPanel, kConvPanel * sizeof(float));
       if (++tap == taps) {
         tap = 0;
         ++channel;
@@ -46,23 +44,23 @@ void pack_phase(const ConvGeometry& g, const ConvPhase& phase, size_t group, siz
   const size_t kernel = positions_of(g.kernel);
   const float* base = weights + (group * channels * filters + first) * kernel;
   const auto& [d, h, w] = phase.axis;
-  for (size_t lane = 0; lane < kPanel; ++lane) {
+  for (size_t lane = 0; lane < kConvPanel; ++lane) {
     float* tap = dst + lane;
     for (size_t i = 0; i < d.taps; ++i)
       for (size_t j = 0; j < h.taps; ++j)
-        for (size_t k = 0; k < w.taps; ++k, tap += channels * kPanel) {
+        for (size_t k = 0; k < w.taps; ++k, tap += channels * kConvPanel) {
           const size_t at =
               ((d.tap + i * d.tap_step) * g.kernel[1] + h.tap + j * h.tap_step) * g.kernel[2] + w.tap + k * w.tap_step;
           const float* from = base + lane * kernel + at;
           for (size_t c = 0; c < channels; ++c)
-            tap[c * kPanel] = lane < lanes ? load(from + c * filters * kernel) : 0.0f;
+            tap[c * kConvPanel] = lane < lanes ? load(from + c * filters * kernel) : 0.0f;
         }
   }
 }
 
 void pack_depthwise(const ConvGeometry& g, const ConvPhase& phase, const float* weights, float* dst) noexcept {
   const size_t kernel = positions_of(g.kernel);
-  const size_t padded = round_up(g.filters, kPanel);
+  const size_t padded = round_up(g.filters, kConvPanel);
   const size_t width = g.channels / g.groups;
   const auto& [d, h, w] = phase.axis;
   for (size_t i = 0; i < d.taps; ++i)
@@ -83,7 +81,7 @@ void pack_depthwise(const ConvGeometry& g, const ConvPhase& phase, const float* 
 
 void pack_narrow(const ConvGeometry& g, const ConvPhase& phase, const float* weights, float* dst) noexcept {
   const size_t kernel = positions_of(g.kernel);
-  const size_t padded = round_up(g.channels, kPanel);
+  const size_t padded = round_up(g.channels, kConvPanel);
   const auto& [d, h, w] = phase.axis;
   for (size_t f = 0; f < g.filters; ++f)
     for (size_t i = 0; i < d.taps; ++i)
@@ -101,7 +99,7 @@ void pack_narrow(const ConvGeometry& g, const ConvPhase& phase, const float* wei
 
 void conv_pack(const ConvGeometry& g, const float* weights, float* packed, const Parallel& parallel) noexcept {
   const size_t filters = g.filters / g.groups;
-  const size_t panels = ceil_div(filters, kPanel);
+  const size_t panels = ceil_div(filters, kConvPanel);
   const size_t phases = conv_phase_count(g);
   const GemmKernels kernels = gemm_kernels();
   for (size_t p = 0; p < phases; ++p) {
@@ -111,19 +109,19 @@ void conv_pack(const ConvGeometry& g, const float* weights, float* packed, const
     } else if (conv_is_narrow(g)) {
       pack_narrow(g, phase, weights, packed);
     } else {
-      const size_t panel_size = phase.taps() * (g.channels / g.groups) * kPanel;
-      parallel.for_range(g.groups * panels, grain_for(static_cast<double>(panel_size)),
-                         [&](size_t begin, size_t end, size_t) {
-                           for (size_t i = begin; i < end; ++i) {
-                             const size_t first = i % panels * kPanel, lanes = std::min(kPanel, filters - first);
-                             if (g.transposed) {
-                               pack_phase(g, phase, i / panels, first, lanes, weights, packed + i * panel_size);
-                             } else {
-                               const float* rows = weights + (i / panels * filters + first) * (panel_size / kPanel);
-                               pack_rows(g, rows, lanes, kernels, packed + i * panel_size);
-                             }
-                           }
-                         });
+      const size_t panel_size = phase.taps() * (g.channels / g.groups) * kConvPanel;
+      parallel.for_range(
+          g.groups * panels, grain_for(static_cast<double>(panel_size)), [&](size_t begin, size_t end, size_t) {
+            for (size_t i = begin; i < end; ++i) {
+              const size_t first = i % panels * kConvPanel, lanes = std::min(kConvPanel, filters - first);
+              if (g.transposed) {
+                pack_phase(g, phase, i / panels, first, lanes, weights, packed + i * panel_size);
+              } else {
+                const float* rows = weights + (i / panels * filters + first) * (panel_size / kConvPanel);
+                pack_rows(g, rows, lanes, kernels, packed + i * panel_size);
+              }
+            }
+          });
     }
     packed += conv_phase_packed_size(g, phase);
   }

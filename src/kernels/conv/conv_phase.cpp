@@ -8,7 +8,6 @@
 namespace linnet {
 namespace {
 
-constexpr size_t kPanel = 16;
 // Beyond this many floats a run costs more to copy at a border than it saves in pointers.
 constexpr size_t kLongestMergedRun = 64;
 // Up to this many floats a copy costs less than a pointer that the inner loop has to load.
@@ -66,9 +65,9 @@ ConvPhase conv_phase(const ConvGeometry& g, size_t index) noexcept {
 namespace {
 
 size_t packed_size(const ConvGeometry& g, size_t taps) noexcept {
-  if (conv_is_depthwise(g)) return taps * (g.channels / g.groups) * round_up(g.filters, kPanel);
-  if (conv_is_narrow(g)) return g.filters * taps * round_up(g.channels, kPanel);
-  return g.groups * ceil_div(g.filters / g.groups, kPanel) * kPanel * taps * (g.channels / g.groups);
+  if (conv_is_depthwise(g)) return taps * (g.channels / g.groups) * round_up(g.filters, kConvPanel);
+  if (conv_is_narrow(g)) return g.filters * taps * round_up(g.channels, kConvPanel);
+  return g.groups * ceil_div(g.filters / g.groups, kConvPanel) * kConvPanel * taps * (g.channels / g.groups);
 }
 
 }  // namespace

@@ -9,6 +9,9 @@
 
 namespace linnet {
 
+// i is an index of `size` elements.
+inline bool is_inside(ptrdiff_t i, size_t size) noexcept { return i >= 0 && i < static_cast<ptrdiff_t>(size); }
+
 struct ConvAxisPhase {
   size_t count = 1;  // output positions i
   size_t first = 0;  // dst index = first + i * step
@@ -19,6 +22,15 @@ struct ConvAxisPhase {
   size_t taps = 1;  // tap j reads the weight at index tap + j * tap_step
   size_t tap = 0;
   size_t tap_step = 1;
+
+  // The src index of a tap, which may lie outside.
+  ptrdiff_t source(size_t position, size_t j) const noexcept {
+    return static_cast<ptrdiff_t>(position * advance) + delta + static_cast<ptrdiff_t>(j) * delta_step;
+  }
+  // All taps of the position lie inside.
+  bool interior(size_t position, size_t size) const noexcept {
+    return is_inside(source(position, 0), size) && is_inside(source(position, taps - 1), size);
+  }
 };
 
 struct ConvPhase {

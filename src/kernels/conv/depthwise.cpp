@@ -8,7 +8,6 @@
 namespace linnet {
 namespace {
 
-constexpr size_t kPanel = 16;
 constexpr size_t kAlignment = 64;
 // Rows of a band, swept downwards: an input row then serves all output rows that it reaches while it is in L1.
 constexpr size_t kBandRows = 8;
@@ -30,7 +29,7 @@ struct Plan {
     columns = wide ? kDepthwiseColumns : 4;
     shared = alone && a2.delta_step == 1 && a2.advance <= 2;
     band = a1.delta_step == 1 && a1.advance <= 2 ? std::min(kBandRows, a1.count) : 1;
-    block = round_up(ceil_div(g.channels, ceil_div(g.channels, kMostChannels)), kPanel);
+    block = round_up(ceil_div(g.channels, ceil_div(g.channels, kMostChannels)), kConvPanel);
   }
 };
 
@@ -38,15 +37,6 @@ struct Plan {
 size_t piece_length(size_t left) noexcept {
   if (left >= 8 || left == 5) return 5;
   return left >= 3 ? 3 : 1;
-}
-
-ptrdiff_t source(const ConvAxisPhase& axis, size_t position, size_t tap) noexcept {
-  return static_cast<ptrdiff_t>(position * axis.advance) + axis.delta + static_cast<ptrdiff_t>(tap) * axis.delta_step;
-}
-bool inside(ptrdiff_t i, size_t size) noexcept { return i >= 0 && i < static_cast<ptrdiff_t>(size); }
-
-bool all_inside(const ConvAxisPhase& axis, size_t position, size_t size) noexcept {
-  return inside(source(axis, position, 0), size) && inside(source(axis, position, axis.taps - 1), size);
 }
 
 // How many of `count` entries, `step` pixels apart from pixel `start` on, lie before pixel `end`.
@@ -63,7 +53,7 @@ size_t row_pieces(const ConvGeometry& g, const ConvAxisPhase& axis, const Plan& 
   for (size_t tap = 0; tap < axis.taps; ++pieces) {
     const size_t length = plan.shared ? piece_length(axis.taps - tap) : 1;
     const size_t entries = plan.shared ? (plan.columns - 1) * axis.advance + length : plan.columns;
-    const ptrdiff_t start = source(axis, column, tap);
+    const ptrdiff_t start = axis.source(column, tap);
     to[pieces] = {nullptr,
                   start * static_cast<ptrdiff_t>(g.channels),
                   entries_before(0, start, step, entries),
@@ -90,7 +80,7 @@ void depthwise_conv(const ConvGeometry& g, const ConvPhase& phase, const float* 
   const size_t bands = ceil_div(a1.count, plan.band);
   const size_t blocks = ceil_div(channels, plan.block);
   const size_t group = channels / g.groups;
-  const size_t weight_step = round_up(channels, kPanel);
+  const size_t weight_step = round_up(channels, kConvPanel);
   const size_t worker_size = depthwise_scratch_size(g);
   const double item_ns =
       static_cast<double>(plan.band * plan.columns * phase.taps() * plan.block * group) / 20.0 + 100.0;
@@ -126,15 +116,15 @@ void depthwise_conv(const ConvGeometry& g, const ConvPhase& phase, const float* 
           for (size_t o1 = first_row; o1 < last_row; o1 += tile.rows) {
             // Rows whose taps all lie inside the image have the same pieces.
             tile.rows = 0;
-            while (o1 + tile.rows < last_row && all_inside(a1, o1 + tile.rows, g.src[1])) ++tile.rows;
+            while (o1 + tile.rows < last_row && a1.interior(o1 + tile.rows, g.src[1])) ++tile.rows;
             tile.rows = std::max<size_t>(1, tile.rows);
             tile.piece_count = 0;
             size_t weights = 0;
             for (size_t t0 = 0; t0 < a0.taps; ++t0) {
-              const ptrdiff_t i0 = source(a0, o0, t0);
+              const ptrdiff_t i0 = a0.source(o0, t0);
               for (size_t t1 = 0; t1 < a1.taps; ++t1, weights += a2.taps * group * weight_step) {
-                const ptrdiff_t i1 = source(a1, o1, t1);
-                if (!inside(i0, g.src[0]) || !inside(i1, g.src[1])) continue;
+                const ptrdiff_t i1 = a1.source(o1, t1);
+                if (!is_inside(i0, g.src[0]) || !is_inside(i1, g.src[1])) continue;
                 const size_t row = (n * g.src[0] + static_cast<size_t>(i0)) * g.src[1] + static_cast<size_t>(i1);
                 for (size_t i = 0; i < count; ++i) {
                   DepthwisePiece& piece = pieces[tile.piece_count++] = of_row[i];

@@ -50,11 +50,6 @@ struct Plan {
   }
 };
 
-ptrdiff_t source(const ConvAxisPhase& axis, size_t position, size_t tap) noexcept {
-  return static_cast<ptrdiff_t>(position * axis.advance) + axis.delta + static_cast<ptrdiff_t>(tap) * axis.delta_step;
-}
-bool inside(ptrdiff_t i, size_t size) noexcept { return i >= 0 && i < static_cast<ptrdiff_t>(size); }
-
 void fill_offsets(const Plan& plan, const ConvPhase& phase, size_t* to) noexcept {
   const auto& [a0, a1, a2] = phase.axis;
   const size_t row = plan.row_parts == 1 ? 1 : plan.src_rows / plan.row_parts;
@@ -83,17 +78,17 @@ void copy_window(const ConvGeometry& g, const ConvPhase& phase, const Plan& plan
   const size_t part_rows = plan.src_rows / plan.row_parts, part_columns = plan.src_columns / plan.column_parts;
   for (size_t c = 0; c < g.channels; ++c)
     for (size_t t0 = 0; t0 < a0.taps; ++t0) {
-      const ptrdiff_t i0 = source(a0, o0, t0);
+      const ptrdiff_t i0 = a0.source(o0, t0);
       for (size_t r = 0; r < plan.src_rows; ++r, to += plan.src_columns) {
-        const ptrdiff_t i1 = source(a1, o1, r / part_rows) + static_cast<ptrdiff_t>(r % part_rows);
-        if (!inside(i0, g.src[0]) || !inside(i1, g.src[1])) {
+        const ptrdiff_t i1 = a1.source(o1, r / part_rows) + static_cast<ptrdiff_t>(r % part_rows);
+        if (!is_inside(i0, g.src[0]) || !is_inside(i1, g.src[1])) {
           std::fill_n(to, plan.src_columns, 0.0f);
           continue;
         }
         const float* row =
             image + ((c * g.src[0] + static_cast<size_t>(i0)) * g.src[1] + static_cast<size_t>(i1)) * g.src[2];
         for (size_t part = 0; part < plan.column_parts; ++part)
-          copy_pixels(row, g.src[2], source(a2, o2, part), part_columns, to + part * part_columns);
+          copy_pixels(row, g.src[2], a2.source(o2, part), part_columns, to + part * part_columns);
       }
     }
 }

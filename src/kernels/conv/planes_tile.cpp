@@ -36,14 +36,14 @@ HWY_NOINLINE void add_residual(const PlanesTile& t, const Part& part, size_t row
 template <size_t kRows, size_t kWidth>
 HWY_NOINLINE void micro_kernel(const PlanesTile& t, const Part& part) {
   const Floats d;
-  const size_t panel_size = t.depth * kPanel;
+  const size_t panel_size = t.depth * kConvPanel;
   const float* HWY_RESTRICT w = t.weights + part.panel * panel_size;
   Vector sum[kRows][kWidth];
   HWY_UNROLL(8)
   for (size_t v = 0; v < kWidth; ++v) {
     const size_t at = v * kLanes;
     const Vector start =
-        !t.bias || at >= part.count ? hn::Zero(d) : load_some(t.bias + part.panel * kPanel + at, part.count - at);
+        !t.bias || at >= part.count ? hn::Zero(d) : load_some(t.bias + part.panel * kConvPanel + at, part.count - at);
     HWY_UNROLL(8)
     for (size_t r = 0; r < kRows; ++r) sum[r][v] = start;
   }
@@ -61,7 +61,7 @@ HWY_NOINLINE void micro_kernel(const PlanesTile& t, const Part& part) {
         }
       }
     }
-    for (const size_t end = std::min(t.depth, k + kChain); k < end; ++k, w += kPanel) {
+    for (const size_t end = std::min(t.depth, k + kChain); k < end; ++k, w += kConvPanel) {
       Vector b[kWidth];
       HWY_UNROLL(8)
       for (size_t v = 0; v < kWidth; ++v) {
@@ -115,14 +115,14 @@ HWY_NOINLINE void micro_kernel(const PlanesTile& t, const Part& part) {
 template <size_t kWidth>
 void columns_of(const PlanesTile& t, size_t panel) {
   constexpr size_t kMost = most_rows(kWidth);
-  const size_t count = std::min(t.filters - panel * kPanel, kWidth * kLanes);
+  const size_t count = std::min(t.filters - panel * kConvPanel, kWidth * kLanes);
   const size_t groups = (t.columns + kMost - 1) / kMost;
   for (size_t row = 0; row < t.rows; ++row) {
     size_t first = 0;
     for (size_t g = 0; g < groups; ++g) {
       // Spread evenly: 7 positions are 4 + 3, not 6 + 1.
       const size_t positions = t.columns * (g + 1) / groups - first;
-      const size_t at = row * t.dst_row_step + first * t.filters + panel * kPanel;
+      const size_t at = row * t.dst_row_step + first * t.filters + panel * kConvPanel;
       const Part part{t.src + row * t.row_step + first * t.column_step, panel, count, t.dst + at,
                       t.residual ? t.residual + at : nullptr};
       switch (positions) {
@@ -151,25 +151,25 @@ void columns_of(const PlanesTile& t, size_t panel) {
 // All panels. Few positions leave registers for more panels at a time; the last filters take as few vectors as they
 // need.
 void planes_tile_simd(const PlanesTile& t) {
-  for (size_t panel = 0; panel * kPanel < t.filters;) {
-    const size_t left = t.filters - panel * kPanel;
+  for (size_t panel = 0; panel * kConvPanel < t.filters;) {
+    const size_t left = t.filters - panel * kConvPanel;
     if constexpr (kVectors == 1) {
-      if (left > kPanel) {
+      if (left > kConvPanel) {
         columns_of<2>(t, panel);
         panel += 2;
       } else {
         columns_of<1>(t, panel++);
       }
-    } else if (kVectors == 2 && t.columns == 1 && left > 8 * kLanes - kPanel) {
+    } else if (kVectors == 2 && t.columns == 1 && left > 8 * kLanes - kConvPanel) {
       columns_of<8>(t, panel);
       panel += 4;
-    } else if (kVectors == 2 && t.columns <= 3 && left > kPanel) {
+    } else if (kVectors == 2 && t.columns <= 3 && left > kConvPanel) {
       columns_of<4>(t, panel);
       panel += 2;
-    } else if (kVectors == 2 && left > kPanel && left <= 3 * kLanes) {
+    } else if (kVectors == 2 && left > kConvPanel && left <= 3 * kLanes) {
       columns_of<3>(t, panel);
       panel += 2;
-    } else if (left <= kPanel / 2) {
+    } else if (left <= kConvPanel / 2) {
       columns_of<kVectors / 2>(t, panel++);
     } else {
       columns_of<kVectors>(t, panel++);

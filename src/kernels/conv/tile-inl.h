@@ -10,6 +10,7 @@
 
 #include "hwy/highway.h"
 #include "kernels/activation-inl.h"
+#include "kernels/conv/conv.h"
 #include "kernels/partial-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -21,8 +22,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 using Floats = hn::CappedTag<float, 16>;
 using Vector = hn::Vec<Floats>;
 constexpr size_t kLanes = hn::MaxLanes(Floats());
-constexpr size_t kPanel = 16;
-constexpr size_t kVectors = kPanel / kLanes;
+constexpr size_t kVectors = kConvPanel / kLanes;
 
 // Sums that a tile keeps in registers, of which there are 16, or 32 with AVX-512: enough to hide an addition's latency.
 constexpr size_t kSums = kLanes == 16 ? 24 : 12;

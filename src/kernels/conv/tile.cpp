@@ -31,9 +31,9 @@ HWY_NOINLINE void finish_some(const ConvTile& t, const float* HWY_RESTRICT sums,
 template <size_t kRows, size_t kWidth>
 HWY_NOINLINE void micro_kernel(const ConvTile& t, size_t first, size_t panel, size_t filters) {
   const Floats d;
-  const size_t panel_size = t.taps * t.run * kPanel;
+  const size_t panel_size = t.taps * t.run * kConvPanel;
   const float* HWY_RESTRICT w = t.weights + panel * panel_size;
-  const size_t column = panel * kPanel;
+  const size_t column = panel * kConvPanel;
   Vector sum[kRows][kWidth];
   HWY_UNROLL(8)
   for (size_t v = 0; v < kWidth; ++v) {
@@ -56,7 +56,7 @@ HWY_NOINLINE void micro_kernel(const ConvTile& t, size_t first, size_t panel, si
     HWY_UNROLL(8)
     for (size_t r = 0; r < kRows; ++r) outside &= x[r] == zeros;
     if (outside) {
-      w += t.run * kPanel;
+      w += t.run * kConvPanel;
       continue;
     }
     for (size_t k = 0; k < t.run;) {
@@ -74,7 +74,7 @@ HWY_NOINLINE void micro_kernel(const ConvTile& t, size_t first, size_t panel, si
       }
       const size_t end = std::min(t.run, k + kChain);
       chain += end - k;
-      for (; k < end; ++k, w += kPanel) {
+      for (; k < end; ++k, w += kConvPanel) {
         Vector b[kWidth];
         HWY_UNROLL(8)
         for (size_t v = 0; v < kWidth; ++v) {
@@ -131,7 +131,7 @@ template <size_t kWidth>
 void columns_of(const ConvTile& t, size_t panel) {
   // Rows spread evenly: 7 positions are 4 + 3, not 6 + 1.
   constexpr size_t kMost = most_rows(kWidth);
-  const size_t filters = std::min(t.filters - panel * kPanel, kWidth * kLanes);
+  const size_t filters = std::min(t.filters - panel * kConvPanel, kWidth * kLanes);
   const size_t groups = (t.positions + kMost - 1) / kMost;
   size_t first = 0;
   for (size_t g = 0; g < groups; ++g) {
@@ -161,31 +161,31 @@ void columns_of(const ConvTile& t, size_t panel) {
 // All panels. Few positions leave registers for more panels at a time; the last filters take as few vectors as they
 // need.
 void panels_of(const ConvTile& t) {
-  for (size_t panel = 0; panel * kPanel < t.filters;) {
-    const size_t left = t.filters - panel * kPanel;
+  for (size_t panel = 0; panel * kConvPanel < t.filters;) {
+    const size_t left = t.filters - panel * kConvPanel;
     if constexpr (kVectors == 1) {
-      if (left > 3 * kPanel) {
+      if (left > 3 * kConvPanel) {
         columns_of<4>(t, panel);
         panel += 4;
-      } else if (left > 2 * kPanel) {
+      } else if (left > 2 * kConvPanel) {
         columns_of<3>(t, panel);
         panel += 3;
-      } else if (left > kPanel) {
+      } else if (left > kConvPanel) {
         columns_of<2>(t, panel);
         panel += 2;
       } else {
         columns_of<1>(t, panel++);
       }
-    } else if (t.positions == 1 && left > 8 * kLanes - kPanel) {
+    } else if (t.positions == 1 && left > 8 * kLanes - kConvPanel) {
       columns_of<8>(t, panel);
       panel += 8 / kVectors;
-    } else if (kVectors == 2 && t.positions <= 3 && left > kPanel) {
+    } else if (kVectors == 2 && t.positions <= 3 && left > kConvPanel) {
       columns_of<4>(t, panel);
       panel += 2;
-    } else if (kVectors == 2 && left > kPanel && left <= 3 * kLanes) {
+    } else if (kVectors == 2 && left > kConvPanel && left <= 3 * kLanes) {
       columns_of<3>(t, panel);
       panel += 2;
-    } else if (left <= kPanel / 2) {
+    } else if (left <= kConvPanel / 2) {
       columns_of<kVectors / 2>(t, panel++);
     } else {
       columns_of<kVectors>(t, panel++);
@@ -197,7 +197,7 @@ void panels_of(const ConvTile& t) {
 template <size_t kFilters>
 void narrow_columns(const ConvTile& t) {
   const Floats d;
-  const size_t step = (t.run + kPanel - 1) / kPanel * kPanel;
+  const size_t step = (t.run + kConvPanel - 1) / kConvPanel * kConvPanel;
   for (size_t p = 0; p < t.positions; ++p) {
     Vector sum[kFilters];
     HWY_UNROLL(4)

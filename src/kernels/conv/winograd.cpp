@@ -12,7 +12,6 @@
 namespace linnet {
 namespace {
 
-constexpr size_t kPanel = 16;
 constexpr size_t kAlignment = 64;
 constexpr size_t kTaps = 9;
 constexpr size_t kSide = 4;  // of a square of the source; two of the results
@@ -39,8 +38,8 @@ struct Plan {
   Plan(const ConvGeometry& g, size_t threads) noexcept {
     rows = ceil_div(g.dst[1], size_t{2}), columns = ceil_div(g.dst[2], size_t{2});
     squares = g.batch * g.dst[0] * rows * columns;
-    panels = ceil_div(g.filters, kPanel);
-    const size_t wanted = std::max(kLeastPanels, kWeightFloats / (g.channels * kPanel * kWinogradPoints));
+    panels = ceil_div(g.filters, kConvPanel);
+    const size_t wanted = std::max(kLeastPanels, kWeightFloats / (g.channels * kConvPanel * kWinogradPoints));
     groups = ceil_div(panels, wanted);
     group_panels = ceil_div(panels, groups);
     const size_t fitting = kSourceFloats / (g.channels * kWinogradPoints) / 6 * 6;
@@ -49,8 +48,8 @@ struct Plan {
     blocks = ceil_div(squares, block);
     if (blocks < 8 * threads) blocks = std::min(round_up(blocks, threads), squares);
     source_step = block * g.channels + kSkew;
-    product_step = block * kChunkPanels * kPanel + kSkew;
-    weight_step = group_panels * g.channels * kPanel + kSkew;
+    product_step = block * kChunkPanels * kConvPanel + kSkew;
+    weight_step = group_panels * g.channels * kConvPanel + kSkew;
   }
 };
 
@@ -105,7 +104,7 @@ class Winograd {
     for (size_t p = 0; p < kWinogradPoints; ++p)
       for (size_t s = 0; s < plan.block; ++s)
         work_.rows[p * plan.block + s] = work_.source + p * plan.source_step + s * g.channels;
-    for (size_t s = 0; s < plan.block; ++s) work_.offsets[s] = s * kChunkPanels * kPanel;
+    for (size_t s = 0; s < plan.block; ++s) work_.offsets[s] = s * kChunkPanels * kConvPanel;
   }
 
   // Results of squares [begin, end) for the group's filters.
@@ -151,11 +150,11 @@ class Winograd {
     tile.positions = squares;
     tile.taps = 1;
     tile.run = g_.channels;
-    tile.filters = round_up(std::min(last * kPanel, g_.filters) - first * kPanel, kPanel / 2);
+    tile.filters = round_up(std::min(last * kConvPanel, g_.filters) - first * kConvPanel, kConvPanel / 2);
     tile.offsets = work_.offsets;
     for (size_t p = 0; p < kWinogradPoints; ++p) {
       tile.src = work_.rows + p * plan_.block;
-      tile.weights = weights_ + p * plan_.weight_step + (first - first_panel_) * g_.channels * kPanel;
+      tile.weights = weights_ + p * plan_.weight_step + (first - first_panel_) * g_.channels * kConvPanel;
       tile.dst = work_.products + p * plan_.product_step;
       conv_tile(tile);
     }
@@ -163,7 +162,7 @@ class Winograd {
 
   void finish(size_t square, size_t slot, size_t first, size_t last) const noexcept {
     const Place place = place_of(square);
-    const size_t filter = first * kPanel, filters = std::min(last * kPanel, g_.filters) - filter;
+    const size_t filter = first * kConvPanel, filters = std::min(last * kConvPanel, g_.filters) - filter;
     const size_t at = ((place.image * g_.dst[1] + place.row) * g_.dst[2] + place.column) * g_.filters + filter;
     WinogradResult result{};
     result.sums = work_.products + work_.offsets[slot];
@@ -224,7 +223,7 @@ size_t weights_size(const Plan& plan) noexcept {
 bool conv_is_winograd(const ConvGeometry& g) noexcept {
   const SpatialSizes kernel{1, 3, 3}, ones{1, 1, 1};
   if (g.groups != 1 || g.transposed || g.src_planes || g.kernel != kernel || g.stride != ones || g.dilation != ones ||
-      g.dst[0] != g.src[0] || g.pad[0] != 0 || conv_is_narrow(g) || g.channels < kPanel)
+      g.dst[0] != g.src[0] || g.pad[0] != 0 || conv_is_narrow(g) || g.channels < kConvPanel)
     return false;
   // Cycles of a core with two multiply-adds of 8 floats, for a channel and a panel.
   const Plan plan(g, 1);
@@ -246,7 +245,7 @@ void winograd_conv(const ConvGeometry& g, const float* src, const float* packed,
   if (plan.squares == 0) return;
   auto* weights = reinterpret_cast<float*>(scratch);
   const size_t worker_size = workspace_size(plan, g.channels);
-  const size_t panel_size = g.channels * kPanel;
+  const size_t panel_size = g.channels * kConvPanel;
   for (size_t group = 0; group < plan.groups; ++group) {
     const size_t first = plan.panels * group / plan.groups, last = plan.panels * (group + 1) / plan.groups;
     parallel.for_range(last - first, grain_for(static_cast<double>(panel_size)), [&](size_t begin, size_t end, size_t) {

@@ -17,7 +17,6 @@ namespace hn = hwy::HWY_NAMESPACE;
 using Floats = hn::CappedTag<float, 16>;
 using Vector = hn::Vec<Floats>;
 constexpr size_t kLanes = hn::MaxLanes(Floats());
-constexpr size_t kPanel = 16;
 
 // One side of G w G^T: three numbers become four.
 HWY_INLINE void spread_weights(Vector w0, Vector w1, Vector w2, Vector (&to)[4]) {
@@ -31,7 +30,7 @@ HWY_INLINE void spread_weights(Vector w0, Vector w1, Vector w2, Vector (&to)[4])
 
 void winograd_weights_simd(const float* HWY_RESTRICT weights, size_t channels, float* HWY_RESTRICT dst, size_t step) {
   const Floats d;
-  const size_t tap = channels * kPanel;
+  const size_t tap = channels * kConvPanel;
   for (size_t i = 0; i < tap; i += kLanes) {
     Vector rows[3][4];
     HWY_UNROLL(3)
@@ -107,8 +106,8 @@ HWY_INLINE void gather_results(const WinogradResult& w, size_t filter, Vector (&
 size_t winograd_result_simd(const WinogradResult& w) {
   const Floats d;
   size_t done = 0;
-  for (; done < w.filters; done += kPanel) {
-    constexpr size_t kVectors = kPanel / kLanes;
+  for (; done < w.filters; done += kConvPanel) {
+    constexpr size_t kVectors = kConvPanel / kLanes;
     Vector y[kVectors][4];
     Vector check = hn::Zero(d);  // stays zero while all are finite
     HWY_UNROLL(4)

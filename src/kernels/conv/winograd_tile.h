@@ -4,7 +4,7 @@
 
 #include <cstddef>
 
-#include "kernels/activation.h"
+#include "kernels/conv/conv.h"
 
 namespace linnet {
 
