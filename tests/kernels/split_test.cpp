@@ -7,6 +7,7 @@
 #include "kernels/elementwise/cast.h"
 #include "kernels/elementwise/unary.h"
 #include "kernels/norm/norm.h"
+#include "kernels/pool/pool.h"
 #include "kernels/reduce/reduce.h"
 #include "kernels/softmax/softmax.h"
 #include "kernels/split_parallel.h"
@@ -51,6 +52,33 @@ TEST(Split, Reductions) {
       expect_same_bits("reduce", [&](const float* src, float* dst, const Parallel& parallel) {
         reduce(static_cast<ReduceFn>(fn), plan, src, dst, parallel);
       });
+  }
+}
+
+TEST(Split, ShortRows) {
+  const int64_t shape[] = {static_cast<int64_t>(kRows * kColumns / 7), 7};
+  const bool last[] = {false, true};
+  const ReducePlan plan = plan_reduce(shape, last).value();
+  for (const ReduceFn fn : {ReduceFn::mean, ReduceFn::max, ReduceFn::log_sum_exp})
+    expect_same_bits("reduce", [&](const float* src, float* dst, const Parallel& parallel) {
+      reduce(fn, plan, src, dst, parallel);
+    });
+}
+
+TEST(Split, PooledPlanes) {
+  for (const PoolKind kind : {PoolKind::max, PoolKind::average}) {
+    PoolGeometry g;
+    g.kind = kind;
+    g.channels = kRows;
+    g.src = {1, 21, kColumns / 21};
+    g.kernel = {1, 3, 3};
+    g.stride = {1, 2, 2};
+    g.pad_begin = g.pad_end = {0, 1, 1};
+    g.dst = {1, 11, 25};
+    expect_same_bits("pool_planes", [&](const float* src, float* dst, const Parallel& parallel) {
+      std::vector<std::byte> scratch(pool_planes_scratch_size(g) * parallel.threads());
+      pool_planes(g, src, dst, scratch.data(), parallel);
+    });
   }
 }
 
