@@ -206,5 +206,27 @@ TEST(Resize, IntegersTruncateOrRoundAndSaturate) {
   EXPECT_EQ(std::vector<uint8_t>(dst, dst + 8), (std::vector<uint8_t>{0, 58, 197, 255, 255, 197, 58, 0}));
 }
 
+// Channels in planes, and the same behind the pixels.
+TEST(Resize, ChannelsBehindThePixelsAreThoseOfPlanes) {
+  for (const size_t channels : {1u, 3u, 64u, 130u})
+    for (const bool crops : {false, true}) {
+      ResizeSpec spec{ResizeMode::linear};
+      if (crops) spec.transform = ResizeTransform::tf_crop_and_resize;
+      const float start = crops ? 0.3f : 0.0f, end = crops ? 1.4f : 1.0f;
+      Axes planes, pixels;
+      planes.keep(channels).resize(spec, 4, 7, 0, start, end).resize(spec, 5, 3, 0, start, end);
+      pixels.resize(spec, 4, 7, 0, start, end).resize(spec, 5, 3, 0, start, end).keep(channels);
+      std::vector<uint8_t> src(planes.src_count()), turned(src.size());
+      for (size_t i = 0; i < src.size(); ++i) src[i] = static_cast<uint8_t>(i * 37 % 251);
+      for (size_t c = 0; c < channels; ++c)
+        for (size_t p = 0; p < 20; ++p) turned[p * channels + c] = src[c * 20 + p];
+      std::vector<uint8_t> want(planes.dst_count()), got(want.size());
+      resize_plain(planes.axes, src.data(), want.data(), 77.0f, false, Parallel());
+      resize_plain(pixels.axes, turned.data(), got.data(), 77.0f, false, SplitParallel(3));
+      for (size_t c = 0; c < channels; ++c)
+        for (size_t p = 0; p < 21; ++p) ASSERT_EQ(got[p * channels + c], want[c * 21 + p]) << c << " " << p;
+    }
+}
+
 }  // namespace
 }  // namespace linnet

@@ -1,8 +1,10 @@
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <limits>
 #include <type_traits>
 
+#include "base/checked.h"
 #include "base/half.h"
 #include "kernels/resize/resize.h"
 
@@ -27,13 +29,18 @@ template <class T>
 void resize_plain(std::span<const ResizeAxis> axes, const T* src, T* dst, float outside, bool rounds,
                   const Parallel& parallel) noexcept {
   using Sum = std::conditional_t<std::is_same_v<T, double> || (std::is_integral_v<T> && sizeof(T) >= 4), double, float>;
-  const size_t rank = axes.size();
+  // Behind the last axis with a table, elements have their weights in common.
+  size_t rank = axes.size(), inner = 1;
+  while (rank > 0 && !axes[rank - 1].taps) inner *= axes[--rank].dst;
   size_t count = 1, taps = 1;
-  for (const ResizeAxis& axis : axes) {
-    count *= axis.dst;
-    taps *= axis.taps ? axis.taps : 1;
+  for (size_t a = 0; a < rank; ++a) {
+    count *= axes[a].dst;
+    taps *= axes[a].taps ? axes[a].taps : 1;
   }
-  parallel.for_range(count, grain_for(static_cast<double>(taps * 3 + rank * 3)), [&](size_t begin, size_t end, size_t) {
+  constexpr size_t kPiece = 64;
+  const double work = static_cast<double>(ceil_div(inner, kPiece)) * static_cast<double>(taps * 3 + rank * 3) +
+                      static_cast<double>(inner * taps);
+  parallel.for_range(count, grain_for(work), [&](size_t begin, size_t end, size_t) {
     for (size_t item = begin; item < end; ++item) {
       if (item % 4096 == 0 && parallel.stopped()) return;
       std::array<size_t, kMostResizeAxes> position{};
@@ -42,23 +49,30 @@ void resize_plain(std::span<const ResizeAxis> axes, const T* src, T* dst, float 
         position[a] = rest % axes[a].dst;
         is_outside |= axes[a].taps && axes[a].index[position[a] * axes[a].taps] < 0;
       }
-      Sum sum = 0;
-      for (size_t tap = 0; tap < taps && !is_outside; ++tap) {
-        Sum weight = 1;
-        size_t at = 0, step = 1;
-        for (size_t a = rank, rest = tap; a-- > 0; step *= axes[a].src) {
-          if (!axes[a].taps) {
-            at += position[a] * step;
-            continue;
+      for (size_t first = 0; first < inner; first += kPiece) {
+        const size_t n = std::min(kPiece, inner - first);
+        Sum sums[kPiece];
+        std::fill_n(sums, n, is_outside ? static_cast<Sum>(outside) : Sum(0));
+        for (size_t tap = 0; tap < taps && !is_outside; ++tap) {
+          Sum weight = 1;
+          size_t at = 0, step = 1;
+          for (size_t a = rank, rest = tap; a-- > 0; step *= axes[a].src) {
+            if (!axes[a].taps) {
+              at += position[a] * step;
+              continue;
+            }
+            const size_t entry = position[a] * axes[a].taps + rest % axes[a].taps;
+            rest /= axes[a].taps;
+            weight *= static_cast<Sum>(axes[a].weight[entry]);
+            at += static_cast<size_t>(axes[a].index[entry]) * step;
           }
-          const size_t entry = position[a] * axes[a].taps + rest % axes[a].taps;
-          rest /= axes[a].taps;
-          weight *= static_cast<Sum>(axes[a].weight[entry]);
-          at += static_cast<size_t>(axes[a].index[entry]) * step;
+          if (weight == Sum(0)) continue;
+          const T* from = src + at * inner + first;
+          for (size_t i = 0; i < n; ++i) sums[i] += weight * static_cast<Sum>(from[i]);
         }
-        if (weight != Sum(0)) sum += weight * static_cast<Sum>(src[at]);
+        T* to = dst + item * inner + first;
+        for (size_t i = 0; i < n; ++i) to[i] = converted<T>(sums[i], rounds);
       }
-      dst[item] = converted<T>(is_outside ? static_cast<Sum>(outside) : sum, rounds);
     }
   });
 }
