@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <limits>
 #include <type_traits>
+#include <utility>
 
 #include "kernels/elementwise/binary.h"
 
@@ -164,12 +165,19 @@ void binary_block_reference(BinaryFn fn, const BroadcastBlock& block, const T* a
 template <class T>
 void compare_block_reference(CompareFn fn, const BroadcastBlock& block, const T* a, const T* b, bool* dst) noexcept {
   const auto map = [&](auto f) { map_block<true>(block, a, b, dst, f); };
+  const auto swapped = [&](CompareFn mirrored) {
+    BroadcastBlock other = block;
+    std::swap(other.src[0], other.src[1]);
+    std::swap(other.row_stride[0], other.row_stride[1]);
+    std::swap(other.stride[0], other.stride[1]);
+    compare_block_reference(mirrored, other, b, a, dst);
+  };
   switch (fn) {
     case CompareFn::equal: return map([](T x, T y) { return x == y; });
     case CompareFn::less: return map([](T x, T y) { return x < y; });
     case CompareFn::less_or_equal: return map([](T x, T y) { return x <= y; });
-    case CompareFn::greater: return map([](T x, T y) { return x > y; });
-    case CompareFn::greater_or_equal: return map([](T x, T y) { return x >= y; });
+    case CompareFn::greater: return swapped(CompareFn::less);
+    case CompareFn::greater_or_equal: return swapped(CompareFn::less_or_equal);
   }
 }
 
