@@ -24,10 +24,11 @@ Tensor random_tensor(DType type, const Shape& shape, unsigned seed = 0) {
 }
 
 // Every way in which a constant is read: packed (plain, transposed, half, of a convolution, of its transpose, of a
-// layer with states), in place by row, by element, as a view of one row, and by a node that is folded.
+// layer with states), put into another order, in place by row, by element, as a view of one row, and by a node that is
+// folded.
 std::vector<std::byte> model_bytes() {
   Graph graph;
-  graph.opsets = {{"", 20}};
+  graph.opsets = {{"", 20}, {"com.microsoft.nchwc", 1}};
   const ValueId x = add_input(graph, "x", DType::f32, {Dim(2), Dim(160)});
   const ValueId ids = add_input(graph, "ids", DType::i64, {Dim(2)});
   const auto constant = [&](const char* name, DType type, const Shape& shape) {
@@ -45,6 +46,10 @@ std::vector<std::byte> model_bytes() {
   add_output(graph, "transposed",
              add(graph, "ConvTranspose", {image, constant("t", DType::f32, Shape{5, 1000, 4})},
                  {{"strides", std::vector<int64_t>{2}}}));
+  const ValueId pixels = add(graph, "Reshape", {x, graph.add_ints("pixels", {1, 64, 1, 5})});
+  const ValueId blocks = add(graph, "Conv", {pixels, constant("b", DType::f32, Shape{64, 64, 1, 5})}, {}, 1);
+  graph.node(graph.value(blocks).producer).domain = "com.microsoft.nchwc";
+  add_output(graph, "blocks", blocks);
   const ValueId steps = add(graph, "Reshape", {x, graph.add_ints("steps", {1, 2, 160})});
   const ValueId state =
       add(graph, "GRU",

@@ -5,6 +5,7 @@
 // https://github.com/microsoft/onnxruntime/blob/main/onnxruntime/core/mlas/lib/reorder.cpp.
 #include "kernels/isa.h"
 #include "ops/upgrade/upgrade.h"
+#include "tensor/alignment.h"
 
 namespace linnet {
 namespace {
@@ -48,14 +49,15 @@ Status conv(Graph& graph, NodeId id, int64_t block) {
   const int64_t in_block = in < block ? 1 : block;
   LINNET_REQUIRE(out % block == 0 && in % in_block == 0,
                  invalid_model("weights of shape ", w->shape, " are not in blocks of ", block));
+  LINNET_ASSIGN(const Tensor blocks, aligned(*w));
   LINNET_ASSIGN(Tensor plain, make_tensor_uninitialized(DType::f32, w->shape));
   for (int64_t o = 0; o < out; ++o)
     for (int64_t i = 0; i < in; ++i)
       for (int64_t t = 0; t < taps; ++t)
         plain.ptr<float>()[(o * in + i) * taps + t] =
-            w->ptr<float>()[(((o / block * (in / in_block) + i / in_block) * taps + t) * in_block + i % in_block) *
-                                block +
-                            o % block];
+            blocks.ptr<float>()[(((o / block * (in / in_block) + i / in_block) * taps + t) * in_block + i % in_block) *
+                                    block +
+                                o % block];
   const std::string name = graph.value(graph.node(id).input(1)).name + "/in_order";
   graph.set_input(id, 1, graph.add_constant(name, std::move(plain)));
   const bool fused = graph.node(id).find("activation") || graph.node(id).input(3) != kNoValue;

@@ -71,9 +71,10 @@ bool repeats(const Graph& graph, ValueId value, int depth = 8) {
   const Dim last = info.shape.back();
   if (const Tensor* t = graph.constant(value)) {
     if (t->dtype != DType::f32 || t->shape.empty() || t->shape.back() % 2 != 0) return false;
-    const int64_t n = t->shape.back(), half = n / 2;
-    const float* x = t->ptr<float>();
-    for (int64_t row = 0; n != 0 && row < t->count() / n; ++row, x += n)
+    const int64_t n = t->shape.back();
+    const size_t half = static_cast<size_t>(n) / 2 * sizeof(float);
+    const std::byte* x = t->ptr<std::byte>();  // at any address
+    for (int64_t row = 0; n != 0 && row < t->count() / n; ++row, x += 2 * half)
       if (!std::equal(x, x + half, x + half)) return false;
     return true;
   }
