@@ -198,7 +198,7 @@ Result<std::unique_ptr<Program>> Program::build(Graph& graph, std::shared_ptr<Sy
                                                 const Options& options, AlignedCopies& copies) {
   auto program = std::make_unique<Program>();
   program->name = graph.name;
-  program->symbols = symbols;
+  program->symbols = std::move(symbols);
   std::vector<SlotId> slot_of(graph.value_count(), kNoSlot);
   const auto slot = [&](ValueId v) -> SlotId {
     if (v == kNoValue) return kNoSlot;
@@ -225,7 +225,7 @@ Result<std::unique_ptr<Program>> Program::build(Graph& graph, std::shared_ptr<Sy
     for (const ValueId v : node.outputs) step.out.push_back(slot(v));
     for (const ValueId v : node.captures) step.captures.push_back(slot(v));
     for (const std::shared_ptr<Graph>& body : subgraphs_of(node)) {
-      LINNET_ASSIGN(std::unique_ptr<Program> built, build(*body, symbols, options, copies));
+      LINNET_ASSIGN(std::unique_ptr<Program> built, build(*body, program->symbols, options, copies));
       step.bodies.push_back(std::move(built));
     }
     program->steps.push_back(std::move(step));
