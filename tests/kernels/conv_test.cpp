@@ -190,6 +190,16 @@ TEST(Conv, StemFromPlanes) {
       }
 }
 
+TEST(Conv, PointsOfFewChannels) {
+  for (const size_t channels : {1u, 5u, 16u, 33u, 64u, 65u})
+    for (const size_t filters : {5u, 10u, 24u, 40u, 96u})
+      for (const bool residual : {false, true}) {
+        Case c{plane(channels, filters, 13, 11, 1, 1, 0), {Activation::hard_swish}, true, residual};
+        c.g.batch = 2;
+        check(c);
+      }
+}
+
 TEST(Conv, PlanesFiltersAndEpilogues) {
   for (const size_t filters : {1u, 5u, 8u, 12u, 16u, 17u, 24u, 30u, 50u, 70u})
     for (const size_t w : {1u, 2u, 6u, 7u, 13u}) {

@@ -8,6 +8,7 @@
 #include "kernels/conv/conv_phase.h"
 #include "kernels/conv/depthwise.h"
 #include "kernels/conv/planes.h"
+#include "kernels/conv/pointwise.h"
 #include "kernels/conv/tile.h"
 #include "kernels/conv/winograd.h"
 
@@ -295,6 +296,7 @@ void conv(const ConvGeometry& g, const float* src, const float* packed, const Co
         [&](size_t begin, size_t end, size_t) { activate_block(epilogue.activation, dst + begin, 0, 1, end - begin); });
   }
   if (conv_is_winograd(g)) return winograd_conv(g, src, packed, epilogue, dst, scratch, parallel);
+  if (conv_is_pointwise(g, epilogue)) return pointwise_conv(g, src, packed, epilogue, dst, parallel);
   if (g.src_planes) return planes_conv(g, src, packed, epilogue, dst, scratch, parallel);
   const size_t phases = conv_phase_count(g);
   for (size_t p = 0; p < phases; ++p) {
