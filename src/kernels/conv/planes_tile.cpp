@@ -19,17 +19,16 @@ namespace hn = hwy::HWY_NAMESPACE;
 struct Part {
   const float* src;
   size_t panel;  // the first
-  size_t count;  // filters from there on, which may be fewer than the vectors hold
+  size_t count;  // filters from there on, as many as the vectors hold or fewer
   float* dst;    // at the panel's first filter, as is:
   const float* residual;
 };
 
 // Adds the residual and clamps `rows` positions' sums, `width` floats apart: a first layer seldom has one.
 HWY_NOINLINE void add_residual(const PlanesTile& t, const Part& part, size_t rows, size_t width, float* sums) {
-  const size_t count = std::min(part.count, width);
   for (size_t r = 0; r < rows; ++r)
-    for (size_t i = 0; i < count; ++i) sums[r * width + i] += part.residual[r * t.filters + i];
-  if (is_short(t.activation)) activate_block(t.activation, sums, width, rows, count);
+    for (size_t i = 0; i < part.count; ++i) sums[r * width + i] += part.residual[r * t.filters + i];
+  if (is_short(t.activation)) activate_block(t.activation, sums, width, rows, part.count);
 }
 
 // kRows positions x kWidth vectors of filters.
@@ -105,47 +104,20 @@ HWY_NOINLINE void micro_kernel(const PlanesTile& t, const Part& part) {
   for (size_t r = 0; r < kRows; ++r) {
     float* dst = part.dst + r * t.filters;
     size_t i = 0;
-    for (; i + kLanes <= std::min(part.count, kWidth * kLanes); i += kLanes)
-      hn::StoreU(hn::Load(d, totals[r] + i), d, dst + i);
-    if (i < std::min(part.count, kWidth * kLanes))
-      store_partial(hn::Load(d, totals[r] + i), d, dst + i, part.count - i);
+    for (; i + kLanes <= part.count; i += kLanes) hn::StoreU(hn::Load(d, totals[r] + i), d, dst + i);
+    if (i < part.count) store_partial(hn::Load(d, totals[r] + i), d, dst + i, part.count - i);
   }
 }
 
 template <size_t kWidth>
 void columns_of(const PlanesTile& t, size_t panel) {
-  constexpr size_t kMost = most_rows(kWidth);
   const size_t count = std::min(t.filters - panel * kConvPanel, kWidth * kLanes);
-  const size_t groups = (t.columns + kMost - 1) / kMost;
-  for (size_t row = 0; row < t.rows; ++row) {
-    size_t first = 0;
-    for (size_t g = 0; g < groups; ++g) {
-      // Spread evenly: 7 positions are 4 + 3, not 6 + 1.
-      const size_t positions = t.columns * (g + 1) / groups - first;
+  for (size_t row = 0; row < t.rows; ++row)
+    for_each_rows<kWidth>(t.columns, [&]<size_t kRows>(size_t first) {
       const size_t at = row * t.dst_row_step + first * t.filters + panel * kConvPanel;
-      const Part part{t.src + row * t.row_step + first * t.column_step, panel, count, t.dst + at,
-                      t.residual ? t.residual + at : nullptr};
-      switch (positions) {
-        case 1: micro_kernel<1, kWidth>(t, part); break;
-        case 2:
-          if constexpr (kMost >= 2) micro_kernel<2, kWidth>(t, part);
-          break;
-        case 3:
-          if constexpr (kMost >= 3) micro_kernel<3, kWidth>(t, part);
-          break;
-        case 4:
-          if constexpr (kMost >= 4) micro_kernel<4, kWidth>(t, part);
-          break;
-        case 5:
-          if constexpr (kMost >= 5) micro_kernel<5, kWidth>(t, part);
-          break;
-        default:
-          if constexpr (kMost >= 6) micro_kernel<6, kWidth>(t, part);
-          break;
-      }
-      first += positions;
-    }
-  }
+      micro_kernel<kRows, kWidth>(t, {t.src + row * t.row_step + first * t.column_step, panel, count, t.dst + at,
+                                      t.residual ? t.residual + at : nullptr});
+    });
 }
 
 // All panels. Few positions leave registers for more panels at a time; the last filters take as few vectors as they

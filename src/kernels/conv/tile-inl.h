@@ -6,6 +6,7 @@
 #define LINNET_KERNELS_CONV_TILE_INL_H_
 #endif
 
+#include <algorithm>
 #include <limits>
 
 #include "hwy/highway.h"
@@ -31,6 +32,37 @@ constexpr size_t most_rows(size_t width) { return std::min(kMostRows, kSums / wi
 // So many products are summed on their own before their sum joins the others': rounding errors grow with the length of
 // a chain of additions.
 constexpr size_t kChain = 128;
+
+// Calls run<kRows>(first) for groups that cover `count` positions, of as many rows as kWidth vectors leave sums for.
+// Spread evenly: 7 positions are 4 + 3, not 6 + 1.
+template <size_t kWidth, class Run>
+HWY_INLINE void for_each_rows(size_t count, const Run& run) {
+  constexpr size_t kMost = most_rows(kWidth);
+  const size_t groups = (count + kMost - 1) / kMost;
+  size_t first = 0;
+  for (size_t g = 0; g < groups; ++g) {
+    const size_t rows = count * (g + 1) / groups - first;
+    switch (rows) {
+      case 1: run.template operator()<1>(first); break;
+      case 2:
+        if constexpr (kMost >= 2) run.template operator()<2>(first);
+        break;
+      case 3:
+        if constexpr (kMost >= 3) run.template operator()<3>(first);
+        break;
+      case 4:
+        if constexpr (kMost >= 4) run.template operator()<4>(first);
+        break;
+      case 5:
+        if constexpr (kMost >= 5) run.template operator()<5>(first);
+        break;
+      default:
+        if constexpr (kMost >= 6) run.template operator()<6>(first);
+        break;
+    }
+    first += rows;
+  }
+}
 
 // Activations of a few instructions happen in registers, the others over the finished tile.
 HWY_INLINE bool is_short(const ActivationSpec& spec) {

@@ -129,33 +129,9 @@ HWY_NOINLINE void micro_kernel(const ConvTile& t, size_t first, size_t panel, si
 
 template <size_t kWidth>
 void columns_of(const ConvTile& t, size_t panel) {
-  // Rows spread evenly: 7 positions are 4 + 3, not 6 + 1.
-  constexpr size_t kMost = most_rows(kWidth);
   const size_t filters = std::min(t.filters - panel * kConvPanel, kWidth * kLanes);
-  const size_t groups = (t.positions + kMost - 1) / kMost;
-  size_t first = 0;
-  for (size_t g = 0; g < groups; ++g) {
-    const size_t rows = t.positions * (g + 1) / groups - first;
-    switch (rows) {
-      case 1: micro_kernel<1, kWidth>(t, first, panel, filters); break;
-      case 2:
-        if constexpr (kMost >= 2) micro_kernel<2, kWidth>(t, first, panel, filters);
-        break;
-      case 3:
-        if constexpr (kMost >= 3) micro_kernel<3, kWidth>(t, first, panel, filters);
-        break;
-      case 4:
-        if constexpr (kMost >= 4) micro_kernel<4, kWidth>(t, first, panel, filters);
-        break;
-      case 5:
-        if constexpr (kMost >= 5) micro_kernel<5, kWidth>(t, first, panel, filters);
-        break;
-      default:
-        if constexpr (kMost >= 6) micro_kernel<6, kWidth>(t, first, panel, filters);
-        break;
-    }
-    first += rows;
-  }
+  for_each_rows<kWidth>(t.positions,
+                        [&]<size_t kRows>(size_t first) { micro_kernel<kRows, kWidth>(t, first, panel, filters); });
 }
 
 // All panels. Few positions leave registers for more panels at a time; the last filters take as few vectors as they

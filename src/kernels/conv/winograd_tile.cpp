@@ -6,17 +6,13 @@
 #define HWY_TARGET_INCLUDE "kernels/conv/winograd_tile.cpp"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
-#include "kernels/partial-inl.h"
+#include "kernels/conv/tile-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace linnet::HWY_NAMESPACE {
 namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
-
-using Floats = hn::CappedTag<float, 16>;
-using Vector = hn::Vec<Floats>;
-constexpr size_t kLanes = hn::MaxLanes(Floats());
 
 // One side of G w G^T: three numbers become four.
 HWY_INLINE void spread_weights(Vector w0, Vector w1, Vector w2, Vector (&to)[4]) {
@@ -107,7 +103,6 @@ size_t winograd_result_simd(const WinogradResult& w) {
   const Floats d;
   size_t done = 0;
   for (; done < w.filters; done += kConvPanel) {
-    constexpr size_t kVectors = kConvPanel / kLanes;
     Vector y[kVectors][4];
     Vector check = hn::Zero(d);  // stays zero while all are finite
     HWY_UNROLL(4)
@@ -127,21 +122,15 @@ size_t winograd_result_simd(const WinogradResult& w) {
       const size_t filter = done + v * kLanes;
       if (filter >= w.filters) break;
       const size_t count = std::min(kLanes, w.filters - filter);
-      const auto some = [&](const float* from)
-                            HWY_ATTR { return count == kLanes ? hn::LoadU(d, from) : load_partial(d, from, count); };
-      const Vector bias = w.bias ? some(w.bias + filter) : hn::Zero(d);
+      const Vector bias = w.bias ? load_some(w.bias + filter, count) : hn::Zero(d);
       HWY_UNROLL(4)
       for (size_t i = 0; i < 4; ++i) {
         if (i / 2 >= w.rows || i % 2 >= w.columns) continue;
         const size_t at = i / 2 * w.row_step + i % 2 * w.column_step + filter;
         Vector x = hn::Add(y[v][i], bias);
-        if (w.residual) x = hn::Add(x, some(w.residual + at));
+        if (w.residual) x = hn::Add(x, load_some(w.residual + at, count));
         if (w.activation.kind == Activation::relu) x = hn::Max(hn::Zero(d), x);
-        if (count == kLanes) {
-          hn::StoreU(x, d, w.dst + at);
-        } else {
-          store_partial(x, d, w.dst + at, count);
-        }
+        store_some(x, w.dst + at, count);
       }
     }
   }
