@@ -63,13 +63,8 @@ HWY_NOINLINE void micro_kernel(const PlanesTile& t, const Part& part) {
     for (const size_t end = std::min(t.depth, k + kChain); k < end; ++k, w += kConvPanel) {
       Vector b[kWidth];
       HWY_UNROLL(8)
-      for (size_t v = 0; v < kWidth; ++v) {
-        b[v] = hn::LoadU(d, w + v / kVectors * panel_size + v % kVectors * kLanes);
-#if HWY_COMPILER_GCC_ACTUAL
-        // Keeps the weights in registers: as memory operands they would be loaded once for each row.
-        if constexpr (kRows > 1) asm("" : "+v"(b[v].raw));
-#endif
-      }
+      for (size_t v = 0; v < kWidth; ++v)
+        b[v] = load_weights<kRows>(w + v / kVectors * panel_size + v % kVectors * kLanes);
       const float* HWY_RESTRICT x = part.src + t.offsets[k];
       HWY_UNROLL(8)
       for (size_t r = 0; r < kRows; ++r) {

@@ -13,6 +13,7 @@
 #include "kernels/activation-inl.h"
 #include "kernels/conv/conv.h"
 #include "kernels/partial-inl.h"
+#include "kernels/registers-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace linnet::HWY_NAMESPACE {
@@ -62,6 +63,13 @@ HWY_INLINE void for_each_rows(size_t count, const Run& run) {
     }
     first += rows;
   }
+}
+
+// Weights that kRows rows use.
+template <size_t kRows>
+HWY_INLINE Vector load_weights(const float* weights) {
+  const Vector w = hn::LoadU(Floats(), weights);
+  return kRows > 1 ? in_register(w) : w;
 }
 
 // Activations of a few instructions happen in registers, the others over the finished tile.

@@ -77,18 +77,13 @@ HWY_NOINLINE void micro_kernel(const ConvTile& t, size_t first, size_t panel, si
       for (; k < end; ++k, w += kConvPanel) {
         Vector b[kWidth];
         HWY_UNROLL(8)
-        for (size_t v = 0; v < kWidth; ++v) {
-          b[v] = hn::LoadU(d, w + v / kVectors * panel_size + v % kVectors * kLanes);
-#if HWY_COMPILER_GCC_ACTUAL
-          // Keeps the weights in registers: as memory operands they would be loaded once for each row.
-          if constexpr (kRows > 1) asm("" : "+v"(b[v].raw));
-#endif
-        }
+        for (size_t v = 0; v < kWidth; ++v)
+          b[v] = load_weights<kRows>(w + v / kVectors * panel_size + v % kVectors * kLanes);
         HWY_UNROLL(8)
         for (size_t r = 0; r < kRows; ++r) {
           const Vector a = hn::Set(d, x[r][k]);
           HWY_UNROLL(8)
-          for (size_t v = 0; v < kWidth; ++v) sum[r][v] = hn::MulAdd(a, b[v], sum[r][v]);
+          for (size_t v = 0; v < kWidth; ++v) sum[r][v] = add_product(a, b[v], sum[r][v]);
         }
       }
     }

@@ -7,6 +7,7 @@
 #define HWY_TARGET_INCLUDE "kernels/gemm/gemm_kernels.cpp"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
+#include "kernels/registers-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace linnet::HWY_NAMESPACE {
@@ -33,24 +34,6 @@ constexpr size_t kMaxRows = 2;
 constexpr size_t panels_of(size_t rows) { return rows == 1 ? 2 : 1; }
 #endif
 constexpr size_t kMaxPanels = panels_of(1);
-
-// A vector that stays in a register: GCC otherwise loads it again for each of its uses.
-HWY_INLINE V in_register(V v) {
-#if HWY_COMPILER_GCC_ACTUAL && HWY_ARCH_X86
-  asm("" : "+v"(v.raw));
-#endif
-  return v;
-}
-
-// sum + a b. Where all registers are taken, GCC must not choose another destination than the sum: it would spill.
-HWY_MAYBE_UNUSED HWY_INLINE V multiply_add(V a, V b, V sum) {
-#if HWY_COMPILER_GCC_ACTUAL && (HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3)
-  asm("vfmadd231ps %2, %1, %0" : "+v"(sum.raw) : "v"(a.raw), "v"(b.raw));
-  return sum;
-#else
-  return hn::MulAdd(a, b, sum);
-#endif
-}
 
 template <PanelType kType>
 using Element = std::conditional_t<kType == PanelType::f32, float, uint16_t>;
@@ -158,7 +141,7 @@ struct Tile {
   }
   template <size_t kRow, size_t... C>
   HWY_INLINE void row_step(V a, const V* b, std::index_sequence<C...>) {
-    ((sum[kRow * kColumns + C] = multiply_add(a, b[C], sum[kRow * kColumns + C])), ...);
+    ((sum[kRow * kColumns + C] = add_product(a, b[C], sum[kRow * kColumns + C])), ...);
   }
   template <size_t kColumn, size_t... R>
   HWY_INLINE void column_step(const V* a, V b, std::index_sequence<R...>) {

@@ -11,6 +11,7 @@
 #include "hwy/highway.h"
 #include "kernels/quant/byte_products-inl.h"
 #include "kernels/quant/int_store-inl.h"
+#include "kernels/registers-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace linnet::HWY_NAMESPACE {
@@ -20,12 +21,6 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 constexpr size_t kVectors = kSumVectors;
 constexpr size_t kTileRows = kVectors > 2 ? 2 : 4;  // as many sums as registers hold beside the operands
-
-// Keeps the compiler from folding the load of an operand that several rows share into each of its uses.
-template <class V>
-HWY_INLINE void hold(V& v) {
-  asm("" : "+x"(v.raw));
-}
 
 // Takes off what columns' zero points make of the rows, and stores.
 template <IntOutput kKind, size_t kRows>
@@ -81,7 +76,7 @@ void int_tile(const IntBlock& block, size_t m) {
 #pragma GCC unroll 4
     for (size_t v = 0; v < kVectors; ++v) {
       b[v] = hn::Load(d8, quads + v * kBytes);
-      hold(b[v]);
+      b[v] = in_register(b[v]);
     }
 #pragma GCC unroll 4
     for (size_t r = 0; r < kRows; ++r) {
@@ -109,7 +104,7 @@ void int_tile(const IntBlock& block, size_t m) {
 #pragma GCC unroll 4
       for (size_t v = 0; v < kVectors; ++v) {
         sums[r][v] = hn::Add(sums[r][v], madd_shorts(low, even[v]));
-        hold(sums[r][v]);
+        sums[r][v] = in_register(sums[r][v]);
         sums[r][v] = hn::Add(sums[r][v], madd_shorts(high, odd[v]));
       }
     }
@@ -160,7 +155,7 @@ HWY_INLINE void add_quad(const uint8_t* const (&a)[kRows], size_t at, const int8
                          hn::Vec<Ints> (&sums)[kRows][kChains]) {
   const Bytes d8;
   auto b = hn::Load(d8, quad);
-  hold(b);
+  b = in_register(b);
 #pragma GCC unroll 8
   for (size_t r = 0; r < kRows; ++r) add_byte_products(sums[r][chain], quad_at(d8, a[r] + at), b);
 }
@@ -230,8 +225,8 @@ void vnni_pair_tile(const IntBlock (&blocks)[2], const QuadPair* pairs, size_t c
   for (const QuadPair* end = pairs + count; pairs != end; ++pairs, quads += 64) {
     const size_t k = pairs->at;
     auto b = hn::Load(d8, quads), other = hn::Load(d8, others + pairs->other);
-    hold(b);
-    hold(other);
+    b = in_register(b);
+    other = in_register(other);
 #pragma GCC unroll 8
     for (size_t r = 0; r < kRows; ++r) {
       const auto x = quad_at(d8, a[r] + k);
