@@ -324,7 +324,7 @@ class MoE final : public Op {
                           for (size_t i = 0; !whole.empty() && i < f.n; ++i)
                             std::copy_n(rows + i * row, row, &whole[i * padded]);
                           nbits_pack(f, whole.empty() ? rows : whole.data(), scale.data(),
-                                     zeros ? zero.data() : nullptr, to + e * nbits_packed_size(f));
+                                     zeros ? zero.data() : nullptr, to + e * nbits_packed_size(f), context.parallel());
                         }
                       }));
     context.release(slots.weights);

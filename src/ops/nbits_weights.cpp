@@ -67,7 +67,11 @@ const Tensor* constant_to_pack(PrepareContext& context, size_t input) {
 
 std::vector<float> as_floats(const Tensor& t) {
   std::vector<float> out(static_cast<size_t>(t.count()));
-  for (size_t i = 0; i < out.size(); ++i) out[i] = static_cast<float>(number_at(t, static_cast<int64_t>(i)));
+  if (t.dtype == DType::f32) {
+    std::copy_n(t.ptr<float>(), out.size(), out.begin());
+  } else {
+    for (size_t i = 0; i < out.size(); ++i) out[i] = static_cast<float>(number_at(t, static_cast<int64_t>(i)));
+  }
   return out;
 }
 
@@ -92,7 +96,8 @@ Result<const std::byte*> packed_nbits(PrepareContext& context, const NBitsFormat
             } else if (zeros) {
               zero_values = as_floats(*zeros);
             }
-            nbits_pack(format, codes->ptr<uint8_t>(), scale_values.data(), zeros ? zero_values.data() : nullptr, to);
+            nbits_pack(format, codes->ptr<uint8_t>(), scale_values.data(), zeros ? zero_values.data() : nullptr, to,
+                       context.parallel());
           }));
   context.release(slots.codes);
   context.release(slots.scales);

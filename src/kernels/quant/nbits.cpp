@@ -18,13 +18,17 @@
 #define LINNET_NBITS_ONCE
 namespace linnet {
 namespace {
-constexpr size_t kByteRows = 4;  // rows that share unpacked codes
+constexpr size_t kByteRows = 8;  // of a call: rows that share unpacked codes
 
-// A row of A in 8 bits: a = scale q in each block.
-struct ByteRow {
+// Rows of A in 8 bits: a = scale q in each block.
+struct ByteRows {
   const int8_t* q;
-  const float* scales;
-  const float* sums;  // of q
+  size_t q_step;        // from row to row
+  const float* scales;  // [block][rows]
+  const float* sums;    // of q, alike
+  size_t block_step;    // of scales and sums
+
+  ByteRows from(size_t row) const noexcept { return {q + row * q_step, q_step, scales + row, sums + row, block_step}; }
 };
 
 struct RoundedBlock {
@@ -119,8 +123,8 @@ HWY_INLINE void decode_codes(hn::Vec<Words> codes, hn::Vec<Floats> zeros, hn::Ve
   if constexpr (kIndex < 32 / kBits) {
     const Floats d;
     // Exact up to the product with the scale.
-    const auto code = hn::Mul(hn::Sub(code_plus_one<kBits, kIndex>(codes), hn::Set(d, 1.0f)),
-                              hn::Set(d, static_cast<float>(1 << kBits)));
+    const auto factor = hn::Set(d, static_cast<float>(1 << kBits));
+    const auto code = hn::MulSub(code_plus_one<kBits, kIndex>(codes), factor, factor);
     hn::StoreU(hn::Mul(hn::Sub(code, zeros), scales), d, out + kIndex * kNBitsPanel);
     decode_codes<kBits, kIndex + 1>(codes, zeros, scales, out);
   }
@@ -163,7 +167,7 @@ void nbits_decode(const NBitsFormat& f, const std::byte* block, float zero, floa
 //
 // Codes of 8 bits are taken as two of 4 bits: pairs of their products with 8-bit numbers cannot saturate.
 template <int kBits, size_t kRows>
-HWY_INLINE void sum_block(const int8_t* codes, size_t groups, const ByteRow* rows, size_t at,
+HWY_INLINE void sum_block(const int8_t* codes, size_t groups, const int8_t* q, size_t q_step,
                           hn::Vec<Ints> (&sums)[kRows]) {
   constexpr bool kWide = kBits == 8;
   constexpr size_t kDepth = 32 / kBits;  // rows of B in a 64-byte group of codes
@@ -182,13 +186,13 @@ HWY_INLINE void sum_block(const int8_t* codes, size_t groups, const ByteRow* row
       const auto second = hn::And(hn::BitCast(Bytes(), hn::ShiftRight<4>(hn::BitCast(Words(), both))), low);
 #pragma GCC unroll 4
       for (size_t r = 0; r < kRows; ++r) {
-        const int8_t* q = rows[r].q + at + i * kDepth;
-        const auto a = quad_at(Bytes(), q);
+        const int8_t* of_row = q + r * q_step + i * kDepth;
+        const auto a = quad_at(Bytes(), of_row);
         if constexpr (kWide) {
           pairs[r] = hn::Add(pairs[r], madd_bytes(first, a));
           high[r] = hn::Add(high[r], madd_bytes(second, a));
         } else {
-          pairs[r] = hn::Add(pairs[r], hn::Add(madd_bytes(first, a), madd_bytes(second, quad_at(Bytes(), q + 4))));
+          pairs[r] = hn::Add(pairs[r], hn::Add(madd_bytes(first, a), madd_bytes(second, quad_at(Bytes(), of_row + 4))));
         }
       }
     }
@@ -202,14 +206,20 @@ HWY_INLINE void sum_block(const int8_t* codes, size_t groups, const ByteRow* row
 
 #if HWY_TARGET == HWY_AVX3
 template <int kBits, size_t kRows>
-HWY_INLINE void sum_block_vnni(const int8_t* codes, size_t groups, const ByteRow* rows, size_t at,
+HWY_INLINE void sum_block_vnni(const int8_t* codes, size_t groups, const int8_t* q, size_t q_step,
                                hn::Vec<Ints> (&sums)[kRows]) {
   const Ints d;
   const auto low = hn::Set(Bytes(), 15);
-  hn::Vec<Ints> more[kRows];  // half of the products: each waits for the one before it
-#pragma GCC unroll 4
+  // Of few rows, half of the products has sums of its own: each waits for the one before it.
+  constexpr bool kApart = kRows <= 4;
+  hn::Vec<Ints> more[kRows];
+#pragma GCC unroll 8
   for (size_t r = 0; r < kRows; ++r) sums[r] = more[r] = hn::Zero(d);
   constexpr size_t kStep = kBits == 8 ? 2 : 1;  // groups that hold 8 rows of B; `groups` is a multiple
+  // One pointer and multiples of the step address three rows.
+  const int8_t* of_rows[(kRows + 2) / 3];
+#pragma GCC unroll 3
+  for (size_t i = 0; i < (kRows + 2) / 3; ++i) of_rows[i] = q + 3 * i * q_step;
   for (size_t i = 0; i < groups; i += kStep) {
     auto first = hn::LoadU(Bytes(), codes + i * 64), second = first;
     if constexpr (kBits == 8) {
@@ -218,29 +228,35 @@ HWY_INLINE void sum_block_vnni(const int8_t* codes, size_t groups, const ByteRow
       first = hn::And(first, low);
       second = hn::And(hn::BitCast(Bytes(), hn::ShiftRight<4>(hn::BitCast(Words(), second))), low);
     }
-#pragma GCC unroll 4
-    for (size_t r = 0; r < kRows; ++r) {
-      const int8_t* q = rows[r].q + at + i * (8 / kStep);
-      add_byte_products(sums[r], first, quad_at(Bytes(), q));
-      add_byte_products(more[r], second, quad_at(Bytes(), q + 4));
-    }
+#pragma GCC unroll 8
+    for (size_t r = 0; r < kRows; ++r)
+      add_byte_products(sums[r], first, quad_at(Bytes(), of_rows[r / 3] + r % 3 * q_step));
+#pragma GCC unroll 8
+    for (size_t r = 0; r < kRows; ++r)
+      add_byte_products(kApart ? more[r] : sums[r], second, quad_at(Bytes(), of_rows[r / 3] + r % 3 * q_step + 4));
+#pragma GCC unroll 3
+    for (const int8_t*& rows : of_rows) rows += 8;
   }
-#pragma GCC unroll 4
-  for (size_t r = 0; r < kRows; ++r) sums[r] = hn::Add(sums[r], more[r]);
+  if constexpr (kApart) {
+#pragma GCC unroll 8
+    for (size_t r = 0; r < kRows; ++r) sums[r] = hn::Add(sums[r], more[r]);
+  }
 }
 #endif
 
 template <int kBits, size_t kRows, bool kVnni>
-HWY_INLINE void byte_rows(const NBitsFormat& f, const std::byte* panel, const ByteRow* rows, float zero, float* c) {
+void byte_rows(const NBitsFormat& f, const std::byte* panel, const ByteRows& rows, float zero, float* c) {
   const Floats d;
   hn::Vec<Floats> total[kRows][kVectors];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (size_t r = 0; r < kRows; ++r)
 #pragma GCC unroll 4
     for (size_t v = 0; v < kVectors; ++v) total[r][v] = hn::Zero(d);
   const size_t blocks = f.blocks(), groups = f.block / (32 / kBits), code_bytes = nbits_code_bytes(f),
                block_bytes = nbits_block_bytes(f);
-  for (size_t b = 0; b < blocks; ++b, panel += block_bytes) {
+  const float *row_scales = rows.scales, *row_sums = rows.sums;
+  const int8_t* q = rows.q;
+  for (size_t b = 0; b < blocks; ++b) {
     const auto* codes = reinterpret_cast<const int8_t*>(panel);
     const auto* numbers = reinterpret_cast<const float*>(panel + code_bytes);
 #pragma GCC unroll 4
@@ -248,49 +264,59 @@ HWY_INLINE void byte_rows(const NBitsFormat& f, const std::byte* panel, const By
       hn::Vec<Ints> sums[kRows];
       const int8_t* of_columns = codes + v * hn::MaxLanes(Bytes());
 #if HWY_TARGET == HWY_AVX3
-      if constexpr (kVnni) sum_block_vnni<kBits, kRows>(of_columns, groups, rows, b * f.block, sums);
+      if constexpr (kVnni) sum_block_vnni<kBits, kRows>(of_columns, groups, q, rows.q_step, sums);
 #endif
-      if constexpr (!kVnni) sum_block<kBits, kRows>(of_columns, groups, rows, b * f.block, sums);
+      if constexpr (!kVnni) sum_block<kBits, kRows>(of_columns, groups, q, rows.q_step, sums);
       const auto scales = hn::LoadU(d, numbers + v * kLanes);
       const auto zeros = f.has_zeros ? hn::LoadU(d, numbers + kNBitsPanel + v * kLanes) : hn::Set(d, zero);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
       for (size_t r = 0; r < kRows; ++r) {
-        const auto dot = hn::NegMulAdd(zeros, hn::Set(d, rows[r].sums[b]), hn::ConvertTo(d, sums[r]));
-        total[r][v] = hn::MulAdd(dot, hn::Mul(scales, hn::Set(d, rows[r].scales[b])), total[r][v]);
+        const auto dot = hn::NegMulAdd(zeros, hn::Set(d, row_sums[r]), hn::ConvertTo(d, sums[r]));
+        total[r][v] = hn::MulAdd(dot, hn::Mul(scales, hn::Set(d, row_scales[r])), total[r][v]);
       }
     }
+    panel += block_bytes;
+    q += f.block;
+    row_scales += rows.block_step;
+    row_sums += rows.block_step;
   }
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (size_t r = 0; r < kRows; ++r)
 #pragma GCC unroll 4
     for (size_t v = 0; v < kVectors; ++v) hn::StoreU(total[r][v], d, c + r * kNBitsPanel + v * kLanes);
 }
 
-template <bool kVnni>
-void byte_rows_of(const NBitsFormat& f, const std::byte* panel, const ByteRow* rows, size_t count, float zero,
+template <int kBits, bool kVnni>
+void byte_rows_of(const NBitsFormat& f, const std::byte* panel, const ByteRows& rows, size_t count, float zero,
                   float* c) {
-  if (f.bits == 8) {
-    if (count == 4) return byte_rows<8, 4, kVnni>(f, panel, rows, zero, c);
-    if (count >= 2) byte_rows<8, 2, kVnni>(f, panel, rows, zero, c);
-    if (count % 2) byte_rows<8, 1, kVnni>(f, panel, rows + count - 1, zero, c + (count - 1) * kNBitsPanel);
-    return;
-  }
-  switch (count) {
-    case 1: return byte_rows<4, 1, kVnni>(f, panel, rows, zero, c);
-    case 2: return byte_rows<4, 2, kVnni>(f, panel, rows, zero, c);
-    case 3: return byte_rows<4, 3, kVnni>(f, panel, rows, zero, c);
-    default: return byte_rows<4, 4, kVnni>(f, panel, rows, zero, c);
+  for (size_t r = 0; r < count;) {
+    const size_t left = count - r;
+    const ByteRows next = rows.from(r);
+    float* const to = c + r * kNBitsPanel;
+    if (kVnni && left >= 8) {
+      if constexpr (kVnni) byte_rows<kBits, 8, kVnni>(f, panel, next, zero, to);
+      r += 8;
+    } else if (left >= 4) {
+      byte_rows<kBits, 4, kVnni>(f, panel, next, zero, to);
+      r += 4;
+    } else if (left >= 2) {
+      byte_rows<kBits, 2, kVnni>(f, panel, next, zero, to);
+      r += 2;
+    } else {
+      byte_rows<kBits, 1, kVnni>(f, panel, next, zero, to);
+      r += 1;
+    }
   }
 }
 
-void nbits_byte_rows(const NBitsFormat& f, const std::byte* panel, const ByteRow* rows, size_t count, float zero,
+void nbits_byte_rows(const NBitsFormat& f, const std::byte* panel, const ByteRows& rows, size_t count, float zero,
                      float* c) {
-  byte_rows_of<false>(f, panel, rows, count, zero, c);
+  (f.bits == 8 ? byte_rows_of<8, false> : byte_rows_of<4, false>)(f, panel, rows, count, zero, c);
 }
 #if HWY_TARGET == HWY_AVX3
-void nbits_byte_rows_vnni(const NBitsFormat& f, const std::byte* panel, const ByteRow* rows, size_t count, float zero,
+void nbits_byte_rows_vnni(const NBitsFormat& f, const std::byte* panel, const ByteRows& rows, size_t count, float zero,
                           float* c) {
-  byte_rows_of<true>(f, panel, rows, count, zero, c);
+  (f.bits == 8 ? byte_rows_of<8, true> : byte_rows_of<4, true>)(f, panel, rows, count, zero, c);
 }
 #endif
 
@@ -366,7 +392,7 @@ void nbits_float_row_reference(const NBitsFormat& f, const std::byte* panel, con
   }
 }
 
-void nbits_byte_rows_reference(const NBitsFormat& f, const std::byte* panel, const ByteRow* rows, size_t count,
+void nbits_byte_rows_reference(const NBitsFormat& f, const std::byte* panel, const ByteRows& rows, size_t count,
                                float zero, float* c) {
   for (size_t r = 0; r < count; ++r)
     for (size_t n = 0; n < kNBitsPanel; ++n) {
@@ -375,9 +401,9 @@ void nbits_byte_rows_reference(const NBitsFormat& f, const std::byte* panel, con
         const std::byte* block = panel + b * nbits_block_bytes(f);
         double part = 0;
         for (size_t i = 0; i < f.block; ++i)
-          part +=
-              rows[r].q[b * f.block + i] * (static_cast<double>(code_at(f, block, i, n)) - zero_of(f, block, n, zero));
-        sum += part * number_of(f, block, n) * rows[r].scales[b];
+          part += rows.q[r * rows.q_step + b * f.block + i] *
+                  (static_cast<double>(code_at(f, block, i, n)) - zero_of(f, block, n, zero));
+        sum += part * number_of(f, block, n) * rows.scales[b * rows.block_step + r];
       }
       c[r * kNBitsPanel + n] = static_cast<float>(sum);
     }
@@ -398,6 +424,8 @@ size_t wide_rows() noexcept { return current_isa() == Isa::avx512_vnni ? SIZE_MA
 
 // Rows at which decoding a panel to floats pays; fewer are one.
 constexpr size_t kDecodeRows = 2;
+// Panels that are decoded and multiplied together: the widest tile of many rows reads two.
+constexpr size_t kDecodedPanels = 2;
 
 Scratch scratch_of(const NBitsGemm& g) noexcept {
   Scratch s;
@@ -410,7 +438,7 @@ Scratch scratch_of(const NBitsGemm& g) noexcept {
   } else if (!s.decoded) {
     s.rows = round_up(s.row * sizeof(float), 64) + round_up(blocks * sizeof(float), 64);
   } else {
-    s.panels = s.row * kNBitsPanel * sizeof(float);
+    s.panels = kDecodedPanels * s.row * kNBitsPanel * sizeof(float);
   }
   return s;
 }
@@ -423,6 +451,12 @@ RoundedBlock nbits_round_reference(const float* a, size_t count, int8_t* q) {
   for (size_t i = 0; i < count; ++i) block.sum += q[i] = round_code(a[i] * inverse);
   block.scale = greatest / 127.0f;
   return block;
+}
+
+// Asks for a part of `bytes`. Inlined, or GCC takes a call of it for one without effect.
+HWY_INLINE void fetch_part(const std::byte* data, size_t bytes, size_t part, size_t parts) noexcept {
+  const size_t length = ceil_div(bytes, parts);
+  for (size_t at = part * length; at < (part + 1) * length; at += 64) __builtin_prefetch(data + at);
 }
 
 }  // namespace
@@ -444,41 +478,49 @@ void nbits_gemm_group(std::span<const NBitsGemm> products, std::byte* scratch, c
   const size_t blocks = f.blocks();
   const float zero = static_cast<float>(1 << (f.bits - 1));
 
-  // body(product, panel, worker) for all panels, which cost so much each.
-  const auto for_panels = [&](double panel_ns, auto&& body) {
-    const auto panels_of = [](const NBitsGemm& g) { return ceil_div(g.format.n, kNBitsPanel); };
-    size_t panels = 0;
-    for (const NBitsGemm& g : products) panels += panels_of(g);
-    parallel.for_range(panels, grain_for(panel_ns), [&](size_t first, size_t last, size_t worker) {
+  // body(product, first panel, worker) for all panels, so many at a time, which cost so much each.
+  const auto for_panels = [&](size_t at_once, double panel_ns, auto&& body) {
+    const auto groups_of = [&](const NBitsGemm& g) { return ceil_div(g.format.n, at_once * kNBitsPanel); };
+    size_t groups = 0;
+    for (const NBitsGemm& g : products) groups += groups_of(g);
+    const size_t grain = grain_for(static_cast<double>(at_once) * panel_ns);
+    parallel.for_range(groups, grain, [&](size_t first, size_t last, size_t worker) {
       const NBitsGemm* g = products.data();
       size_t begin = 0;
       for (size_t p = first; p < last; ++p) {
         if (parallel.stopped()) return;
-        for (; p - begin >= panels_of(*g); ++g) begin += panels_of(*g);
-        body(*g, p - begin, worker);
+        for (; p - begin >= groups_of(*g); ++g) begin += groups_of(*g);
+        body(*g, (p - begin) * at_once, worker);
       }
     });
   };
   const auto panel_at = [](const NBitsGemm& g, size_t panel) { return g.b + panel * nbits_panel_bytes(g.format); };
   const auto store = [](const NBitsGemm& g, const float* tile, size_t rows, size_t first_row, size_t panel) {
     const size_t column = panel * kNBitsPanel, columns = std::min(kNBitsPanel, g.format.n - column);
-    for (size_t r = 0; r < rows; ++r)
-      for (size_t n = 0; n < columns; ++n)
-        g.c[(first_row + r) * g.format.n + column + n] =
-            tile[r * kNBitsPanel + n] + (g.bias ? g.bias[column + n] : 0.0f);
+    float bias[kNBitsPanel] = {};
+    if (g.bias) std::copy_n(g.bias + column, columns, bias);
+    for (size_t r = 0; r < rows; ++r) {
+      float sums[kNBitsPanel];
+      for (size_t n = 0; n < kNBitsPanel; ++n) sums[n] = tile[r * kNBitsPanel + n] + bias[n];
+      float* const to = g.c + (first_row + r) * g.format.n + column;
+      columns == kNBitsPanel ? std::copy_n(sums, kNBitsPanel, to) : std::copy_n(sums, columns, to);
+    }
   };
   const double panel_ns = static_cast<double>(all.m * s.row) * 0.3 + 50.0;
 
   if (s.decoded) {
     const GemmKernels kernels = gemm_kernels();
     const auto decode = LINNET_DISPATCH(nbits_decode, nbits_decode_reference);
-    for_panels(panel_ns, [&](const NBitsGemm& g, size_t p, size_t worker) {
-      auto* weights = reinterpret_cast<float*>(scratch + s.rows + worker * s.panels);
-      for (size_t b = 0; b < blocks; ++b)
-        decode(g.format, panel_at(g, p) + b * nbits_block_bytes(g.format), zero, weights + b * f.block * kNBitsPanel);
+    for_panels(kDecodedPanels, panel_ns, [&](const NBitsGemm& g, size_t p, size_t worker) {
+      auto* const weights = reinterpret_cast<float*>(scratch + s.rows + worker * s.panels);
       GemmBlock block;
       block.rows = all.m;
-      block.columns = std::min(kNBitsPanel, g.format.n - p * kNBitsPanel);
+      block.columns = std::min(kDecodedPanels * kNBitsPanel, g.format.n - p * kNBitsPanel);
+      block.panel_stride = s.row * kNBitsPanel;
+      for (size_t i = 0; i * kNBitsPanel < block.columns; ++i)
+        for (size_t b = 0; b < blocks; ++b)
+          decode(g.format, panel_at(g, p + i) + b * nbits_block_bytes(g.format), zero,
+                 weights + i * block.panel_stride + b * f.block * kNBitsPanel);
       block.k = f.k;
       block.a = all.a;
       block.lda = f.k;
@@ -506,18 +548,19 @@ void nbits_gemm_group(std::span<const NBitsGemm> products, std::byte* scratch, c
           int8_t* to = q + m * s.row + begin;
           const RoundedBlock rounded = round_block(all.a + m * f.k + begin, count, to);
           std::fill(to + count, to + f.block, int8_t{0});
-          scales[m * blocks + b] = rounded.scale;
-          sums[m * blocks + b] = static_cast<float>(rounded.sum);
+          scales[b * all.m + m] = rounded.scale;
+          sums[b * all.m + m] = static_cast<float>(rounded.sum);
         }
     });
-    for_panels(panel_ns, [&](const NBitsGemm& g, size_t p, size_t) {
+    for_panels(1, panel_ns, [&](const NBitsGemm& g, size_t p, size_t) {
+      const ByteRows rows{q, s.row, scales, sums, all.m};
       alignas(64) float tile[kByteRows * kNBitsPanel];
       for (size_t m = 0; m < all.m; m += kByteRows) {
         const size_t count = std::min(kByteRows, all.m - m);
-        ByteRow rows[kByteRows];
-        for (size_t r = 0; r < count; ++r)
-          rows[r] = {q + (m + r) * s.row, scales + (m + r) * blocks, sums + (m + r) * blocks};
-        rows_kernel(g.format, panel_at(g, p), rows, count, zero, tile);
+        // Meanwhile the next panel comes into the cache, a part of it for each tile of several.
+        if (count < all.m && (p + 1) * kNBitsPanel < g.format.n)
+          fetch_part(panel_at(g, p + 1), nbits_panel_bytes(f), m / kByteRows, ceil_div(all.m, kByteRows));
+        rows_kernel(g.format, panel_at(g, p), rows.from(m), count, zero, tile);
         store(g, tile, count, m, p);
       }
     });
@@ -534,7 +577,7 @@ void nbits_gemm_group(std::span<const NBitsGemm> products, std::byte* scratch, c
     for (size_t i = 0; i < f.block; ++i) parts[i % 8] += a[b * f.block + i];
     sums[b] = ((parts[0] + parts[1]) + (parts[2] + parts[3])) + ((parts[4] + parts[5]) + (parts[6] + parts[7]));
   }
-  for_panels(static_cast<double>(s.row) * 0.6 + 30.0, [&](const NBitsGemm& g, size_t p, size_t) {
+  for_panels(1, static_cast<double>(s.row) * 0.6 + 30.0, [&](const NBitsGemm& g, size_t p, size_t) {
     alignas(64) float tile[kNBitsPanel];
     row_kernel(g.format, panel_at(g, p), a, sums, zero, tile);
     store(g, tile, 1, 0, p);

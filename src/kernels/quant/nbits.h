@@ -30,7 +30,7 @@ size_t nbits_packed_size(const NBitsFormat& format) noexcept;
 // `codes` as in the model, [n][blocks][block * bits / 8], low bits first; scales and zeros [n][blocks], zeros null when
 // the format has none.
 void nbits_pack(const NBitsFormat& format, const uint8_t* codes, const float* scales, const float* zeros,
-                std::byte* packed) noexcept;
+                std::byte* packed, const Parallel& parallel) noexcept;
 
 struct NBitsGemm {
   NBitsFormat format;

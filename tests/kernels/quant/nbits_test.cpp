@@ -37,7 +37,7 @@ class NBitsTest : public ::testing::TestWithParam<Isa> {
     for (float& x : bias) x = normal(random);
     std::vector<std::byte> packed(nbits_packed_size(g.format) + 64);
     auto* aligned = reinterpret_cast<std::byte*>((reinterpret_cast<uintptr_t>(packed.data()) + 63) & ~uintptr_t{63});
-    nbits_pack(g.format, codes.data(), scales.data(), zero_points.data(), aligned);
+    nbits_pack(g.format, codes.data(), scales.data(), zero_points.data(), aligned, Parallel());
     g.b = aligned;
     g.m = m;
     g.a = a.data();
@@ -49,17 +49,21 @@ class NBitsTest : public ::testing::TestWithParam<Isa> {
                Parallel());
     for (size_t i = 0; i < m; ++i)
       for (size_t j = 0; j < n; ++j) {
-        double sum = bias[j], size = 0;
+        double sum = bias[j], size = 0, rounding = 0;
         for (size_t x = 0; x < k; ++x) {
           const size_t at = x / block, within = x % block, per_byte = 8 / static_cast<size_t>(bits);
           const uint8_t byte = codes[(j * blocks + at) * block_bytes + within / per_byte];
           const int code = byte >> (within % per_byte * static_cast<size_t>(bits)) & ((1 << bits) - 1);
           const double zero = zeros ? zero_points[j * blocks + at] : 1 << (bits - 1);
-          const double term = a[i * k + x] * (code - zero) * scales[j * blocks + at];
-          sum += term;
-          size += std::abs(term);
+          const double weight = (code - zero) * scales[j * blocks + at];
+          sum += a[i * k + x] * weight;
+          size += std::abs(a[i * k + x] * weight);
+          float greatest = 0.0f;
+          for (size_t y = at * block; y < std::min(k, (at + 1) * block); ++y)
+            greatest = std::max(greatest, std::abs(a[i * k + y]));
+          rounding += std::abs(weight) * greatest / 254.0;
         }
-        EXPECT_NEAR(c[i * n + j], sum, (a_int8 ? 1e-2 : 2e-6) * size + 1e-6)
+        EXPECT_NEAR(c[i * n + j], sum, (a_int8 ? rounding : 0.0) + 2e-6 * size + 1e-6)
             << bits << " bits, block " << block << ", " << m << "x" << n << "x" << k << " at " << i << "," << j;
       }
     EXPECT_EQ(c[m * n], 7.0f);
@@ -72,8 +76,13 @@ TEST_P(NBitsTest, MatchesDoubleArithmetic) {
     for (const size_t block : {16, 32, 64, 128})
       for (const bool zeros : {false, true})
         for (const bool a_int8 : {false, true})
-          for (const auto& [m, n, k] :
-               {std::array<size_t, 3>{1, 1, 1}, {1, 16, 64}, {1, 35, 100}, {2, 17, 33}, {5, 40, 256}, {9, 3, 130}})
+          for (const auto& [m, n, k] : {std::array<size_t, 3>{1, 1, 1},
+                                        {1, 16, 64},
+                                        {1, 35, 100},
+                                        {2, 17, 33},
+                                        {5, 40, 256},
+                                        {9, 3, 130},
+                                        {23, 50, 70}})
             check(bits, block, m, n, k, zeros, a_int8);
 }
 
@@ -83,8 +92,9 @@ TEST_P(NBitsTest, RoundedRowsHaveTheSameBits) {
   if (GetParam() <= Isa::avx2) GTEST_SKIP() << "nothing to compare with";
   for (const int bits : {4, 8})
     for (const size_t block : {16, 32, 128})
-      for (const size_t m : {1, 2, 3, 4, 7}) {
+      for (const size_t m : {1, 2, 3, 4, 7, 8, 15}) {
         set_isa(Isa::avx2);
+        if (bits == 8 && m > 8) continue;  // AVX2 multiplies floats then
         const std::vector<float> expected = check(bits, block, m, 20, 300, true, true);
         set_isa(GetParam());
         EXPECT_EQ(check(bits, block, m, 20, 300, true, true), expected) << bits << ' ' << block << ' ' << m;
@@ -100,7 +110,7 @@ TEST_P(NBitsTest, WhatIsNoNumberIsRoundedToTheLeast) {
   const float scales[] = {1.0f, 1.0f};
   alignas(64) std::byte packed[2048], scratch[1024];
   ASSERT_LE(nbits_packed_size(g.format), sizeof packed);
-  nbits_pack(g.format, codes.data(), scales, nullptr, packed);
+  nbits_pack(g.format, codes.data(), scales, nullptr, packed, Parallel());
   std::vector<float> a(k, 1.0f);
   a[5] = a[42] = std::nanf("");
   float c = 0;
@@ -141,7 +151,7 @@ TEST_P(NBitsTest, AGroupIsItsProducts) {
           std::vector<float> scales(g.format.n * blocks), zeros(scales.size(), 3.0f);
           for (float& x : scales) x = 0.01f * normal(random);
           std::byte* b = aligned(packed[i], nbits_packed_size(g.format));
-          nbits_pack(g.format, codes.data(), scales.data(), zeros.data(), b);
+          nbits_pack(g.format, codes.data(), scales.data(), zeros.data(), b, Parallel());
           g.b = b;
           g.m = m;
           g.a = a.data();
