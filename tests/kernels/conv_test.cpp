@@ -163,7 +163,13 @@ TEST(Conv, Groups) {
 TEST(Conv, DepthwiseChannelsAndColumns) {
   for (const size_t channels : {2u, 3u, 5u, 16u, 17u, 33u})
     for (const size_t w : {1u, 4u, 5u, 7u, 8u, 9u, 17u})
-      for (const size_t stride : {1u, 2u, 3u}) check({plane(channels, channels, 4, w, 3, stride, 1, channels), {}});
+      for (const size_t stride : {1u, 2u, 3u}) {
+        Case c{plane(channels, channels, 4, w, 3, stride, 1, channels), {}};
+        check(c);
+        c.activation = {Activation::relu};
+        c.bias = c.residual = true;
+        check(c);
+      }
 }
 
 TEST(Conv, DepthwiseLongKernels) {

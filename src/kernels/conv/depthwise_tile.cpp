@@ -29,9 +29,23 @@ HWY_INLINE bool has_entry(const DepthwisePiece& piece, size_t entry) {
 
 constexpr size_t entries_of(size_t columns, size_t advance, size_t taps) { return (columns - 1) * advance + taps; }
 
-template <size_t kTaps, size_t kColumns, size_t kAdvance, bool kInside>
+// A vector of channels.
+struct AllChannels {
+  HWY_INLINE Vector load(const float* src) const { return hn::LoadU(Floats(), src); }
+  HWY_INLINE void store(Vector v, float* dst) const { hn::StoreU(v, Floats(), dst); }
+};
+#if HWY_TARGET <= HWY_AVX3
+// The first channels of a vector. Only AVX-512 masks at no cost.
+struct SomeChannels {
+  hn::Mask<Floats> mask;
+  HWY_INLINE Vector load(const float* src) const { return hn::MaskedLoad(mask, Floats(), src); }
+  HWY_INLINE void store(Vector v, float* dst) const { hn::BlendedStore(v, mask, Floats(), dst); }
+};
+#endif
+
+template <size_t kTaps, size_t kColumns, size_t kAdvance, bool kInside, class Channels>
 HWY_INLINE void depthwise_piece(const DepthwiseTile& t, const DepthwisePiece& piece, size_t at, size_t c,
-                                Vector (&sum)[kColumns][1]) {
+                                Channels channels, Vector (&sum)[kColumns][1]) {
   const Floats d;
   Vector w[kTaps];
   HWY_UNROLL(8)
@@ -43,7 +57,7 @@ HWY_INLINE void depthwise_piece(const DepthwiseTile& t, const DepthwisePiece& pi
   HWY_UNROLL(32)
   for (size_t j = 0; j < kEntries; ++j, from += step) {
     if (kInside || has_entry(piece, j)) {
-      const Vector x = hn::LoadU(d, row + from);
+      const Vector x = channels.load(row + from);
       HWY_UNROLL(8)
       for (size_t p = 0; p < kColumns; ++p)
         if (j >= p * kAdvance && j < p * kAdvance + kTaps) sum[p][0] = hn::MulAdd(x, w[j - p * kAdvance], sum[p][0]);
@@ -52,39 +66,46 @@ HWY_INLINE void depthwise_piece(const DepthwiseTile& t, const DepthwisePiece& pi
 }
 
 // One vector of channels of all columns. kTaps: of every piece, or 0 for any.
-template <size_t kColumns, size_t kAdvance, size_t kTaps, bool kInside>
-HWY_INLINE void depthwise_vector(const DepthwiseTile& t, Row row, size_t c) {
-  const Floats d;
+template <size_t kColumns, size_t kAdvance, size_t kTaps, bool kInside, class Channels>
+HWY_INLINE void depthwise_vector(const DepthwiseTile& t, Row row, size_t c, Channels channels) {
   Vector sum[kColumns][1];
-  const Vector start = t.bias ? hn::LoadU(d, t.bias + c) : hn::Zero(d);
+  const Vector start = t.bias ? channels.load(t.bias + c) : hn::Zero(Floats());
   HWY_UNROLL(8)
   for (size_t p = 0; p < kColumns; ++p) sum[p][0] = start;
   for (size_t i = 0; i < t.piece_count; ++i) {
     const DepthwisePiece& piece = t.pieces[i];
     if constexpr (kTaps != 0) {
-      depthwise_piece<kTaps, kColumns, kAdvance, kInside>(t, piece, row.src, c, sum);
+      depthwise_piece<kTaps, kColumns, kAdvance, kInside>(t, piece, row.src, c, channels, sum);
     } else if (piece.taps == 3) {
-      depthwise_piece<3, kColumns, kAdvance, kInside>(t, piece, row.src, c, sum);
+      depthwise_piece<3, kColumns, kAdvance, kInside>(t, piece, row.src, c, channels, sum);
     } else if (piece.taps == 5) {
-      depthwise_piece<5, kColumns, kAdvance, kInside>(t, piece, row.src, c, sum);
+      depthwise_piece<5, kColumns, kAdvance, kInside>(t, piece, row.src, c, channels, sum);
     } else {
-      depthwise_piece<1, kColumns, kAdvance, kInside>(t, piece, row.src, c, sum);
+      depthwise_piece<1, kColumns, kAdvance, kInside>(t, piece, row.src, c, channels, sum);
     }
   }
   if (t.residual) {
     HWY_UNROLL(8)
     for (size_t p = 0; p < kColumns; ++p)
-      if (p < t.stored) sum[p][0] = hn::Add(sum[p][0], hn::LoadU(d, t.residual + row.dst + p * t.dst_step + c));
+      if (p < t.stored) sum[p][0] = hn::Add(sum[p][0], channels.load(t.residual + row.dst + p * t.dst_step + c));
   }
   if (is_short(t.activation)) activate_short(t.activation, sum);
   float* HWY_RESTRICT dst = t.dst + row.dst + c;
   const size_t step = t.dst_step, stored = t.stored;
   HWY_UNROLL(8)
   for (size_t p = 0; p < kColumns; ++p)
-    if (p < stored) hn::StoreU(sum[p][0], d, dst + p * step);
+    if (p < stored) channels.store(sum[p][0], dst + p * step);
 }
 
 // The channels that do not fill a vector.
+#if HWY_TARGET <= HWY_AVX3
+template <size_t kAdvance>
+HWY_NOINLINE void depthwise_rest(const DepthwiseTile& t, Row row, size_t c) {
+  // Fewer columns than the most are those whose entries the pieces have.
+  depthwise_vector<kDepthwiseColumns, kAdvance, 0, false>(t, row, c, SomeChannels{hn::FirstN(Floats(), t.last - c)});
+}
+#else
+template <size_t>
 HWY_NOINLINE void depthwise_rest(const DepthwiseTile& t, Row row, size_t c) {
   const Floats d;
   const size_t count = t.last - c;
@@ -105,6 +126,7 @@ HWY_NOINLINE void depthwise_rest(const DepthwiseTile& t, Row row, size_t c) {
     store_partial(x[0][0], d, t.dst + at, count);
   }
 }
+#endif
 
 // A group's channels where there is no source.
 alignas(64) constexpr float kZeros[8] = {};
@@ -191,8 +213,9 @@ void depthwise_columns(const DepthwiseTile& t) {
   Row row;
   for (size_t r = 0; r < t.rows; ++r, row.src += t.row_step, row.dst += t.dst_row_step) {
     size_t c = t.first;
-    for (; c + kLanes <= t.last; c += kLanes) depthwise_vector<kColumns, kAdvance, kTaps, kInside>(t, row, c);
-    if (c < t.last) depthwise_rest(t, row, c);
+    for (; c + kLanes <= t.last; c += kLanes)
+      depthwise_vector<kColumns, kAdvance, kTaps, kInside>(t, row, c, AllChannels());
+    if (c < t.last) depthwise_rest<kAdvance>(t, row, c);
   }
 }
 
