@@ -256,7 +256,7 @@ TEST(ArgReduce, EveryTypeInItsOwnOrder) {
 
 TEST(ArgReduce, ShortRows) {
   for_each_isa([] {
-    for (const size_t n : {2u, 21u, 32u, 33u}) {
+    for (const size_t n : {2u, 12u, 13u, 21u, 33u, 75u}) {
       std::vector<float> src(150 * n);
       for (size_t i = 0; i < src.size(); ++i) src[i] = static_cast<float>((i * 37) % 11);
       src[70 * n + 1] = kNaN;

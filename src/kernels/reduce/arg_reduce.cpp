@@ -2,6 +2,7 @@
 #include <cmath>
 #include <type_traits>
 
+#include "kernels/isa.h"
 #include "kernels/number_types.h"
 #include "kernels/reduce/reduce.h"
 #include "kernels/reduce/short_rows.h"
@@ -94,23 +95,6 @@ void scan_any(const ArgReduce& what, size_t begin, size_t end, const void* src, 
   }
 }
 
-// Rows of float: the extreme by SIMD, then its place.
-void find_in_rows(const ArgReduce& what, size_t begin, size_t end, const float* src, int64_t* dst) noexcept {
-  ReducePlan plan;
-  plan.reduced.push_back({what.n, 1});
-  plan.outputs = 1;
-  plan.per_output = what.n;
-  for (size_t o = begin; o < end; ++o) {
-    const float* row = src + o * what.n;
-    float best = 0.0f;
-    reduce(what.max ? ReduceFn::max : ReduceFn::min, plan, row, &best, Parallel());
-    const auto is_best = [best, nan = std::isnan(best)](float x) { return nan ? std::isnan(x) : x == best; };
-    size_t i = what.last ? what.n - 1 : 0;
-    while (!is_best(row[i])) i += what.last ? size_t(-1) : size_t{1};
-    dst[o] = static_cast<int64_t>(i);
-  }
-}
-
 }  // namespace
 
 template <class T>
@@ -118,7 +102,8 @@ void arg_reduce(const ArgReduce& what, const T* src, int64_t* dst, const Paralle
   const double ns = static_cast<double>(what.n) * static_cast<double>(what.inner);
   parallel.for_range(what.outer, grain_for(ns), [&](size_t begin, size_t end, size_t) {
     if constexpr (std::is_same_v<T, float>) {
-      if (what.inner == 1 && what.n > kShortRow) return find_in_rows(what, begin, end, src, dst);
+      if (what.inner == 1 && what.n > kShortFloats && current_isa() != Isa::reference)
+        return arg_reduce_rows(what, src, dst, begin, end);
     }
     if (what.inner != 1 || what.n > kShortRow) return scan_any<Compared<T>>(what, begin, end, src, load_row<T>, dst);
     for_short_rows(src, what.n, begin, end, [&](const T* tile, size_t row, size_t rows) {

@@ -51,6 +51,9 @@ struct ArgReduce {
 template <class T>
 void arg_reduce(const ArgReduce& what, const T* src, int64_t* dst, const Parallel& parallel) noexcept;
 
+// The float form of the SIMD instruction sets, for rows [begin, end) of inner = 1.
+void arg_reduce_rows(const ArgReduce& what, const float* src, int64_t* dst, size_t begin, size_t end) noexcept;
+
 // Running sums or products along the middle axis of [outer, n, inner]. `dst` may be `src`.
 struct Cumulative {
   size_t outer, n, inner;

@@ -140,9 +140,9 @@ T reduce_one(ReduceFn fn, const ReducePlan& plan, const T* src) noexcept {
   return T{};
 }
 
-// Several rows of neighbours, one behind the other.
+// Several rows of neighbours, one behind the other, too short for vectors of their own.
 bool has_short_rows(const ReducePlan& plan) noexcept {
-  return plan.per_output <= kShortRow && plan.reduced.size() == 1 && plan.reduced[0].stride == 1 &&
+  return plan.per_output <= kShortFloats && plan.reduced.size() == 1 && plan.reduced[0].stride == 1 &&
          plan.kept.size() == 1 && plan.kept[0].stride == plan.per_output;
 }
 

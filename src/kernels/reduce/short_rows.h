@@ -6,7 +6,8 @@
 
 namespace linnet {
 
-inline constexpr size_t kShortRow = 32;  // the longest
+inline constexpr size_t kShortRow = 32;     // the longest
+inline constexpr size_t kShortFloats = 12;  // the longest of floats, whose rows have vectors of their own
 inline constexpr size_t kTileRows = 64;
 
 // Calls work(tile, row, rows) for all rows [begin, end) of n <= kShortRow numbers: tile is [n][rows].
