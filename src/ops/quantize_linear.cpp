@@ -21,22 +21,32 @@ struct Granularity {
   int64_t block = 1;
   int64_t outer_stride = 0, axis_stride = 0, inner_stride = 0;
 
-  // Calls f(first, last, scale) for the ranges of equal scale within elements [begin, end).
+  // Calls f(first, last, scale, step) for ranges within elements [begin, end): element first + i has the scale
+  // `scale` + i step, where step is 0 or 1.
   template <class F>
   void for_runs(int64_t begin, int64_t end, F&& f) const {
-    if (axis_stride == 0) return f(begin, end, int64_t{0});
-    const int64_t run = inner_stride != 0 && inner > 1 ? 1 : block * inner;
+    if (axis_stride == 0) return f(begin, end, int64_t{0}, int64_t{0});
+    const bool along_inner = inner_stride != 0 && inner > 1;
+    const bool each = along_inner || block * inner == 1;
     while (begin < end) {
       const int64_t row = begin / inner, o = row / axis, a = row % axis, i = begin % inner;
       // A run ends with its block and with the axis.
       const int64_t within = (a % block) * inner + i;
-      const int64_t left = run == 1 ? 1 : std::min(run - within, (axis - a) * inner - i);
+      const int64_t rest = (axis - a) * inner - i;
+      const int64_t left = along_inner ? inner - i : each ? rest : std::min(block * inner - within, rest);
       const int64_t last = std::min(end, begin + left);
-      f(begin, last, o * outer_stride + a / block * axis_stride + i * inner_stride);
+      f(begin, last, o * outer_stride + a / block * axis_stride + i * inner_stride, int64_t{each});
       begin = last;
     }
   }
 };
+
+// `count` scales from `at` on as floats: where they lie, or in `buffer`.
+const float* float_scales(const Tensor& scales, int64_t at, int64_t count, float* buffer) {
+  if (scales.dtype == DType::f32) return scales.ptr<float>() + at;
+  for (int64_t i = 0; i < count; ++i) buffer[i] = static_cast<float>(number_at(scales, at + i));
+  return buffer;
+}
 
 Result<Granularity> granularity(const Shape& x, const Shape& scale, int64_t axis_attribute, int64_t block_size) {
   Granularity g;
@@ -183,14 +193,22 @@ class DequantizeLinear final : public Quantization {
     for_each_block(x, context.parallel, [&](int64_t begin, int64_t end) {
       float piece[kBlock];
       float* const to = y.dtype == DType::f32 ? y.ptr<float>() + begin : piece;
-      g.for_runs(begin, end, [&](int64_t first, int64_t last, int64_t at) {
-        const float scale = static_cast<float>(number_at(scales, at));
-        const auto zero = zeros ? load(zeros->data, at) : decltype(load(x.data, 0)){};
+      float buffer[kBlock];
+      g.for_runs(begin, end, [&](int64_t first, int64_t last, int64_t at, int64_t step) {
+        const float* scale = float_scales(scales, at, step == 0 ? 1 : last - first, buffer);
+        const auto zero = [&](int64_t i) { return zeros ? load(zeros->data, at + i) : decltype(load(x.data, 0)){}; };
         if constexpr (kByVectors<Load>) {
-          dequantize(x.ptr<typename Load::Code>() + first, to + (first - begin), static_cast<size_t>(last - first),
-                     scale, static_cast<int32_t>(zero));
-        } else {
-          for (int64_t i = first; i < last; ++i) to[i - begin] = static_cast<float>(load(x.data, i) - zero) * scale;
+          using Code = typename Load::Code;
+          const Code* from = x.ptr<Code>() + first;
+          float* const run_to = to + (first - begin);
+          const size_t n = static_cast<size_t>(last - first);
+          if (step == 0) return dequantize(from, run_to, n, *scale, static_cast<int32_t>(zero(0)));
+          if constexpr (sizeof(Code) == 1)
+            return dequantize_each(from, run_to, n, scale, zeros ? zeros->ptr<Code>() + at : nullptr);
+        }
+        for (int64_t i = first; i < last; ++i) {
+          const int64_t j = (i - first) * step;
+          to[i - begin] = static_cast<float>(load(x.data, i) - zero(j)) * scale[j];
         }
       });
       if (y.dtype != DType::f32)
@@ -262,10 +280,25 @@ class QuantizeLinear final : public Quantization {
              Parallel());
         from = piece;
       }
-      g.for_runs(begin, end, [&](int64_t first, int64_t last, int64_t at) {
-        quantize_run(from + (first - begin), y, first, last, static_cast<float>(number_at(scales, at)),
-                     with_zeros ? static_cast<int32_t>(integer_at(*zeros, at)) : 0,
-                     precision_ == DType::undefined ? scales.dtype : precision_);
+      const DType precision = precision_ == DType::undefined ? scales.dtype : precision_;
+      const bool divides_floats = precision != DType::f16 && precision != DType::bf16;
+      float buffer[kBlock];
+      g.for_runs(begin, end, [&](int64_t first, int64_t last, int64_t at, int64_t step) {
+        const float* scale = float_scales(scales, at, step == 0 ? 1 : last - first, buffer);
+        const float* x_run = from + (first - begin);
+        if (step != 0 && divides_floats) {
+          const size_t n = static_cast<size_t>(last - first);
+          const auto each = [&]<class T>(T) {
+            quantize_each(x_run, y.ptr<T>() + first, n, scale, zeros ? zeros->ptr<T>() + at : nullptr);
+          };
+          if (y.dtype == DType::u8) return each(uint8_t{});
+          if (y.dtype == DType::i8) return each(int8_t{});
+        }
+        for (int64_t i = first; i < last; i = step == 0 ? last : i + 1) {
+          const int64_t j = i - first;
+          quantize_run(x_run + j, y, i, step == 0 ? last : i + 1, scale[j],
+                       with_zeros ? static_cast<int32_t>(integer_at(*zeros, at + j)) : 0, precision);
+        }
       });
     });
     return {};

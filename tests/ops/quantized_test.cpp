@@ -77,6 +77,39 @@ TEST(QuantizeLinear, DividesInHalfPrecision) {
   check(bf16());
 }
 
+// Scales that change from one element to the next, in rows longer than an item of work.
+TEST(QuantizeLinear, ScalesOfTheLastAxisAndOfBlocks) {
+  constexpr int64_t kRows = 3;
+  for (const int64_t columns : {5, 24, 1303})
+    for (const bool blocks : {false, true}) {
+      const int64_t scale_count = blocks ? 2 * columns : columns;  // blocks of two rows
+      Tensor x = noise({kRows, columns}, 1), scale = noise(blocks ? Shape{2, columns} : Shape{columns}, 2);
+      for (float& v : x.as<float>()) v *= 30.0f;
+      for (float& v : scale.as<float>()) v = 0.25f + v * v;
+      std::vector<uint8_t> from(static_cast<size_t>(scale_count));
+      for (size_t i = 0; i < from.size(); ++i) from[i] = static_cast<uint8_t>(100 + i % 50);
+      const Tensor zero = tensor_of<uint8_t>(scale.shape, from);
+      const std::vector<Attribute> attributes = {attribute("axis", int64_t{blocks ? 0 : 1}),
+                                                 attribute("block_size", int64_t{blocks ? 2 : 0})};
+      for_each_isa([&] {
+        const auto codes = run_node({"QuantizeLinear", {x, scale, zero}, attributes});
+        ASSERT_TRUE(codes.ok()) << codes.status().message();
+        const Tensor& q = codes.value()[0].tensor;
+        const auto back = run_node({"DequantizeLinear", {q, scale, zero}, attributes});
+        ASSERT_TRUE(back.ok()) << back.status().message();
+        for (int64_t i = 0; i < x.count(); ++i) {
+          const int64_t at = i % columns + (blocks ? i / columns / 2 * columns : 0);
+          const float step = scale.ptr<float>()[at];
+          const int offset = zero.ptr<uint8_t>()[at];
+          const int code = static_cast<int>(std::nearbyint(x.ptr<float>()[i] / step)) + offset;
+          ASSERT_EQ(q.ptr<uint8_t>()[i], std::clamp(code, 0, 255)) << "element " << i;
+          ASSERT_EQ(back.value()[0].tensor.ptr<float>()[i], static_cast<float>(q.ptr<uint8_t>()[i] - offset) * step)
+              << "element " << i;
+        }
+      });
+    }
+}
+
 TEST(DequantizeLinear, TakesEmptyTensors) {
   expect_elements<float>({"DequantizeLinear", {bytes({0, 3}, {}), number(1), bytes({}, {3})}}, {});
   expect_elements<uint8_t>({"DynamicQuantizeLinear", {floats({0}, {})}, {}, 3}, {0}, 2);

@@ -60,6 +60,51 @@ void dequantize_all(const T* src, float* dst, size_t n, float scale, int32_t zer
   for (; i < n; ++i) dst[i] = static_cast<float>(src[i] - zero_point) * scale;
 }
 
+template <class T>
+void quantize_each_simd(const float* src, T* dst, size_t n, const float* scales, const T* zero_points) {
+  const Floats d;
+  const hn::Rebind<T, Floats> dt;
+  const hn::RebindToSigned<Floats> di;
+  constexpr size_t kLanes = hn::MaxLanes(d);
+  if (n < kLanes) {
+    float in[kLanes] = {}, in_scales[kLanes] = {};
+    T out[kLanes], in_zeros[kLanes] = {};
+    std::copy_n(src, n, in);
+    std::copy_n(scales, n, in_scales);
+    if (zero_points) std::copy_n(zero_points, n, in_zeros);
+    quantize_each_simd(in, out, kLanes, in_scales, in_zeros);
+    std::copy_n(out, n, dst);
+    return;
+  }
+  const auto least = hn::Set(di, std::numeric_limits<T>::min()), most = hn::Set(di, std::numeric_limits<T>::max());
+  for (size_t first = 0; first < n; first += kLanes) {
+    const size_t i = std::min(first, n - kLanes);  // the last vector overlaps the one before
+    const auto zero = zero_points ? hn::PromoteTo(di, hn::LoadU(dt, zero_points + i)) : hn::Zero(di);
+    auto x = hn::Div(hn::LoadU(d, src + i), hn::LoadU(d, scales + i));
+    x = hn::Max(x, hn::ConvertTo(d, hn::Sub(least, zero)));  // NaN: the second argument
+    x = hn::Min(x, hn::ConvertTo(d, hn::Sub(most, zero)));
+    hn::StoreU(hn::DemoteTo(dt, hn::Add(hn::NearestInt(x), zero)), dt, dst + i);
+  }
+}
+
+template <class T>
+void dequantize_each_simd(const T* src, float* dst, size_t n, const float* scales, const T* zero_points) {
+  const Floats d;
+  const hn::Rebind<T, Floats> dt;
+  const hn::RebindToSigned<Floats> di;
+  const size_t lanes = hn::Lanes(d);
+  if (n < lanes) {
+    for (size_t i = 0; i < n; ++i) dst[i] = static_cast<float>(src[i] - (zero_points ? zero_points[i] : 0)) * scales[i];
+    return;
+  }
+  for (size_t first = 0; first < n; first += lanes) {
+    const size_t i = std::min(first, n - lanes);
+    auto x = hn::PromoteTo(di, hn::LoadU(dt, src + i));
+    if (zero_points) x = hn::Sub(x, hn::PromoteTo(di, hn::LoadU(dt, zero_points + i)));
+    hn::StoreU(hn::Mul(hn::ConvertTo(d, x), hn::LoadU(d, scales + i)), d, dst + i);
+  }
+}
+
 void quantize_u8(const float* src, uint8_t* dst, size_t n, float scale, int32_t zero_point) {
   quantize_all(src, dst, n, scale, zero_point);
 }
@@ -83,6 +128,19 @@ void dequantize_u16(const uint16_t* src, float* dst, size_t n, float scale, int3
 }
 void dequantize_s16(const int16_t* src, float* dst, size_t n, float scale, int32_t zero_point) {
   dequantize_all(src, dst, n, scale, zero_point);
+}
+
+void quantize_each_u8(const float* src, uint8_t* dst, size_t n, const float* scales, const uint8_t* zero_points) {
+  quantize_each_simd(src, dst, n, scales, zero_points);
+}
+void quantize_each_s8(const float* src, int8_t* dst, size_t n, const float* scales, const int8_t* zero_points) {
+  quantize_each_simd(src, dst, n, scales, zero_points);
+}
+void dequantize_each_u8(const uint8_t* src, float* dst, size_t n, const float* scales, const uint8_t* zero_points) {
+  dequantize_each_simd(src, dst, n, scales, zero_points);
+}
+void dequantize_each_s8(const int8_t* src, float* dst, size_t n, const float* scales, const int8_t* zero_points) {
+  dequantize_each_simd(src, dst, n, scales, zero_points);
 }
 
 FloatRange range_of(const float* src, size_t n) {
@@ -130,6 +188,16 @@ void dequantize_reference(const T* src, float* dst, size_t n, float scale, int32
   for (size_t i = 0; i < n; ++i) dst[i] = static_cast<float>(src[i] - zero_point) * scale;
 }
 
+template <class T>
+void quantize_each_reference(const float* src, T* dst, size_t n, const float* scales, const T* zero_points) {
+  for (size_t i = 0; i < n; ++i) quantize_reference(src + i, dst + i, 1, scales[i], zero_points ? zero_points[i] : 0);
+}
+
+template <class T>
+void dequantize_each_reference(const T* src, float* dst, size_t n, const float* scales, const T* zero_points) {
+  for (size_t i = 0; i < n; ++i) dequantize_reference(src + i, dst + i, 1, scales[i], zero_points ? zero_points[i] : 0);
+}
+
 FloatRange range_reference(const float* src, size_t n) {
   FloatRange range;
   for (size_t i = 0; i < n; ++i) {
@@ -164,6 +232,19 @@ void dequantize(const uint16_t* src, float* dst, size_t n, float scale, int32_t 
 }
 void dequantize(const int16_t* src, float* dst, size_t n, float scale, int32_t zero_point) noexcept {
   LINNET_DISPATCH(dequantize_s16, dequantize_reference<int16_t>)(src, dst, n, scale, zero_point);
+}
+void quantize_each(const float* src, uint8_t* dst, size_t n, const float* scales, const uint8_t* zero_points) noexcept {
+  LINNET_DISPATCH(quantize_each_u8, quantize_each_reference<uint8_t>)(src, dst, n, scales, zero_points);
+}
+void quantize_each(const float* src, int8_t* dst, size_t n, const float* scales, const int8_t* zero_points) noexcept {
+  LINNET_DISPATCH(quantize_each_s8, quantize_each_reference<int8_t>)(src, dst, n, scales, zero_points);
+}
+void dequantize_each(const uint8_t* src, float* dst, size_t n, const float* scales,
+                     const uint8_t* zero_points) noexcept {
+  LINNET_DISPATCH(dequantize_each_u8, dequantize_each_reference<uint8_t>)(src, dst, n, scales, zero_points);
+}
+void dequantize_each(const int8_t* src, float* dst, size_t n, const float* scales, const int8_t* zero_points) noexcept {
+  LINNET_DISPATCH(dequantize_each_s8, dequantize_each_reference<int8_t>)(src, dst, n, scales, zero_points);
 }
 FloatRange range_with_zero(const float* src, size_t n) noexcept {
   return LINNET_DISPATCH(range_of, range_reference)(src, n);

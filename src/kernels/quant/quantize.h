@@ -21,6 +21,13 @@ void dequantize(const int8_t* src, float* dst, size_t n, float scale, int32_t ze
 void dequantize(const uint16_t* src, float* dst, size_t n, float scale, int32_t zero_point) noexcept;
 void dequantize(const int16_t* src, float* dst, size_t n, float scale, int32_t zero_point) noexcept;
 
+// The same where each element has its own scale and zero point, 0 where `zero_points` is null. dst overlaps nothing.
+void quantize_each(const float* src, uint8_t* dst, size_t n, const float* scales, const uint8_t* zero_points) noexcept;
+void quantize_each(const float* src, int8_t* dst, size_t n, const float* scales, const int8_t* zero_points) noexcept;
+void dequantize_each(const uint8_t* src, float* dst, size_t n, const float* scales,
+                     const uint8_t* zero_points) noexcept;
+void dequantize_each(const int8_t* src, float* dst, size_t n, const float* scales, const int8_t* zero_points) noexcept;
+
 // The least and the greatest element, and 0. NaN elements do not count.
 struct FloatRange {
   float min = 0.0f;

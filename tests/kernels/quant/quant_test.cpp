@@ -65,6 +65,35 @@ TEST_P(QuantTest, DequantizesExactly) {
   for (const int zero : {0, -32768, 32767}) check(int16_t(), 255, zero);
 }
 
+TEST_P(QuantTest, ElementsOfTheirOwnScales) {
+  const auto check = [&]<class Code>(Code) {
+    for (size_t n = 0; n <= 70; ++n) {
+      std::vector<float> x(n), scales(n), y(n + 1, -1.0f);
+      std::vector<Code> zeros(n), codes(n + 1, 77);
+      for (size_t i = 0; i < n; ++i) {
+        x[i] = i == 5 ? std::nanf("") : (static_cast<float>(i) - 30.0f) * 2.7f;
+        scales[i] = 0.25f + 0.125f * static_cast<float>(i % 7);
+        zeros[i] = static_cast<Code>(i * 37);
+      }
+      for (const Code* zero : {static_cast<const Code*>(nullptr), static_cast<const Code*>(zeros.data())}) {
+        quantize_each(x.data(), codes.data(), n, scales.data(), zero);
+        dequantize_each(codes.data(), y.data(), n, scales.data(), zero);
+        for (size_t i = 0; i < n; ++i) {
+          const int from = zero ? zeros[i] : 0;
+          Code code;
+          quantize(&x[i], &code, 1, scales[i], from);
+          ASSERT_EQ(codes[i], code) << i << " of " << n;
+          ASSERT_EQ(y[i], static_cast<float>(code - from) * scales[i]) << i << " of " << n;
+        }
+        ASSERT_EQ(codes[n], 77);
+        ASSERT_EQ(y[n], -1.0f);
+      }
+    }
+  };
+  check(uint8_t());
+  check(int8_t());
+}
+
 TEST_P(QuantTest, FindsTheRange) {
   std::mt19937 random(1);
   std::normal_distribution<float> normal;
