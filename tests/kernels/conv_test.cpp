@@ -134,7 +134,18 @@ TEST(Conv, KernelsStridesDilationsPads) {
         }
 }
 
-TEST(Conv, NegativePadsCrop) { check({plane(4, 18, 9, 11, 3, 1, -2), {}}); }
+TEST(Conv, NegativePadsCrop) {
+  check({plane(4, 18, 9, 11, 3, 1, -2), {}});
+  // As large as the input, but shifted.
+  for (const size_t kernel : {1u, 3u})
+    for (const size_t channels : {4u, 20u}) {
+      ConvGeometry g = plane(channels, 18, 9, 11, kernel, 1, kernel / 2);
+      g.pad = {0, g.pad[1] + 1, g.pad[2] - 1};
+      check({g, {}});
+      g.src_planes = true;
+      check({g, {}});
+    }
+}
 
 TEST(Conv, AsymmetricPads) {
   ConvGeometry g = plane(3, 8, 6, 6, 3, 2, 1);

@@ -20,7 +20,8 @@ constexpr size_t kBlock = 96;
 bool conv_is_pointwise(const ConvGeometry& g, const ConvEpilogue& epilogue) noexcept {
   constexpr SpatialSizes ones{1, 1, 1};
   return g.kernel == ones && g.stride == ones && g.groups == 1 && g.channels <= kMostChannels && !g.src_planes &&
-         !g.transposed && g.src == g.dst && !conv_is_narrow(g) && !epilogue.residual;
+         !g.transposed && g.src == g.dst && !conv_is_narrow(g) && !epilogue.residual &&
+         g.pad == std::array<ptrdiff_t, kSpatialAxes>{};
 }
 
 void pointwise_conv(const ConvGeometry& g, const float* src, const float* packed, const ConvEpilogue& epilogue,
