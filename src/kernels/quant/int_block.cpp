@@ -22,6 +22,14 @@ namespace hn = hwy::HWY_NAMESPACE;
 constexpr size_t kVectors = kSumVectors;
 constexpr size_t kTileRows = kVectors > 2 ? 2 : 4;  // as many sums as registers hold beside the operands
 
+// Asks for the part of what comes next that belongs to rows [m, m + rows). Inlined, or GCC takes a call of it for one
+// without effect.
+HWY_INLINE void fetch_next(const IntBlock& block, size_t m, size_t rows) {
+  const size_t length = block.next.size() * rows / block.count + 64, first = block.next.size() * m / block.count;
+  const size_t end = HWY_MIN(first + length, block.next.size());
+  for (size_t at = first; at < end; at += 64) __builtin_prefetch(block.next.data() + at);
+}
+
 // Takes off what columns' zero points make of the rows, and stores.
 template <IntOutput kKind, size_t kRows>
 HWY_INLINE void finish_tile(const IntBlock& block, size_t m, hn::Vec<Ints> (&sums)[kRows][kVectors]) {
@@ -141,7 +149,10 @@ void int_block_to(const IntBlock& block) {
     for (; m < block.count; ++m) balanced_row<kKind>(block, m);
     return;
   }
-  for (; m + kTileRows <= block.count; m += kTileRows) int_tile<kKind, kTileRows>(block, m);
+  for (; m + kTileRows <= block.count; m += kTileRows) {
+    fetch_next(block, m, kTileRows);
+    int_tile<kKind, kTileRows>(block, m);
+  }
   const size_t left = block.count - m;
   if (left == 3) int_tile<kKind, 3>(block, m);
   if (left == 2) int_tile<kKind, 2>(block, m);
@@ -196,7 +207,10 @@ void vnni_tile(const IntBlock& block, size_t m) {
 template <IntOutput kKind>
 void vnni_block_to(const IntBlock& block) {
   size_t m = 0;
-  for (; m + 8 <= block.count; m += 8) vnni_tile<kKind, 8>(block, m);
+  for (; m + 8 <= block.count; m += 8) {
+    fetch_next(block, m, 8);
+    vnni_tile<kKind, 8>(block, m);
+  }
   if (block.count & 4) vnni_tile<kKind, 4>(block, m), m += 4;
   if (block.count & 2) vnni_tile<kKind, 2>(block, m), m += 2;
   if (block.count & 1) vnni_tile<kKind, 1>(block, m);
@@ -242,7 +256,11 @@ void vnni_pair_tile(const IntBlock (&blocks)[2], const QuadPair* pairs, size_t c
 template <IntOutput kKind>
 void vnni_pair_to(const IntBlock (&blocks)[2], const QuadPair* pairs, size_t count) {
   const size_t rows = blocks[0].count;
-  for (size_t m = 0; m < rows; m += 8) vnni_pair_tile<kKind>(blocks, pairs, count, HWY_MIN(m, rows - 8));
+  for (size_t m = 0; m < rows; m += 8) {
+    fetch_next(blocks[0], m, 8);
+    fetch_next(blocks[1], m, 8);
+    vnni_pair_tile<kKind>(blocks, pairs, count, HWY_MIN(m, rows - 8));
+  }
 }
 
 void int_block_pair_vnni(const IntBlock (&blocks)[2], const uint32_t* const (&orders)[2]) {
@@ -369,7 +387,7 @@ void int_block_pair([[maybe_unused]] const IntBlock (&blocks)[2],
 #endif
 }
 size_t panels_together(size_t rows, size_t quads) noexcept {
-  return current_isa() == Isa::avx512_vnni && rows >= 64 && quads <= kMostQuadsTogether ? 2 : 1;
+  return current_isa() == Isa::avx512_vnni && rows >= 16 && quads <= kMostQuadsTogether ? 2 : 1;
 }
 size_t balanced_rows() noexcept { return current_isa() == Isa::avx512_vnni ? 0 : 3; }
 double int_products_per_ns() noexcept { return current_isa() == Isa::avx512_vnni ? 300 : 75; }

@@ -1,6 +1,8 @@
 // The inner part of integer products: what is compiled for every instruction set.
 #pragma once
 
+#include <span>
+
 #include "kernels/quant/int_gemm.h"
 
 namespace linnet {
@@ -33,8 +35,12 @@ struct IntBlock {
   IntStore store;
   std::byte* c;
   size_t c_stride;  // bytes
+  // What is multiplied after this, or nothing: fetched into the cache by rows of several tiles.
+  std::span<const std::byte> next = {};
 };
 void int_block(const IntBlock& block) noexcept;
+// Whether to name a next panel: not where few rows leave no time for it, nor for panels that are there soon anyway.
+inline bool fetches_next(size_t rows, size_t quads) noexcept { return rows > 32 && quads >= 64; }
 
 // How many panels are best multiplied at once with so many rows: 1 or 2.
 size_t panels_together(size_t rows, size_t quads) noexcept;

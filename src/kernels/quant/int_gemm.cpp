@@ -86,7 +86,7 @@ void int_gemm_group(std::span<const IntGemm> products, std::byte* scratch, const
   }
 
   // An item is one panel or two, and a block of rows that stays in the second-level cache.
-  const size_t block = std::clamp<size_t>(131072 / (all.k + 1) / 8 * 8, 8, kMostRows);
+  const size_t block = std::clamp<size_t>(262144 / (all.k + 1) / 8 * 8, 8, kMostRows);
   const size_t blocks = ceil_div(all.m, block), together = panels_together(std::min(block, all.m), quads);
   const auto steps_of = [&](const IntGemm& g) { return ceil_div(ceil_div(g.n, kIntPanel), together); };
   size_t steps = 0;
@@ -127,6 +127,7 @@ void int_gemm_group(std::span<const IntGemm> products, std::byte* scratch, const
         const size_t column = panel * kIntPanel, columns = std::min(kIntPanel, g.n - column);
         const bool balanced = header.balanced != 0 && count <= balanced_rows();
         epilogue = panel_epilogue(g, header.sums, column, columns, a_zero, balanced);
+        const bool more = fetches_next(count, quads) && panel + together < ceil_div(g.n, kIntPanel);
         return IntBlock{rows,
                         count,
                         reinterpret_cast<const int8_t*>(g.b + header.offset),
@@ -138,7 +139,9 @@ void int_gemm_group(std::span<const IntGemm> products, std::byte* scratch, const
                         balanced,
                         {g.output, g.c_zero, columns, &epilogue},
                         static_cast<std::byte*>(g.c) + (begin * g.ldc + column) * width,
-                        g.ldc * width};
+                        g.ldc * width,
+                        more ? std::span(g.b + headers[panel + together].offset, quads * kIntQuadBytes)
+                             : std::span<const std::byte>()};
       };
       PanelEpilogue epilogues[2];
       if (end - p == 2 && panels_together(count, quads) == 2) {
