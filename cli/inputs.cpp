@@ -212,26 +212,29 @@ class Maker {
     }
   }
 
-  int64_t size_of(const std::string& name) {
+  int64_t size_of(const std::string& name, OpenAxis open) {
     used_.insert(name);
     if (const auto found = sizes_.find(name); found != sizes_.end()) return found->second;
     if (const size_t at = name.rfind(kPlus); at != std::string::npos) {
       const std::string last = name.substr(at + kPlus.size());
       const int64_t term = parse_size(last).value_or(-1);
-      return checked_add(size_of(name.substr(0, at)), term >= 0 ? term : size_of(last)).value_or(1);
+      return checked_add(size_of(name.substr(0, at), open), term >= 0 ? term : size_of(last, open)).value_or(1);
     }
-    if (name != kUnnamed) inputs_.assumed.push_back(name);
+    open.name = name;
+    if (name != kUnnamed) inputs_.assumed.push_back(concat(name, "=", example_size(open)));
     assumed_.insert(name);
     return sizes_[name] = 1;
   }
 
   // What to write for it where sizes that nobody gave have to be others.
-  int64_t example_of(const std::string& name) const {
+  int64_t example_of(const std::string& name, OpenAxis open) const {
     const auto found = sizes_.find(name);
     if (found != sizes_.end() && !assumed_.contains(name)) return found->second;
+    open.name = name;
     const size_t at = name.rfind(kPlus);
-    if (at == std::string::npos) return parse_size(name).value_or(example_size(name));
-    return checked_add(example_of(name.substr(0, at)), example_of(name.substr(at + kPlus.size()))).value_or(1);
+    if (at == std::string::npos) return parse_size(name).value_or(example_size(open));
+    return checked_add(example_of(name.substr(0, at), open), example_of(name.substr(at + kPlus.size()), open))
+        .value_or(1);
   }
 
   Shape default_shape(const Model::Port& port) {
@@ -244,11 +247,12 @@ class Maker {
       const std::string name = symbols_.to_string(d);
       const bool open = !d.known() && name == kUnnamed && !given;
       const bool of_samples = shape.rank() == 0 && port.info.shape.size() > 1;
-      int64_t number = d.known() ? d.value() : example_of(name);
+      const OpenAxis axis{name, port.name, shape.rank(), port.info.shape.size()};
+      int64_t number = d.known() ? d.value() : example_of(name, axis);
       if (open && of_samples) number = 1;
       example += concat(shape.rank() == 0 ? '=' : 'x', number);
       unnamed |= open;
-      shape.push_back(d.known() ? d.value() : size_of(name));
+      shape.push_back(d.known() ? d.value() : size_of(name, axis));
     }
     if (unnamed) {  // its shape will be given, and with it the sizes that have names
       inputs_.assumed.resize(before);

@@ -24,7 +24,7 @@ void add_input_options(CLI::App& command, InputOptions& options);
 struct Inputs {
   std::vector<Value> values;         // by port
   std::vector<std::string> sources;  // a file's path, or "random"
-  std::vector<std::string> assumed;  // the names of sizes that nobody gave
+  std::vector<std::string> assumed;  // "batch=1": examples for sizes that have names and nobody gave
   std::vector<std::string> unnamed;  // "x=1x3x64x64": examples for inputs with sizes that have no names and nobody gave
 };
 

@@ -47,11 +47,16 @@ bool shapes_may_decide(const Status& status, const Model& model, const Inputs& i
 
 }  // namespace
 
-int64_t example_size(std::string_view name) {
-  if (name.starts_with("batch")) return 1;
-  const auto has = [&](std::string_view part) { return name.find(part) != std::string_view::npos; };
+int64_t example_size(const OpenAxis& open) {
+  const auto has = [&](std::string_view part) { return open.name.find(part) != std::string_view::npos; };
+  if (open.name.starts_with("batch")) return 1;
   if (has("total")) return 32;  // what is past and what is new
-  return has("past") || has("seq") ? 16 : 64;
+  if (has("past") || has("seq")) return 16;
+  if (open.rank == 4 && open.axis == 0) return 1;  // images
+  const bool last = open.rank <= 3 && open.axis + 1 == open.rank;
+  for (const std::string_view sound : {"sample", "audio", "wave", "signal", "speech"})
+    if (last && (has(sound) || open.input.find(sound) != std::string_view::npos)) return 16000;  // a second
+  return 64;
 }
 
 Status explain(Status status, const Inputs& inputs, const Model* model) {
@@ -59,8 +64,7 @@ Status explain(Status status, const Inputs& inputs, const Model* model) {
   if (!by_size || status.node().empty() || (inputs.assumed.empty() && inputs.unnamed.empty())) return status;
   if (model && !shapes_may_decide(status, *model, inputs)) return status;
   std::string options;
-  for (const std::string& name : inputs.assumed)
-    options += concat(" --size ", in_shell(concat(name, "=", example_size(name))));
+  for (const std::string& size : inputs.assumed) options += concat(" --size ", in_shell(size));
   for (const std::string& shape : inputs.unnamed) options += concat(" --random-shape ", in_shell(shape));
   return Status(status.code(), concat(status.message(), " (sizes that the model leaves open were taken to be 1; give ",
                                       "what suits it, as in", options, ")"));

@@ -8,8 +8,13 @@
 
 namespace linnet::cli {
 
-// A size that many models take, by its name: an example for somebody to change.
-int64_t example_size(std::string_view name);
+// An axis of an input, whose size has a name.
+struct OpenAxis {
+  std::string_view name, input;
+  size_t axis, rank;
+};
+// A size that many models take there: an example for somebody to change.
+int64_t example_size(const OpenAxis& open);
 
 // The error of a run, with the options that give other sizes where shapes may be why a node failed. Without a model
 // every failure of a node may be.

@@ -269,6 +269,12 @@ def run_says_which_sizes_it_assumed(linnet):
     nameless = save(linnet.path("n.onnx"), nodes, [info("image", FLOAT, [1, 1, None, None])], [info("small", FLOAT, None)])
     linnet.error("run", nameless, says="as in --random-shape image=1x1x64x64)")
     linnet.run("run", nameless, "--random-shape", "image=1x1x64x64")
+    images = save(linnet.path("images.onnx"), nodes, [info("image", FLOAT, ["n", 1, "h", "h"])], [info("small", FLOAT, None)])
+    linnet.error("run", images, says="as in --size n=1 --size h=64)")
+    pool = [helper.make_node("MaxPool", ["sound"], ["small"], kernel_shape=[400])]
+    sound = save(linnet.path("sound.onnx"), pool, [info("sound", FLOAT, ["batch", 1, "samples"])], [info("small", FLOAT, None)])
+    linnet.error("run", sound, says="as in --size batch=1 --size samples=16000)")
+    linnet.run("run", sound, *"--size batch=1 --size samples=16000".split())
     mixed = save(linnet.path("mixed.onnx"), nodes, [info("image", FLOAT, [None, 1, "height", None])], [info("small", FLOAT, None)])
     linnet.error("run", mixed, says="as in --random-shape image=1x1x64x64)")
     assert linnet.outputs(model, "--size", "height=4", "--size", "height + width + 2=9")["small"].shape == (1, 1, 2, 7)
