@@ -182,21 +182,33 @@ Result<M> read_whole(Bytes bytes, const char* what) {
   return message;
 }
 
-bool starts_with(Bytes bytes, std::string_view text) {
-  return bytes.size() >= text.size() && std::memcmp(bytes.data(), text.data(), text.size()) == 0;
+// What people give by mistake, told by its first bytes.
+struct OtherFormat {
+  size_t at;
+  std::string_view text, what;
+};
+constexpr OtherFormat kOtherFormats[] = {
+    {0, "version https://git-lfs", "a pointer of Git LFS: `git lfs pull` gets the model"},
+    {0, "PK\3\4", "a zip archive, as PyTorch's files are: unpack or export the model"},
+    {0, "GGUF", "a GGUF file: export the model to ONNX"},
+    {4, "ORTM", "one in ONNX Runtime's own format (.ort): give the .onnx file that it was made from"},
+    {4, "TFL3", "a TensorFlow Lite file: export the model to ONNX"},
+};
+
+Status no_model(Bytes bytes) {
+  for (const auto& [at, text, what] : kOtherFormats)
+    if (bytes.size() >= at + text.size() && std::memcmp(bytes.data() + at, text.data(), text.size()) == 0)
+      return invalid_model("the file is not an ONNX model but ", what);
+  return invalid_model("the file is not an ONNX model: its first bytes are not those of one");
 }
 
 }  // namespace
 
 Result<Model> read_model(Bytes bytes) {
   LINNET_REQUIRE(!bytes.empty(), invalid_model("the ONNX model is empty"));
-  LINNET_REQUIRE(
-      !starts_with(bytes, "version https://git-lfs"),
-      invalid_model("the file is not an ONNX model but a pointer of Git LFS: `git lfs pull` gets the model"));
   Model model;
   Status read = read_into(model, bytes, "the ONNX model");
-  LINNET_REQUIRE(read.ok() || model.graph || read.code() != Code::invalid_model,
-                 invalid_model("the file is not an ONNX model: its first bytes are not those of one"));
+  if (!read.ok() && !model.graph && read.code() == Code::invalid_model) return no_model(bytes);
   LINNET_TRY(std::move(read));
   LINNET_REQUIRE(model.graph, invalid_model("the file holds no graph: it is not an ONNX model"));
   if (model.ir_version < kMinIrVersion || model.ir_version > kMaxIrVersion) {

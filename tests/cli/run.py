@@ -369,6 +369,13 @@ def models_that_are_none(linnet):
         linnet.error(*command, linnet.path("text.onnx"), says="is not an ONNX model")
     linnet.path("pointer.onnx").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")
     linnet.error("run", linnet.path("pointer.onnx"), says="git lfs pull")
+    for begins, says in (b"\x1c\0\0\0ORTM", "(.ort)"), (b"\x1c\0\0\0TFL3", "TensorFlow Lite"), (b"PK\3\4", "zip archive"), (b"GGUF", "GGUF"):
+        linnet.path("other.onnx").write_bytes(begins + bytes(100))
+        linnet.error("run", linnet.path("other.onnx"), says=["is not an ONNX model but", says])
+    named = onnx.load(model)  # the same letters in the name of the tool that made it
+    named.producer_name = "ORTModule"
+    onnx.save(named, model)
+    linnet.run("run", model)
     linnet.error("diff", model, linnet.path("cut.onnx"), says="cut.onnx")
     linnet.error("bench", linnet.path("cut.onnx"), "--inputs", linnet.folder, says="cut.onnx")
 
