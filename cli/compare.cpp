@@ -2,11 +2,24 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 
 #include "quality/quality.h"
 
 namespace linnet::cli {
 namespace {
+
+// With as many digits as tell the two apart.
+std::string apart(double a, double e) {
+  const auto text = [](double x, int digits) {
+    char buffer[40];
+    std::snprintf(buffer, sizeof buffer, "%.*g", digits, x);
+    return std::string(buffer);
+  };
+  int digits = 6;
+  while (digits < 17 && text(a, digits) == text(e, digits)) ++digits;
+  return concat(text(a, digits), " instead of ", text(e, digits));
+}
 
 void fail(Difference& d, std::string message) {
   if (d.equal) d.message = std::move(message);
@@ -21,7 +34,7 @@ void compare_number(Difference& d, double a, double e, const Tolerance& toleranc
     if (e != 0) d.max_rel = std::max(d.max_rel, difference / std::fabs(e));
   }
   if (std::isfinite(difference) && difference <= tolerance.atol + tolerance.rtol * std::fabs(e)) return;
-  fail(d, concat("element ", index, " is ", a, " instead of ", e));
+  fail(d, concat("element ", index, " is ", apart(a, e)));
 }
 
 template <class T>

@@ -34,7 +34,7 @@ struct Agreement {
 
 struct Verification {
   std::vector<Agreement> agreements;
-  // Where outputs have become infinite: the first inner value that has, and what to do.
+  // Where outputs differ: the first inner value that has become infinite and what to do, or how to look further.
   std::string advice;
 
   // Whether no output has a finite number in either model, and so nothing is known.

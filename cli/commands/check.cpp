@@ -8,6 +8,7 @@
 #include "commands/command.h"
 #include "compare.h"
 #include "model_options.h"
+#include "print_value.h"
 #include "value_file.h"
 
 namespace linnet::cli {
@@ -39,6 +40,13 @@ Tolerance tolerance_of(const fs::path& folder, const Options& options) {
   return t;
 }
 
+// How far apart the numbers are, and how far they may be.
+std::string distance_text(const Difference& d, const Value& expected, const Tolerance& tolerance) {
+  if (d.max_abs == 0) return {};
+  return concat("; at most ", number_text(d.max_abs), " apart, with numbers up to ", number_text(greatest(expected)),
+                "; tolerances: ", number_text(tolerance.atol), " + ", number_text(tolerance.rtol), " of the number");
+}
+
 Status check_set(Session& session, const fs::path& set, const Tolerance& tolerance, Outcome& outcome) {
   const Model& model = session.model();
   LINNET_ASSIGN(std::vector<std::optional<Value>> given, read_value_set(set, "input_", model.inputs));
@@ -58,7 +66,8 @@ Status check_set(Session& session, const fs::path& set, const Tolerance& toleran
     outcome.max_rel = std::max(outcome.max_rel, d.max_rel);
     if (d.equal) continue;
     if (outcome.status == "pass")
-      outcome.message = concat(set.filename().string(), ": output '", model.outputs[k].name, "' ", d.message);
+      outcome.message = concat(set.filename().string(), ": output '", model.outputs[k].name, "' ", d.message,
+                               distance_text(d, *expected[k], tolerance));
     outcome.status = "fail";
   }
   if (missing.empty() || !outcome.message.empty()) return {};

@@ -603,6 +603,23 @@ def verify_tells_tolerances_and_what_overflows(linnet):
 
 
 @case
+def verify_finds_what_overflows_inside(linnet):
+    nodes = [
+        helper.make_node("Mul", ["x", "big"], ["square"], name="scale"),
+        helper.make_node("Reciprocal", ["square"], ["small"], name="inverse"),
+        helper.make_node("Mul", ["small", "big"], ["y"], name="back"),
+    ]
+    big = numpy_helper.from_array(np.float32(6e4), "big")
+    model = save(linnet.path("m.onnx"), nodes, [info("x", FLOAT, ["n"])], [info("y", FLOAT, ["n"])], [big])
+    arguments = ["optimize", model, "-o", linnet.path("half.onnx"), "--level", "none", "--verify", "--input"]
+    arguments.append(f"x={npy(linnet, 'x.npy', np.array([2, 3], np.float32))}")
+    text = linnet.run(*arguments, "--float16", code=1).stdout
+    assert "'y' DIFFERS" in text and "--keep-float 'scale'" in text and "linnet diff" not in text, text
+    text = linnet.run(*arguments, "--bfloat16", "--rtol", 0, "--atol", 0, code=1).stdout
+    assert "'y' DIFFERS" in text and f"`linnet diff {model} {linnet.path('half.onnx')}`" in text, text
+
+
+@case
 def what_a_rewrite_takes_away_cannot_stay_in_float(linnet):
     nodes = [helper.make_node("Conv", ["x", "w"], ["h"], name="conv"), helper.make_node("Relu", ["h"], ["y"], name="relu")]
     weight = numpy_helper.from_array(np.ones((4, 4, 3, 3), np.float32), "w")
@@ -828,6 +845,12 @@ def check_tells_what_it_did_not_compare(linnet):
     tensors["y"] = X @ W
     put("output_1.pb", "y")
     assert "'y'" in linnet.json("check", linnet.folder, code=1)[0]["message"]
+    tensors["y"] = X @ W + B
+    tensors["y"][0, 0] += 2e-6
+    put("output_1.pb", "y")
+    message = linnet.json("check", linnet.folder, "--rtol", 0, code=1)[0]["message"]
+    for words in "element 0 is 1.5", " instead of 1.500002; at most ", "e-06 apart, with numbers up to ", "tolerances: 1e-07 + 0 of the number":
+        assert words in message and "is 1.500002" not in message, message
 
 
 @case
