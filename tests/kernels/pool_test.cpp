@@ -85,7 +85,7 @@ TEST(Pool, PlanesMatchThePlainForm) {
   g.pad_end[0] = 1;
   g.dst[0] = 2;
   check(g, noise(2 * 2 * 120, 7), true);
-  EXPECT_FALSE(pool_planes_fits(plane(PoolKind::average, 1, 300, 300, 300, 1, 0)));
+  EXPECT_FALSE(pool_planes_fits(plane(PoolKind::average, 1, 300, 301, 300, 1, 0)));
   std::vector<float> src = noise(2 * 3 * 7 * 37, 7);
   src[12] = src[40] = std::numeric_limits<float>::quiet_NaN();
   src[100] = std::numeric_limits<float>::infinity();
@@ -97,6 +97,7 @@ TEST(Pool, AverageOfManyPositionsStaysExact) {
   std::vector<float> src = noise(2 * 40 * 300 * 300, 7);
   for (float& x : src) x = x * 0.01f + 0.7f;  // in one go, float loses five digits of their sum
   check(g, src);
+  check(g, src, true);
 }
 
 TEST(Pool, GlobalAndEmpty) {
@@ -105,6 +106,13 @@ TEST(Pool, GlobalAndEmpty) {
   g.batch = 0;
   check(g, {});
   check(plane(PoolKind::max, 4, 2, 2, 3, 1, 0), noise(2 * 4 * 4, 7));
+  for (const PoolKind kind : {PoolKind::max, PoolKind::average})
+    for (const size_t size : {1u, 3u, 5u, 7u, 14u}) {
+      std::vector<float> src = noise(2 * 3 * size * size, 7);
+      check(plane(kind, 3, size, size, size, 1, 0), src, true);
+      src[size * size] = std::numeric_limits<float>::quiet_NaN();
+      check(plane(kind, 3, size, size, size, 1, 0), src, true);
+    }
 }
 
 TEST(Pool, NotANumberLosesAMaximumAndSpoilsAnAverage) {

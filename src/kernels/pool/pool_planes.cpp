@@ -5,6 +5,7 @@
 
 #include "base/checked.h"
 #include "kernels/pool/pool_window.h"
+#include "kernels/reduce/reduce.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/pool/pool_planes.cpp"
@@ -156,9 +157,32 @@ size_t row_size(const PoolGeometry& g) noexcept {
   return g.dst[2] == 0 ? 0 : (g.dst[2] - 1) * g.stride[2] + (g.kernel[2] - 1) * g.dilation[2] + 1;
 }
 
+// One window, which is the plane.
+bool is_global(const PoolGeometry& g) noexcept {
+  for (size_t a = 0; a < kSpatialAxes; ++a)
+    if (g.dst[a] != 1 || g.kernel[a] != g.src[a] || g.pad_begin[a] != 0 || g.dilation[a] != 1) return false;
+  return true;
+}
+
+void pool_global(bool max, size_t planes, size_t size, const float* src, float* dst,
+                 const Parallel& parallel) noexcept {
+  ReducePlan plan;
+  plan.kept.push_back({planes, size});
+  plan.reduced.push_back({size, 1});
+  plan.outputs = planes;
+  plan.per_output = size;
+  reduce(max ? ReduceFn::max : ReduceFn::mean, plan, src, dst, parallel);
+  for (size_t p = 0; max && p < planes; ++p) {
+    if (dst[p] == dst[p]) continue;
+    dst[p] = -std::numeric_limits<float>::infinity();  // a NaN is greater than nothing
+    for (size_t i = 0; i < size; ++i) dst[p] = src[p * size + i] > dst[p] ? src[p * size + i] : dst[p];
+  }
+}
+
 }  // namespace
 
 bool pool_planes_fits(const PoolGeometry& g) noexcept {
+  if (g.kind != PoolKind::lp && is_global(g)) return true;
   if (g.kind == PoolKind::lp || row_size(g) > 4 * g.src[2] + 1024) return false;
   return g.kind == PoolKind::max || (g.kernel[0] * g.kernel[1] <= kMostAdded && g.kernel[2] <= kMostAdded);
 }
@@ -169,6 +193,8 @@ size_t pool_planes_scratch_size(const PoolGeometry& g) noexcept {
 
 void pool_planes(const PoolGeometry& g, const float* src, float* dst, std::byte* scratch,
                  const Parallel& parallel) noexcept {
+  if (is_global(g))
+    return pool_global(g.kind == PoolKind::max, g.batch * g.channels, positions_of(g.src), src, dst, parallel);
   const auto pool_row = LINNET_DISPATCH(pool_row_simd, pool_row_reference);
   const bool max = g.kind == PoolKind::max;
   const size_t rows = g.dst[0] * g.dst[1], size = row_size(g);
