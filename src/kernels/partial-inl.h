@@ -17,6 +17,10 @@ template <class D>
 HWY_INLINE hwy::HWY_NAMESPACE::Vec<D> load_partial(D d, const hwy::HWY_NAMESPACE::TFromD<D>* src, size_t count) {
   namespace hn = hwy::HWY_NAMESPACE;
 #if HWY_TARGET <= HWY_AVX2
+  if constexpr (HWY_TARGET < HWY_AVX2 && hn::MaxLanes(d) == 16) {
+    const hn::Half<D> dh;  // as store_partial has it
+    if (count == hn::MaxLanes(dh)) return hn::ZeroExtendVector(d, hn::LoadU(dh, src));
+  }
   return hn::MaskedLoad(hn::FirstN(d, count), d, src);
 #else
   HWY_ALIGN hn::TFromD<D> lanes[hn::MaxLanes(D())] = {};
@@ -30,6 +34,10 @@ HWY_INLINE void store_partial(hwy::HWY_NAMESPACE::Vec<D> v, D d, hwy::HWY_NAMESP
   namespace hn = hwy::HWY_NAMESPACE;
   static_assert(sizeof(hn::TFromD<D>) >= 4);
   if constexpr (HWY_TARGET < HWY_AVX2) {
+    // What was stored through a mask has to reach the cache before a load of it, or of what follows it, goes on: half
+    // a vector, which rows often end with, goes without.
+    const hn::Half<D> dh;
+    if (hn::MaxLanes(d) == 16 && count == hn::MaxLanes(dh)) return hn::StoreU(hn::LowerHalf(dh, v), dh, dst);
     hn::BlendedStore(v, hn::FirstN(d, count), d, dst);
   } else if constexpr (hn::MaxLanes(d) > 2) {
     // By halves: a masked store of AVX2 costs some machines ten cycles and more.
@@ -45,6 +53,22 @@ HWY_INLINE void store_partial(hwy::HWY_NAMESPACE::Vec<D> v, D d, hwy::HWY_NAMESP
     *dst = hn::GetLane(v);
   }
 }
+
+// The first `count` lanes, for loops that load them again and again: the mask is made once.
+template <class D>
+struct Part {
+  using Number = hwy::HWY_NAMESPACE::TFromD<D>;
+  size_t count;
+#if HWY_TARGET <= HWY_AVX2
+  hwy::HWY_NAMESPACE::Mask<D> mask = hwy::HWY_NAMESPACE::FirstN(D(), count);
+  HWY_INLINE hwy::HWY_NAMESPACE::Vec<D> load(const Number* src) const {
+    return hwy::HWY_NAMESPACE::MaskedLoad(mask, D(), src);
+  }
+#else
+  HWY_INLINE hwy::HWY_NAMESPACE::Vec<D> load(const Number* src) const { return load_partial(D(), src, count); }
+#endif
+  HWY_INLINE void store(hwy::HWY_NAMESPACE::Vec<D> v, Number* dst) const { store_partial(v, D(), dst, count); }
+};
 
 }  // namespace linnet::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

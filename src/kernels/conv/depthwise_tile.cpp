@@ -29,19 +29,11 @@ HWY_INLINE bool has_entry(const DepthwisePiece& piece, size_t entry) {
 
 constexpr size_t entries_of(size_t columns, size_t advance, size_t taps) { return (columns - 1) * advance + taps; }
 
-// A vector of channels.
+// A vector of channels; Part has the first of one.
 struct AllChannels {
   HWY_INLINE Vector load(const float* src) const { return hn::LoadU(Floats(), src); }
   HWY_INLINE void store(Vector v, float* dst) const { hn::StoreU(v, Floats(), dst); }
 };
-#if HWY_TARGET <= HWY_AVX3
-// The first channels of a vector. Only AVX-512 masks at no cost.
-struct SomeChannels {
-  hn::Mask<Floats> mask;
-  HWY_INLINE Vector load(const float* src) const { return hn::MaskedLoad(mask, Floats(), src); }
-  HWY_INLINE void store(Vector v, float* dst) const { hn::BlendedStore(v, mask, Floats(), dst); }
-};
-#endif
 
 template <size_t kTaps, size_t kColumns, size_t kAdvance, bool kInside, class Channels>
 HWY_INLINE void depthwise_piece(const DepthwiseTile& t, const DepthwisePiece& piece, size_t at, size_t c,
@@ -102,7 +94,7 @@ HWY_INLINE void depthwise_vector(const DepthwiseTile& t, Row row, size_t c, Chan
 template <size_t kAdvance>
 HWY_NOINLINE void depthwise_rest(const DepthwiseTile& t, Row row, size_t c) {
   // Fewer columns than the most are those whose entries the pieces have.
-  depthwise_vector<kDepthwiseColumns, kAdvance, 0, false>(t, row, c, SomeChannels{hn::FirstN(Floats(), t.last - c)});
+  depthwise_vector<kDepthwiseColumns, kAdvance, 0, false>(t, row, c, Part<Floats>{t.last - c});
 }
 #else
 template <size_t>

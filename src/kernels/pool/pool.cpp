@@ -91,9 +91,9 @@ HWY_INLINE void window(const float* src, const size_t* taps, size_t count, size_
     hn::StoreU(kMax ? sum : hn::Div(sum, by), d, dst + c);
   }
   if (c < channels) {
-    const auto rest = [&](size_t tap) HWY_ATTR { return load_partial(d, src + tap + c, channels - c); };
-    const Vector sum = column<kMax>(taps, count, start, rest);
-    store_partial(kMax ? sum : hn::Div(sum, by), d, dst + c, channels - c);
+    const Part<Floats> rest{channels - c};
+    const Vector sum = column<kMax>(taps, count, start, [&](size_t tap) HWY_ATTR { return rest.load(src + tap + c); });
+    rest.store(kMax ? sum : hn::Div(sum, by), dst + c);
   }
 }
 

@@ -35,35 +35,35 @@ void blend_simd(const float* src, size_t step, const int32_t* index, const float
     hn::StoreU(s0, d, dst + i);
     hn::StoreU(s1, d, dst + i + kLanes);
   }
-  for (; i + kLanes <= count; i += kLanes) {
+  if (i + kLanes <= count) {
     Vector sum = hn::Zero(d);
     for (size_t t = 0; t < taps; ++t) sum = hn::MulAdd(hn::Set(d, weight[t]), hn::LoadU(d, row(t) + i), sum);
     hn::StoreU(sum, d, dst + i);
+    i += kLanes;
   }
-  for (; i < count; ++i) {
-    float sum = 0.0f;
-    for (size_t t = 0; t < taps; ++t) sum += weight[t] * row(t)[i];
-    dst[i] = sum;
+  if (i < count) {
+    const Part<Floats> rest{count - i};
+    Vector sum = hn::Zero(d);
+    for (size_t t = 0; t < taps; ++t) sum = hn::MulAdd(hn::Set(d, weight[t]), rest.load(row(t) + i), sum);
+    rest.store(sum, dst + i);
   }
 }
 
 // Along the last axis of `inner` floats an element.
 void stretch_simd(const ResizeAxis& axis, size_t inner, const float* src, float* dst) {
-  if (inner >= kLanes) {
+  if (inner > 1) {
     for (size_t o = 0; o < axis.dst; ++o)
       blend_simd(src, inner, axis.index + o * axis.taps, axis.weight + o * axis.taps, axis.taps, inner,
                  dst + o * inner);
-  } else if (axis.taps == 2 && inner == 1) {
+  } else if (axis.taps == 2) {
     for (size_t o = 0; o < axis.dst; ++o)
       dst[o] = axis.weight[2 * o] * src[axis.index[2 * o]] + axis.weight[2 * o + 1] * src[axis.index[2 * o + 1]];
   } else {
-    for (size_t o = 0; o < axis.dst; ++o)
-      for (size_t c = 0; c < inner; ++c) {
-        float sum = 0.0f;
-        for (size_t t = 0; t < axis.taps; ++t)
-          sum += axis.weight[o * axis.taps + t] * src[static_cast<size_t>(axis.index[o * axis.taps + t]) * inner + c];
-        dst[o * inner + c] = sum;
-      }
+    for (size_t o = 0; o < axis.dst; ++o) {
+      float sum = 0.0f;
+      for (size_t t = 0; t < axis.taps; ++t) sum += axis.weight[o * axis.taps + t] * src[axis.index[o * axis.taps + t]];
+      dst[o] = sum;
+    }
   }
 }
 
