@@ -131,21 +131,44 @@ HWY_INLINE void add_taps(SumVector& sums, Taps a, Taps b) {
   sums = hn::Add(sums, madd_shorts(a, b));
 }
 
+// Outputs that are summed together: they share the weights, and none waits for its own sums.
+constexpr size_t kTogether = kSumVectors == 4 ? 2 : 4;
+
+// Of outputs from i on; behind the last one, it again.
+template <bool kVnni>
+HWY_NOINLINE void sum_taps(const DepthwiseRow& row, size_t i, SumVector (&to)[kTogether][kSumVectors]) {
+  SumVector sums[kTogether][kSumVectors];
+  size_t offset[kTogether];
+#pragma GCC unroll 4
+  for (size_t j = 0; j < kTogether; ++j) {
+    start(row, sums[j]);
+    offset[j] = HWY_MIN(i + j, row.count - 1) * row.stride;
+  }
+  const int16_t* weights = row.weights;
+  for (size_t r = 0; r < row.row_count; ++r) {
+    const int16_t* taps = row.rows[r];
+    for (size_t p = 0; p < row.pairs; ++p, taps += row.pair_step, weights += kSpread)
+#pragma GCC unroll 4
+      for (size_t v = 0; v < kSumVectors; ++v) {
+        const Taps w = hn::Load(Shorts(), weights + v * kTapLanes);
+#pragma GCC unroll 4
+        for (size_t j = 0; j < kTogether; ++j)
+          add_taps<kVnni>(sums[j][v], w, hn::Load(Shorts(), taps + offset[j] + v * kTapLanes));
+      }
+  }
+#pragma GCC unroll 4
+  for (size_t j = 0; j < kTogether; ++j)
+#pragma GCC unroll 4
+    for (size_t v = 0; v < kSumVectors; ++v) to[j][v] = sums[j][v];
+}
+
 template <IntOutput kKind, bool kVnni>
 void depthwise_row_of(const DepthwiseRow& row) {
-  for (size_t i = 0; i < row.count; ++i) {
-    SumVector sums[kSumVectors];
-    start(row, sums);
-    const int16_t* weights = row.weights;
-    for (size_t r = 0; r < row.row_count; ++r) {
-      const int16_t* taps = row.rows[r] + i * row.stride;
-      for (size_t p = 0; p < row.pairs; ++p, taps += row.pair_step, weights += kSpread)
-#pragma GCC unroll 4
-        for (size_t v = 0; v < kSumVectors; ++v)
-          add_taps<kVnni>(sums[v], hn::Load(Shorts(), weights + v * kTapLanes),
-                          hn::Load(Shorts(), taps + v * kTapLanes));
-    }
-    store_sums<kKind>(row.store, sums, row.c + i * row.c_stride);
+  for (size_t i = 0; i < row.count; i += kTogether) {
+    SumVector sums[kTogether][kSumVectors];
+    sum_taps<kVnni>(row, i, sums);
+    for (size_t j = 0; j < HWY_MIN(kTogether, row.count - i); ++j)
+      store_sums<kKind>(row.store, sums[j], row.c + (i + j) * row.c_stride);
   }
 }
 
