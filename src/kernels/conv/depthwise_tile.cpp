@@ -128,8 +128,11 @@ template <size_t kColumns>
 HWY_INLINE void finish_group(const DepthwiseTile& t, Row row, size_t c, size_t column, Vector (&sum)[kColumns][1]) {
   const size_t count = std::min(t.last - c, kLanes);
   if (is_short(t.activation) && !t.residual) activate_short(t.activation, sum);
+  HWY_ALIGN float sums[kColumns][kLanes];  // the loop would keep `sum` itself in memory, all the time
+  HWY_UNROLL(8)
+  for (size_t p = 0; p < kColumns; ++p) hn::Store(sum[p][0], Floats(), sums[p]);
   for (size_t p = 0; p < kColumns && column + p < t.stored; ++p) {
-    Vector y[1][1] = {{sum[p][0]}};
+    Vector y[1][1] = {{hn::Load(Floats(), sums[p])}};
     const size_t at = row.dst + (column + p) * t.dst_step + c;
     if (t.residual) {
       y[0][0] = hn::Add(y[0][0], load_some(t.residual + at, count));
