@@ -8,6 +8,7 @@
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 #include "kernels/activation-inl.h"
+#include "kernels/partial-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace linnet::HWY_NAMESPACE {
@@ -24,10 +25,8 @@ void activate_rows(float* data, size_t row_stride, size_t rows, size_t columns, 
     for (; i + lanes <= columns; i += lanes)
       hn::StoreU(activate<kKind>(d, hn::LoadU(d, data + i), va, vb), d, data + i);
     if (i < columns) {
-      HWY_ALIGN float tail[hn::MaxLanes(hn::ScalableTag<float>())] = {};
-      for (size_t j = i; j < columns; ++j) tail[j - i] = data[j];
-      hn::Store(activate<kKind>(d, hn::Load(d, tail), va, vb), d, tail);
-      for (size_t j = i; j < columns; ++j) data[j] = tail[j - i];
+      const Part<hn::ScalableTag<float>> rest{columns - i};
+      rest.store(activate<kKind>(d, rest.load(data + i), va, vb), data + i);
     }
   }
 }
