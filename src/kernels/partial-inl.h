@@ -18,7 +18,7 @@ HWY_INLINE hwy::HWY_NAMESPACE::Vec<D> load_partial(D d, const hwy::HWY_NAMESPACE
   namespace hn = hwy::HWY_NAMESPACE;
 #if HWY_TARGET <= HWY_AVX2
   if constexpr (HWY_TARGET < HWY_AVX2 && hn::MaxLanes(d) == 16) {
-    const hn::Half<D> dh;  // as store_partial has it
+    const hn::Half<D> dh;
     if (count == hn::MaxLanes(dh)) return hn::ZeroExtendVector(d, hn::LoadU(dh, src));
   }
   return hn::MaskedLoad(hn::FirstN(d, count), d, src);
@@ -29,28 +29,35 @@ HWY_INLINE hwy::HWY_NAMESPACE::Vec<D> load_partial(D d, const hwy::HWY_NAMESPACE
 #endif
 }
 
+// In halves of halves: what was stored through a mask has to reach the cache before a load of it, or of what follows
+// it, goes on, and a masked store of AVX2 costs some machines ten cycles.
 template <class D>
-HWY_INLINE void store_partial(hwy::HWY_NAMESPACE::Vec<D> v, D d, hwy::HWY_NAMESPACE::TFromD<D>* dst, size_t count) {
+HWY_INLINE void store_by_halves(hwy::HWY_NAMESPACE::Vec<D> v, D d, hwy::HWY_NAMESPACE::TFromD<D>* dst, size_t count) {
   namespace hn = hwy::HWY_NAMESPACE;
   static_assert(sizeof(hn::TFromD<D>) >= 4);
-  if constexpr (HWY_TARGET < HWY_AVX2) {
-    // What was stored through a mask has to reach the cache before a load of it, or of what follows it, goes on: half
-    // a vector, which rows often end with, goes without.
-    const hn::Half<D> dh;
-    if (hn::MaxLanes(d) == 16 && count == hn::MaxLanes(dh)) return hn::StoreU(hn::LowerHalf(dh, v), dh, dst);
-    hn::BlendedStore(v, hn::FirstN(d, count), d, dst);
-  } else if constexpr (hn::MaxLanes(d) > 2) {
-    // By halves: a masked store of AVX2 costs some machines ten cycles and more.
+  if constexpr (hn::MaxLanes(d) > 2) {
     const hn::Half<D> dh;
     if (count >= hn::MaxLanes(dh)) {
       hn::StoreU(hn::LowerHalf(dh, v), dh, dst);
       if (count > hn::MaxLanes(dh))
-        store_partial(hn::UpperHalf(dh, v), dh, dst + hn::MaxLanes(dh), count - hn::MaxLanes(dh));
+        store_by_halves(hn::UpperHalf(dh, v), dh, dst + hn::MaxLanes(dh), count - hn::MaxLanes(dh));
     } else {
-      store_partial(hn::LowerHalf(dh, v), dh, dst, count);
+      store_by_halves(hn::LowerHalf(dh, v), dh, dst, count);
     }
   } else if (count != 0) {
     *dst = hn::GetLane(v);
+  }
+}
+
+template <class D>
+HWY_INLINE void store_partial(hwy::HWY_NAMESPACE::Vec<D> v, D d, hwy::HWY_NAMESPACE::TFromD<D>* dst, size_t count) {
+  namespace hn = hwy::HWY_NAMESPACE;
+  if constexpr (HWY_TARGET < HWY_AVX2) {
+    const hn::Half<D> dh;  // which rows often end with
+    if (hn::MaxLanes(d) == 16 && count == hn::MaxLanes(dh)) return hn::StoreU(hn::LowerHalf(dh, v), dh, dst);
+    hn::BlendedStore(v, hn::FirstN(d, count), d, dst);
+  } else {
+    store_by_halves(v, d, dst, count);
   }
 }
 

@@ -18,6 +18,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 using D = hn::ScalableTag<float>;
 using V = hn::Vec<D>;
 
+// Rows are often worked on where they lie, one after the other: ends are stored so that no load waits for them.
 void softmax_row_simd(bool log, const float* src, float* dst, size_t n) {
   const D d;
   const size_t lanes = hn::Lanes(d);
@@ -50,7 +51,7 @@ void softmax_row_simd(bool log, const float* src, float* dst, size_t n) {
     // Subtracting the maximum first keeps the small difference exact.
     for (i = 0; i < whole; i += lanes) hn::StoreU(hn::Sub(hn::Sub(hn::LoadU(d, src + i), max), shift), d, dst + i);
     if (rest != 0)
-      store_partial(hn::Sub(hn::Sub(load_partial(d, src + whole, rest), max), shift), d, dst + whole, rest);
+      store_by_halves(hn::Sub(hn::Sub(load_partial(d, src + whole, rest), max), shift), d, dst + whole, rest);
     return;
   }
   for (i = 0; i + 2 * lanes <= whole; i += 2 * lanes) {
@@ -73,7 +74,7 @@ void softmax_row_simd(bool log, const float* src, float* dst, size_t n) {
   }
   const V scale = hn::Div(hn::Set(d, 1.0f), hn::SumOfLanes(d, hn::Add(sum0, sum1)));
   for (i = 0; i < whole; i += lanes) hn::StoreU(hn::Mul(hn::LoadU(d, dst + i), scale), d, dst + i);
-  if (rest != 0) store_partial(hn::Mul(last, scale), d, dst + whole, rest);
+  if (rest != 0) store_by_halves(hn::Mul(last, scale), d, dst + whole, rest);
 }
 
 // Down the columns of [n, inner], one vector of columns (`width` of its lanes) at a time.
