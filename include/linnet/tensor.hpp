@@ -1,6 +1,10 @@
 // Values of models in C++, and what calls give instead of them: tensors, errors and results. linnet.hpp includes this.
 #pragma once
 
+#if (defined(_MSVC_LANG) ? _MSVC_LANG : __cplusplus) <= 201703L
+#error "Linnet's C++ interface needs C++20: compile with -std=c++20"
+#endif
+
 #include <complex>
 #include <cstddef>
 #include <cstring>

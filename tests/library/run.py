@@ -144,6 +144,7 @@ def consumer(library):
             f"{scratch}/cpp {model}",
             f"g++ -std=c++20 -Wall -Wextra -Werror {project}/quickstart.cpp {flags} -o {scratch}/quickstart",
             f"test \"$({scratch}/quickstart {model})\" = 'y: 1 2  first 0'",
+            f"! g++ -std=c++17 {project}/quickstart.cpp {flags} -o {scratch}/old 2>{scratch}/said && grep -q 'needs C++20' {scratch}/said",
             f"test \"$({scratch}/quickstart {values})\" = \"$(printf 'list: no tensor, count 2\\nscores: no tensor, count 1')\"",
         ]
         for step in steps:
