@@ -22,10 +22,11 @@ constexpr size_t kLanes = hn::MaxLanes(D());
 constexpr size_t kVectors = kPanel / kLanes;  // of one panel
 
 // Tiles are chosen so that the sums, one column of A or one row of B, and a broadcast fit the registers, and so that
-// at least eight sums hide the latency of the multiply-add. Few rows read several panels at once.
+// sums hide the latency of the multiply-add. Few rows read several panels at once, but not many: memory delivers few
+// streams faster.
 #if HWY_TARGET == HWY_AVX3
 constexpr size_t kMaxRows = 12;
-constexpr size_t panels_of(size_t rows) { return rows == 1 ? 8 : rows < 4 ? 4 : 2; }
+constexpr size_t panels_of(size_t rows) { return rows < 4 ? 4 : 2; }
 #elif HWY_TARGET == HWY_AVX2
 constexpr size_t kMaxRows = 6;
 constexpr size_t panels_of(size_t rows) { return rows == 1 ? 4 : rows == 2 ? 3 : rows == 3 ? 2 : 1; }
@@ -34,6 +35,8 @@ constexpr size_t kMaxRows = 2;
 constexpr size_t panels_of(size_t rows) { return rows == 1 ? 2 : 1; }
 #endif
 constexpr size_t kMaxPanels = panels_of(1);
+// So many k away is what a single tile asks of memory while it multiplies.
+constexpr size_t ahead_of(size_t rows) { return kLanes == 16 && rows == 1 ? 24 : 40; }
 
 template <PanelType kType>
 using Element = std::conditional_t<kType == PanelType::f32, float, uint16_t>;
@@ -251,9 +254,6 @@ constexpr Choice choice_of() {
 template <size_t kRows, PanelType kType>
 Choice tile_of(size_t columns) {
   constexpr size_t kMost = panels_of(kRows);
-  if constexpr (kMost >= 8) {
-    if (columns >= 8 * kPanel) return choice_of<kRows, 8 * kVectors, kType>();
-  }
   if constexpr (kMost >= 4) {
     if (columns >= 4 * kPanel) return choice_of<kRows, 4 * kVectors, kType>();
   }
@@ -330,7 +330,7 @@ void block(const GemmBlock& g) {
   const size_t group = panels_of(height);
   // Several tiles: they share the fetching of the next panels. One: it fetches its own, some lines ahead.
   const size_t element = g.type == PanelType::f32 ? sizeof(float) : sizeof(uint16_t);
-  const size_t ahead = element * (tiles > 1 ? group * g.panel_stride : 40 * g.k_stride);
+  const size_t ahead = element * (tiles > 1 ? group * g.panel_stride : ahead_of(height) * g.k_stride);
   const size_t row_bytes = kPanel * element;
   const size_t ahead_step = tiles > 1 ? (tiles < row_bytes ? row_bytes / tiles : 1) : g.k_stride * element;
   const size_t width = group * kPanel;
