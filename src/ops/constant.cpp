@@ -159,7 +159,12 @@ class Range final : public Op {
       const Step first = static_cast<Step>(*start.ptr<T>()), step = static_cast<Step>(*delta.ptr<T>());
       T* dst = out.ptr<T>();
       context.parallel.for_range(count, 8192, [&](size_t begin, size_t end, size_t) {
-        for (size_t i = begin; i < end; ++i) dst[i] = static_cast<T>(first + static_cast<Step>(i) * step);
+        if constexpr (std::is_integral_v<T>) {  // sums need no products of 64 bits
+          Step value = first + begin * step;
+          for (size_t i = begin; i < end; ++i, value += step) dst[i] = static_cast<T>(value);
+        } else {
+          for (size_t i = begin; i < end; ++i) dst[i] = static_cast<T>(first + static_cast<Step>(i) * step);
+        }
       });
     });
     return {};

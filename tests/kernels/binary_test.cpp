@@ -159,6 +159,24 @@ TEST(Binary, IntegersNeverTrap) {
   EXPECT_EQ(one<int64_t>(BinaryFn::pow, -1, -3), -1);
 }
 
+TEST(Binary, ModOfFloatsIsExact) {
+  std::vector<float> numbers = {0.0f, -0.0f, 1.0f, 3.0f, 1e-30f, 1e30f, std::numeric_limits<float>::infinity(), kNaN};
+  for (int i = 1; i <= 60; ++i) {
+    numbers.push_back(std::ldexp(1.0f + static_cast<float>(i * 7919 % 1009) / 1009.0f, i % 35 - 5));
+    numbers.push_back(-0.1f * static_cast<float>(i));
+    numbers.push_back(std::nextafter(0.3f * static_cast<float>(i), 0.0f));
+  }
+  for (const float a : numbers)
+    for (const float b : numbers) {
+      const float got = one<float>(BinaryFn::fmod, a, b), want = std::fmod(a, b);
+      if (std::isnan(want)) {
+        EXPECT_TRUE(std::isnan(got)) << a << " " << b;
+      } else {
+        EXPECT_TRUE(got == want && std::signbit(got) == std::signbit(want)) << a << " " << b << " gives " << got;
+      }
+    }
+}
+
 TEST(Binary, Halves) {
   for_each_isa([] {
     std::vector<bf16> a(1300), b(1300), dst(1300);

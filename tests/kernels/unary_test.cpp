@@ -1,7 +1,9 @@
 #include "kernels/elementwise/unary.h"
 
+#include <array>
 #include <cmath>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "kernels/each_isa.h"
@@ -127,6 +129,17 @@ TEST(Unary, OtherTypes) {
     double s[1];
     unary(UnaryFn::sin, {}, d, s, 1, Parallel());
     EXPECT_EQ(s[0], std::sin(0.3));
+    const double more[] = {-2.5, -0.0, 2.25, std::nan("")};
+    double y[4];
+    for (const auto& [fn, expected] :
+         {std::pair(UnaryFn::abs, std::array{2.5, 0.0, 2.25}), std::pair(UnaryFn::neg, std::array{2.5, 0.0, -2.25}),
+          std::pair(UnaryFn::relu, std::array{0.0, 0.0, 2.25}),
+          std::pair(UnaryFn::sqrt, std::array{std::nan(""), 0.0, 1.5})}) {
+      unary(fn, {}, more, y, 4, Parallel());
+      for (size_t i = 0; i < 3; ++i)
+        EXPECT_TRUE(y[i] == expected[i] || (std::isnan(y[i]) && std::isnan(expected[i]))) << static_cast<int>(fn);
+      EXPECT_TRUE(std::isnan(y[3])) << static_cast<int>(fn);
+    }
   });
 }
 

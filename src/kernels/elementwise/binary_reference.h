@@ -59,6 +59,20 @@ T integer_pow(T base, T exponent) noexcept {
   return static_cast<T>(result);
 }
 
+// std::fmod. Quotients of floats that are not too large are cut to their integer exactly in double.
+template <class T>
+T real_mod(T a, T b) noexcept {
+  if constexpr (std::is_same_v<T, float>) {
+    const double quotient = static_cast<double>(a) / static_cast<double>(b);
+    if (std::fabs(quotient) < 0x1p28) {
+      const double whole = static_cast<double>(static_cast<int32_t>(quotient));
+      if (whole == 0) return a;
+      return std::copysign(static_cast<float>(static_cast<double>(a) - whole * static_cast<double>(b)), a);
+    }
+  }
+  return std::fmod(a, b);
+}
+
 template <class T>
 T floor_mod(T a, T b) noexcept {
   if constexpr (std::is_integral_v<T>) {
@@ -66,7 +80,7 @@ T floor_mod(T a, T b) noexcept {
     const T rest = static_cast<T>(a % b);
     return rest != 0 && (rest < 0) != (b < 0) ? static_cast<T>(rest + b) : rest;
   } else {
-    const T rest = std::fmod(a, b);
+    const T rest = real_mod(a, b);
     return rest != 0 && (rest < 0) != (b < 0) ? rest + b : rest;
   }
 }
@@ -152,7 +166,7 @@ void binary_block_reference(BinaryFn fn, const BroadcastBlock& block, const T* a
           return y == 0 || (std::is_signed_v<T> && y == static_cast<T>(-1)) ? T{0} : static_cast<T>(x % y);
         });
       } else {
-        return plain([](T x, T y) { return std::fmod(x, y); });
+        return plain(real_mod<T>);
       }
     case BinaryFn::shift_right:
       if constexpr (kInteger)

@@ -10,6 +10,20 @@
 namespace linnet {
 namespace {
 
+// Functions of few instructions stand in loops of their own.
+void run_doubles(UnaryFn fn, double alpha, double beta, const double* src, double* dst, size_t count) noexcept {
+  const auto loop = [=](auto function) {
+    for (size_t i = 0; i < count; ++i) dst[i] = function(src[i]);
+  };
+  switch (fn) {
+    case UnaryFn::abs: return loop([](double x) { return std::fabs(x); });
+    case UnaryFn::neg: return loop([](double x) { return -x; });
+    case UnaryFn::sqrt: return loop([](double x) { return std::sqrt(x); });
+    case UnaryFn::relu: return loop([](double x) { return x < 0 ? 0.0 : x; });
+    default: return loop([=](double x) { return unary_reference<double>(fn, alpha, beta, x); });
+  }
+}
+
 template <class T>
 void run_range(UnaryFn fn, UnaryParams params, const T* src, T* dst, size_t count) noexcept {
   if constexpr (std::is_same_v<T, float>) {
@@ -23,8 +37,7 @@ void run_range(UnaryFn fn, UnaryParams params, const T* src, T* dst, size_t coun
       from_float(chunk, dst + i, n);
     }
   } else if constexpr (std::is_same_v<T, double>) {
-    for (size_t i = 0; i < count; ++i)
-      dst[i] = unary_reference<double>(fn, static_cast<double>(params.alpha), static_cast<double>(params.beta), src[i]);
+    run_doubles(fn, static_cast<double>(params.alpha), static_cast<double>(params.beta), src, dst, count);
   } else if (unary_on_integers(fn)) {
     for (size_t i = 0; i < count; ++i) dst[i] = unary_reference(fn, src[i]);
   } else {
