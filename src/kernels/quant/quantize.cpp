@@ -10,6 +10,7 @@
 #define HWY_TARGET_INCLUDE "kernels/quant/quantize.cpp"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
+#include "kernels/quant/int_store-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace linnet::HWY_NAMESPACE {
@@ -19,14 +20,29 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 using Floats = hn::ScalableTag<float>;
 
+// Numbers that, rounded to even and with `zero` added, are codes of T.
+template <class T, class V, class VI>
+HWY_INLINE void store_codes(V x, VI zero, T* dst) {
+  const hn::Rebind<T, Floats> dt;
+  const SumVector codes = hn::Add(nearest(x), zero);
+#if HWY_TARGET == HWY_AVX3
+  if constexpr (sizeof(T) == 1) {
+    hn::StoreU(hn::Vec<decltype(dt)>{_mm512_cvtepi32_epi8(codes.raw)}, dt, dst);
+  } else {
+    hn::StoreU(hn::Vec<decltype(dt)>{_mm512_cvtepi32_epi16(codes.raw)}, dt, dst);
+  }
+#else
+  hn::StoreU(hn::DemoteTo(dt, codes), dt, dst);
+#endif
+}
+
 template <class T>
 HWY_INLINE void quantize_vector(Floats d, const float* src, T* dst, float scale, float low, float high,
                                 int32_t zero_point) {
-  const hn::Rebind<T, Floats> dt;
   const hn::RebindToSigned<Floats> di;
   auto x = hn::Div(hn::LoadU(d, src), hn::Set(d, scale));
   x = hn::Min(hn::Max(x, hn::Set(d, low)), hn::Set(d, high));  // NaN: Max gives its second argument
-  hn::StoreU(hn::DemoteTo(dt, hn::Add(hn::NearestInt(x), hn::Set(di, zero_point))), dt, dst);
+  store_codes(x, hn::Set(di, zero_point), dst);
 }
 
 template <class T>
@@ -83,7 +99,7 @@ void quantize_each_simd(const float* src, T* dst, size_t n, const float* scales,
     auto x = hn::Div(hn::LoadU(d, src + i), hn::LoadU(d, scales + i));
     x = hn::Max(x, hn::ConvertTo(d, hn::Sub(least, zero)));  // NaN: the second argument
     x = hn::Min(x, hn::ConvertTo(d, hn::Sub(most, zero)));
-    hn::StoreU(hn::DemoteTo(dt, hn::Add(hn::NearestInt(x), zero)), dt, dst + i);
+    store_codes(x, zero, dst + i);
   }
 }
 
