@@ -28,7 +28,7 @@ HWY_INLINE V polynomial(D d, V x, const T (&c)[kCount]) {
 // The parts of e^x = p 2^n with p between 0.7 and 1.42: x = n ln 2 + r, p = e^r by a polynomial.
 template <class D, class V = hn::Vec<D>>
 struct ExpParts {
-  V p;
+  V p, whole;
   hn::Vec<hn::RebindToSigned<D>> n;
   HWY_INLINE ExpParts(D d, V x) {
     const hn::RebindToSigned<D> di;
@@ -36,7 +36,7 @@ struct ExpParts {
     const V round = hn::Set(d, 12582912.0f);  // 1.5 * 2^23: the sum's low bits are the nearest integer
     const V shifted = hn::MulAdd(x, hn::Set(d, 1.44269504088896341f), round);
     n = hn::Sub(hn::BitCast(di, shifted), hn::BitCast(di, round));
-    const V whole = hn::Sub(shifted, round);
+    whole = hn::Sub(shifted, round);
     V r = hn::NegMulAdd(whole, hn::Set(d, 0.693359375f), x);
     r = hn::NegMulAdd(whole, hn::Set(d, -2.12194440e-4f), r);
     // Pairs of terms instead of Horner's chain, whose latency would bound a row of exponentials.
@@ -58,6 +58,9 @@ template <class D, class V = hn::Vec<D>>
 HWY_INLINE V vec_exp(D d, V x) {
   const hn::RebindToSigned<D> di;
   const ExpParts<D> parts(d, hn::Min(hn::Set(d, 89.0f), hn::Max(hn::Set(d, -105.0f), x)));
+#if HWY_TARGET == HWY_AVX3  // has an instruction for it
+  if constexpr (hn::MaxLanes(d) == 16) return V{_mm512_scalef_ps(parts.p.raw, parts.whole.raw)};
+#endif
   // 2^n in two steps, so that neither leaves the range of floats.
   const auto half = hn::ShiftRight<1>(parts.n);
   const auto one = hn::Set(di, 127);
@@ -66,9 +69,15 @@ HWY_INLINE V vec_exp(D d, V x) {
   return hn::Mul(hn::Mul(parts.p, scale1), scale2);
 }
 
-// e^x for x <= 0, as softmax needs it: results below 2^-126 are 0.
+// e^x for x <= 0, as softmax needs it: results below 2^-126 are 0, or with AVX-512 what they are.
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V vec_exp_nonpositive(D d, V x) {
+#if HWY_TARGET == HWY_AVX3
+  if constexpr (hn::MaxLanes(d) == 16) {
+    const ExpParts<D> parts(d, hn::Max(hn::Set(d, -105.0f), x));
+    return V{_mm512_scalef_ps(parts.p.raw, parts.whole.raw)};
+  }
+#endif
   const V least = hn::Set(d, -87.33f);
   return hn::IfThenZeroElse(hn::Lt(x, least), ExpParts<D>(d, hn::Max(least, x)).scaled(d));
 }
