@@ -171,6 +171,17 @@ TEST(Conv, Groups) {
                    residual});
 }
 
+TEST(Conv, DepthwiseMultiplier) {
+  for (const size_t multiplier : {2u, 3u, 4u, 8u, 16u, 32u})
+    for (const size_t channels : {2u, 5u, 17u})
+      for (const size_t stride : {1u, 2u})
+        for (const bool residual : {false, true})
+          check({plane(channels, channels * multiplier, 5, 9, stride == 1 ? 3 : 7, stride, 1, channels),
+                 {Activation::relu},
+                 true,
+                 residual});
+}
+
 TEST(Conv, DepthwiseChannelsAndColumns) {
   for (const size_t channels : {2u, 3u, 5u, 16u, 17u, 33u})
     for (const size_t w : {1u, 4u, 5u, 7u, 8u, 9u, 17u})

@@ -55,11 +55,14 @@ size_t conv_scratch_size(const ConvGeometry& geometry, size_t threads) noexcept;
 void conv(const ConvGeometry& geometry, const float* src, const float* packed, const ConvEpilogue& epilogue, float* dst,
           std::byte* scratch, const Parallel& parallel) noexcept;
 
-// Depthwise, or groups of 2, 4 or 8 channels that give as many: runs as a vector over channels, without panels.
+// Depthwise, also with 2, 4, 8 or 16 filters to a channel, or groups of 2, 4 or 8 channels that give as many: runs as a
+// vector over filters, without panels.
 inline bool conv_is_depthwise(const ConvGeometry& g) noexcept {
-  const size_t width = g.channels / g.groups;
-  return g.groups > 1 && g.channels == g.filters && (width == 1 || width == 2 || width == 4 || width == 8) &&
-         !g.src_planes;
+  if (g.groups == 1 || g.src_planes) return false;
+  const auto is_narrow = [](size_t width) { return width == 1 || width == 2 || width == 4 || width == 8; };
+  const size_t width = g.channels / g.groups, multiplier = g.filters / g.groups;
+  if (g.channels == g.filters) return is_narrow(width);
+  return width == 1 && (is_narrow(multiplier) || multiplier == 16) && !g.transposed;
 }
 
 // So few filters that a panel would be nearly empty: sums over vectors of channels.

@@ -11,25 +11,25 @@ namespace {
 constexpr size_t kAlignment = 64;
 // Rows of a band, swept downwards: an input row then serves all output rows that it reaches while it is in L1.
 constexpr size_t kBandRows = 8;
-// Channels of an item: a few rows and ten columns of them stay in the nearest caches.
-constexpr size_t kMostChannels = 256;
+// Filters of an item: a few rows and ten columns of them stay in the nearest caches.
+constexpr size_t kMostFilters = 256;
 
 // How a phase is cut into items.
 struct Plan {
   size_t columns = 8;
   bool shared = false;  // neighbouring columns read the same entries: step 1 between taps, advance 1 or 2
   size_t band = 1;      // output rows of an item
-  size_t block = 1;     // channels of an item
+  size_t block = 1;     // filters of an item
 
   Plan(const ConvGeometry& g, const ConvPhase& phase) noexcept {
     const auto& [a0, a1, a2] = phase.axis;
-    const bool alone = g.channels == g.groups;
+    const bool alone = g.filters == g.groups;
     // Eight columns, unless four leave much less unused.
     const bool wide = ceil_div(a2.count, size_t{8}) * 8 * 4 <= ceil_div(a2.count, size_t{4}) * 4 * 5;
     columns = wide ? kDepthwiseColumns : 4;
     shared = alone && a2.delta_step == 1 && a2.advance <= 2;
     band = a1.delta_step == 1 && a1.advance <= 2 ? std::min(kBandRows, a1.count) : 1;
-    block = round_up(ceil_div(g.channels, ceil_div(g.channels, kMostChannels)), kConvPanel);
+    block = round_up(ceil_div(g.filters, ceil_div(g.filters, kMostFilters)), kConvPanel);
   }
 };
 
@@ -73,14 +73,14 @@ size_t depthwise_scratch_size(const ConvGeometry& g) noexcept {
 
 void depthwise_conv(const ConvGeometry& g, const ConvPhase& phase, const float* src, const float* packed,
                     const ConvEpilogue& epilogue, float* dst, std::byte* scratch, const Parallel& parallel) noexcept {
-  const size_t channels = g.channels;
+  const size_t channels = g.channels, filters = g.filters;
   const auto& [a0, a1, a2] = phase.axis;
   const Plan plan(g, phase);
   const size_t tiles = ceil_div(a2.count, plan.columns);
   const size_t bands = ceil_div(a1.count, plan.band);
-  const size_t blocks = ceil_div(channels, plan.block);
+  const size_t blocks = ceil_div(filters, plan.block);
   const size_t group = channels / g.groups;
-  const size_t weight_step = round_up(channels, kConvPanel);
+  const size_t weight_step = round_up(filters, kConvPanel);
   const size_t worker_size = depthwise_scratch_size(g);
   const double item_ns =
       static_cast<double>(plan.band * plan.columns * phase.taps() * plan.block * group) / 20.0 + 100.0;
@@ -96,9 +96,10 @@ void depthwise_conv(const ConvGeometry& g, const ConvPhase& phase, const float* 
         tile.entry_step = plan.shared ? channels : a2.advance * channels;
         tile.weight_step = weight_step;
         tile.group = group;
-        tile.dst_step = a2.step * channels;
+        tile.multiplier = group == 1 ? filters / channels : 1;
+        tile.dst_step = a2.step * filters;
         tile.row_step = a1.advance * g.src[2] * channels;
-        tile.dst_row_step = a1.step * g.dst[2] * channels;
+        tile.dst_row_step = a1.step * g.dst[2] * filters;
         tile.bias = epilogue.bias;
         tile.activation = epilogue.activation;
         for (size_t item = begin; item < end; ++item) {
@@ -111,7 +112,7 @@ void depthwise_conv(const ConvGeometry& g, const ConvPhase& phase, const float* 
           const size_t n = window / tiles / bands / a0.count;
           tile.stored = std::min(plan.columns, a2.count - column);
           tile.first = item % blocks * plan.block;
-          tile.last = std::min(channels, tile.first + plan.block);
+          tile.last = std::min(filters, tile.first + plan.block);
           const size_t count = row_pieces(g, a2, plan, packed, group * weight_step, column, of_row);
           for (size_t o1 = first_row; o1 < last_row; o1 += tile.rows) {
             // Rows whose taps all lie inside the image have the same pieces.
@@ -136,8 +137,8 @@ void depthwise_conv(const ConvGeometry& g, const ConvPhase& phase, const float* 
             const size_t position =
                 ((n * g.dst[0] + a0.first + o0 * a0.step) * g.dst[1] + a1.first + o1 * a1.step) * g.dst[2] + a2.first +
                 column * a2.step;
-            tile.dst = dst + position * channels;
-            tile.residual = epilogue.residual ? epilogue.residual + position * channels : nullptr;
+            tile.dst = dst + position * filters;
+            tile.residual = epilogue.residual ? epilogue.residual + position * filters : nullptr;
             depthwise_tile(tile);
           }
         }

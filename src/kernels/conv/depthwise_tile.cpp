@@ -1,6 +1,7 @@
 #include "kernels/conv/depthwise_tile.h"
 
 #include <algorithm>
+#include <bit>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/conv/depthwise_tile.cpp"
@@ -166,13 +167,16 @@ HWY_NOINLINE void wide_group_vector(const DepthwiseTile& t, Row row, size_t c) {
   finish_group(t, row, c, 0, sum);
 }
 
-// Several groups to a vector: a filter's lane takes each channel of its group in turn.
+// Several groups to a vector: a filter's lane takes each channel of its group in turn, or its only one.
 HWY_NOINLINE void narrow_group_vector(const DepthwiseTile& t, Row row, size_t c, size_t column) {
   constexpr size_t kColumns = 4;
   const Floats d;
   const hn::RebindToSigned<Floats> di;
   const size_t count = std::min(t.last - c, kLanes);
-  const auto first = hn::AndNot(hn::Set(di, static_cast<int32_t>(t.group - 1)), hn::Iota(di, 0));
+  const auto lane = hn::Iota(di, 0);
+  const auto first = t.multiplier > 1 ? hn::ShiftRightSame(lane, std::countr_zero(t.multiplier))
+                                      : hn::AndNot(hn::Set(di, static_cast<int32_t>(t.group - 1)), lane);
+  const size_t from = c / t.multiplier, channels = (count + t.multiplier - 1) / t.multiplier;
   Vector sum[kColumns][1];
   const Vector start = t.bias ? load_some(t.bias + c, count) : hn::Zero(d);
   HWY_UNROLL(8)
@@ -182,7 +186,8 @@ HWY_NOINLINE void narrow_group_vector(const DepthwiseTile& t, Row row, size_t c,
     Vector x[kColumns];
     HWY_UNROLL(8)
     for (size_t p = 0; p < kColumns; ++p)
-      x[p] = has_entry(piece, column + p) ? load_some(entry_of(t, piece, row.src, column + p) + c, count) : hn::Zero(d);
+      x[p] = has_entry(piece, column + p) ? load_some(entry_of(t, piece, row.src, column + p) + from, channels)
+                                          : hn::Zero(d);
     const auto add = [&](size_t k, auto channel) {
       const Vector weights = hn::LoadU(d, piece.weights + c + k * t.weight_step);
       HWY_UNROLL(8)
@@ -232,7 +237,7 @@ void depthwise_taps(const DepthwiseTile& t) {
 }
 
 void depthwise_tile_simd(const DepthwiseTile& t) {
-  if (t.group > 1) {
+  if (t.group > 1 || t.multiplier > 1) {
     Row row;
     for (size_t r = 0; r < t.rows; ++r, row.src += t.row_step, row.dst += t.dst_row_step)
       for (size_t c = t.first; c < t.last; c += kLanes) {
@@ -274,7 +279,8 @@ void depthwise_tile_reference(const DepthwiseTile& t) {
             if (entry < piece.first || entry >= piece.last) continue;
             const float* src =
                 piece.row + (piece.start + static_cast<ptrdiff_t>(r * t.row_step + entry * t.entry_step));
-            sum += src[t.group > 1 ? c / t.group * t.group + k : c] * piece.weights[k * t.weight_step + c];
+            sum +=
+                src[t.group > 1 ? c / t.group * t.group + k : c / t.multiplier] * piece.weights[k * t.weight_step + c];
           }
         }
         const size_t at = r * t.dst_row_step + p * t.dst_step + c;

@@ -31,10 +31,12 @@ struct DepthwiseTile {
   size_t advance = 1;      // 1 or 2
   size_t entry_step = 0;   // floats between entries
   size_t weight_step = 0;  // floats from tap to tap, or from channel to channel of a group
-  size_t group = 1;        // channels: 1, 2, 4 or 8. Above 1, pieces have one tap and advance is 1
-  size_t first = 0;        // channel, a multiple of 16
-  size_t last = 0;         // one past
-  size_t dst_step = 0;     // floats between columns of dst and residual
+  // Channels of a group: 1, 2, 4 or 8; or filters to a channel: 1, 2, 4, 8 or 16. Where one of them is above 1, pieces
+  // have one tap and advance is 1.
+  size_t group = 1, multiplier = 1;
+  size_t first = 0;     // filter, a multiple of 16
+  size_t last = 0;      // one past
+  size_t dst_step = 0;  // floats between columns of dst and residual
   float* dst;
   const float* bias;      // or null
   const float* residual;  // or null
