@@ -8,6 +8,7 @@
 #include "kernels/conv/conv_phase.h"
 #include "kernels/conv/tile.h"
 #include "kernels/conv/winograd_tile.h"
+#include "kernels/isa.h"
 
 namespace linnet {
 namespace {
@@ -225,12 +226,14 @@ bool conv_is_winograd(const ConvGeometry& g) noexcept {
   if (g.groups != 1 || g.transposed || g.src_planes || g.kernel != kernel || g.stride != ones || g.dilation != ones ||
       g.dst[0] != g.src[0] || g.pad[0] != 0 || conv_is_narrow(g) || g.channels < kConvPanel)
     return false;
-  // Cycles of a core with two multiply-adds of 8 floats, for a channel and a panel.
+  // Cycles of a core with two multiply-adds of 8 floats, for a channel and a panel. Transforming weights is bound by
+  // memory, and takes as long where multiply-adds are twice as wide.
   const Plan plan(g, 1);
   const double positions = static_cast<double>(g.batch * positions_of(g.dst));
   const double squares = static_cast<double>(plan.squares), channels = static_cast<double>(g.channels);
   const double products = 16.0 + 128.0 / channels, result = 130.0 / channels;
-  const double source = (4.0 + 60.0 / channels) / static_cast<double>(plan.group_panels), weights = 150.0;
+  const double source = (4.0 + 60.0 / channels) / static_cast<double>(plan.group_panels);
+  const double weights = current_isa() >= Isa::avx512 ? 300.0 : 150.0;
   return weights + squares * (products + source + result) < 0.95 * kTaps * positions;
 }
 
@@ -246,22 +249,39 @@ void winograd_conv(const ConvGeometry& g, const float* src, const float* packed,
   auto* weights = reinterpret_cast<float*>(scratch);
   const size_t worker_size = workspace_size(plan, g.channels);
   const size_t panel_size = g.channels * kConvPanel;
+  // The weights of panels [begin, end), one panel after the other.
+  const auto transform = [&](size_t begin, size_t end, float* to) {
+    for (size_t panel = begin; panel < end; ++panel, to += panel_size)
+      winograd_weights(packed + panel * kTaps * panel_size, g.channels, to, plan.weight_step);
+  };
+  const auto run_blocks = [&](size_t first_panel, size_t last_panel, const float* of_panels, size_t worker,
+                              size_t begin, size_t end) {
+    Winograd run(g, plan, src, packed, epilogue, dst, of_panels, first_panel, last_panel,
+                 scratch + weights_size(plan) + worker * worker_size);
+    for (size_t b = begin; b < end && !parallel.stopped(); ++b)
+      run(part_begin(plan.squares, plan.blocks, b), part_begin(plan.squares, plan.blocks, b + 1));
+  };
   for (size_t group = 0; group < plan.groups; ++group) {
     const size_t first = plan.panels * group / plan.groups, last = plan.panels * (group + 1) / plan.groups;
-    parallel.for_range(last - first, grain_for(static_cast<double>(panel_size)), [&](size_t begin, size_t end, size_t) {
-      for (size_t i = begin; i < end; ++i)
-        winograd_weights(packed + (first + i) * kTaps * panel_size, g.channels, weights + i * panel_size,
-                         plan.weight_step);
-    });
     const double block_ns =
         static_cast<double>(plan.squares * (last - first) * panel_size) / static_cast<double>(plan.blocks) / 3.0;
+    // More weights than source: each thread transforms the weights of its own filters, and the whole source.
+    if (parallel.threads() > 1 && plan.squares < g.filters) {
+      const size_t parts = std::min(last - first, parallel.threads());
+      const double part_ns = block_ns * static_cast<double>(plan.blocks) / static_cast<double>(parts);
+      parallel.for_range(parts, grain_for(part_ns), [&](size_t begin, size_t end, size_t worker) {
+        const size_t from = part_begin(last - first, parts, begin), to = part_begin(last - first, parts, end);
+        float* const own = weights + from * panel_size;
+        transform(first + from, first + to, own);
+        run_blocks(first + from, first + to, own, worker, 0, plan.blocks);
+      });
+      continue;
+    }
+    parallel.for_range(last - first, grain_for(static_cast<double>(panel_size)), [&](size_t begin, size_t end, size_t) {
+      transform(first + begin, first + end, weights + begin * panel_size);
+    });
     parallel.for_range(plan.blocks, grain_for(block_ns), [&](size_t begin, size_t end, size_t worker) {
-      Winograd run(g, plan, src, packed, epilogue, dst, weights, first, last,
-                   scratch + weights_size(plan) + worker * worker_size);
-      for (size_t b = begin; b < end; ++b) {
-        if (parallel.stopped()) return;
-        run(part_begin(plan.squares, plan.blocks, b), part_begin(plan.squares, plan.blocks, b + 1));
-      }
+      run_blocks(first, last, weights, worker, begin, end);
     });
   }
 }
