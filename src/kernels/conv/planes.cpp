@@ -42,6 +42,11 @@ struct Plan {
     const size_t wanted = threads == 1 ? 1 : ceil_div(4 * threads, others);
     rows = std::max(std::min<size_t>(rows, 4), std::min(rows, ceil_div(a1.count, wanted)));
     src_rows = row_parts * ((rows - 1) * a1.advance + row_span);
+    const size_t windows = others * ceil_div(a1.count, rows);
+    if (windows < threads) {
+      columns = ceil_div(columns, ceil_div(threads, windows));
+      src_columns = column_parts * ((columns - 1) * a2.advance + column_span);
+    }
   }
 
   size_t window_floats() const noexcept { return planes * src_rows * src_columns; }
