@@ -252,15 +252,16 @@ TEST(Conv, PlanesOfWavesPatchesAndVolumes) {
   };
   ConvGeometry wave;
   wave.filters = 9;
-  for (const size_t stride : {1u, 5u, 12u})
-    for (const size_t dilation : {1u, 3u}) {
-      wave.src = {1, 1, 50'000};
-      wave.kernel = {1, 1, 10};
-      wave.stride = {1, 1, stride};
-      wave.dilation = {1, 1, dilation};
-      wave.pad = {0, 0, 4};
-      planes(wave);
-    }
+  for (const size_t length : {300u, 50'000u})  // a window for all threads, and several
+    for (const size_t stride : {1u, 5u, 12u})
+      for (const size_t dilation : {1u, 3u}) {
+        wave.src = {1, 1, length};
+        wave.kernel = {1, 1, 10};
+        wave.stride = {1, 1, stride};
+        wave.dilation = {1, 1, dilation};
+        wave.pad = {0, 0, 4};
+        planes(wave);
+      }
   planes(plane(3, 40, 64, 48, 16, 16, 0));
   for (const size_t w : {7u, 8u, 9u}) planes(plane(1, 150, 9, w, 7, 1, 0));  // one to three columns
   planes(plane(2, 8, 300, 200, 5, 3, 2));
