@@ -38,11 +38,11 @@ struct Plan {
     src_columns = column_parts * ((columns - 1) * a2.advance + column_span);
     rows = fitting(kWindowFloats / (planes * src_columns), row_parts, row_span, a1);
     // Enough windows for all threads, unless their rows then share little.
-    const size_t others = g.batch * a0.count * ceil_div(a2.count, columns);
+    const size_t others = std::max<size_t>(1, g.batch * a0.count * ceil_div(a2.count, columns));
     const size_t wanted = threads == 1 ? 1 : ceil_div(4 * threads, others);
     rows = std::max(std::min<size_t>(rows, 4), std::min(rows, ceil_div(a1.count, wanted)));
     src_rows = row_parts * ((rows - 1) * a1.advance + row_span);
-    const size_t windows = others * ceil_div(a1.count, rows);
+    const size_t windows = others * std::max<size_t>(1, ceil_div(a1.count, rows));
     if (windows < threads) {
       columns = ceil_div(columns, ceil_div(threads, windows));
       src_columns = column_parts * ((columns - 1) * a2.advance + column_span);

@@ -325,7 +325,12 @@ uint32_t sum_of_bytes_simd(const uint8_t* src, size_t n) {
   auto sums = hn::Zero(d);
   size_t i = 0;
   for (; i + hn::Lanes(d8) <= n; i += hn::Lanes(d8)) sums = hn::Add(sums, hn::SumsOf8(hn::LoadU(d8, src + i)));
-  uint32_t sum = static_cast<uint32_t>(hn::GetLane(hn::SumOfLanes(d, sums)));
+  const hn::FixedTag<uint8_t, 16> part;
+  const hn::Repartition<uint64_t, decltype(part)> half;
+  auto rest = hn::Zero(half);
+  for (; i + 16 <= n; i += 16) rest = hn::Add(rest, hn::SumsOf8(hn::LoadU(part, src + i)));
+  auto sum = static_cast<uint32_t>(hn::GetLane(hn::SumOfLanes(half, rest)));
+  if (n >= hn::Lanes(d8)) sum += static_cast<uint32_t>(hn::GetLane(hn::SumOfLanes(d, sums)));
   for (; i < n; ++i) sum += src[i];
   return sum;
 }
