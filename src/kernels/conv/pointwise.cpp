@@ -32,7 +32,8 @@ void pointwise_conv(const ConvGeometry& g, const float* src, const float* packed
   if (blocks == 0) return;
   std::array<size_t, kMostChannels> offsets;
   std::iota(offsets.begin(), offsets.end(), size_t{0});
-  const double item_ns = static_cast<double>(positions / blocks * g.channels * g.filters) / 40.0;
+  const double item_ns =
+      static_cast<double>(positions) / static_cast<double>(blocks) * static_cast<double>(g.channels * g.filters) / 40.0;
   parallel.for_range(blocks, grain_for(item_ns), [&](size_t begin, size_t end, size_t) {
     for (size_t block = begin; block < end; ++block) {
       if (parallel.stopped()) return;

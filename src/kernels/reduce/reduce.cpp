@@ -188,7 +188,7 @@ struct ColumnsVisitor {
   V a, b, c, e;
   V total0, total1, total2, total3;
   size_t rows = 0;
-  HWY_INLINE ColumnsVisitor(const float* shift) {
+  HWY_INLINE explicit ColumnsVisitor(const float* shift) {
     const D d;
     const size_t lanes = hn::Lanes(d);
     a = b = c = e = total0 = total1 = total2 = total3 = hn::Set(d, Op::kIdentity);
