@@ -12,9 +12,9 @@ namespace {
 
 constexpr std::byte kZeros[kPage] = {};
 // Changes with the layout of this file, of the description, or of any packed form.
-constexpr uint32_t kFormat = 1;
+constexpr uint32_t kFormat = 2;
 // Panels of 16 columns for all instruction sets of this family, little-endian.
-constexpr uint32_t kPackingFamily = 17;
+constexpr uint32_t kPackingFamily = 16;
 
 struct Header {
   char magic[8] = {'L', 'I', 'N', 'N', 'E', 'T', '\r', '\n'};
