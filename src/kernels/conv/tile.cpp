@@ -16,7 +16,8 @@ namespace {
 namespace hn = hwy::HWY_NAMESPACE;
 
 // What micro_kernel does with its sums, for one position and fewer filters than its vectors hold.
-HWY_NOINLINE void finish_some(const ConvTile& t, const float* HWY_RESTRICT sums, size_t offset, size_t filters) {
+HWY_MAYBE_UNUSED HWY_NOINLINE void finish_some(const ConvTile& t, const float* HWY_RESTRICT sums, size_t offset,
+                                               size_t filters) {
   const Floats d;
   for (size_t i = 0; i < filters; i += kLanes) {
     const size_t count = std::min(filters - i, kLanes);
@@ -95,7 +96,9 @@ HWY_NOINLINE void micro_kernel(const ConvTile& t, size_t first, size_t panel, si
       for (size_t v = 0; v < kWidth; ++v) sum[r][v] = hn::Add(sum[r][v], hn::Load(d, totals[r] + v * kLanes));
     }
   }
-  if (filters < kWidth * kLanes) {
+  // With masks the last vector may be a part; else parts go through memory.
+  constexpr bool kMasks = kLanes == 16;
+  if (!kMasks && filters < kWidth * kLanes) {
     HWY_ALIGN float tile[kRows][kWidth * kLanes];
     HWY_UNROLL(8)
     for (size_t r = 0; r < kRows; ++r) {
@@ -105,12 +108,16 @@ HWY_NOINLINE void micro_kernel(const ConvTile& t, size_t first, size_t panel, si
     for (size_t r = 0; r < kRows; ++r) finish_some(t, tile[r], t.offsets[first + r] + column, filters);
     return;
   }
+  const size_t last = filters - (kWidth - 1) * kLanes;
   if (t.residual) {
     HWY_UNROLL(8)
     for (size_t r = 0; r < kRows; ++r) {
       const float* HWY_RESTRICT residual = t.residual + t.offsets[first + r] + column;
       HWY_UNROLL(8)
-      for (size_t v = 0; v < kWidth; ++v) sum[r][v] = hn::Add(sum[r][v], hn::LoadU(d, residual + v * kLanes));
+      for (size_t v = 0; v < kWidth; ++v) {
+        const float* from = residual + v * kLanes;
+        sum[r][v] = hn::Add(sum[r][v], kMasks && v + 1 == kWidth ? load_some(from, last) : hn::LoadU(d, from));
+      }
     }
   }
   if (is_short(t.activation)) activate_short(t.activation, sum);
@@ -118,7 +125,10 @@ HWY_NOINLINE void micro_kernel(const ConvTile& t, size_t first, size_t panel, si
   for (size_t r = 0; r < kRows; ++r) {
     float* HWY_RESTRICT dst = t.dst + t.offsets[first + r] + column;
     HWY_UNROLL(8)
-    for (size_t v = 0; v < kWidth; ++v) hn::StoreU(sum[r][v], d, dst + v * kLanes);
+    for (size_t v = 0; v < kWidth; ++v) {
+      float* to = dst + v * kLanes;
+      kMasks&& v + 1 == kWidth ? store_some(sum[r][v], to, last) : hn::StoreU(sum[r][v], d, to);
+    }
   }
 }
 
