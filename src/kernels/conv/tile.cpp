@@ -127,7 +127,11 @@ HWY_NOINLINE void micro_kernel(const ConvTile& t, size_t first, size_t panel, si
     HWY_UNROLL(8)
     for (size_t v = 0; v < kWidth; ++v) {
       float* to = dst + v * kLanes;
-      kMasks&& v + 1 == kWidth ? store_some(sum[r][v], to, last) : hn::StoreU(sum[r][v], d, to);
+      if (kMasks && v + 1 == kWidth) {
+        store_some(sum[r][v], to, last);
+      } else {
+        hn::StoreU(sum[r][v], d, to);
+      }
     }
   }
 }

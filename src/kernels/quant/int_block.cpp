@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/fetch.h"
 #include "kernels/quant/int_store.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -21,14 +22,6 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 constexpr size_t kVectors = kSumVectors;
 constexpr size_t kTileRows = kVectors > 2 ? 2 : 4;  // as many sums as registers hold beside the operands
-
-// Asks for the part of what comes next that belongs to rows [m, m + rows). Inlined, or GCC takes a call of it for one
-// without effect.
-HWY_INLINE void fetch_next(const IntBlock& block, size_t m, size_t rows) {
-  const size_t length = block.next.size() * rows / block.count + 64, first = block.next.size() * m / block.count;
-  const size_t end = HWY_MIN(first + length, block.next.size());
-  for (size_t at = first; at < end; at += 64) __builtin_prefetch(block.next.data() + at);
-}
 
 // Takes off what columns' zero points make of the rows, and stores.
 template <IntOutput kKind, size_t kRows>
@@ -150,7 +143,7 @@ void int_block_to(const IntBlock& block) {
     return;
   }
   for (; m + kTileRows <= block.count; m += kTileRows) {
-    fetch_next(block, m, kTileRows);
+    fetch_share(block.next, m, kTileRows, block.count);
     int_tile<kKind, kTileRows>(block, m);
   }
   const size_t left = block.count - m;
@@ -208,7 +201,7 @@ template <IntOutput kKind>
 void vnni_block_to(const IntBlock& block) {
   size_t m = 0;
   for (; m + 8 <= block.count; m += 8) {
-    fetch_next(block, m, 8);
+    fetch_share(block.next, m, 8, block.count);
     vnni_tile<kKind, 8>(block, m);
   }
   if (block.count & 4) vnni_tile<kKind, 4>(block, m), m += 4;
@@ -257,8 +250,8 @@ template <IntOutput kKind>
 void vnni_pair_to(const IntBlock (&blocks)[2], const QuadPair* pairs, size_t count) {
   const size_t rows = blocks[0].count;
   for (size_t m = 0; m < rows; m += 8) {
-    fetch_next(blocks[0], m, 8);
-    fetch_next(blocks[1], m, 8);
+    fetch_share(blocks[0].next, m, 8, blocks[0].count);
+    fetch_share(blocks[1].next, m, 8, blocks[1].count);
     vnni_pair_tile<kKind>(blocks, pairs, count, HWY_MIN(m, rows - 8));
   }
 }

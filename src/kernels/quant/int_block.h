@@ -39,8 +39,6 @@ struct IntBlock {
   std::span<const std::byte> next = {};
 };
 void int_block(const IntBlock& block) noexcept;
-// Whether to name a next panel: not where few rows leave no time for it, nor for panels that are there soon anyway.
-inline bool fetches_next(size_t rows, size_t quads) noexcept { return rows > 32 && quads >= 64; }
 
 // How many panels are best multiplied at once with so many rows: 1 or 2.
 size_t panels_together(size_t rows, size_t quads) noexcept;

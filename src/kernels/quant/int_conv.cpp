@@ -220,7 +220,6 @@ void int_conv(const IntConv& c, const void* src, const std::byte* packed, const 
           const size_t column = panel * kIntPanel, columns = std::min(kIntPanel, filters - column),
                        filter = group * filters + column;
           epilogue = panel_epilogue(g, header.sums, filter, columns, a_zero);
-          const bool more = fetches_next(count, quads) && panel + together < panels;
           return IntBlock{rows,
                           count,
                           reinterpret_cast<const int8_t*>(matrix + header.offset),
@@ -233,8 +232,7 @@ void int_conv(const IntConv& c, const void* src, const std::byte* packed, const 
                           {like.output, like.c_zero, columns, &epilogue},
                           static_cast<std::byte*>(like.c) + ((n * positions + first) * c.filters + filter) * width,
                           c.filters * width,
-                          more ? std::span(matrix + headers[panel + together].offset, quads * kIntQuadBytes)
-                               : std::span<const std::byte>()};
+                          int_panel_to_fetch(matrix, panel + together, panels, count, quads)};
         };
         PanelEpilogue epilogues[2];
         const bool pair = last - p == 2 && panels_together(count, quads) == 2;

@@ -127,7 +127,6 @@ void int_gemm_group(std::span<const IntGemm> products, std::byte* scratch, const
         const size_t column = panel * kIntPanel, columns = std::min(kIntPanel, g.n - column);
         const bool balanced = header.balanced != 0 && count <= balanced_rows();
         epilogue = panel_epilogue(g, header.sums, column, columns, a_zero, balanced);
-        const bool more = fetches_next(count, quads) && panel + together < ceil_div(g.n, kIntPanel);
         return IntBlock{rows,
                         count,
                         reinterpret_cast<const int8_t*>(g.b + header.offset),
@@ -140,8 +139,7 @@ void int_gemm_group(std::span<const IntGemm> products, std::byte* scratch, const
                         {g.output, g.c_zero, columns, &epilogue},
                         static_cast<std::byte*>(g.c) + (begin * g.ldc + column) * width,
                         g.ldc * width,
-                        more ? std::span(g.b + headers[panel + together].offset, quads * kIntQuadBytes)
-                             : std::span<const std::byte>()};
+                        int_panel_to_fetch(g.b, panel + together, ceil_div(g.n, kIntPanel), count, quads)};
       };
       PanelEpilogue epilogues[2];
       if (end - p == 2 && panels_together(count, quads) == 2) {

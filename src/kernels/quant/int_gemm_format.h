@@ -1,6 +1,8 @@
 // The packed form of B that int_gemm_pack.cpp writes and int_block.cpp reads.
 #pragma once
 
+#include <span>
+
 #include "kernels/quant/int_gemm.h"
 
 namespace linnet {
@@ -19,5 +21,13 @@ inline constexpr size_t kIntPanelHeader = sizeof(IntPanelHeader);
 static_assert(kIntPanelHeader == 128);
 
 inline constexpr size_t kIntQuadBytes = 64 + sizeof(uint32_t);
+
+// The panel to fetch while so many rows pass over the ones before it: none behind the last, nor where few rows leave no
+// time for it, nor where panels are short enough to be there soon anyway.
+inline std::span<const std::byte> int_panel_to_fetch(const std::byte* packed, size_t panel, size_t panels, size_t rows,
+                                                     size_t quads) noexcept {
+  if (panel >= panels || rows <= 32 || quads < 64) return {};
+  return {packed + reinterpret_cast<const IntPanelHeader*>(packed)[panel].offset, quads * kIntQuadBytes};
+}
 
 }  // namespace linnet

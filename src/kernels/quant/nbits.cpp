@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/checked.h"
+#include "base/fetch.h"
 #include "kernels/gemm/gemm_kernels.h"
 #include "kernels/quant/nbits_format.h"
 
@@ -453,12 +454,6 @@ RoundedBlock nbits_round_reference(const float* a, size_t count, int8_t* q) {
   return block;
 }
 
-// Asks for a part of `bytes`. Inlined, or GCC takes a call of it for one without effect.
-HWY_INLINE void fetch_part(const std::byte* data, size_t bytes, size_t part, size_t parts) noexcept {
-  const size_t length = ceil_div(bytes, parts);
-  for (size_t at = part * length; at < (part + 1) * length; at += 64) __builtin_prefetch(data + at);
-}
-
 }  // namespace
 
 size_t nbits_scratch_size(const NBitsGemm& g, size_t threads) noexcept {
@@ -559,7 +554,7 @@ void nbits_gemm_group(std::span<const NBitsGemm> products, std::byte* scratch, c
         const size_t count = std::min(kByteRows, all.m - m);
         // Meanwhile the next panel comes into the cache, a part of it for each tile of several.
         if (count < all.m && (p + 1) * kNBitsPanel < g.format.n)
-          fetch_part(panel_at(g, p + 1), nbits_panel_bytes(f), m / kByteRows, ceil_div(all.m, kByteRows));
+          fetch_share({panel_at(g, p + 1), nbits_panel_bytes(f)}, m, kByteRows, all.m);
         rows_kernel(g.format, panel_at(g, p), rows.from(m), count, zero, tile);
         store(g, tile, count, m, p);
       }
