@@ -4,6 +4,7 @@
 #include <bit>
 #include <cctype>
 
+#include "base/aligned_buffer.h"
 #include "files/byte_reader.h"
 #include "files/utf8.h"
 
@@ -232,7 +233,7 @@ Result<std::string> string_npy_bytes(const Tensor& tensor) {
 
 }  // namespace
 
-Result<Tensor> parse_npy(std::string_view bytes) {
+Result<Tensor> parse_npy(std::string_view bytes, std::shared_ptr<const void> owner) {
   ByteReader reader(bytes);
   if (reader.bytes(kMagic.size()) != kMagic)
     return invalid_argument("not a .npy file: it does not start with \\x93NUMPY");
@@ -257,11 +258,16 @@ Result<Tensor> parse_npy(std::string_view bytes) {
   LINNET_REQUIRE(data, invalid_argument("the .npy file is too short for a shape of ", header->shape, ": it holds ",
                                         reader.rest().size(), " bytes of data"));
 
+  const bool as_it_lies =
+      format->dtype != DType::string && !format->swapped && (!header->fortran_order || header->shape.rank() < 2);
+  if (owner && as_it_lies && format->dtype != DType::boolean && !data->empty() &&
+      reinterpret_cast<uintptr_t>(data->data()) % AlignedBuffer::kAlignment == 0) {
+    return Tensor{format->dtype, header->shape, const_cast<char*>(data->data()),
+                  std::const_pointer_cast<void>(std::move(owner))};
+  }
   LINNET_ASSIGN(Tensor tensor, make_tensor_uninitialized(format->dtype, header->shape));
   char* to = tensor.ptr<char>();
   std::string* string_to = tensor.ptr<std::string>();
-  const bool as_it_lies =
-      format->dtype != DType::string && !format->swapped && (!header->fortran_order || header->shape.rank() < 2);
   if (as_it_lies) to = std::copy(data->begin(), data->end(), to);
   for_each_element(*header, as_it_lies ? 0 : *count, [&](int64_t position) {
     const std::string_view element = data->substr(static_cast<size_t>(position) * format->size, format->size);

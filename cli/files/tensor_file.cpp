@@ -35,7 +35,7 @@ Result<Tensor> parse_tensor(const std::shared_ptr<const MappedFile>& file, const
   const std::string_view bytes = text_of(*file);
   const std::filesystem::path extension = path.extension();
   if (extension == ".npy") {
-    LINNET_ASSIGN(Tensor tensor, parse_npy(bytes));
+    LINNET_ASSIGN(Tensor tensor, parse_npy(bytes, file));
     return narrowed(std::move(tensor), spec.dtype);
   }
   if (extension == ".json") return parse_json_tensor(bytes, spec);

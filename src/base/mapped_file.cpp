@@ -152,18 +152,6 @@ void MappedFile::discard(std::span<const std::byte> part) const noexcept {
 #endif
 }
 
-void MappedFile::populate(std::span<const std::byte> part) const noexcept {
-#if defined(LINNET_HAVE_POSIX_FILES) && defined(MADV_POPULATE_READ)
-  if (!mapped_ || part.empty() || part.data() < data_ || part.data() + part.size() > data_ + size_) return;
-  static const size_t page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
-  const size_t begin = static_cast<size_t>(part.data() - data_) / page * page;
-  const size_t end = static_cast<size_t>(part.data() - data_) + part.size();
-  static_cast<void>(::madvise(const_cast<std::byte*>(data_) + begin, end - begin, MADV_POPULATE_READ));
-#else
-  static_cast<void>(part);
-#endif
-}
-
 MappedFile::~MappedFile() {
   if (!data_) return;
 #ifdef LINNET_HAVE_POSIX_FILES

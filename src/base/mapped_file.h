@@ -39,9 +39,6 @@ class MappedFile {
   // Does nothing for bytes that are not of this file or not mapped.
   void discard(std::span<const std::byte> part) const noexcept;
 
-  // Asks for the pages of a part that will be read soon.
-  void populate(std::span<const std::byte> part) const noexcept;
-
   const std::filesystem::path& path() const noexcept { return path_; }
   // Of the file that was opened.
   const FileIdentity& identity() const noexcept { return identity_; }

@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstring>
+
+#include "base/aligned_buffer.h"
 #include "cli/fixture.h"
 #include "files/npz.h"
 #include "files/store_number.h"
@@ -45,6 +49,24 @@ TEST(Npy, ReadsEveryVersionAndKind) {
   EXPECT_EQ(npy("scalar.npy").to_string(), "uint16[scalar]");
   EXPECT_EQ(*npy("scalar.npy").ptr<uint16_t>(), 7);
   EXPECT_EQ(npy("empty.npy").to_string(), "double[2x0x3]");
+}
+
+TEST(Npy, ViewsWhatLiesAsInATensor) {
+  const auto is_view = [](const char* name, size_t shift) {
+    const std::string bytes = fixture(name);
+    const auto owner = std::make_shared<AlignedBuffer>(bytes.size() + shift);
+    char* begin = reinterpret_cast<char*>(owner->data()) + shift;
+    std::copy(bytes.begin(), bytes.end(), begin);
+    const Tensor tensor = *parse_npy({begin, bytes.size()}, owner), copied = *parse_npy(bytes);
+    EXPECT_EQ(tensor.to_string(), copied.to_string());
+    EXPECT_EQ(std::memcmp(tensor.data, copied.data, copied.bytes()), 0);
+    return tensor.ptr<char>() >= begin && tensor.ptr<char>() < begin + bytes.size();
+  };
+  EXPECT_TRUE(is_view("f4.npy", 0));
+  EXPECT_FALSE(is_view("f4.npy", 4));  // not aligned
+  EXPECT_FALSE(is_view("f4_fortran.npy", 0));
+  EXPECT_FALSE(is_view("i8_big_endian.npy", 0));
+  EXPECT_FALSE(is_view("bool_v2.npy", 0));  // bytes other than 0 and 1 are made true
 }
 
 TEST(Npy, WritesWhatNumPyWrites) {
