@@ -289,7 +289,7 @@ class Run {
     // A thread takes at least so many blocks that they are worth waking it.
     const double block_ns = static_cast<double>(gates_of(a_.cell) * kUnitBlock * a_.hidden) *
                             std::max(0.05, 0.02 * static_cast<double>(a_.batch));
-    const size_t grain = ceil_div(grain_for(block_ns), size_t{3});
+    const size_t grain = ceil_div(grain_for(block_ns), size_t{2});
     const size_t state = at_.h[now_];
     quantize_state(state);
     if (a_.cell == CellKind::gru) {
