@@ -36,8 +36,7 @@ HWY_INLINE void finish_tile(const IntBlock& block, size_t m, hn::Vec<Ints> (&sum
         sums[r][v] = hn::Sub(
             sums[r][v], hn::Mul(hn::Set(d, block.row_sums[m + r]), hn::Load(d, epilogue.b_zero + v * hn::MaxLanes(d))));
   }
-#pragma GCC unroll 8
-  for (size_t r = 0; r < kRows; ++r) store_sums<kKind>(block.store, sums[r], block.c + (m + r) * block.c_stride);
+  store_rows<kKind>(block.store, sums, block.c + m * block.c_stride, block.c_stride);
 }
 
 template <IntOutput kKind, size_t kRows>

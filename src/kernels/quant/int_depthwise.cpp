@@ -61,6 +61,12 @@ namespace hn = hwy::HWY_NAMESPACE;
 template <class V8>
 HWY_INLINE void store_spread(V8 x, V8 y, int16_t* dst) {
   const hn::DFromV<V8> d8;
+  if constexpr (kSumVectors == 1) {
+    const Ints d;
+    const auto even = hn::PromoteTo(d, x), odd = hn::ShiftLeft<16>(hn::PromoteTo(d, y));
+    return hn::Store(hn::Or(hwy::IsSigned<hn::TFromV<V8>>() ? hn::And(even, hn::Set(d, 0xffff)) : even, odd), d,
+                     reinterpret_cast<int32_t*>(dst));
+  }
   const hn::CappedTag<int16_t, 16> d16;
   const auto low = hn::InterleaveLower(d8, x, y), high = hn::InterleaveUpper(d8, x, y);
   if constexpr (hn::MaxLanes(d16) == 16) {
@@ -185,8 +191,7 @@ void depthwise_3x3_of(const DepthwiseRow& row) {
   const size_t stride = row.stride, pair_step = row.pair_step, count = row.count, c_stride = row.c_stride;
   const IntStore store = row.store;
   std::byte* c = row.c;
-  for (size_t i = 0; i < count; ++i, r0 += stride, r1 += stride, r2 += stride, c += c_stride) {
-    SumVector sums[kSumVectors];
+  const auto next = [&](SumVector(&sums)[kSumVectors]) HWY_ATTR {
     start(row, sums);
 #pragma GCC unroll 4
     for (size_t v = 0; v < kSumVectors; ++v) {
@@ -198,7 +203,21 @@ void depthwise_3x3_of(const DepthwiseRow& row) {
         add_taps<kVnni>(kVnni && w % 2 != 0 ? more : sums[v], weights[w][v], hn::Load(Shorts(), taps[w] + at));
       if constexpr (kVnni) sums[v] = hn::Add(sums[v], more);
     }
-    store_sums<kKind>(store, sums, c);
+    r0 += stride, r1 += stride, r2 += stride;
+  };
+  size_t i = 0;
+  if constexpr (kSumVectors == 1) {
+    for (; i + 4 <= count; i += 4, c += 4 * c_stride) {
+      SumVector sums[4][kSumVectors];
+#pragma GCC unroll 4
+      for (size_t j = 0; j < 4; ++j) next(sums[j]);
+      store_rows<kKind>(store, sums, c, c_stride);
+    }
+  }
+  for (; i < count; ++i, c += c_stride) {
+    SumVector sums[1][kSumVectors];
+    next(sums[0]);
+    store_rows<kKind>(store, sums, c, c_stride);
   }
 }
 

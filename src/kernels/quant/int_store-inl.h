@@ -54,17 +54,20 @@ HWY_INLINE __m128i narrow_codes(const SumVector (&x)[kSumVectors], int32_t zero)
 #endif
 }
 
+// Sums times their scales, rounded. What is beyond the range of codes stays within that of integers; below it, and for
+// NaN, rounding gives the least integer.
+HWY_INLINE SumVector scaled(SumVector sums, const float* scale) {
+  namespace hn = hwy::HWY_NAMESPACE;
+  const hn::RebindToFloat<Ints> df;
+  return nearest(hn::Min(hn::Set(df, 65536.0f), hn::Mul(hn::ConvertTo(df, sums), hn::Load(df, scale))));
+}
+
 // Codes of a row: 16 sums times their scales, rounded.
 template <bool kSigned>
 HWY_INLINE __m128i codes_of(const SumVector (&sums)[kSumVectors], const float* scale, int32_t zero) {
-  namespace hn = hwy::HWY_NAMESPACE;
-  const hn::RebindToFloat<Ints> df;
-  // Beyond the range of codes, within that of integers. Below, and for NaN, rounding gives the least integer.
-  const auto high = hn::Set(df, 65536.0f);
   SumVector x[kSumVectors];
 #pragma GCC unroll 4
-  for (size_t v = 0; v < kSumVectors; ++v)
-    x[v] = nearest(hn::Min(high, hn::Mul(hn::ConvertTo(df, sums[v]), hn::Load(df, scale + v * hn::MaxLanes(df)))));
+  for (size_t v = 0; v < kSumVectors; ++v) x[v] = scaled(sums[v], scale + v * hwy::HWY_NAMESPACE::MaxLanes(Ints()));
   return narrow_codes<kSigned>(x, zero);
 }
 
@@ -114,6 +117,41 @@ HWY_INLINE void store_sums(const IntStore& s, const SumVector (&sums)[kSumVector
     }
     store_row(x, s.columns, c);
   }
+}
+
+#if HWY_TARGET == HWY_AVX3
+// Four rows at once are narrowed in fewer steps: each 16 bytes get 4 codes of every row first.
+template <bool kSigned>
+HWY_INLINE __m512i codes_of_four(const SumVector (&sums)[4], const float* scale, int32_t zero) {
+  const __m512i by = _mm512_set1_epi16(static_cast<int16_t>(zero));
+  const __m512i low = _mm512_adds_epi16(_mm512_packs_epi32(scaled(sums[0], scale).raw, scaled(sums[1], scale).raw), by);
+  const __m512i high =
+      _mm512_adds_epi16(_mm512_packs_epi32(scaled(sums[2], scale).raw, scaled(sums[3], scale).raw), by);
+  return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15),
+                                  kSigned ? _mm512_packs_epi16(low, high) : _mm512_packus_epi16(low, high));
+}
+#endif
+
+// Of kRows rows, the next of which is `stride` bytes behind.
+template <IntOutput kKind, size_t kRows>
+HWY_INLINE void store_rows(const IntStore& s, const SumVector (&sums)[kRows][kSumVectors], std::byte* c,
+                           size_t stride) {
+#if HWY_TARGET == HWY_AVX3
+  if constexpr (kRows % 4 == 0 && (kKind == IntOutput::u8 || kKind == IntOutput::s8)) {
+#pragma GCC unroll 2
+    for (size_t r = 0; r < kRows; r += 4, c += 4 * stride) {
+      const SumVector four[4] = {sums[r][0], sums[r + 1][0], sums[r + 2][0], sums[r + 3][0]};
+      const __m512i codes = codes_of_four<kKind == IntOutput::s8>(four, s.epilogue->scale, s.zero);
+      store_row(_mm512_castsi512_si128(codes), s.columns, c);
+      store_row(_mm512_extracti32x4_epi32(codes, 1), s.columns, c + stride);
+      store_row(_mm512_extracti32x4_epi32(codes, 2), s.columns, c + 2 * stride);
+      store_row(_mm512_extracti32x4_epi32(codes, 3), s.columns, c + 3 * stride);
+    }
+    return;
+  }
+#endif
+#pragma GCC unroll 8
+  for (size_t r = 0; r < kRows; ++r) store_sums<kKind>(s, sums[r], c + r * stride);
 }
 
 }  // namespace
