@@ -227,6 +227,74 @@ TEST(Compiled, SealedEditsDoNoHarm) {
   EXPECT_GT(refused, kRounds / 10);
 }
 
+// A tree of 33 leaves in a line, whose arrays are in the description, or of so many that they are in the payload.
+void write_trees(const fs::path& path, int64_t leaves) {
+  Graph graph;
+  graph.name = "trees";
+  graph.opsets = {{"ai.onnx.ml", 3}};
+  Node node;
+  node.domain = "ai.onnx.ml";
+  node.op_type = "TreeEnsembleRegressor";
+  node.version = 3;
+  std::vector<int64_t> trees, ids, features, pass, fail, vote_trees, votes, targets;
+  std::vector<std::string> modes;
+  std::vector<float> values, weights;
+  for (int64_t i = 0; i < 2 * leaves - 1; ++i) {
+    const bool leaf = i % 2 == 0;
+    trees.push_back(0), ids.push_back(i), features.push_back(i % 7 % 3);
+    modes.push_back(leaf ? "LEAF" : "BRANCH_LEQ");
+    values.push_back(static_cast<float>(i % 16) / 8.0f - 1.0f);
+    pass.push_back(leaf ? 0 : i - 1), fail.push_back(leaf ? 0 : i + 2 < 2 * leaves - 1 ? i + 2 : i + 1);
+    if (leaf) votes.push_back(i), targets.push_back(i % 3), weights.push_back(static_cast<float>(i));
+  }
+  // The root is the first node of the tree.
+  for (const auto list : {&ids, &pass, &fail, &votes})
+    for (int64_t& id : *list) id = id == 0 ? 1 : id == 1 ? 0 : id;
+  for (const auto list : {&features, &pass, &fail, &ids}) std::swap((*list)[0], (*list)[1]);
+  std::swap(modes[0], modes[1]);
+  vote_trees.assign(votes.size(), 0);
+  node.attributes = {{"n_targets", int64_t{3}},      {"nodes_treeids", trees},     {"nodes_nodeids", ids},
+                     {"nodes_featureids", features}, {"nodes_modes", modes},       {"nodes_values", values},
+                     {"nodes_truenodeids", pass},    {"nodes_falsenodeids", fail}, {"target_treeids", vote_trees},
+                     {"target_nodeids", votes},      {"target_ids", targets},      {"target_weights", weights}};
+  node.inputs = {add_input(graph, "x", DType::f32, {Dim(), Dim(3)})};
+  add_output(graph, "y", graph.add_node(std::move(node), "y"));
+  SymbolTable symbols(true);
+  ASSERT_TRUE(graph.sort().ok());
+  ASSERT_TRUE(onnx::write_model(path, export_model(graph, symbols)).ok());
+}
+
+TEST(Compiled, TreesAreMappedAndSealedEditsDoNoHarm) {
+  const Folder folder;
+  const auto engine = std::make_shared<Engine>(1);
+  const Value x(random_floats(Shape{20, 3}, 4));
+  for (const int64_t leaves : {33, 1000}) {
+    write_trees(folder / "model.onnx", leaves);
+    const auto wanted = outputs_of(engine, {folder / "model.onnx", {}, nullptr}, {&x, 1});
+    ASSERT_TRUE(wanted.ok()) << wanted.status().message();
+    ASSERT_TRUE(compile_model(*engine, {folder / "model.onnx", {}, nullptr}, {}, folder / "model.linnet").ok());
+    const auto found = outputs_of(engine, {folder / "model.linnet", {}, nullptr}, {&x, 1});
+    ASSERT_TRUE(found.ok()) << found.status().message();
+    expect_same(*wanted, *found);
+    const Bytes whole = contents(folder / "model.linnet");
+    const size_t description = compiled::open_container(whole)->description.size();
+    EXPECT_EQ(compiled::open_container(whole)->payload.empty(), leaves == 33);
+    std::mt19937 random(7);
+    size_t refused = 0;
+    constexpr size_t kRounds = 1500;
+    for (size_t round = 0; round < kRounds; ++round) {
+      Bytes bytes = whole;
+      const size_t begin =
+          leaves == 33 ? compiled::kHeaderBytes : bytes.size() - compiled::open_container(whole)->payload.size();
+      for (size_t edit = random() % 3 + 1; edit > 0; --edit)
+        bytes[begin + random() % (bytes.size() - begin)] = static_cast<std::byte>(random());
+      ASSERT_TRUE(seal(bytes, description));
+      refused += !outputs_of(engine, {{}, bytes, nullptr}, {&x, 1}).ok();
+    }
+    EXPECT_GT(refused, kRounds / 10);
+  }
+}
+
 TEST(Compiled, WhatCannotBeIsSaid) {
   const Folder folder;
   write_sample(folder / "model.onnx");

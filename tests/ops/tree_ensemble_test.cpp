@@ -75,11 +75,11 @@ void expect_same(const RawTrees& raw, size_t targets, std::mt19937& random, Tree
     }
     std::vector<float> scores(rows * targets, 77.0f);
     const auto voted = std::make_unique<bool[]>(rows * targets);
-    evaluate_trees(built->view(), x.data(), kFeatures, rows, aggregate, scores.data(), voted.get(), Parallel());
+    evaluate_trees((*built)->view(), x.data(), kFeatures, rows, aggregate, scores.data(), voted.get(), Parallel());
     if (aggregate == TreeAggregate::sum) {
       const auto summing = build_trees<float>(raw, targets, TreeUse::sums);
       std::vector<float> sums(rows * targets, 77.0f);
-      evaluate_trees(summing->view(), x.data(), kFeatures, rows, aggregate, sums.data(), nullptr, Parallel());
+      evaluate_trees((*summing)->view(), x.data(), kFeatures, rows, aggregate, sums.data(), nullptr, Parallel());
       ASSERT_EQ(sums, scores);
     }
     for (size_t r = 0; r < rows; ++r) {
@@ -104,7 +104,7 @@ void expect_same(const RawTrees& raw, size_t targets, std::mt19937& random, Tree
       for (size_t k = 0; k < targets; ++k) {
         ASSERT_EQ(scores[r * targets + k], wanted[k]) << "row " << r << " of " << rows << ", target " << k;
         ASSERT_EQ(voted[r * targets + k], any[k]);
-        ASSERT_TRUE(any[k] || !built->every_target_voted);
+        ASSERT_TRUE(any[k] || !(*built)->every_target_voted);
       }
     }
   }

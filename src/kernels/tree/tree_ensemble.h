@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <type_traits>
 
 #include "base/parallel.h"
 
@@ -22,11 +23,13 @@ struct TreeNode {
 };
 inline constexpr uint32_t kTreeNanPasses = 0x80000000u;  // a feature that is NaN passes this node's test
 
+// Without gaps, like a node: both are written to files as they are.
 template <class T>
 struct TreeVote {
-  uint32_t target;
+  std::conditional_t<sizeof(T) == 8, uint64_t, uint32_t> target;
   T weight;
 };
+static_assert(sizeof(TreeVote<double>) == 16 && sizeof(TreeNode<double>) == 16 && sizeof(TreeNode<float>) == 12);
 
 // Every child and every target is in range, and every path ends in a leaf: whoever builds the arrays has checked it.
 template <class T>

@@ -8,7 +8,6 @@
 namespace linnet {
 namespace {
 
-constexpr size_t kMostNodes = 0x7fffffff;
 constexpr size_t kMostCovered = 1024;  // more targets are not worth the search
 
 // The one test that all inner nodes can be expressed in by exchanging children, if there is one.
@@ -27,16 +26,18 @@ bool uniform_test(const RawTrees& raw, TreeTest& test) {
 template <class T>
 class Builder {
  public:
-  Builder(const RawTrees& raw, size_t targets) : raw_(raw) { out_.targets = targets; }
+  Builder(const RawTrees& raw, size_t targets) : raw_(raw), out_(std::make_shared<BuiltTrees<T>>()) {
+    out_->targets = targets;
+  }
 
-  Result<BuiltTrees<T>> build(TreeUse use) {
-    uniform_ = uniform_test(raw_, out_.test);
+  Result<std::shared_ptr<BuiltTrees<T>>> build(TreeUse use) {
+    uniform_ = uniform_test(raw_, out_->test);
     seen_.assign(raw_.nodes.size(), false);
     for (const size_t root : raw_.roots) LINNET_TRY(add_tree(root));
     LINNET_TRY(add_votes());
     if (!uniform_) add_sets();
-    out_.every_target_voted = covers_targets();
-    if (use == TreeUse::sums || (use == TreeUse::sums_and_voted && out_.every_target_voted)) spread_votes();
+    out_->every_target_voted = covers_targets();
+    if (use == TreeUse::sums || (use == TreeUse::sums_and_voted && out_->every_target_voted)) spread_votes();
     return std::move(out_);
   }
 
@@ -45,8 +46,8 @@ class Builder {
   Status add_tree(size_t root) {
     std::vector<std::pair<size_t, size_t>> open;  // raw node, place
     LINNET_TRY(reserve(1));
-    out_.roots.push_back(static_cast<uint32_t>(out_.nodes.size() - 1));
-    open.emplace_back(root, out_.nodes.size() - 1);
+    out_->roots.push_back(static_cast<uint32_t>(out_->nodes.size() - 1));
+    open.emplace_back(root, out_->nodes.size() - 1);
     while (!open.empty()) {
       const auto [id, place] = open.back();
       open.pop_back();
@@ -54,16 +55,16 @@ class Builder {
       const RawTrees::Node& node = raw_.nodes[id];
       raw_of_[place] = id;
       if (node.leaf) {
-        out_.nodes[place] = {std::numeric_limits<T>::quiet_NaN(), 0, static_cast<uint32_t>(place) - 1};
-        if (!uniform_) out_.tests[place] = TreeTest::leq;
+        out_->nodes[place] = {std::numeric_limits<T>::quiet_NaN(), 0, static_cast<uint32_t>(place) - 1};
+        if (!uniform_) out_->tests[place] = TreeTest::leq;
         continue;
       }
       LINNET_REQUIRE(!seen_[id], invalid_model("two paths lead to node ", id, " of a tree"));
       seen_[id] = true;
-      LINNET_REQUIRE(node.feature >= 0 && node.feature < static_cast<int64_t>(kMostNodes),
+      LINNET_REQUIRE(node.feature >= 0 && node.feature < static_cast<int64_t>(kMostTreeNodes),
                      invalid_model("a tree tests feature ", node.feature));
       LINNET_TRY(reserve(2));
-      const size_t child = out_.nodes.size() - 2;
+      const size_t child = out_->nodes.size() - 2;
       size_t pass = node.pass, fail = node.fail;
       bool nan_passes = node.nan_passes;
       // x != NaN holds for every x.
@@ -73,11 +74,11 @@ class Builder {
         std::swap(pass, fail);
         nan_passes = uniform_ && !nan_passes;
       }
-      if (!uniform_) out_.tests[place] = node.test;
+      if (!uniform_) out_->tests[place] = node.test;
       const uint32_t flag = nan_passes ? kTreeNanPasses : 0;
-      out_.nan_passes |= nan_passes;
-      out_.nodes[place] = {static_cast<T>(node.value), static_cast<uint32_t>(node.feature) | flag,
-                           static_cast<uint32_t>(child)};
+      out_->nan_passes |= nan_passes;
+      out_->nodes[place] = {static_cast<T>(node.value), static_cast<uint32_t>(node.feature) | flag,
+                            static_cast<uint32_t>(child)};
       open.emplace_back(fail, child + 1);
       open.emplace_back(pass, child);
     }
@@ -85,10 +86,10 @@ class Builder {
   }
 
   Status reserve(size_t count) {
-    LINNET_REQUIRE(out_.nodes.size() < kMostNodes - count, unsupported("the trees have too many nodes"));
-    out_.nodes.resize(out_.nodes.size() + count);
-    raw_of_.resize(out_.nodes.size());
-    if (!uniform_) out_.tests.resize(out_.nodes.size());
+    LINNET_REQUIRE(out_->nodes.size() < kMostTreeNodes - count, unsupported("the trees have too many nodes"));
+    out_->nodes.resize(out_->nodes.size() + count);
+    raw_of_.resize(out_->nodes.size());
+    if (!uniform_) out_->tests.resize(out_->nodes.size());
     return {};
   }
 
@@ -98,8 +99,8 @@ class Builder {
     for (const RawTrees::Vote& vote : raw_.votes) {
       LINNET_REQUIRE(vote.leaf < raw_.nodes.size(),
                      invalid_model("a vote is for node ", vote.leaf, ", which is not there"));
-      LINNET_REQUIRE(vote.target >= 0 && static_cast<uint64_t>(vote.target) < out_.targets,
-                     invalid_model("a leaf votes for target ", vote.target, " of ", out_.targets));
+      LINNET_REQUIRE(vote.target >= 0 && static_cast<uint64_t>(vote.target) < out_->targets,
+                     invalid_model("a leaf votes for target ", vote.target, " of ", out_->targets));
       ++begin[vote.leaf + 1];
     }
     for (size_t i = 0; i < raw_.nodes.size(); ++i) begin[i + 1] += begin[i];
@@ -108,82 +109,84 @@ class Builder {
     for (const RawTrees::Vote& vote : raw_.votes)
       sorted[next[vote.leaf]++] = {static_cast<uint32_t>(vote.target), static_cast<T>(vote.weight)};
 
-    out_.vote_begin.reserve(out_.nodes.size() + 1);
+    out_->vote_begin.reserve(out_->nodes.size() + 1);
     for (const size_t id : raw_of_) {
-      out_.vote_begin.push_back(static_cast<uint32_t>(out_.votes.size()));
+      out_->vote_begin.push_back(static_cast<uint32_t>(out_->votes.size()));
       if (!raw_.nodes[id].leaf) continue;
-      LINNET_REQUIRE(out_.votes.size() + (begin[id + 1] - begin[id]) < kMostNodes,
+      LINNET_REQUIRE(out_->votes.size() + (begin[id + 1] - begin[id]) < kMostTreeNodes,
                      unsupported("the trees have too many votes"));
-      out_.votes.insert(out_.votes.end(), sorted.begin() + static_cast<ptrdiff_t>(begin[id]),
-                        sorted.begin() + static_cast<ptrdiff_t>(begin[id + 1]));
+      out_->votes.insert(out_->votes.end(), sorted.begin() + static_cast<ptrdiff_t>(begin[id]),
+                         sorted.begin() + static_cast<ptrdiff_t>(begin[id + 1]));
     }
-    out_.vote_begin.push_back(static_cast<uint32_t>(out_.votes.size()));
+    out_->vote_begin.push_back(static_cast<uint32_t>(out_->votes.size()));
     return {};
   }
 
   void add_sets() {
-    out_.set_begin.push_back(0);
+    out_->set_begin.push_back(0);
     for (const size_t id : raw_of_) {
       const RawTrees::Node& node = raw_.nodes[id];
       if (!node.leaf && node.test == TreeTest::member) {
-        const size_t first = out_.members.size();
+        const size_t first = out_->members.size();
         for (size_t i = node.set_begin; i < node.set_end; ++i)
-          if (raw_.members[i] == raw_.members[i]) out_.members.push_back(static_cast<T>(raw_.members[i]));
-        std::sort(out_.members.begin() + static_cast<ptrdiff_t>(first), out_.members.end());
+          if (raw_.members[i] == raw_.members[i]) out_->members.push_back(static_cast<T>(raw_.members[i]));
+        std::sort(out_->members.begin() + static_cast<ptrdiff_t>(first), out_->members.end());
       }
-      out_.set_begin.push_back(static_cast<uint32_t>(out_.members.size()));
+      out_->set_begin.push_back(static_cast<uint32_t>(out_->members.size()));
     }
   }
 
   // One weight for each target in each leaf, if that is not too wasteful and no leaf votes twice for a target: adding
   // the two votes up first would round differently.
   void spread_votes() {
-    if (out_.targets > 8) return;
-    const size_t width = std::bit_ceil(out_.targets);
+    if (out_->targets > 8) return;
+    const size_t width = std::bit_ceil(out_->targets);
     size_t leaves = 0;
-    for (size_t n = 0; n < out_.nodes.size(); ++n) {
+    for (size_t n = 0; n < out_->nodes.size(); ++n) {
       if (!raw_.nodes[raw_of_[n]].leaf) continue;
       ++leaves;
       uint32_t seen = 0;
-      for (uint32_t v = out_.vote_begin[n]; v < out_.vote_begin[n + 1]; ++v) {
-        const uint32_t bit = 1u << out_.votes[v].target;
+      for (uint32_t v = out_->vote_begin[n]; v < out_->vote_begin[n + 1]; ++v) {
+        const uint32_t bit = 1u << out_->votes[v].target;
         if (seen & bit) return;
         seen |= bit;
       }
     }
-    if (leaves * width > 4 * out_.votes.size() + 64) return;
-    out_.width = width;
-    out_.weights.assign(leaves * width, T{0});
+    if (leaves == 0 || leaves * width > 4 * out_->votes.size() + 64) return;
+    out_->width = width;
+    out_->weights.assign(leaves * width, T{0});
     uint32_t leaf = 0;
-    for (size_t n = 0; n < out_.nodes.size(); ++n) {
-      const uint32_t first = out_.vote_begin[n], last = out_.vote_begin[n + 1];
-      out_.vote_begin[n] = leaf;
+    for (size_t n = 0; n < out_->nodes.size(); ++n) {
+      const uint32_t first = out_->vote_begin[n], last = out_->vote_begin[n + 1];
+      out_->vote_begin[n] = leaf;
       if (!raw_.nodes[raw_of_[n]].leaf) continue;
-      for (uint32_t v = first; v < last; ++v) out_.weights[leaf * width + out_.votes[v].target] = out_.votes[v].weight;
+      for (uint32_t v = first; v < last; ++v)
+        out_->weights[leaf * width + out_->votes[v].target] = out_->votes[v].weight;
       ++leaf;
     }
-    out_.votes = {};
+    out_->vote_begin.resize(out_->nodes.size());
+    out_->votes = {};
   }
 
   // Every target has a tree all of whose leaves vote for it.
   bool covers_targets() const {
-    if (out_.targets > kMostCovered) return false;
-    std::vector<bool> covered(out_.targets, false);
-    std::vector<uint32_t> count(out_.targets), last(out_.targets);
-    for (size_t t = 0; t < out_.roots.size(); ++t) {
-      const size_t end = t + 1 < out_.roots.size() ? out_.roots[t + 1] : out_.nodes.size();
+    if (out_->targets > kMostCovered) return false;
+    std::vector<bool> covered(out_->targets, false);
+    std::vector<uint32_t> count(out_->targets), last(out_->targets);
+    for (size_t t = 0; t < out_->roots.size(); ++t) {
+      const size_t end = t + 1 < out_->roots.size() ? out_->roots[t + 1] : out_->nodes.size();
       uint32_t leaves = 0;
       std::fill(count.begin(), count.end(), 0u);
       std::fill(last.begin(), last.end(), 0u);
-      for (size_t n = out_.roots[t]; n < end; ++n) {
+      for (size_t n = out_->roots[t]; n < end; ++n) {
         if (!raw_.nodes[raw_of_[n]].leaf) continue;
         ++leaves;
-        for (uint32_t v = out_.vote_begin[n]; v < out_.vote_begin[n + 1]; ++v) {
-          const uint32_t target = out_.votes[v].target;
+        for (uint32_t v = out_->vote_begin[n]; v < out_->vote_begin[n + 1]; ++v) {
+          const size_t target = out_->votes[v].target;
           if (std::exchange(last[target], leaves) != leaves) ++count[target];
         }
       }
-      for (size_t k = 0; k < out_.targets; ++k)
+      for (size_t k = 0; k < out_->targets; ++k)
         if (count[k] == leaves) covered[k] = true;
       if (std::find(covered.begin(), covered.end(), false) == covered.end()) return true;
     }
@@ -191,7 +194,7 @@ class Builder {
   }
 
   const RawTrees& raw_;
-  BuiltTrees<T> out_;
+  std::shared_ptr<BuiltTrees<T>> out_;
   bool uniform_ = false;
   std::vector<bool> seen_;
   std::vector<size_t> raw_of_;
@@ -200,11 +203,11 @@ class Builder {
 }  // namespace
 
 template <class T>
-Result<BuiltTrees<T>> build_trees(const RawTrees& raw, size_t targets, TreeUse use) {
+Result<std::shared_ptr<BuiltTrees<T>>> build_trees(const RawTrees& raw, size_t targets, TreeUse use) {
   return Builder<T>(raw, targets).build(use);
 }
 
-template Result<BuiltTrees<float>> build_trees(const RawTrees&, size_t, TreeUse);
-template Result<BuiltTrees<double>> build_trees(const RawTrees&, size_t, TreeUse);
+template Result<std::shared_ptr<BuiltTrees<float>>> build_trees(const RawTrees&, size_t, TreeUse);
+template Result<std::shared_ptr<BuiltTrees<double>>> build_trees(const RawTrees&, size_t, TreeUse);
 
 }  // namespace linnet

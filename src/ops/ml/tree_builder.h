@@ -1,12 +1,15 @@
 // From the attributes of the tree operators to arrays that are safe to walk.
 #pragma once
 
+#include <memory>
 #include <vector>
 
 #include "base/result.h"
 #include "kernels/tree/tree_ensemble.h"
 
 namespace linnet {
+
+inline constexpr size_t kMostTreeNodes = 0x7fffffff;
 
 // An ensemble as models describe it; nothing of it is trusted. Nodes are named by their index in `nodes`.
 struct RawTrees {
@@ -56,9 +59,9 @@ enum class TreeUse : uint8_t { sums, sums_and_voted, extremes };
 
 // Fails unless every child, feature and target is in range and no inner node is reached twice.
 template <class T>
-Result<BuiltTrees<T>> build_trees(const RawTrees& raw, size_t targets, TreeUse use);
+Result<std::shared_ptr<BuiltTrees<T>>> build_trees(const RawTrees& raw, size_t targets, TreeUse use);
 
-extern template Result<BuiltTrees<float>> build_trees(const RawTrees&, size_t, TreeUse);
-extern template Result<BuiltTrees<double>> build_trees(const RawTrees&, size_t, TreeUse);
+extern template Result<std::shared_ptr<BuiltTrees<float>>> build_trees(const RawTrees&, size_t, TreeUse);
+extern template Result<std::shared_ptr<BuiltTrees<double>>> build_trees(const RawTrees&, size_t, TreeUse);
 
 }  // namespace linnet
