@@ -24,11 +24,14 @@
 // The function to call: `reference` for Isa::reference, else the target's `function`.
 #define LINNET_DISPATCH(function, reference) LINNET_DISPATCH_VNNI(function, function, reference)
 
-// For kernels whose AVX-512 target has another function, `vnni`, for Isa::avx512_vnni.
-#define LINNET_DISPATCH_VNNI(function, vnni, reference)                                              \
-  ([]() noexcept {                                                                                   \
-    static constexpr decltype(&HWY_STATIC_DISPATCH(function)) table[] = {                            \
-        &reference, HWY_CHOOSE_SSE4(function), HWY_CHOOSE_AVX2(function), HWY_CHOOSE_AVX3(function), \
-        HWY_CHOOSE_AVX3(vnni)};                                                                      \
-    return table[static_cast<int>(::linnet::current_isa())];                                         \
+// For kernels whose targets AVX2 and AVX-512 have another function, `vnni`, for the levels with VNNI.
+#define LINNET_DISPATCH_VNNI(function, vnni, reference)                                             \
+  ([]() noexcept {                                                                                  \
+    static constexpr decltype(&HWY_STATIC_DISPATCH(function)) table[] = {&reference,                \
+                                                                         HWY_CHOOSE_SSE4(function), \
+                                                                         HWY_CHOOSE_AVX2(function), \
+                                                                         HWY_CHOOSE_AVX2(vnni),     \
+                                                                         HWY_CHOOSE_AVX3(function), \
+                                                                         HWY_CHOOSE_AVX3(vnni)};    \
+    return table[static_cast<int>(::linnet::current_isa())];                                        \
   }())

@@ -4,23 +4,42 @@
 #include <atomic>
 #include <cstdlib>
 
+#if defined(__x86_64__) || defined(__i386__)
+#include <cpuid.h>
+#endif
+
 namespace linnet {
 namespace {
 
-constexpr std::string_view kNames[kIsaCount] = {"reference", "sse4", "avx2", "avx512", "avx512_vnni"};
+constexpr std::string_view kNames[kIsaCount] = {"reference", "sse4", "avx2", "avx2_vnni", "avx512", "avx512_vnni"};
 
 // What LINNET_DISPATCH has entries for.
 #if defined(__i386__)  // Highway compiles no AVX2 for 32 bits
 constexpr Isa kWidestCompiled = Isa::sse4;
 #elif defined(LINNET_WITHOUT_AVX512)
-constexpr Isa kWidestCompiled = Isa::avx2;
+constexpr Isa kWidestCompiled = Isa::avx2_vnni;
 #else
 constexpr Isa kWidestCompiled = Isa::avx512_vnni;
 #endif
 
+bool has_avx_vnni() noexcept {
+#if defined(__x86_64__) || defined(__i386__)
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & 1u << 4) != 0;
+#else
+  return false;
+#endif
+}
+
+// The widest that this machine has, up to `wanted`.
+Isa lowered(Isa wanted) noexcept {
+  const Isa isa = std::min(wanted, best_isa());
+  return isa == Isa::avx2_vnni && !has_avx_vnni() ? Isa::avx2 : isa;
+}
+
 Isa initial() noexcept {
   if (const char* wanted = std::getenv("LINNET_ISA"))
-    if (const std::optional<Isa> isa = parse_isa(wanted)) return std::min(*isa, best_isa());
+    if (const std::optional<Isa> isa = parse_isa(wanted)) return lowered(*isa);
   return best_isa();
 }
 
@@ -49,8 +68,9 @@ Isa best_isa() noexcept {
     const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
                         __builtin_cpu_supports("avx512cd");
-    if (!avx512) return Isa::avx2;
-    return __builtin_cpu_supports("avx512vnni") ? Isa::avx512_vnni : Isa::avx512;
+    if (avx512 && kWidestCompiled >= Isa::avx512)
+      return __builtin_cpu_supports("avx512vnni") ? Isa::avx512_vnni : Isa::avx512;
+    return has_avx_vnni() ? Isa::avx2_vnni : Isa::avx2;
   }();
   return std::min(best, kWidestCompiled);
 #else
@@ -60,6 +80,6 @@ Isa best_isa() noexcept {
 
 Isa current_isa() noexcept { return choice().load(std::memory_order_relaxed); }
 
-void set_isa(Isa isa) noexcept { choice().store(std::min(isa, best_isa()), std::memory_order_relaxed); }
+void set_isa(Isa isa) noexcept { choice().store(lowered(isa), std::memory_order_relaxed); }
 
 }  // namespace linnet

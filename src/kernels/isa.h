@@ -1,8 +1,9 @@
 // Which instruction set the kernels of this process use.
 //
 // Every kernel has a plain reference and one Highway form, compiled for each target below. The best one that the
-// machine has is chosen at the first use; LINNET_ISA=reference|sse4|avx2|avx512|avx512_vnni in the environment lowers
-// the choice. avx512_vnni differs from avx512 in the kernels that sum products of small integers.
+// machine has is chosen at the first use; LINNET_ISA=reference|sse4|avx2|avx2_vnni|avx512|avx512_vnni in the
+// environment lowers the choice. The levels with VNNI (AVX-VNNI, AVX-512 VNNI) differ from those before them in the
+// kernels that sum products of small integers.
 #pragma once
 
 #include <optional>
@@ -11,8 +12,9 @@
 namespace linnet {
 
 // From plain C++ to the widest. A build for another architecture has other entries between.
-enum class Isa : int { reference = 0, sse4 = 1, avx2 = 2, avx512 = 3, avx512_vnni = 4 };
-inline constexpr int kIsaCount = 5;
+enum class Isa : int { reference = 0, sse4 = 1, avx2 = 2, avx2_vnni = 3, avx512 = 4, avx512_vnni = 5 };
+inline constexpr int kIsaCount = 6;
+inline constexpr bool has_vnni(Isa isa) noexcept { return isa == Isa::avx2_vnni || isa == Isa::avx512_vnni; }
 
 std::string_view isa_name(Isa isa) noexcept;
 std::optional<Isa> parse_isa(std::string_view name) noexcept;
@@ -20,7 +22,8 @@ std::optional<Isa> parse_isa(std::string_view name) noexcept;
 Isa best_isa() noexcept;
 // The one in use.
 Isa current_isa() noexcept;
-// For tests and benchmarks: lowers the choice (never above best_isa()). Not while a run is under way.
+// For tests and benchmarks: lowers the choice, to avx2 where a machine with AVX-512 has no AVX-VNNI. Not while a run is
+// under way.
 void set_isa(Isa isa) noexcept;
 
 }  // namespace linnet

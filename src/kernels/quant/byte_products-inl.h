@@ -51,21 +51,27 @@ HWY_INLINE products::As<int32_t, V16> madd_shorts(V16 a, V16 b) {
 }
 
 #if HWY_TARGET == HWY_AVX3
-// VNNI's sums of products, for what is called at Isa::avx512_vnni alone. The target does not promise these
+#define LINNET_VNNI_SUM(name, sum, a, b) asm(name " %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b))
+#elif HWY_TARGET == HWY_AVX2
+#define LINNET_VNNI_SUM(name, sum, a, b) asm("%{vex%} " name " %2, %1, %0" : "+x"(sum) : "x"(a), "x"(b))
+#endif
+#ifdef LINNET_VNNI_SUM
+// VNNI's sums of products, for what is called at levels with VNNI alone. The target does not promise these
 // instructions, so the compiler is not asked for them: the rest of the file's code is shared with machines that lack
 // them.
 
 // sum += a0 b0 + a1 b1 + a2 b2 + a3 b3 in each 32-bit lane; a unsigned, b signed. Exact.
 template <class V32, class V8>
 HWY_INLINE void add_byte_products(V32& sum, V8 a, V8 b) {
-  asm("vpdpbusd %2, %1, %0" : "+v"(sum.raw) : "v"(a.raw), "v"(b.raw));
+  LINNET_VNNI_SUM("vpdpbusd", sum.raw, a.raw, b.raw);
 }
 
 // sum += a0 b0 + a1 b1 in each 32-bit lane.
 template <class V32, class V16>
 HWY_INLINE void add_short_products(V32& sum, V16 a, V16 b) {
-  asm("vpdpwssd %2, %1, %0" : "+v"(sum.raw) : "v"(a.raw), "v"(b.raw));
+  LINNET_VNNI_SUM("vpdpwssd", sum.raw, a.raw, b.raw);
 }
+#undef LINNET_VNNI_SUM
 #endif
 
 // b with the signs of a, where a is not 0; b above -128.

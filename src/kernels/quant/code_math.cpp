@@ -63,7 +63,7 @@ HWY_INLINE void combine_16(const CodePair pair, const T* a, const T* b, T* c) {
                          : hn::Add(hn::Mul(p, hn::Set(df, pair.a_factor)), hn::Mul(q, hn::Set(df, pair.b_factor)));
     x[v] = nearest(hn::Min(high, sum));
   }
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(c), narrow_codes<std::is_signed_v<T>>(x, pair.c_zero));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(c), narrow_codes(x, {std::is_signed_v<T>, pair.c_zero}));
 }
 
 template <class T, bool kMultiplies>

@@ -24,7 +24,7 @@ constexpr size_t kVectors = kSumVectors;
 constexpr size_t kTileRows = kVectors > 2 ? 2 : 4;  // as many sums as registers hold beside the operands
 
 // Takes off what columns' zero points make of the rows, and stores.
-template <IntOutput kKind, size_t kRows>
+template <Stored kStored, size_t kRows>
 HWY_INLINE void finish_tile(const IntBlock& block, size_t m, hn::Vec<Ints> (&sums)[kRows][kVectors]) {
   const Ints d;
   const PanelEpilogue& epilogue = *block.store.epilogue;
@@ -36,10 +36,10 @@ HWY_INLINE void finish_tile(const IntBlock& block, size_t m, hn::Vec<Ints> (&sum
         sums[r][v] = hn::Sub(
             sums[r][v], hn::Mul(hn::Set(d, block.row_sums[m + r]), hn::Load(d, epilogue.b_zero + v * hn::MaxLanes(d))));
   }
-  store_rows<kKind>(block.store, sums, block.c + m * block.c_stride, block.c_stride);
+  store_rows<kStored>(block.store, sums, block.c + m * block.c_stride, block.c_stride);
 }
 
-template <IntOutput kKind, size_t kRows>
+template <Stored kStored, size_t kRows>
 void int_tile(const IntBlock& block, size_t m) {
   const Bytes d8;
   const Shorts d16;
@@ -109,11 +109,11 @@ void int_tile(const IntBlock& block, size_t m) {
       }
     }
   }
-  finish_tile<kKind>(block, m, sums);
+  finish_tile<kStored>(block, m, sums);
 }
 
 // Magnitudes of A - 128 times B with its signs: sums of two products fit into 16 bits whatever the quads.
-template <IntOutput kKind>
+template <Stored kStored>
 void balanced_row(const IntBlock& block, size_t m) {
   const Bytes d8;
   const Ints d;
@@ -131,90 +131,114 @@ void balanced_row(const IntBlock& block, size_t m) {
       sums[0][v] = hn::Add(sums[0][v], madd_shorts(madd_bytes(magnitude, with_signs_of(x, b)), ones));
     }
   }
-  finish_tile<kKind>(block, m, sums);
+  finish_tile<kStored>(block, m, sums);
 }
 
-template <IntOutput kKind>
+template <Stored kStored>
 void int_block_to(const IntBlock& block) {
   size_t m = 0;
   if (block.balanced) {
-    for (; m < block.count; ++m) balanced_row<kKind>(block, m);
+    for (; m < block.count; ++m) balanced_row<kStored>(block, m);
     return;
   }
   for (; m + kTileRows <= block.count; m += kTileRows) {
     fetch_share(block.next, m, kTileRows, block.count);
-    int_tile<kKind, kTileRows>(block, m);
+    int_tile<kStored, kTileRows>(block, m);
   }
   const size_t left = block.count - m;
-  if (left == 3) int_tile<kKind, 3>(block, m);
-  if (left == 2) int_tile<kKind, 2>(block, m);
-  if (left == 1) int_tile<kKind, 1>(block, m);
+  if (left == 3) int_tile<kStored, 3>(block, m);
+  if (left == 2) int_tile<kStored, 2>(block, m);
+  if (left == 1) int_tile<kStored, 1>(block, m);
 }
 
-#if HWY_TARGET == HWY_AVX3
-// Products of a quad, added to each row's sum of `chain`.
-template <size_t kRows, size_t kChains>
-HWY_INLINE void add_quad(const uint8_t* const (&a)[kRows], size_t at, const int8_t* quad, size_t chain,
-                         hn::Vec<Ints> (&sums)[kRows][kChains]) {
+#if HWY_TARGET <= HWY_AVX2
+// Products of a quad, added to each row's sums.
+template <size_t kRows>
+HWY_INLINE void add_quad(const uint8_t* const (&a)[kRows], size_t at, const int8_t* quad,
+                         hn::Vec<Ints> (&sums)[kRows][kVectors]) {
   const Bytes d8;
-  auto b = hn::Load(d8, quad);
-  b = in_register(b);
+  hn::Vec<Bytes> b[kVectors];
+#pragma GCC unroll 2
+  for (size_t v = 0; v < kVectors; ++v) {
+    b[v] = hn::Load(d8, quad + v * hn::MaxLanes(d8));
+    b[v] = in_register(b[v]);
+  }
 #pragma GCC unroll 8
-  for (size_t r = 0; r < kRows; ++r) add_byte_products(sums[r][chain], quad_at(d8, a[r] + at), b);
+  for (size_t r = 0; r < kRows; ++r) {
+    const auto x = quad_at(d8, a[r] + at);
+#pragma GCC unroll 2
+    for (size_t v = 0; v < kVectors; ++v) add_byte_products(sums[r][v], x, b[v]);
+  }
 }
 
 // Two ports add products, five cycles after their operands, and two load, and every product takes an element of A that
-// is spread over a vector by a load of its own. Eight rows keep both busy, and their pointers in registers; with fewer
-// rows, neighbouring quads have sums of their own.
-template <IntOutput kKind, size_t kRows>
+// is spread over a vector by a load of its own. Eight sums keep both busy, and the rows' pointers in registers; with
+// fewer rows, neighbouring quads have sums of their own.
+constexpr size_t kVnniRows = kVectors == 1 ? 8 : 6;
+
+template <Stored kStored, size_t kRows>
 void vnni_tile(const IntBlock& block, size_t m) {
   const Ints d;
-  constexpr size_t kChains = kRows >= 8 ? 1 : HWY_MIN(size_t{4}, 8 / kRows);
+  constexpr size_t kChains = HWY_MIN(size_t{4}, 8 / kVectors / HWY_MIN(kRows, 8 / kVectors));
   const uint8_t* a[kRows];
-  hn::Vec<Ints> sums[kRows][kVectors], chains[kRows][kChains];
-  static_assert(kVectors == 1);
+  hn::Vec<Ints> sums[kChains][kRows][kVectors];
 #pragma GCC unroll 8
   for (size_t r = 0; r < kRows; ++r) {
     a[r] = block.rows[m + r];
+#pragma GCC unroll 2
+    for (size_t v = 0; v < kVectors; ++v) {
+      sums[0][r][v] = hn::Load(d, block.store.epilogue->add + v * hn::MaxLanes(d));
 #pragma GCC unroll 4
-    for (size_t i = 0; i < kChains; ++i) chains[r][i] = i == 0 ? hn::Load(d, block.store.epilogue->add) : hn::Zero(d);
+      for (size_t i = 1; i < kChains; ++i) sums[i][r][v] = hn::Zero(d);
+    }
   }
   const int8_t* quads = block.quads;
   const uint32_t* at = block.at;
   size_t left = block.paired + block.singles + block.wide;
   for (; left >= kChains; left -= kChains, quads += 64 * kChains, at += kChains) {
 #pragma GCC unroll 4
-    for (size_t i = 0; i < kChains; ++i) add_quad(a, at[i], quads + 64 * i, i, chains);
+    for (size_t i = 0; i < kChains; ++i) add_quad(a, at[i], quads + 64 * i, sums[i]);
   }
-  for (; left != 0; --left, quads += 64, ++at) add_quad(a, *at, quads, 0, chains);
+  for (; left != 0; --left, quads += 64, ++at) add_quad(a, *at, quads, sums[0]);
 #pragma GCC unroll 8
-  for (size_t r = 0; r < kRows; ++r) {
-    sums[r][0] = chains[r][0];
+  for (size_t r = 0; r < kRows; ++r)
+#pragma GCC unroll 2
+    for (size_t v = 0; v < kVectors; ++v)
 #pragma GCC unroll 4
-    for (size_t i = 1; i < kChains; ++i) sums[r][0] = hn::Add(sums[r][0], chains[r][i]);
-  }
-  finish_tile<kKind>(block, m, sums);
+      for (size_t i = 1; i < kChains; ++i) sums[0][r][v] = hn::Add(sums[0][r][v], sums[i][r][v]);
+  finish_tile<kStored>(block, m, sums[0]);
 }
 
-template <IntOutput kKind>
+template <Stored kStored>
 void vnni_block_to(const IntBlock& block) {
   size_t m = 0;
-  for (; m + 8 <= block.count; m += 8) {
-    fetch_share(block.next, m, 8, block.count);
-    vnni_tile<kKind, 8>(block, m);
+  for (; m + kVnniRows <= block.count; m += kVnniRows) {
+    fetch_share(block.next, m, kVnniRows, block.count);
+    vnni_tile<kStored, kVnniRows>(block, m);
   }
-  if (block.count & 4) vnni_tile<kKind, 4>(block, m), m += 4;
-  if (block.count & 2) vnni_tile<kKind, 2>(block, m), m += 2;
-  if (block.count & 1) vnni_tile<kKind, 1>(block, m);
+  if (block.count - m >= 4) vnni_tile<kStored, 4>(block, m), m += 4;
+  if (block.count - m >= 2) vnni_tile<kStored, 2>(block, m), m += 2;
+  if (m < block.count) vnni_tile<kStored, 1>(block, m);
 }
 
+void int_block_vnni(const IntBlock& block) {
+  switch (block.store.kind) {
+    case IntOutput::i32: return vnni_block_to<Stored::integers>(block);
+    case IntOutput::f32: return vnni_block_to<Stored::floats>(block);
+    case IntOutput::u8:
+    case IntOutput::s8: return vnni_block_to<Stored::codes>(block);
+  }
+}
+#endif
+
+#if HWY_TARGET == HWY_AVX3
 // Where a quad is in a row of A, and where its neighbour's is, in bytes.
 struct QuadPair {
   uint32_t at, other;
 };
 
 // As vnni_tile, for two panels: an element of A that is spread over a vector serves both.
-template <IntOutput kKind>
+template <Stored kStored>
 void vnni_pair_tile(const IntBlock (&blocks)[2], const QuadPair* pairs, size_t count, size_t m) {
   constexpr size_t kRows = 8;
   const Bytes d8;
@@ -240,18 +264,18 @@ void vnni_pair_tile(const IntBlock (&blocks)[2], const QuadPair* pairs, size_t c
       add_byte_products(second[r][0], x, other);
     }
   }
-  finish_tile<kKind>(blocks[0], m, first);
-  finish_tile<kKind>(blocks[1], m, second);
+  finish_tile<kStored>(blocks[0], m, first);
+  finish_tile<kStored>(blocks[1], m, second);
 }
 
 // The last tile has rows of the one before it where they are no multiple of a tile's.
-template <IntOutput kKind>
+template <Stored kStored>
 void vnni_pair_to(const IntBlock (&blocks)[2], const QuadPair* pairs, size_t count) {
   const size_t rows = blocks[0].count;
   for (size_t m = 0; m < rows; m += 8) {
     fetch_share(blocks[0].next, m, 8, blocks[0].count);
     fetch_share(blocks[1].next, m, 8, blocks[1].count);
-    vnni_pair_tile<kKind>(blocks, pairs, count, HWY_MIN(m, rows - 8));
+    vnni_pair_tile<kStored>(blocks, pairs, count, HWY_MIN(m, rows - 8));
   }
 }
 
@@ -263,24 +287,15 @@ void int_block_pair_vnni(const IntBlock (&blocks)[2], const uint32_t* const (&or
   for (size_t q = 0; q < count; ++q) place[orders[1][q] / 4] = static_cast<uint16_t>(q);
   for (size_t q = 0; q < count; ++q) pairs[q] = {blocks[0].at[q], place[orders[0][q] / 4] * 64u};
   switch (blocks[0].store.kind) {
-    case IntOutput::i32: return vnni_pair_to<IntOutput::i32>(blocks, pairs, count);
-    case IntOutput::f32: return vnni_pair_to<IntOutput::f32>(blocks, pairs, count);
-    case IntOutput::u8: return vnni_pair_to<IntOutput::u8>(blocks, pairs, count);
-    case IntOutput::s8: return vnni_pair_to<IntOutput::s8>(blocks, pairs, count);
-  }
-}
-
-void int_block_vnni(const IntBlock& block) {
-  switch (block.store.kind) {
-    case IntOutput::i32: return vnni_block_to<IntOutput::i32>(block);
-    case IntOutput::f32: return vnni_block_to<IntOutput::f32>(block);
-    case IntOutput::u8: return vnni_block_to<IntOutput::u8>(block);
-    case IntOutput::s8: return vnni_block_to<IntOutput::s8>(block);
+    case IntOutput::i32: return vnni_pair_to<Stored::integers>(blocks, pairs, count);
+    case IntOutput::f32: return vnni_pair_to<Stored::floats>(blocks, pairs, count);
+    case IntOutput::u8:
+    case IntOutput::s8: return vnni_pair_to<Stored::codes>(blocks, pairs, count);
   }
 }
 #endif
 
-template <IntOutput kKind>
+template <Stored kStored>
 void int_store_to(const IntStore& store, const int32_t* sums, size_t count, std::byte* c, size_t c_stride) {
   const Ints d;
   for (size_t m = 0; m < count; ++m) {
@@ -289,25 +304,25 @@ void int_store_to(const IntStore& store, const int32_t* sums, size_t count, std:
     for (size_t v = 0; v < kVectors; ++v)
       row[v] = hn::Add(hn::Load(d, sums + m * kIntPanel + v * hn::MaxLanes(d)),
                        hn::Load(d, store.epilogue->add + v * hn::MaxLanes(d)));
-    store_sums<kKind>(store, row, c + m * c_stride);
+    store_sums<kStored>(store, row, c + m * c_stride);
   }
 }
 
 void int_block_simd(const IntBlock& block) {
   switch (block.store.kind) {
-    case IntOutput::i32: return int_block_to<IntOutput::i32>(block);
-    case IntOutput::f32: return int_block_to<IntOutput::f32>(block);
-    case IntOutput::u8: return int_block_to<IntOutput::u8>(block);
-    case IntOutput::s8: return int_block_to<IntOutput::s8>(block);
+    case IntOutput::i32: return int_block_to<Stored::integers>(block);
+    case IntOutput::f32: return int_block_to<Stored::floats>(block);
+    case IntOutput::u8:
+    case IntOutput::s8: return int_block_to<Stored::codes>(block);
   }
 }
 
 void int_store_simd(const IntStore& store, const int32_t* sums, size_t count, std::byte* c, size_t c_stride) {
   switch (store.kind) {
-    case IntOutput::i32: return int_store_to<IntOutput::i32>(store, sums, count, c, c_stride);
-    case IntOutput::f32: return int_store_to<IntOutput::f32>(store, sums, count, c, c_stride);
-    case IntOutput::u8: return int_store_to<IntOutput::u8>(store, sums, count, c, c_stride);
-    case IntOutput::s8: return int_store_to<IntOutput::s8>(store, sums, count, c, c_stride);
+    case IntOutput::i32: return int_store_to<Stored::integers>(store, sums, count, c, c_stride);
+    case IntOutput::f32: return int_store_to<Stored::floats>(store, sums, count, c, c_stride);
+    case IntOutput::u8:
+    case IntOutput::s8: return int_store_to<Stored::codes>(store, sums, count, c, c_stride);
   }
 }
 
@@ -386,8 +401,10 @@ void int_block_pair([[maybe_unused]] const IntBlock (&blocks)[2],
 size_t panels_together(size_t rows, size_t quads) noexcept {
   return current_isa() == Isa::avx512_vnni && rows >= 16 && quads <= kMostQuadsTogether ? 2 : 1;
 }
-size_t balanced_rows() noexcept { return current_isa() == Isa::avx512_vnni ? 0 : 3; }
-double int_products_per_ns() noexcept { return current_isa() == Isa::avx512_vnni ? 300 : 75; }
+size_t balanced_rows() noexcept { return has_vnni(current_isa()) ? 0 : 3; }
+double int_products_per_ns() noexcept {
+  return current_isa() == Isa::avx512_vnni ? 300 : has_vnni(current_isa()) ? 150 : 75;
+}
 
 void int_store(const IntStore& store, const int32_t* sums, size_t count, std::byte* c, size_t c_stride) noexcept {
   LINNET_DISPATCH(int_store_simd, int_store_reference)(store, sums, count, c, c_stride);

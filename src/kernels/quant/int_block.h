@@ -65,7 +65,7 @@ inline void add_zero_points(PanelEpilogue& e, const int32_t* sums, size_t k, int
         static_cast<int32_t>(static_cast<uint32_t>(e.add[c]) + zero * depth * static_cast<uint32_t>(e.b_zero[c]) -
                              taken_off * static_cast<uint32_t>(sums[c]));
 }
-// Up to so many rows IntBlock::balanced is faster where the panel allows it. None at Isa::avx512_vnni, which has no
+// Up to so many rows IntBlock::balanced is faster where the panel allows it. None at levels with VNNI, which have no
 // such form.
 size_t balanced_rows() noexcept;
 // Products of 8-bit numbers that a core adds, about, for the grain of parallel work.

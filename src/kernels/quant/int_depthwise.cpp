@@ -168,18 +168,18 @@ HWY_NOINLINE void sum_taps(const DepthwiseRow& row, size_t i, SumVector (&to)[kT
     for (size_t v = 0; v < kSumVectors; ++v) to[j][v] = sums[j][v];
 }
 
-template <IntOutput kKind, bool kVnni>
+template <Stored kStored, bool kVnni>
 void depthwise_row_of(const DepthwiseRow& row) {
   for (size_t i = 0; i < row.count; i += kTogether) {
     SumVector sums[kTogether][kSumVectors];
     sum_taps<kVnni>(row, i, sums);
     for (size_t j = 0; j < HWY_MIN(kTogether, row.count - i); ++j)
-      store_sums<kKind>(row.store, sums[j], row.c + (i + j) * row.c_stride);
+      store_sums<kStored>(row.store, sums[j], row.c + (i + j) * row.c_stride);
   }
 }
 
 // A kernel of 3 x 3: its weights stay in registers.
-template <IntOutput kKind, bool kVnni>
+template <Stored kStored, bool kVnni>
 void depthwise_3x3_of(const DepthwiseRow& row) {
   Taps weights[6][kSumVectors];
 #pragma GCC unroll 6
@@ -211,35 +211,36 @@ void depthwise_3x3_of(const DepthwiseRow& row) {
       SumVector sums[4][kSumVectors];
 #pragma GCC unroll 4
       for (size_t j = 0; j < 4; ++j) next(sums[j]);
-      store_rows<kKind>(store, sums, c, c_stride);
+      store_rows<kStored>(store, sums, c, c_stride);
     }
   }
   for (; i < count; ++i, c += c_stride) {
     SumVector sums[1][kSumVectors];
     next(sums[0]);
-    store_rows<kKind>(store, sums, c, c_stride);
+    store_rows<kStored>(store, sums, c, c_stride);
   }
 }
 
-template <IntOutput kKind, bool kVnni>
+template <Stored kStored, bool kVnni>
 void depthwise_row_to(const DepthwiseRow& row) {
-  if (row.row_count == 3 && row.pairs == 2) return depthwise_3x3_of<kKind, kVnni>(row);
-  depthwise_row_of<kKind, kVnni>(row);
+  if (row.row_count == 3 && row.pairs == 2) return depthwise_3x3_of<kStored, kVnni>(row);
+  depthwise_row_of<kStored, kVnni>(row);
 }
 
 template <bool kVnni>
 void depthwise_row(const DepthwiseRow& row) {
   switch (row.store.kind) {
-    case IntOutput::i32: return depthwise_row_to<IntOutput::i32, kVnni>(row);
-    case IntOutput::f32: return depthwise_row_to<IntOutput::f32, kVnni>(row);
-    case IntOutput::u8: return depthwise_row_to<IntOutput::u8, kVnni>(row);
-    case IntOutput::s8: return depthwise_row_to<IntOutput::s8, kVnni>(row);
+    case IntOutput::i32: return depthwise_row_to<Stored::integers, kVnni>(row);
+    case IntOutput::f32: return depthwise_row_to<Stored::floats, kVnni>(row);
+    case IntOutput::u8:
+    case IntOutput::s8: return depthwise_row_to<Stored::codes, kVnni>(row);
   }
 }
 
 void depthwise_row_simd(const DepthwiseRow& row) { depthwise_row<false>(row); }
-#if HWY_TARGET == HWY_AVX3
-void depthwise_row_vnni(const DepthwiseRow& row) { depthwise_row<true>(row); }
+#if HWY_TARGET <= HWY_AVX2
+// In vectors of 32 bytes VNNI is no faster here.
+void depthwise_row_vnni(const DepthwiseRow& row) { depthwise_row<HWY_TARGET == HWY_AVX3>(row); }
 #endif
 
 }  // namespace

@@ -33,26 +33,9 @@ HWY_INLINE SumVector nearest(VF x) {
 #endif
 }
 
-// 16 integers, `zero` added, saturated to codes. `zero` is one of the codes.
-template <bool kSigned>
-HWY_INLINE __m128i narrow_codes(const SumVector (&x)[kSumVectors], int32_t zero) {
-#if HWY_TARGET == HWY_AVX3
-  const __m256i words =
-      _mm256_adds_epi16(_mm512_cvtsepi32_epi16(x[0].raw), _mm256_set1_epi16(static_cast<int16_t>(zero)));
-  const __m128i low = _mm256_castsi256_si128(words), upper = _mm256_extracti128_si256(words, 1);
-  return kSigned ? _mm_packs_epi16(low, upper) : _mm_packus_epi16(low, upper);
-#elif HWY_TARGET == HWY_AVX2
-  const __m256i words =
-      _mm256_adds_epi16(_mm256_packs_epi32(x[0].raw, x[1].raw), _mm256_set1_epi16(static_cast<int16_t>(zero)));
-  const __m128i low = _mm256_castsi256_si128(words), upper = _mm256_extracti128_si256(words, 1);
-  return _mm_shuffle_epi32(kSigned ? _mm_packs_epi16(low, upper) : _mm_packus_epi16(low, upper), 0xd8);
-#else
-  const __m128i by = _mm_set1_epi16(static_cast<int16_t>(zero));
-  const __m128i low = _mm_adds_epi16(_mm_packs_epi32(x[0].raw, x[1].raw), by),
-                upper = _mm_adds_epi16(_mm_packs_epi32(x[2].raw, x[3].raw), by);
-  return kSigned ? _mm_packs_epi16(low, upper) : _mm_packus_epi16(low, upper);
-#endif
-}
+// What becomes of sums. Codes are stored by the same code whether signed or not: signed ones are those of a zero point
+// that is 128 greater, with their highest bits inverted.
+enum class Stored { integers, floats, codes };
 
 // Sums times their scales, rounded. What is beyond the range of codes stays within that of integers; below it, and for
 // NaN, rounding gives the least integer.
@@ -62,13 +45,39 @@ HWY_INLINE SumVector scaled(SumVector sums, const float* scale) {
   return nearest(hn::Min(hn::Set(df, 65536.0f), hn::Mul(hn::ConvertTo(df, sums), hn::Load(df, scale))));
 }
 
-// Codes of a row: 16 sums times their scales, rounded.
-template <bool kSigned>
-HWY_INLINE __m128i codes_of(const SumVector (&sums)[kSumVectors], const float* scale, int32_t zero) {
+struct CodeRange {
+  int32_t zero;
+  int32_t inverted;  // bits of each code
+
+  CodeRange(bool is_signed, int32_t of_zero) noexcept
+      : zero(of_zero + (is_signed ? 128 : 0)), inverted(is_signed ? 0x80 : 0) {}
+  explicit CodeRange(const IntStore& s) noexcept : CodeRange(s.kind == IntOutput::s8, s.zero) {}
+};
+
+// 16 integers, the zero point added, saturated to codes.
+HWY_INLINE __m128i narrow_codes(const SumVector (&x)[kSumVectors], const CodeRange& range) {
+  const auto zero = static_cast<int16_t>(range.zero);
+#if HWY_TARGET == HWY_AVX3
+  const __m256i words = _mm256_adds_epi16(_mm512_cvtsepi32_epi16(x[0].raw), _mm256_set1_epi16(zero));
+  const __m128i codes = _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+#elif HWY_TARGET == HWY_AVX2
+  const __m256i words = _mm256_adds_epi16(_mm256_packs_epi32(x[0].raw, x[1].raw), _mm256_set1_epi16(zero));
+  const __m128i codes =
+      _mm_shuffle_epi32(_mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)), 0xd8);
+#else
+  const __m128i by = _mm_set1_epi16(zero);
+  const __m128i codes = _mm_packus_epi16(_mm_adds_epi16(_mm_packs_epi32(x[0].raw, x[1].raw), by),
+                                         _mm_adds_epi16(_mm_packs_epi32(x[2].raw, x[3].raw), by));
+#endif
+  return _mm_xor_si128(codes, _mm_set1_epi8(static_cast<char>(range.inverted)));
+}
+
+// Codes of a row.
+HWY_INLINE __m128i codes_of(const SumVector (&sums)[kSumVectors], const float* scale, const CodeRange& range) {
   SumVector x[kSumVectors];
 #pragma GCC unroll 4
   for (size_t v = 0; v < kSumVectors; ++v) x[v] = scaled(sums[v], scale + v * hwy::HWY_NAMESPACE::MaxLanes(Ints()));
-  return narrow_codes<kSigned>(x, zero);
+  return narrow_codes(x, range);
 }
 
 HWY_INLINE void store_row(__m128i codes, size_t columns, std::byte* c) {
@@ -98,14 +107,14 @@ HWY_INLINE void store_row(const SumVector (&x)[kSumVectors], size_t columns, std
 }
 
 // A row of a panel's sums, what the epilogue adds included, into C.
-template <IntOutput kKind>
+template <Stored kStored>
 HWY_INLINE void store_sums(const IntStore& s, const SumVector (&sums)[kSumVectors], std::byte* c) {
   namespace hn = hwy::HWY_NAMESPACE;
   const hn::RebindToFloat<Ints> df;
   const PanelEpilogue& e = *s.epilogue;
-  if constexpr (kKind == IntOutput::u8 || kKind == IntOutput::s8) {
-    store_row(codes_of<kKind == IntOutput::s8>(sums, e.scale, s.zero), s.columns, c);
-  } else if constexpr (kKind == IntOutput::i32) {
+  if constexpr (kStored == Stored::codes) {
+    store_row(codes_of(sums, e.scale, CodeRange(s)), s.columns, c);
+  } else if constexpr (kStored == Stored::integers) {
     store_row(sums, s.columns, c);
   } else {
     SumVector x[kSumVectors];
@@ -119,39 +128,65 @@ HWY_INLINE void store_sums(const IntStore& s, const SumVector (&sums)[kSumVector
   }
 }
 
+// Several rows are narrowed to codes in fewer steps together: each 16 bytes of a vector get codes of all of them first.
 #if HWY_TARGET == HWY_AVX3
-// Four rows at once are narrowed in fewer steps: each 16 bytes get 4 codes of every row first.
-template <bool kSigned>
-HWY_INLINE __m512i codes_of_four(const SumVector (&sums)[4], const float* scale, int32_t zero) {
-  const __m512i by = _mm512_set1_epi16(static_cast<int16_t>(zero));
-  const __m512i low = _mm512_adds_epi16(_mm512_packs_epi32(scaled(sums[0], scale).raw, scaled(sums[1], scale).raw), by);
+inline constexpr size_t kNarrowRows = 4;
+
+HWY_INLINE void store_codes(const IntStore& s, const SumVector (&sums)[kNarrowRows], std::byte* c, size_t stride) {
+  const CodeRange range(s);
+  const float* scale = s.epilogue->scale;
+  const __m512i zero = _mm512_set1_epi16(static_cast<int16_t>(range.zero));
+  const __m512i low =
+      _mm512_adds_epi16(_mm512_packs_epi32(scaled(sums[0], scale).raw, scaled(sums[1], scale).raw), zero);
   const __m512i high =
-      _mm512_adds_epi16(_mm512_packs_epi32(scaled(sums[2], scale).raw, scaled(sums[3], scale).raw), by);
-  return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15),
-                                  kSigned ? _mm512_packs_epi16(low, high) : _mm512_packus_epi16(low, high));
+      _mm512_adds_epi16(_mm512_packs_epi32(scaled(sums[2], scale).raw, scaled(sums[3], scale).raw), zero);
+  const __m512i codes = _mm512_permutexvar_epi32(
+      _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15),
+      _mm512_xor_si512(_mm512_packus_epi16(low, high), _mm512_set1_epi8(static_cast<char>(range.inverted))));
+  store_row(_mm512_castsi512_si128(codes), s.columns, c);
+  store_row(_mm512_extracti32x4_epi32(codes, 1), s.columns, c + stride);
+  store_row(_mm512_extracti32x4_epi32(codes, 2), s.columns, c + 2 * stride);
+  store_row(_mm512_extracti32x4_epi32(codes, 3), s.columns, c + 3 * stride);
 }
+#elif HWY_TARGET == HWY_AVX2
+inline constexpr size_t kNarrowRows = 2;
+
+HWY_INLINE void store_codes(const IntStore& s, const SumVector (&sums)[4], std::byte* c, size_t stride) {
+  const CodeRange range(s);
+  const float* scale = s.epilogue->scale;
+  const __m256i zero = _mm256_set1_epi16(static_cast<int16_t>(range.zero));
+  const __m256i first =
+      _mm256_adds_epi16(_mm256_packs_epi32(scaled(sums[0], scale).raw, scaled(sums[1], scale + 8).raw), zero);
+  const __m256i second =
+      _mm256_adds_epi16(_mm256_packs_epi32(scaled(sums[2], scale).raw, scaled(sums[3], scale + 8).raw), zero);
+  const __m256i codes = _mm256_permutevar8x32_epi32(
+      _mm256_xor_si256(_mm256_packus_epi16(first, second), _mm256_set1_epi8(static_cast<char>(range.inverted))),
+      _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+  store_row(_mm256_castsi256_si128(codes), s.columns, c);
+  store_row(_mm256_extracti128_si256(codes, 1), s.columns, c + stride);
+}
+#else
+inline constexpr size_t kNarrowRows = SIZE_MAX;
 #endif
 
 // Of kRows rows, the next of which is `stride` bytes behind.
-template <IntOutput kKind, size_t kRows>
+template <Stored kStored, size_t kRows>
 HWY_INLINE void store_rows(const IntStore& s, const SumVector (&sums)[kRows][kSumVectors], std::byte* c,
                            size_t stride) {
-#if HWY_TARGET == HWY_AVX3
-  if constexpr (kRows % 4 == 0 && (kKind == IntOutput::u8 || kKind == IntOutput::s8)) {
-#pragma GCC unroll 2
-    for (size_t r = 0; r < kRows; r += 4, c += 4 * stride) {
-      const SumVector four[4] = {sums[r][0], sums[r + 1][0], sums[r + 2][0], sums[r + 3][0]};
-      const __m512i codes = codes_of_four<kKind == IntOutput::s8>(four, s.epilogue->scale, s.zero);
-      store_row(_mm512_castsi512_si128(codes), s.columns, c);
-      store_row(_mm512_extracti32x4_epi32(codes, 1), s.columns, c + stride);
-      store_row(_mm512_extracti32x4_epi32(codes, 2), s.columns, c + 2 * stride);
-      store_row(_mm512_extracti32x4_epi32(codes, 3), s.columns, c + 3 * stride);
+  constexpr size_t kTogether = kStored == Stored::codes && kNarrowRows <= kRows ? kRows / kNarrowRows * kNarrowRows : 0;
+#if HWY_TARGET <= HWY_AVX2
+  if constexpr (kTogether > 0) {
+#pragma GCC unroll 4
+    for (size_t r = 0; r < kTogether; r += kNarrowRows) {
+      SumVector some[kNarrowRows * kSumVectors];
+#pragma GCC unroll 4
+      for (size_t i = 0; i < kNarrowRows * kSumVectors; ++i) some[i] = sums[r + i / kSumVectors][i % kSumVectors];
+      store_codes(s, some, c + r * stride, stride);
     }
-    return;
   }
 #endif
 #pragma GCC unroll 8
-  for (size_t r = 0; r < kRows; ++r) store_sums<kKind>(s, sums[r], c + r * stride);
+  for (size_t r = kTogether; r < kRows; ++r) store_sums<kStored>(s, sums[r], c + r * stride);
 }
 
 }  // namespace

@@ -205,7 +205,7 @@ HWY_INLINE void sum_block(const int8_t* codes, size_t groups, const int8_t* q, s
   }
 }
 
-#if HWY_TARGET == HWY_AVX3
+#if HWY_TARGET <= HWY_AVX2
 template <int kBits, size_t kRows>
 HWY_INLINE void sum_block_vnni(const int8_t* codes, size_t groups, const int8_t* q, size_t q_step,
                                hn::Vec<Ints> (&sums)[kRows]) {
@@ -264,7 +264,7 @@ void byte_rows(const NBitsFormat& f, const std::byte* panel, const ByteRows& row
     for (size_t v = 0; v < kVectors; ++v) {
       hn::Vec<Ints> sums[kRows];
       const int8_t* of_columns = codes + v * hn::MaxLanes(Bytes());
-#if HWY_TARGET == HWY_AVX3
+#if HWY_TARGET <= HWY_AVX2
       if constexpr (kVnni) sum_block_vnni<kBits, kRows>(of_columns, groups, q, rows.q_step, sums);
 #endif
       if constexpr (!kVnni) sum_block<kBits, kRows>(of_columns, groups, q, rows.q_step, sums);
@@ -314,7 +314,7 @@ void nbits_byte_rows(const NBitsFormat& f, const std::byte* panel, const ByteRow
                      float* c) {
   (f.bits == 8 ? byte_rows_of<8, false> : byte_rows_of<4, false>)(f, panel, rows, count, zero, c);
 }
-#if HWY_TARGET == HWY_AVX3
+#if HWY_TARGET <= HWY_AVX2
 void nbits_byte_rows_vnni(const NBitsFormat& f, const std::byte* panel, const ByteRows& rows, size_t count, float zero,
                           float* c) {
   (f.bits == 8 ? byte_rows_of<8, true> : byte_rows_of<4, true>)(f, panel, rows, count, zero, c);
@@ -421,7 +421,7 @@ struct Scratch {
 // Codes of 8 bits: the longest block whose sums fit into 32 bits, 255 * 127 * 65536, and the rows from which on
 // decoding them to floats is faster.
 constexpr size_t kWideBlock = 65536;
-size_t wide_rows() noexcept { return current_isa() == Isa::avx512_vnni ? SIZE_MAX : 8; }
+size_t wide_rows() noexcept { return has_vnni(current_isa()) ? SIZE_MAX : 8; }
 
 // Rows at which decoding a panel to floats pays; fewer are one.
 constexpr size_t kDecodeRows = 2;

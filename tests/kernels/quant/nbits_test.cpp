@@ -175,7 +175,8 @@ TEST_P(NBitsTest, AGroupIsItsProducts) {
 TEST_P(NBitsTest, TakesNoRows) { check(4, 32, 0, 20, 64, true, false); }
 
 INSTANTIATE_TEST_SUITE_P(AllIsas, NBitsTest,
-                         ::testing::Values(Isa::reference, Isa::sse4, Isa::avx2, Isa::avx512, Isa::avx512_vnni),
+                         ::testing::Values(Isa::reference, Isa::sse4, Isa::avx2, Isa::avx2_vnni, Isa::avx512,
+                                           Isa::avx512_vnni),
                          [](const auto& level) { return std::string(isa_name(level.param)); });
 
 }  // namespace

@@ -427,7 +427,8 @@ TEST_P(IntConvTest, IsExact) {
         }
 }
 
-const auto kAll = ::testing::Values(Isa::reference, Isa::sse4, Isa::avx2, Isa::avx512, Isa::avx512_vnni);
+const auto kAll =
+    ::testing::Values(Isa::reference, Isa::sse4, Isa::avx2, Isa::avx2_vnni, Isa::avx512, Isa::avx512_vnni);
 const auto kName = [](const auto& level) { return std::string(isa_name(level.param)); };
 INSTANTIATE_TEST_SUITE_P(AllIsas, QuantTest, kAll, kName);
 INSTANTIATE_TEST_SUITE_P(AllIsas, IntGemmTest, kAll, kName);
