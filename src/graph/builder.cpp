@@ -74,11 +74,11 @@ class Depth {
 
 class Builder {
  public:
-  Builder(const onnx::Model& model, const onnx::DataSource& source, SymbolTable& symbols)
+  Builder(onnx::Model& model, const onnx::DataSource& source, SymbolTable& symbols)
       : model_(model), source_(source), symbols_(symbols) {}
 
   Result<std::shared_ptr<Graph>> build() {
-    for (const onnx::Function& f : model_.functions) {
+    for (onnx::Function& f : model_.functions) {
       const bool is_new = functions_.try_emplace({plain_domain(f.domain), f.name, f.overload}, &f).second;
       LINNET_REQUIRE(is_new, invalid_model("the function '", f.name, "' of domain '", f.domain, "' is defined twice"));
     }
@@ -93,7 +93,7 @@ class Builder {
  private:
   bool at_top(const Scope& scope) const noexcept { return scope.graph == top_; }
 
-  Status fill(Scope& scope, const onnx::Graph& from) {
+  Status fill(Scope& scope, onnx::Graph& from) {
     const Depth depth(depth_);
     LINNET_REQUIRE(depth.fine(), unsupported("subgraphs and functions within one another are nested too deeply"));
     Graph& graph = *scope.graph;
@@ -104,7 +104,7 @@ class Builder {
     LINNET_TRY(declare_outputs(scope, from.node));
     add_hints(scope, from.value_info);
     add_hints(scope, from.output);
-    for (const onnx::Node& node : from.node)
+    for (onnx::Node& node : from.node)
       if (Status status = add_node(scope, node); !status.ok()) return std::move(status).within(describe(node));
     for (const onnx::ValueInfo& output : from.output) {
       LINNET_ASSIGN(const ValueId value, resolve(scope, output.name));
@@ -212,7 +212,7 @@ class Builder {
 
   // ---- nodes
 
-  Status add_node(Scope& scope, const onnx::Node& from) {
+  Status add_node(Scope& scope, onnx::Node& from) {
     LINNET_REQUIRE(!from.op_type.empty(), invalid_model("it has no operator"));
     Node node;
     node.domain = plain_domain(from.domain);
@@ -249,31 +249,35 @@ class Builder {
     return {};
   }
 
-  Status add_attributes(Scope& scope, const onnx::Node& from, Node& node) {
+  Status add_attributes(Scope& scope, onnx::Node& from, Node& node) {
     std::vector<std::shared_ptr<Graph>> bodies;
     std::vector<std::vector<std::pair<ValueId, ValueId>>> captured;
-    const auto add_body = [&](const onnx::Graph& message) -> Result<std::shared_ptr<Graph>> {
+    const auto add_body = [&](onnx::Graph& message) -> Result<std::shared_ptr<Graph>> {
       bodies.push_back(std::make_shared<Graph>());
       Scope inner{bodies.back().get(), scope.opsets, scope.call, &scope, scope.prefix};
       LINNET_TRY(fill(inner, message));
       captured.push_back(std::move(inner.captured));
       return bodies.back();
     };
-    const auto data_of = [&](const onnx::Attribute& attribute) -> Result<Attribute::Data> {
+    const auto data_of = [&](onnx::Attribute& attribute) -> Result<Attribute::Data> {
       if (attribute.type == onnx::AttributeType::graph) {
         LINNET_REQUIRE(attribute.g, invalid_model("its graph is missing"));
         LINNET_ASSIGN(std::shared_ptr<Graph> body, add_body(*attribute.g));
         return Attribute::Data(std::move(body));
       }
+      if (!scope.call) {  // nobody reads it again, as the body of a function is
+        if (attribute.type == onnx::AttributeType::reals) return Attribute::Data(std::move(attribute.floats));
+        if (attribute.type == onnx::AttributeType::integers) return Attribute::Data(std::move(attribute.ints));
+      }
       if (attribute.type != onnx::AttributeType::graphs) return to_attribute_data(attribute, source_, symbols_);
       std::vector<std::shared_ptr<Graph>> list;
-      for (const onnx::Graph& message : attribute.graphs) {
+      for (onnx::Graph& message : attribute.graphs) {
         LINNET_ASSIGN(std::shared_ptr<Graph> body, add_body(message));
         list.push_back(std::move(body));
       }
       return Attribute::Data(std::move(list));
     };
-    for (const onnx::Attribute& attribute : from.attribute) {
+    for (onnx::Attribute& attribute : from.attribute) {
       LINNET_REQUIRE(!node.find(attribute.name), invalid_model("the attribute '", attribute.name, "' is given twice"));
       if (!attribute.ref_attr_name.empty()) {
         LINNET_TRY(refer(scope, attribute, node));
@@ -314,7 +318,7 @@ class Builder {
 
   // ---- functions
 
-  Status inline_call(Scope& scope, const onnx::Function& function, Node node) {
+  Status inline_call(Scope& scope, onnx::Function& function, Node node) {
     const Depth depth(depth_);
     LINNET_REQUIRE(depth.fine(), unsupported("subgraphs and functions within one another are nested too deeply"));
     Status status = inline_body(scope, function, std::move(node));
@@ -322,7 +326,7 @@ class Builder {
     return std::move(status).within(concat("function '", function.name, "'"));
   }
 
-  Status inline_body(Scope& scope, const onnx::Function& function, Node node) {
+  Status inline_body(Scope& scope, onnx::Function& function, Node node) {
     for (const Call* call = scope.call; call; call = call->caller)
       LINNET_REQUIRE(call->function != &function, invalid_model("it calls itself"));
     inlined_nodes_ += function.node.size();
@@ -349,7 +353,7 @@ class Builder {
     }
     LINNET_TRY(declare_outputs(body, function.node));
     LINNET_REQUIRE(body.awaited.empty(), invalid_model("no node makes its output '", *body.awaited.begin(), "'"));
-    for (const onnx::Node& inner : function.node)
+    for (onnx::Node& inner : function.node)
       if (Status status = add_node(body, inner); !status.ok()) return std::move(status).within(describe(inner));
     for (const auto& [name, to] : copies) {
       const ValueId from = body.names.at(name);
@@ -383,10 +387,10 @@ class Builder {
     return {};
   }
 
-  const onnx::Model& model_;
+  onnx::Model& model_;
   const onnx::DataSource& source_;
   SymbolTable& symbols_;
-  std::map<std::tuple<std::string_view, std::string_view, std::string_view>, const onnx::Function*> functions_;
+  std::map<std::tuple<std::string_view, std::string_view, std::string_view>, onnx::Function*> functions_;
   const Graph* top_ = nullptr;
   size_t inlined_nodes_ = 0;
   int depth_ = 0;  // of subgraphs and functions within one another
@@ -394,8 +398,7 @@ class Builder {
 
 }  // namespace
 
-Result<std::shared_ptr<Graph>> build_graph(const onnx::Model& model, const onnx::DataSource& source,
-                                           SymbolTable& symbols) {
+Result<std::shared_ptr<Graph>> build_graph(onnx::Model& model, const onnx::DataSource& source, SymbolTable& symbols) {
   LINNET_REQUIRE(model.graph, invalid_model("the model has no graph"));
   try {
     return Builder(model, source, symbols).build();

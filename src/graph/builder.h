@@ -13,8 +13,8 @@ inline constexpr int kMaxOpset = 28;
 inline constexpr int kMaxMlOpset = 5;
 
 // The graph is sorted and each name in it defined once. Constants view the buffers of `source` where they can.
-// Named sizes become symbols of `symbols`. Nodes are not checked against their operators yet.
-Result<std::shared_ptr<Graph>> build_graph(const onnx::Model& model, const onnx::DataSource& source,
-                                           SymbolTable& symbols);
+// Named sizes become symbols of `symbols`. Nodes are not checked against their operators yet. Numbers of attributes are
+// moved out of the model's nodes.
+Result<std::shared_ptr<Graph>> build_graph(onnx::Model& model, const onnx::DataSource& source, SymbolTable& symbols);
 
 }  // namespace linnet

@@ -18,7 +18,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
 
   SymbolTable symbols(true);
   const auto owner = std::make_shared<std::vector<std::byte>>(bytes.begin(), bytes.end());
-  const Result<onnx::Model> owned = onnx::read_model(*owner);
+  Result<onnx::Model> owned = onnx::read_model(*owner);
   static_cast<void>(build_graph(*owned, {owner, nullptr}, symbols).ok());
   return 0;
 }

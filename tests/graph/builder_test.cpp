@@ -17,12 +17,12 @@ using onnx::make_model;
 using onnx::make_node;
 using onnx::make_reference;
 
-Result<std::shared_ptr<Graph>> build(const onnx::Model& model) {
+Result<std::shared_ptr<Graph>> build(onnx::Model& model) {
   SymbolTable symbols(true);
   return build_graph(model, {}, symbols);
 }
 
-std::string failure(const onnx::Model& model) {
+std::string failure(onnx::Model& model) {
   const auto graph = build(model);
   return graph.ok() ? "none" : std::string(graph.status().message());
 }
@@ -190,7 +190,7 @@ TEST(Builder, BuildsRealModels) {
   for (const std::filesystem::path& path : models) {
     const auto file = MappedFile::open(path);
     ASSERT_TRUE(file.ok());
-    const auto model = onnx::read_model((*file)->bytes());
+    auto model = onnx::read_model((*file)->bytes());
     ASSERT_TRUE(model.ok());
     onnx::ExternalData external(path);
     SymbolTable symbols(true);

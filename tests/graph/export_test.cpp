@@ -48,7 +48,7 @@ TEST(Export, KeepsNamesOfInputsAndOutputs) {
   SymbolTable symbols(true);
   const onnx::Model model = export_model(graph, symbols);
   const auto bytes = onnx::encode(model);
-  const auto again = onnx::read_model(*bytes);
+  auto again = onnx::read_model(*bytes);
   const auto rebuilt = build_graph(*again, {}, symbols);
   ASSERT_TRUE(rebuilt.ok()) << rebuilt.status().message();
   EXPECT_EQ((*rebuilt)->inputs[0].name, "x");
@@ -67,14 +67,14 @@ TEST(Export, RealModelsComeBackTheSame) {
   for (const std::filesystem::path& path : models) {
     SCOPED_TRACE(path.string());
     const auto file = MappedFile::open(path);
-    const auto model = onnx::read_model((*file)->bytes());
+    auto model = onnx::read_model((*file)->bytes());
     onnx::ExternalData external(path);
     SymbolTable symbols(true);
     const auto graph = build_graph(*model, {*file, &external}, symbols);
     ASSERT_TRUE(graph.ok());
     const auto bytes = onnx::encode(export_model(**graph, symbols));
     ASSERT_TRUE(bytes.ok());
-    const auto again = onnx::read_model(*bytes);
+    auto again = onnx::read_model(*bytes);
     ASSERT_TRUE(again.ok()) << again.status().message();
     const auto rebuilt = build_graph(*again, {}, symbols);
     ASSERT_TRUE(rebuilt.ok()) << rebuilt.status().message();

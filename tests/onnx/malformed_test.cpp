@@ -52,7 +52,7 @@ Buffer sample() {
 
 // Reads, and takes what was read as far as it goes. True when it was a graph.
 bool survives(Bytes bytes) {
-  const Result<Model> model = read_model(bytes);
+  Result<Model> model = read_model(bytes);
   if (!model.ok()) {
     EXPECT_FALSE(model.status().message().empty());
     return false;
@@ -140,7 +140,7 @@ TEST(Reader, SkipsUnknownFieldsAndMergesRepeatedMessages) {
   const Buffer bytes =
       bytes_of({0x08, 10,   0xa0, 0x06, 1, 0xa1, 0x06, 0,    0, 0,   0,    0, 0,    0, 0,    0xa5, 0x06, 0, 0, 0, 0,  //
                 0xa2, 0x06, 2,    7,    7, 0x3a, 3,    0x12, 1, 'g', 0x3a, 2, 0x0a, 0, 0x08, 11});
-  const Result<Model> model = read_model(bytes);
+  Result<Model> model = read_model(bytes);
   ASSERT_TRUE(model.ok()) << model.status().message();
   EXPECT_EQ(model->ir_version, 11);
   EXPECT_EQ(model->graph->name, "g");

@@ -1,6 +1,7 @@
 // Building and walking tree ensembles, against a walk over the raw description.
 #include "ops/ml/tree_attributes.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <random>
@@ -22,8 +23,8 @@ struct Forest {
   explicit Forest(unsigned seed) : random(seed), twice(seed % 2 == 0) {}
   int draw(int most) { return static_cast<int>(random() % static_cast<unsigned>(most + 1)); }
 
-  size_t add_node(int depth, std::span<const TreeTest> tests, size_t targets, bool nan) {
-    const size_t id = raw.nodes.size();
+  uint32_t add_node(int depth, std::span<const TreeTest> tests, size_t targets, bool nan) {
+    const auto id = static_cast<uint32_t>(raw.nodes.size());
     raw.nodes.emplace_back();
     RawTrees::Node node;
     if (depth == 0 || draw(5) == 0) {
@@ -35,10 +36,10 @@ struct Forest {
       node.value = draw(8) / 4.0 - 1;
       node.feature = draw(kFeatures - 1);
       node.nan_passes = nan && draw(1) == 0;
-      node.set_begin = raw.members.size();
+      node.set_begin = static_cast<uint32_t>(raw.members.size());
       if (node.test == TreeTest::member)
         for (int m = draw(3); m > 0; --m) raw.members.push_back(draw(8) / 4.0 - 1);
-      node.set_end = raw.members.size();
+      node.set_end = static_cast<uint32_t>(raw.members.size());
       node.pass = add_node(depth - 1, tests, targets, nan);
       node.fail = add_node(depth - 1, tests, targets, nan);
     }
@@ -85,8 +86,8 @@ void expect_same(const RawTrees& raw, size_t targets, std::mt19937& random, Tree
     for (size_t r = 0; r < rows; ++r) {
       std::vector<float> wanted(targets, 0.0f);
       std::vector<bool> any(targets, false);
-      for (const size_t root : raw.roots) {
-        size_t at = root;
+      for (const uint32_t root : raw.roots) {
+        uint32_t at = root;
         while (!raw.nodes[at].leaf) {
           const auto& node = raw.nodes[at];
           at = passes(raw, node, x[r * kFeatures + static_cast<size_t>(node.feature)]) ? node.pass : node.fail;
@@ -122,6 +123,8 @@ TEST(TreeEnsemble, AgreesWithAWalkOverTheDescription) {
           for (size_t t = 0; t < trees; ++t)
             forest.raw.roots.push_back(forest.add_node(static_cast<int>(t % 6), tests, 3, nan));
           expect_same(forest.raw, 3, forest.random, aggregate);
+          std::shuffle(forest.raw.votes.begin(), forest.raw.votes.end(), forest.random);
+          expect_same(forest.raw, 3, forest.random, aggregate);
         }
       }
     }
@@ -154,8 +157,8 @@ TEST(TreeEnsemble, RefusesWhatDoesNotEndOrLeadsOutside) {
   feature.nodes[0].feature = -1;
   EXPECT_FALSE(build_trees<float>(feature, 1, TreeUse::sums).ok());
   RawTrees deep;
-  constexpr size_t kDepth = 200'000;
-  for (size_t i = 0; i < kDepth; ++i) {
+  constexpr uint32_t kDepth = 200'000;
+  for (uint32_t i = 0; i < kDepth; ++i) {
     deep.nodes.emplace_back();
     deep.nodes.back().pass = i + 1;
     deep.nodes.back().fail = kDepth;
@@ -202,7 +205,7 @@ TEST(TreeEnsemble, OfLeavesAloneNeedsNoFeatures) {
 TEST(TreeEnsemble, FindsNodesByTreeAndId) {
   const Result<RawTrees> raw = NamedNodes().raw();
   ASSERT_TRUE(raw.ok()) << raw.status().message();
-  EXPECT_EQ(raw->roots, (std::vector<size_t>{0, 1}));
+  EXPECT_EQ(raw->roots, (std::vector<uint32_t>{0, 1}));
   EXPECT_EQ(raw->nodes[0].pass, 4u);
   EXPECT_EQ(raw->nodes[0].fail, 2u);
   EXPECT_EQ(raw->nodes[5].pass, 1u);

@@ -63,7 +63,7 @@ class NodeIndex {
   Status build(std::span<const int64_t> trees, std::span<const int64_t> ids) {
     for (size_t i = 0; i < ids.size(); ++i) {
       const bool continues = i > 0 && trees[i] == trees[i - 1] && ids[i - 1] != INT64_MAX && ids[i] == ids[i - 1] + 1;
-      if (!continues) runs_.push_back({trees[i], ids[i], i, 0});
+      if (!continues) runs_.push_back({trees[i], ids[i], static_cast<uint32_t>(i), 0});
       ++runs_.back().count;
     }
     std::sort(runs_.begin(), runs_.end());
@@ -74,8 +74,8 @@ class NodeIndex {
   }
 
   // The first node of each tree.
-  std::vector<size_t> roots() const {
-    std::vector<size_t> roots;
+  std::vector<uint32_t> roots() const {
+    std::vector<uint32_t> roots;
     for (size_t r = 0; r < runs_.size(); ++r) {
       if (r == 0 || runs_[r].tree != runs_[r - 1].tree) roots.push_back(runs_[r].begin);
       roots.back() = std::min(roots.back(), runs_[r].begin);
@@ -84,7 +84,7 @@ class NodeIndex {
     return roots;
   }
 
-  bool find(int64_t tree, int64_t id, size_t& node) {
+  bool find(int64_t tree, int64_t id, uint32_t& node) {
     if (runs_.empty()) return false;
     if (!runs_[last_].has(tree, id)) {
       const auto behind = std::upper_bound(runs_.begin(), runs_.end(), Run{tree, id, 0, 0});
@@ -92,14 +92,14 @@ class NodeIndex {
       last_ = static_cast<size_t>(behind - runs_.begin()) - 1;
       if (!runs_[last_].has(tree, id)) return false;
     }
-    node = runs_[last_].begin + static_cast<size_t>(id - runs_[last_].id);
+    node = runs_[last_].begin + static_cast<uint32_t>(id - runs_[last_].id);
     return true;
   }
 
  private:
   struct Run {
     int64_t tree, id;  // of its first node
-    size_t begin, count;
+    uint32_t begin, count;
 
     bool has(int64_t of_tree, int64_t node) const noexcept {
       return of_tree == tree && node >= id && static_cast<uint64_t>(node) - static_cast<uint64_t>(id) < count;
@@ -113,7 +113,12 @@ class NodeIndex {
 constexpr std::string_view kModes[] = {"BRANCH_LEQ", "BRANCH_LT",  "BRANCH_GTE",   "BRANCH_GT",
                                        "BRANCH_EQ",  "BRANCH_NEQ", "BRANCH_MEMBER"};
 
+int32_t saturated(int64_t number) noexcept {
+  return static_cast<int32_t>(std::clamp<int64_t>(number, INT32_MIN, INT32_MAX));
+}
+
 Result<RawTrees> trees_by_id(const TreeLists& lists) {
+  LINNET_REQUIRE(lists.ids.size() < kMostTreeNodes, unsupported("the trees have too many nodes"));
   NodeIndex index;
   LINNET_TRY(index.build(lists.trees, lists.ids));
   RawTrees raw;
@@ -129,7 +134,7 @@ Result<RawTrees> trees_by_id(const TreeLists& lists) {
     node.test = static_cast<TreeTest>(mode - std::begin(kModes));
     node.nan_passes = !lists.missing.empty() && lists.missing[i] != 0;
     node.value = lists.values[i];
-    node.feature = lists.features[i];
+    node.feature = saturated(lists.features[i]);
     for (const bool passed : {true, false}) {
       const int64_t wanted = passed ? lists.pass[i] : lists.fail[i];
       LINNET_REQUIRE(index.find(lists.trees[i], wanted, passed ? node.pass : node.fail),
@@ -139,7 +144,7 @@ Result<RawTrees> trees_by_id(const TreeLists& lists) {
   raw.votes.resize(lists.targets.size());
   for (size_t i = 0; i < raw.votes.size(); ++i) {
     RawTrees::Vote& vote = raw.votes[i];
-    vote.target = lists.targets[i];
+    vote.target = saturated(lists.targets[i]);
     vote.weight = lists.weights[i];
     LINNET_REQUIRE(index.find(lists.vote_trees[i], lists.vote_nodes[i], vote.leaf),
                    invalid_model("a weight is for node ", lists.vote_nodes[i], " of tree ", lists.vote_trees[i],
@@ -155,8 +160,10 @@ Result<RawTrees> trees_by_index(const TreeLists& lists) {
   if (!raw.members.empty() && raw.members.back() == raw.members.back())
     raw.members.push_back(std::numeric_limits<double>::quiet_NaN());
   const size_t count = lists.features.size(), leaves = lists.targets.size();
+  LINNET_REQUIRE(count + leaves < kMostTreeNodes && raw.members.size() < kMostTreeNodes,
+                 unsupported("the trees have too many nodes"));
   raw.nodes.resize(count + leaves);
-  size_t member = 0;
+  uint32_t member = 0;
   for (size_t i = 0; i < count; ++i) {
     RawTrees::Node& node = raw.nodes[i];
     const double mode = lists.modes[i];
@@ -164,7 +171,7 @@ Result<RawTrees> trees_by_index(const TreeLists& lists) {
                    invalid_model("the node mode ", mode, " is not known"));
     node.test = static_cast<TreeTest>(static_cast<int>(mode));
     node.nan_passes = !lists.missing.empty() && lists.missing[i] != 0;
-    node.feature = lists.features[i];
+    node.feature = saturated(lists.features[i]);
     if (node.test == TreeTest::member) {
       node.set_begin = member;
       while (member < raw.members.size() && raw.members[member] == raw.members[member]) ++member;
@@ -179,16 +186,16 @@ Result<RawTrees> trees_by_index(const TreeLists& lists) {
       const bool leaf = (passed ? lists.pass_leaf[i] : lists.fail_leaf[i]) != 0;
       LINNET_REQUIRE(child >= 0 && static_cast<uint64_t>(child) < (leaf ? leaves : count),
                      invalid_model("node ", i, " refers to ", leaf ? "leaf " : "node ", child, ", which is not there"));
-      (passed ? node.pass : node.fail) = static_cast<size_t>(child) + (leaf ? count : 0);
+      (passed ? node.pass : node.fail) = static_cast<uint32_t>(static_cast<size_t>(child) + (leaf ? count : 0));
     }
   }
   for (size_t i = 0; i < leaves; ++i) {
     raw.nodes[count + i].leaf = true;
-    raw.votes.push_back({count + i, lists.targets[i], lists.weights[i]});
+    raw.votes.push_back({static_cast<uint32_t>(count + i), saturated(lists.targets[i]), lists.weights[i]});
   }
   for (const int64_t root : lists.roots) {
     LINNET_REQUIRE(root >= 0 && static_cast<uint64_t>(root) < count, invalid_model("the root ", root, " is not there"));
-    raw.roots.push_back(static_cast<size_t>(root));
+    raw.roots.push_back(static_cast<uint32_t>(root));
   }
   return raw;
 }

@@ -11,24 +11,26 @@ namespace linnet {
 
 inline constexpr size_t kMostTreeNodes = 0x7fffffff;
 
-// An ensemble as models describe it; nothing of it is trusted. Nodes are named by their index in `nodes`.
+// An ensemble as models describe it; nothing of it is trusted. Nodes are named by their index in `nodes`, of which
+// there are fewer than kMostTreeNodes; features and targets beyond an int32_t are the greatest or least, which no
+// ensemble has.
 struct RawTrees {
   struct Node {
+    double value = 0;
+    int32_t feature = 0;
+    uint32_t pass = 0, fail = 0;          // children of an inner node
+    uint32_t set_begin = 0, set_end = 0;  // of `members`, for TreeTest::member
+    TreeTest test = TreeTest::leq;
     bool leaf = false;
     bool nan_passes = false;
-    TreeTest test = TreeTest::leq;
-    double value = 0;
-    int64_t feature = 0;
-    size_t pass = 0, fail = 0;          // children of an inner node
-    size_t set_begin = 0, set_end = 0;  // of `members`, for TreeTest::member
   };
   struct Vote {
-    size_t leaf;
-    int64_t target;
+    uint32_t leaf;
+    int32_t target;
     double weight;
   };
   std::vector<Node> nodes;
-  std::vector<size_t> roots;
+  std::vector<uint32_t> roots;
   std::vector<double> members;
   std::vector<Vote> votes;  // a leaf's votes count in this order; votes of inner nodes are ignored
 };
@@ -59,9 +61,9 @@ enum class TreeUse : uint8_t { sums, sums_and_voted, extremes };
 
 // Fails unless every child, feature and target is in range and no inner node is reached twice.
 template <class T>
-Result<std::shared_ptr<BuiltTrees<T>>> build_trees(const RawTrees& raw, size_t targets, TreeUse use);
+Result<std::shared_ptr<BuiltTrees<T>>> build_trees(RawTrees raw, size_t targets, TreeUse use);
 
-extern template Result<std::shared_ptr<BuiltTrees<float>>> build_trees(const RawTrees&, size_t, TreeUse);
-extern template Result<std::shared_ptr<BuiltTrees<double>>> build_trees(const RawTrees&, size_t, TreeUse);
+extern template Result<std::shared_ptr<BuiltTrees<float>>> build_trees(RawTrees, size_t, TreeUse);
+extern template Result<std::shared_ptr<BuiltTrees<double>>> build_trees(RawTrees, size_t, TreeUse);
 
 }  // namespace linnet

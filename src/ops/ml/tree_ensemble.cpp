@@ -50,6 +50,8 @@ class TreeOp : public Op {
 
  protected:
   virtual TreeUse use() const = 0;
+  // Before the lists go, and before use() is asked.
+  virtual void look_at_votes() {}
   // Attributes of linnet's operator beyond those that all have.
   virtual void describe(Node&) const {}
 
@@ -156,9 +158,10 @@ class TreeOp : public Op {
 
   template <class T>
   Result<std::shared_ptr<BuiltTrees<T>>> build() {
-    LINNET_ASSIGN(const RawTrees raw, raw_trees(lists_));
+    LINNET_ASSIGN(RawTrees raw, raw_trees(lists_));
+    look_at_votes();
     lists_ = TreeLists();
-    LINNET_ASSIGN(auto built, build_trees<T>(raw, targets_, use()));
+    LINNET_ASSIGN(auto built, build_trees<T>(std::move(raw), targets_, use()));
     strict_ = built->test == TreeTest::lt;
     every_target_voted_ = built->every_target_voted;
     return built;
@@ -271,18 +274,10 @@ class TreeEnsembleClassifier final : public TreeOp {
     LINNET_TRY(parse_base(reader));
     const bool fits = base_.empty() || base_.size() == targets_ || (targets_ == 2 && base_.size() == 1);
     LINNET_REQUIRE(fits, invalid_model("has ", base_.size(), " base values for ", targets_, " classes"));
-    if (packed_) {
-      only_class_ = reader.integer("only_class", -1);
-      LINNET_REQUIRE(only_class_ >= -1 && only_class_ <= 1, invalid_model("only_class is ", only_class_));
-      no_negative_vote_ = reader.flag("no_negative_vote", true);
-      return {};
-    }
-    const std::span<const int64_t> votes = lists_.targets;
-    if (!votes.empty() && votes[0] == 1) only_class_ = 1;
-    for (size_t i = 0; i < votes.size(); ++i) {
-      if (votes[i] != votes[0]) only_class_ = -1;
-      no_negative_vote_ &= lists_.weights[i] >= 0;
-    }
+    if (!packed_) return {};
+    only_class_ = reader.integer("only_class", -1);
+    LINNET_REQUIRE(only_class_ >= -1 && only_class_ <= 1, invalid_model("only_class is ", only_class_));
+    no_negative_vote_ = reader.flag("no_negative_vote", true);
     return {};
   }
 
@@ -306,6 +301,15 @@ class TreeEnsembleClassifier final : public TreeOp {
  private:
   TreeUse use() const override {
     return targets_ == 1 || is_one_sided() || !base_.empty() ? TreeUse::sums : TreeUse::sums_and_voted;
+  }
+
+  void look_at_votes() override {
+    const std::span<const int64_t> votes = lists_.targets;
+    if (!votes.empty() && votes[0] == 1) only_class_ = 1;
+    for (size_t i = 0; i < votes.size(); ++i) {
+      if (votes[i] != votes[0]) only_class_ = -1;
+      no_negative_vote_ &= lists_.weights[i] >= 0;
+    }
   }
 
   void describe(Node& node) const override {
