@@ -239,30 +239,56 @@ TEST(Binary, PowOfMixedTypes) {
   EXPECT_EQ(dst[2], std::numeric_limits<int64_t>::max());
 }
 
+// Elements of which each says where it is from, some of them in several words.
+template <class T>
+std::vector<T> places(size_t count, size_t words, T first) {
+  std::vector<T> all(count * words);
+  for (size_t i = 0; i < all.size(); ++i) all[i] = static_cast<T>(first + i);
+  return all;
+}
+
+template <class T>
+void check_select(const Sizes& result, const Sizes& c, const Sizes& x, const Sizes& y, size_t words = 1) {
+  const std::span<const int64_t> spans[] = {c, x, y};
+  const BroadcastPlan plan = plan_broadcast(result, spans).value();
+  const size_t count = plan.count;
+  const auto condition = std::make_unique<bool[]>(count);
+  for (size_t i = 0; i < count; ++i) condition[i] = i % 3 == 1;
+  const auto p = places<T>(count, words, T{0}), q = places<T>(count, words, T{101});
+  std::vector<T> wanted;
+  for (size_t i = 0; i < count; ++i) {
+    const bool first = condition[source_of(i, result, c)];
+    const T* from = (first ? p : q).data() + source_of(i, result, first ? x : y) * words;
+    wanted.insert(wanted.end(), from, from + words);
+  }
+  std::vector<T> dst(count * words);
+  select(sizeof(T) * words, plan, condition.get(), p.data(), q.data(), dst.data(), Parallel());
+  ASSERT_EQ(dst, wanted);
+  for (const bool first : {true, false}) {  // in place of one of them
+    if ((first ? x : y) != result) continue;
+    dst = first ? p : q;
+    select(sizeof(T) * words, plan, condition.get(), first ? dst.data() : p.data(), first ? q.data() : dst.data(),
+           dst.data(), Parallel());
+    ASSERT_EQ(dst, wanted);
+  }
+}
+
 TEST(Select, EveryWidthAndPattern) {
-  const Sizes result{3, 4, 5};
-  const Sizes shapes[] = {{3, 4, 5}, {4, 1}, {5}, {}, {3, 1, 5}, {3, 1, 1}};
-  for (const Sizes& c : shapes)
-    for (const Sizes& x : shapes)
-      for (const Sizes& y : shapes) {
-        const std::span<const int64_t> spans[] = {c, x, y};
-        const BroadcastPlan plan = plan_broadcast(result, spans).value();
-        const auto condition = std::make_unique<bool[]>(60);
-        for (size_t i = 0; i < 60; ++i) condition[i] = i % 3 == 1;
-        std::vector<uint64_t> p(120), q(120), dst(120);
-        for (size_t i = 0; i < 120; ++i) {
-          p[i] = i;
-          q[i] = 1000 + i;
-        }
-        select(8, plan, condition.get(), p.data(), q.data(), dst.data(), Parallel());
-        for (size_t i = 0; i < 60; ++i)
-          ASSERT_EQ(dst[i],
-                    condition[source_of(i, result, c)] ? p[source_of(i, result, x)] : q[source_of(i, result, y)]);
-        select(16, plan, condition.get(), p.data(), q.data(), dst.data(), Parallel());
-        for (size_t i = 0; i < 60; ++i)
-          ASSERT_EQ(dst[2 * i + 1], condition[source_of(i, result, c)] ? p[2 * source_of(i, result, x) + 1]
-                                                                       : q[2 * source_of(i, result, y) + 1]);
-      }
+  for_each_isa([] {
+    for (const int64_t n : {5, 32, 75}) {
+      const Sizes result{3, 4, n};
+      const Sizes shapes[] = {{3, 4, n}, {4, 1}, {n}, {}, {3, 1, n}, {3, 1, 1}};
+      for (const Sizes& c : shapes)
+        for (const Sizes& x : shapes)
+          for (const Sizes& y : shapes) {
+            check_select<uint8_t>(result, c, x, y);
+            check_select<uint16_t>(result, c, x, y);
+            check_select<uint32_t>(result, c, x, y);
+            check_select<uint64_t>(result, c, x, y);
+            check_select<uint64_t>(result, c, x, y, 2);
+          }
+    }
+  });
 }
 
 }  // namespace

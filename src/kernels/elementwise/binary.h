@@ -58,8 +58,8 @@ void select(size_t width, const BroadcastPlan& plan, const bool* condition, cons
 // The blocks of `binary` and `compare` for float, by instruction set.
 void binary_block(BinaryFn fn, const BroadcastBlock& block, const float* a, const float* b, float* dst) noexcept;
 void compare_block(CompareFn fn, const BroadcastBlock& block, const float* a, const float* b, bool* dst) noexcept;
-// A block of `select`, of four bytes.
-void select_block(const BroadcastBlock& block, const bool* condition, const float* x, const float* y,
-                  float* dst) noexcept;
+// A block of `select`.
+void select_block(size_t width, const BroadcastBlock& block, const bool* condition, const void* x, const void* y,
+                  void* dst) noexcept;
 
 }  // namespace linnet

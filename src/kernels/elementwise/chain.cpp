@@ -62,8 +62,8 @@ void run_step(const Chain& chain, const ChainStep& step, const Place* at, size_t
       return;
     }
     case ChainKind::select:
-      return select_block(block, reinterpret_cast<const bool*>(a.data), floats(b), floats(c),
-                          reinterpret_cast<float*>(dst));
+      return select_block(chain.buffers[step.result].width, block, reinterpret_cast<const bool*>(a.data), b.data,
+                          c.data, dst);
     case ChainKind::cast:
       return cast(chain.buffers[step.operands[0]].type, a.data, chain.buffers[step.result].type, dst, rows * columns,
                   {}, Parallel());
