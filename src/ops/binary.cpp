@@ -204,21 +204,26 @@ class Pow final : public Binary {
     const Tensor& b = context.in(1);
     Tensor& dst = context.out(0);
     const BroadcastPlan& plan = context.state<BroadcastPlan>();
-    if (a.dtype == DType::f32 && b.count() == 1 && is_number(b.dtype)) {
-      const size_t count = static_cast<size_t>(dst.count());
+    if (is_float_or_half(a.dtype) && b.count() == 1 && is_number(b.dtype)) {
       const double exponent = number_at(b, 0);
-      const float* src = a.ptr<float>();
-      if (exponent == 2.0 || exponent == 3.0) {
-        // x x x by pieces, for the output may be the input.
-        context.parallel.for_range(count, 16384, [&](size_t begin, size_t end, size_t) {
+      if (exponent == 2.0) {
+        const int64_t count = dst.count();
+        const std::span<const int64_t> all(&count, 1), operands[] = {all, all};
+        run_binary(BinaryFn::mul, *plan_broadcast(all, operands), a, a, dst, context.parallel);
+        return {};
+      }
+      if (exponent == 3.0 && a.dtype == DType::f32) {
+        const float* src = a.ptr<float>();
+        // By pieces, for the output may be the input.
+        context.parallel.for_range(static_cast<size_t>(dst.count()), 16384, [&](size_t begin, size_t end, size_t) {
           float squares[512];
           for (size_t i = begin; i < end; i += 512) {
             BroadcastBlock block;
             block.rows = 1;
             block.columns = std::min<size_t>(512, end - i);
             block.stride[0] = block.stride[1] = 1;
-            binary_block(BinaryFn::mul, block, src + i, src + i, exponent == 2.0 ? dst.ptr<float>() + i : squares);
-            if (exponent == 3.0) binary_block(BinaryFn::mul, block, squares, src + i, dst.ptr<float>() + i);
+            binary_block(BinaryFn::mul, block, src + i, src + i, squares);
+            binary_block(BinaryFn::mul, block, squares, src + i, dst.ptr<float>() + i);
           }
         });
         return {};
@@ -229,7 +234,9 @@ class Pow final : public Binary {
                                           : exponent == -1.0 ? std::optional(UnaryFn::reciprocal)
                                                              : std::nullopt;
       if (root) {
-        unary(*root, {}, src, dst.ptr<float>(), count, context.parallel);
+        switch_float(a.dtype, [&]<class T>(std::type_identity<T>) {
+          unary(*root, {}, a.ptr<T>(), dst.ptr<T>(), static_cast<size_t>(dst.count()), context.parallel);
+        });
         return {};
       }
     }

@@ -3,11 +3,14 @@
 //   functions   names of the steps: operators of the standard, and Rsqrt
 //   operands    of all steps in turn: the number of an input, or that of an earlier step behind those of all inputs
 //   parameters  two of each step: alpha and beta as UnaryFn has them; of Cast the type of its result
+//   types       of each step the type of what it takes: float, float16 or bfloat16; bool for logic; any for Cast. Left
+//               out, numbers are float, and a Cast takes what it is given
 //   results     of each output: the step that makes it
 #include "ops/elementwise.h"
 
 #include <algorithm>
 
+#include "kernels/elementwise/half_convert.h"
 #include "ops/broadcast_plan.h"
 #include "ops/element_types.h"
 #include "ops/float_scratch.h"
@@ -50,15 +53,15 @@ constexpr Named kFunctions[] = {
 constexpr size_t kMostSteps = 1024, kMostInputs = 4096;
 constexpr TypeSet kCastable = kNumberTypes | TypeSet{DType::boolean};
 
-// What a step takes; undefined: any type that can be cast.
-DType operand_type(ChainKind kind, size_t k) noexcept {
-  switch (kind) {
-    case ChainKind::cast: return DType::undefined;
-    case ChainKind::select: return k == 0 ? DType::boolean : DType::f32;
-    case ChainKind::logical:
-    case ChainKind::negate: return DType::boolean;
-    default: return DType::f32;
-  }
+DType type_of(float number) noexcept {
+  return number >= 0 && number < 32 ? static_cast<DType>(static_cast<int>(number)) : DType::undefined;
+}
+
+// What a function can take; for a choice, what it chooses from.
+TypeSet taken_types(ChainKind kind) noexcept {
+  if (kind == ChainKind::cast) return kCastable;
+  if (kind == ChainKind::logical || kind == ChainKind::negate) return {DType::boolean};
+  return {DType::f32, DType::f16, DType::bf16};
 }
 
 // An operand or a result of the steps: an input, or what a step makes.
@@ -69,6 +72,118 @@ struct Item {
   bool whole = false;   // an input that must have the result's shape
   bool output = false;  // of a step
   bool live = false;    // of a step: an output, or read by a step that lives
+  bool own = false;     // of a step: its strip is no other's
+};
+
+// Numbers of 16 bits among functions of floats: one is converted where the first function reads it, and a result is
+// rounded where another reads it, narrowed where it leaves or is chosen from.
+class Lowering {
+ public:
+  explicit Lowering(std::vector<Item> inputs) : items(std::move(inputs)), inputs_(items.size()) {
+    for (size_t i = 0; i < inputs_; ++i) forms_.push_back({items[i].type, i});
+  }
+
+  // Adds a step of items of the model.
+  void add(const ChainStep& step, const Item& made) {
+    const std::span operands(step.operands, operand_count(step.kind));
+    const DType from = forms_[operands.back()].type;
+    Forms forms{made.type};
+    if (step.kind == ChainKind::cast) {
+      forms = cast(operands[0], from, made);
+    } else {
+      ChainStep lowered = step;
+      const bool computes = is_half(from) && step.kind != ChainKind::select;
+      for (size_t k = 0; k < operands.size(); ++k)
+        lowered.operands[k] = static_cast<uint16_t>(computes ? as_float(operands[k]) : as_is(operands[k]));
+      const bool half = computes && made.type == from;
+      const size_t result = emit(lowered, half ? DType::f32 : made.type);
+      (!half ? forms.as_is : keeps_numbers(step, from) ? forms.as_float : forms.unrounded) = result;
+    }
+    forms_.push_back(forms);
+  }
+  // The item of the steps that is an item of the model.
+  size_t as_is(size_t item) {
+    Forms& forms = forms_[item];
+    if (forms.as_is == kNone)
+      forms.as_is = emit_cast(forms.as_float == kNone ? forms.unrounded : forms.as_float, forms.type);
+    return forms.as_is;
+  }
+
+  std::vector<Item> items;
+  std::vector<ChainStep> steps;
+
+ private:
+  static constexpr size_t kNone = SIZE_MAX;
+  // Items of the steps that an item of the model stands for.
+  struct Forms {
+    DType type = DType::undefined;
+    size_t as_is = kNone;
+    // Of 16-bit floats:
+    size_t as_float = kNone;
+    size_t unrounded = kNone;
+  };
+
+  Forms cast(size_t operand, DType from, const Item& made) {
+    Forms forms{made.type};
+    constexpr TypeSet kExactlyFloat{DType::u8, DType::i8, DType::u16, DType::i16, DType::boolean};
+    if (is_half(made.type) && is_float_or_half(from)) {
+      forms.unrounded = is_half(from) ? as_float(operand) : as_is(operand);
+    } else if (is_half(made.type) && kExactlyFloat.has(from)) {
+      forms.unrounded = emit_cast(as_is(operand), DType::f32);
+    } else if (is_half(from) && made.type == DType::f32 && !made.output) {
+      forms.as_is = as_float(operand);
+    } else {
+      const size_t whole = forms_[operand].as_is;
+      forms.as_is = emit_cast(whole == kNone ? as_float(operand) : whole, made.type);
+    }
+    return forms;
+  }
+  size_t as_float(size_t item) {
+    Forms& forms = forms_[item];
+    if (forms.as_float != kNone) return forms.as_float;
+    if (forms.as_is != kNone) {
+      forms.as_float = emit_cast(forms.as_is, DType::f32);
+      items.back().own = item < inputs_;
+    } else {
+      const ChainStep round{
+          ChainKind::round, static_cast<uint8_t>(forms.type), {static_cast<uint16_t>(forms.unrounded)}, 0, {}};
+      forms.as_float = emit(round, DType::f32);
+    }
+    return forms.as_float;
+  }
+  size_t emit_cast(size_t item, DType type) {
+    return emit({ChainKind::cast, 0, {static_cast<uint16_t>(item)}, 0, {}}, type);
+  }
+  size_t emit(const ChainStep& step, DType type) {
+    steps.push_back(step);
+    items.emplace_back().type = type;
+    return items.size() - 1;
+  }
+  // Whether what it makes of a type's numbers are such numbers, too.
+  static bool keeps_numbers(const ChainStep& step, DType type) {
+    if (step.kind == ChainKind::binary)
+      return static_cast<BinaryFn>(step.fn) == BinaryFn::min || static_cast<BinaryFn>(step.fn) == BinaryFn::max;
+    const auto has = [&](float x) {
+      float rounded;
+      (type == DType::f16 ? round_to_f16 : round_to_bf16)(&x, &rounded, 1);
+      return rounded == x;
+    };
+    switch (static_cast<UnaryFn>(step.fn)) {
+      case UnaryFn::abs:
+      case UnaryFn::neg:
+      case UnaryFn::sign:
+      case UnaryFn::relu:
+      case UnaryFn::floor:
+      case UnaryFn::ceil:
+      case UnaryFn::round:
+      case UnaryFn::thresholded_relu: return true;
+      case UnaryFn::clip: return has(step.params.alpha) && has(step.params.beta);
+      default: return false;
+    }
+  }
+
+  size_t inputs_;
+  std::vector<Forms> forms_;  // of the model's items
 };
 
 class Elementwise final : public Op {
@@ -106,11 +221,14 @@ class Elementwise final : public Op {
 // Steps whose operands are items.
 Status Elementwise::read_steps(NodeReader& reader, std::vector<ChainStep>& steps) {
   const std::vector<std::string> functions = reader.texts("functions", {});
-  const std::vector<int64_t> operands = reader.integers("operands"), results = reader.integers("results");
+  const std::vector<int64_t> operands = reader.integers("operands"), results = reader.integers("results"),
+                             types = reader.integers("types");
   LINNET_REQUIRE(!functions.empty() && functions.size() <= kMostSteps,
                  invalid_model("has ", functions.size(), " functions instead of 1 to ", kMostSteps));
   const std::vector<float> parameters = reader.numbers("parameters", std::vector<float>(2 * functions.size(), 0.0f));
   LINNET_REQUIRE(parameters.size() == 2 * functions.size(), invalid_model("'parameters' are not two of each function"));
+  LINNET_REQUIRE(types.empty() || types.size() == functions.size(),
+                 invalid_model("'types' are not one of each function"));
   inputs_ = reader.inputs();
   LINNET_REQUIRE(inputs_ <= kMostInputs, invalid_model("has ", inputs_, " inputs, more than ", kMostInputs));
   for (size_t i = 0; i < inputs_; ++i) LINNET_REQUIRE(reader.has_input(i), invalid_model("leaves out input ", i));
@@ -121,6 +239,14 @@ Status Elementwise::read_steps(NodeReader& reader, std::vector<ChainStep>& steps
     LINNET_REQUIRE(function, invalid_model("'", functions[s], "' is none of its functions"));
     const float alpha = parameters[2 * s];
     ChainStep step{function->kind, function->fn, {}, 0, {alpha, parameters[2 * s + 1]}};
+    const bool casts = function->kind == ChainKind::cast;
+    const TypeSet allowed = taken_types(function->kind);
+    const DType numbers = !types.empty()                ? type_of(static_cast<float>(types[s]))
+                          : casts                       ? DType::undefined
+                          : allowed.has(DType::boolean) ? DType::boolean
+                                                        : DType::f32;
+    LINNET_REQUIRE(allowed.has(numbers) || (casts && types.empty()),
+                   invalid_model("step ", s, " takes no elements of type ", dtype_name(numbers)));
     const size_t taken = operand_count(function->kind);
     LINNET_REQUIRE(taken <= operands.size() - next, invalid_model("'operands' are too few"));
     for (size_t k = 0; k < taken; ++k) {
@@ -128,7 +254,7 @@ Status Elementwise::read_steps(NodeReader& reader, std::vector<ChainStep>& steps
       LINNET_REQUIRE(from >= 0 && from < static_cast<int64_t>(items_.size()),
                      invalid_model("operand ", from, " of step ", s, " is no input and no earlier step"));
       Item& item = items_[static_cast<size_t>(from)];
-      const DType type = operand_type(function->kind, k);
+      const DType type = function->kind == ChainKind::select && k == 0 ? DType::boolean : numbers;
       const bool input = static_cast<size_t>(from) < inputs_;
       LINNET_REQUIRE(type == DType::undefined || type == item.type || (input && item.type == DType::undefined),
                      invalid_model("step ", s, " takes ", dtype_name(type), ", not ", dtype_name(item.type)));
@@ -137,13 +263,8 @@ Status Elementwise::read_steps(NodeReader& reader, std::vector<ChainStep>& steps
       step.operands[k] = static_cast<uint16_t>(from);
     }
     Item made;
-    made.type = DType::f32;
-    if (function->kind == ChainKind::cast) {
-      made.type = alpha >= 0 && alpha < 32 ? static_cast<DType>(static_cast<int>(alpha)) : DType::undefined;
-      LINNET_REQUIRE(kCastable.has(made.type), invalid_model("step ", s, " casts to no type of numbers"));
-    } else if (function->kind == ChainKind::compare || operand_type(function->kind, 0) == DType::boolean) {
-      made.type = function->kind == ChainKind::select ? DType::f32 : DType::boolean;
-    }
+    made.type = casts ? type_of(alpha) : function->kind == ChainKind::compare ? DType::boolean : numbers;
+    LINNET_REQUIRE(!casts || kCastable.has(made.type), invalid_model("step ", s, " casts to no type of numbers"));
     items_.push_back(made);
     steps.push_back(step);
   }
@@ -190,12 +311,14 @@ void Elementwise::place_results(const std::vector<ChainStep>& steps) {
       const Item& item = items_[steps[s].operands[k]];
       step.operands[k] = static_cast<uint16_t>(item.buffer);
       const bool strip = buffers_[item.buffer].layout == ChainBuffer::Layout::strip;
-      if (strip && item.last == inputs_ + s && std::find(free.begin(), free.end(), item.buffer) == free.end())
+      if (strip && !item.own && item.last == inputs_ + s &&
+          std::find(free.begin(), free.end(), item.buffer) == free.end())
         free.push_back(item.buffer);
     }
     if (std::find(results_.begin(), results_.end(), inputs_ + s) == results_.end()) {
-      const auto fits =
-          std::find_if(free.begin(), free.end(), [&](size_t b) { return buffers_[b].type == number_type(made.type); });
+      const auto fits = made.own ? free.end() : std::find_if(free.begin(), free.end(), [&](size_t b) {
+        return buffers_[b].type == number_type(made.type);
+      });
       if (fits != free.end()) {
         made.buffer = *fits;
         free.erase(fits);
@@ -211,7 +334,21 @@ void Elementwise::place_results(const std::vector<ChainStep>& steps) {
 Status Elementwise::parse(NodeReader& reader) {
   std::vector<ChainStep> steps;
   LINNET_TRY(read_steps(reader, steps));
-  place_results(steps);
+  Lowering lowering({items_.begin(), items_.begin() + static_cast<ptrdiff_t>(inputs_)});
+  std::vector<size_t> made_by(results_.size());
+  for (size_t s = 0; s < steps.size(); ++s) {
+    const Item& made = items_[inputs_ + s];
+    lowering.add(steps[s], made);
+    for (size_t o = 0; o < results_.size(); ++o) {
+      if (results_[o] != inputs_ + s) continue;
+      made_by[o] = lowering.as_is(results_[o]);
+      Item& item = lowering.items[made_by[o]];
+      item.output = item.live = made.output;
+    }
+  }
+  items_ = std::move(lowering.items);
+  results_ = std::move(made_by);
+  place_results(lowering.steps);
   return {};
 }
 

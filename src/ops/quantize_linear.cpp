@@ -234,10 +234,8 @@ IntegerRange integer_range(DType type) noexcept {
 // Quotients as QuantizeLinear has them in half precision.
 template <class Half>
 void divide(const float* x, float* quotients, size_t n, float scale) noexcept {
-  Half halves[kBlock];
   for (size_t i = 0; i < n; ++i) quotients[i] = x[i] / scale;
-  from_float(quotients, halves, n);
-  to_float(halves, quotients, n);
+  std::is_same_v<Half, f16> ? round_to_f16(quotients, quotients, n) : round_to_bf16(quotients, quotients, n);
 }
 
 class QuantizeLinear final : public Quantization {

@@ -1,12 +1,15 @@
 #include "kernels/elementwise/cast.h"
 
+#include <bit>
 #include <cmath>
 #include <limits>
+#include <random>
 #include <vector>
 
 #include "base/float8.h"
 #include "base/half.h"
 #include "kernels/each_isa.h"
+#include "kernels/elementwise/half_convert.h"
 
 namespace linnet {
 namespace {
@@ -124,6 +127,65 @@ TEST(Cast, PackedAndEightBit) {
   EXPECT_EQ((cast_one<float, uint8_t>(NumberType::f32, 1e6f, NumberType::f8e4m3fn)), 0x7e);
   EXPECT_EQ((cast_one<float, uint8_t>(NumberType::f32, 1e6f, NumberType::f8e4m3fn, {false, 'u'})), 0x7f);
   EXPECT_EQ((cast_one<uint8_t, float>(NumberType::f8e5m2, 0x3c, NumberType::f32)), 1.0f);
+}
+
+template <class Half>
+void check_rounding(void (*round)(const float*, float*, size_t) noexcept) {
+  std::vector<float> src = {65519.0f, 65520.0f, -65520.0f, 0x1p-24f, 0x1p-25f, -0x1.8p-25f, 0x1p-133f, 1e-45f, -0.0f};
+  for (const uint32_t bits : {0x7f800000u, 0xff800000u, 0x7f800001u, 0x7fc01234u, 0xffffffffu, 0x7f7fffffu})
+    src.push_back(std::bit_cast<float>(bits));
+  std::mt19937 random(7);
+  while (src.size() < 3001) {
+    src.push_back(std::bit_cast<float>(static_cast<uint32_t>(random())));
+    src.push_back(std::ldexp(static_cast<float>(random() % 4096), static_cast<int>(random() % 48) - 36));
+  }
+  const auto bits_of = [](const std::vector<float>& numbers) {
+    std::vector<uint32_t> bits;
+    for (const float x : numbers) bits.push_back(std::bit_cast<uint32_t>(x));
+    return bits;
+  };
+  for (size_t n : {0, 1, 3, 7, 8, 15, 17, 31, 40, 3001}) {
+    const std::vector<float> some(src.begin(), src.begin() + static_cast<ptrdiff_t>(n));
+    std::vector<Half> halves(n), one(n);
+    std::vector<float> by_way(n), rounded(n + 1, 77.0f), in_place = some, one_back(n);
+    from_float(some.data(), halves.data(), n);
+    to_float(halves.data(), by_way.data(), n);
+    round(some.data(), rounded.data(), n);
+    round(in_place.data(), in_place.data(), n);
+    ASSERT_EQ(rounded.back(), 77.0f);
+    rounded.pop_back();
+    EXPECT_EQ(bits_of(rounded), bits_of(by_way));
+    EXPECT_EQ(bits_of(in_place), bits_of(by_way));
+    for (size_t i = 0; i < n; ++i) {  // what an element gives does not depend on its place
+      from_float(&some[i], &one[i], 1);
+      to_float(&one[i], &one_back[i], 1);
+      ASSERT_EQ(one[i].bits, halves[i].bits) << some[i];
+      ASSERT_TRUE(std::isnan(some[i]) || halves[i].bits == Half(some[i]).bits) << some[i];
+    }
+    EXPECT_EQ(bits_of(one_back), bits_of(by_way));
+  }
+}
+
+TEST(HalfConvert, RoundsAsByWayOfTheType) {
+  for_each_isa([] {
+    check_rounding<f16>(round_to_f16);
+    check_rounding<bf16>(round_to_bf16);
+  });
+}
+
+// Those of signalling NaN, too.
+TEST(HalfConvert, BitsDoNotDependOnThePlace) {
+  for_each_isa([] {
+    std::vector<f16> halves(0x10000);
+    for (size_t i = 0; i < halves.size(); ++i) halves[i].bits = static_cast<uint16_t>(i);
+    std::vector<float> all(halves.size()), some(13);
+    to_float(halves.data(), all.data(), halves.size());
+    for (size_t i = 0; i + some.size() <= halves.size(); i += some.size()) {
+      to_float(halves.data() + i, some.data(), some.size());
+      for (size_t k = 0; k < some.size(); ++k)
+        ASSERT_EQ(std::bit_cast<uint32_t>(some[k]), std::bit_cast<uint32_t>(all[i + k])) << i + k;
+    }
+  });
 }
 
 }  // namespace

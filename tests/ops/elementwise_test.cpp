@@ -237,6 +237,30 @@ TEST(Elementwise, ReductionsOfHalvesGiveWhatDoublesGive) {
   expect_sums_of_halves<bf16>();
 }
 
+template <class Half>
+void expect_powers_of_halves() {
+  const auto halves = [](std::initializer_list<float> numbers) {
+    std::vector<Half> all;
+    for (const float x : numbers) all.push_back(Half(x));
+    return all;
+  };
+  const Tensor x = tensor_of<Half>({3}, halves({4.0f, 0.25f, 3.0f}));
+  gives<Half>({3}, halves({16.0f, 0.0625f, 9.0f}), {"Pow", {x, tensor_of<Half>({}, {Half(2.0f)})}});
+  gives<Half>({3}, halves({16.0f, 0.0625f, 9.0f}), {"Pow", {x, tensor_of<int64_t>({1}, {2})}});
+  gives<Half>({3}, halves({64.0f, 0.015625f, 27.0f}), {"Pow", {x, tensor_of<Half>({}, {Half(3.0f)})}});
+  gives<Half>({3}, halves({2.0f, 0.5f, 1.7320508f}), {"Pow", {x, tensor_of<float>({}, {0.5f})}});
+  gives<Half>({3}, halves({0.5f, 2.0f, 0.57735027f}), {"Pow", {x, tensor_of<Half>({}, {Half(-0.5f)})}});
+  gives<Half>({3}, halves({0.25f, 4.0f, 0.33333334f}), {"Pow", {x, tensor_of<int32_t>({}, {-1})}});
+  const auto root = run_node({"Pow", {tensor_of<Half>({1}, {Half(-HUGE_VALF)}), tensor_of<Half>({}, {Half(0.5f)})}});
+  ASSERT_TRUE(root.ok()) << root.status().message();
+  EXPECT_TRUE(std::isnan(number_at(root.value()[0].tensor, 0)));
+}
+
+TEST(Elementwise, PowersOfHalvesAreThoseOfFloats) {
+  expect_powers_of_halves<f16>();
+  expect_powers_of_halves<bf16>();
+}
+
 TEST(Elementwise, ShapeArithmetic) {
   gives<int64_t>({2}, {7, -3}, {"Add", {ints({5, -5}), scalar(2)}});
   gives<int64_t>({2}, {-2, 0}, {"Div", {ints({-5, 7}), ints({2, 0})}});

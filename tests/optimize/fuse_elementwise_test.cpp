@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "kernels/each_isa.h"
+#include "ops/float_scratch.h"
 #include "optimize/rewritten.h"
 
 namespace linnet {
@@ -34,16 +35,23 @@ std::vector<Elements> bytes_of(const std::shared_ptr<const Model>& model, const 
   return all;
 }
 
-// A random graph over one shape: floats, truth values, casts of integers, operands that broadcast in all ways, and now
-// and then a node that is no function of elements.
+Tensor converted(const Tensor& from, DType type) {
+  Tensor to = make_tensor(type, from.shape).value();
+  cast(number_type(from.dtype), from.data, number_type(type), to.data, static_cast<size_t>(from.count()), {},
+       Parallel());
+  return to;
+}
+
+// A random graph over one shape: floats of a type, truth values, casts of integers and of other floats, operands that
+// broadcast in all ways, and now and then a node that is no function of elements.
 class RandomGraph {
  public:
-  RandomGraph(unsigned seed, Shape shape) : random_(seed), shape_(std::move(shape)) {}
+  RandomGraph(unsigned seed, Shape shape, DType type) : random_(seed), shape_(std::move(shape)), type_(type) {}
 
   void build(Graph& g) {
-    for (int i = 0; i < 2; ++i) floats_.push_back(input(g, DType::f32, shape_));
-    floats_.push_back(cast(g, input(g, DType::u8, shape_), DType::f32));
-    floats_.push_back(cast(g, input(g, DType::i64, shape_), DType::f32));
+    for (int i = 0; i < 2; ++i) floats_.push_back(input(g, type_, shape_));
+    floats_.push_back(cast(g, input(g, DType::u8, shape_), type_));
+    floats_.push_back(cast(g, input(g, DType::i64, shape_), type_));
     bools_.push_back(add(g, "Less", {floats_[0], floats_[1]}));
     bools_.push_back(cast(g, floats_[2], DType::boolean));
     const int steps = 4 + below(30);
@@ -64,6 +72,11 @@ class RandomGraph {
         if (type == DType::boolean) t.ptr<bool>()[i] = below(2) == 0;
         if (type == DType::i64) t.ptr<int64_t>()[i] = below(1000) - 500;
         if (type == DType::f32) t.ptr<float>()[i] = below(40) == 0 ? kOdd[below(std::size(kOdd))] : x;
+        if (type == DType::f16) t.ptr<f16>()[i] = f16(x);
+        if (type == DType::bf16) t.ptr<bf16>()[i] = bf16(x);
+        // Any bits at all: subnormal numbers, infinities, every NaN.
+        if (is_half(type) && below(30) == 0) t.ptr<f16>()[i].bits = static_cast<uint16_t>(below(0x10000));
+        if (is_half(type) && below(60) == 0) t.ptr<f16>()[i].bits |= type == DType::f16 ? 0x7c00 : 0x7f80;
       }
       all.push_back(std::move(t));
     }
@@ -90,14 +103,24 @@ class RandomGraph {
     // The newest more often than not.
     return below(2) == 0 ? from.back() : from[static_cast<size_t>(below(from.size()))];
   }
+  ValueId constant(Graph& g, const Tensor& numbers) { return g.add_constant("c", converted(numbers, type_)); }
+  ValueId scalar(Graph& g, float value) { return constant(g, tensor_of<float>({}, {value})); }
   // An operand that may broadcast.
-  ValueId operand(Graph& g, DType type = DType::f32) {
-    if (below(2) == 0) return any(type == DType::f32 ? floats_ : bools_);
+  ValueId operand(Graph& g, bool numbers = true) {
+    if (below(2) == 0) return any(numbers ? floats_ : bools_);
     const size_t leading = static_cast<size_t>(below(shape_.rank() + 1));
     Shape made;
     for (size_t i = leading; i < shape_.rank(); ++i) made.push_back(below(2) == 0 ? 1 : shape_[i]);
-    if (below(2) == 0 || type == DType::boolean) return input(g, type, made);
-    return g.add_constant("c", wave(made, 2, below(100)));
+    if (below(2) == 0 || !numbers) return input(g, numbers ? type_ : DType::boolean, made);
+    return constant(g, wave(made, 2, below(100)));
+  }
+  // Of another type, and back.
+  void other_floats(Graph& g) {
+    const DType types[] = {DType::f32, DType::f16, DType::bf16, DType::f64, DType::i32};
+    ValueId x = cast(g, any(floats_), types[below(std::size(types))]);
+    if (below(4) == 0) add_output(g, "o" + std::to_string(floats_.size()), x);
+    if (below(2) == 0) x = add(g, "Mul", {x, x});
+    floats_.push_back(cast(g, x, type_));
   }
   void step(Graph& g) {
     static constexpr const char* kUnary[] = {"Abs",  "Neg",   "Relu", "Sqrt",    "Exp",     "Log",
@@ -111,20 +134,20 @@ class RandomGraph {
       case 1:
       case 2: return floats_.push_back(add(g, kUnary[below(std::size(kUnary))], {any(floats_)}));
       case 3: return floats_.push_back(add(g, "LeakyRelu", {any(floats_)}, {{"alpha", 0.3f}}));
-      case 4: return floats_.push_back(add(g, "Clip", {any(floats_), number(g, -1.5f), number(g, 2.5f)}));
+      case 4: return floats_.push_back(add(g, "Clip", {any(floats_), scalar(g, -1.5f), scalar(g, 2.5f)}));
       case 5: return bools_.push_back(add(g, kCompare[below(std::size(kCompare))], {any(floats_), operand(g)}));
       case 6:
         if (below(3) == 0) return bools_.push_back(add(g, "Not", {any(bools_)}));
-        return bools_.push_back(
-            add(g, kLogical[below(std::size(kLogical))], {any(bools_), operand(g, DType::boolean)}));
-      case 7: return floats_.push_back(add(g, "Where", {operand(g, DType::boolean), any(floats_), operand(g)}));
+        return bools_.push_back(add(g, kLogical[below(std::size(kLogical))], {any(bools_), operand(g, false)}));
+      case 7: return floats_.push_back(add(g, "Where", {operand(g, false), any(floats_), operand(g)}));
       case 8: {
         const float powers[] = {2, 3, 0.5f, -0.5f, -1, 1.7f};
-        return floats_.push_back(add(g, "Pow", {any(floats_), number(g, powers[below(std::size(powers))])}));
+        return floats_.push_back(add(g, "Pow", {any(floats_), scalar(g, powers[below(std::size(powers))])}));
       }
       case 9:
-        if (below(3) != 0) return floats_.push_back(cast(g, any(bools_), DType::f32));
-        return floats_.push_back(add(g, "Softmax", {any(floats_)}));
+        if (below(3) == 0) return floats_.push_back(add(g, "Softmax", {any(floats_)}));
+        if (below(2) == 0) return other_floats(g);
+        return floats_.push_back(cast(g, any(bools_), type_));
       default:
         return floats_.push_back(
             add(g, kBinary[below(std::size(kBinary))], {any(floats_), below(6) == 0 ? floats_.back() : operand(g)}));
@@ -133,6 +156,7 @@ class RandomGraph {
 
   std::mt19937 random_;
   Shape shape_;
+  DType type_;
   std::vector<std::pair<DType, Shape>> asked_;
   std::vector<ValueId> floats_, bools_;
 };
@@ -140,12 +164,13 @@ class RandomGraph {
 TEST(FuseElementwise, GivesTheBitsOfTheNodes) {
   const Shape shapes[] = {{2, 3, 5}, {1}, {0, 7}, {4, 33, 130}, {3, 9000}, {70, 1, 200}, {2, 5, 7, 3}, {5000, 2}};
   size_t fused = 0;
-  for (unsigned seed = 0; seed < 96; ++seed) {
+  for (unsigned seed = 0; seed < 192; ++seed) {
     SCOPED_TRACE(seed);
     const Shape& shape = shapes[seed % std::size(shapes)];
+    const DType type = seed < 96 ? DType::f32 : seed < 144 ? DType::f16 : DType::bf16;
     Graph plain, chained;
-    RandomGraph(seed, shape).build(plain);
-    RandomGraph maker(seed, shape);
+    RandomGraph(seed, shape, type).build(plain);
+    RandomGraph maker(seed, shape, type);
     maker.build(chained);
     SymbolTable symbols(true);
     ASSERT_TRUE(chained.sort().ok());
@@ -168,7 +193,7 @@ TEST(FuseElementwise, GivesTheBitsOfTheNodes) {
       }
     });
   }
-  EXPECT_GE(fused, 120u);
+  EXPECT_GE(fused, 240u);
 }
 
 struct Case {
@@ -292,6 +317,119 @@ TEST(FuseElementwise, TakesSizesThatAreNotKnown) {
       only_chains(), 0.0f);
 }
 
+struct HalfCase {
+  const char* name;
+  std::function<ValueId(Graph&, ValueId, ValueId, DType)> make;  // of x: [40, 7] and row: [7]
+  Counts left;
+};
+
+ValueId half_number(Graph& g, float value, DType type) {
+  return g.add_constant("c", converted(tensor_of<float>({}, {value}), type));
+}
+
+const std::vector<HalfCase> kHalfCases = {
+    {"arithmetic with a row",
+     [](Graph& g, ValueId x, ValueId row, DType) {
+       return add(g, "Mul", {add(g, "Add", {add(g, "Mul", {x, row}), row}), x});
+     },
+     {{"Elementwise", 1}}},
+    {"the range of a type",
+     [](Graph& g, ValueId x, ValueId, DType) {
+       return add(g, "Neg", {add(g, "Clip", {add(g, "Mul", {x, x})})});
+     },
+     {{"Elementwise", 1}}},
+    {"limits of which one is no number of the type",
+     [](Graph& g, ValueId x, ValueId, DType type) {
+       const ValueId low = number(g, -0.33f);
+       return add(g, "Add", {add(g, "Clip", {x, low, half_number(g, 2.5f, type)}), x});
+     },
+     {{"Elementwise", 1}}},
+    {"powers",
+     [](Graph& g, ValueId x, ValueId, DType type) {
+       ValueId y = x;
+       for (const float power : {2.0f, 0.5f, 1.7f, 3.0f, -0.5f, -1.0f})
+         y = add(g, "Pow", {y, half_number(g, power, type)});
+       return y;
+     },
+     {{"Elementwise", 1}}},
+    {"powers of other types",
+     [](Graph& g, ValueId x, ValueId, DType) {
+       const ValueId two = g.add_constant("two", tensor_of<int64_t>({}, {2}));
+       const ValueId y = add(g, "Pow", {add(g, "Neg", {x}), two});
+       return add(g, "Abs", {add(g, "Pow", {y, number(g, 1.7f)})});
+     },
+     {{"Elementwise", 1}, {"Pow", 1}, {"Abs", 1}}},
+    {"activations",
+     [](Graph& g, ValueId x, ValueId row, DType) {
+       const ValueId y = add(g, "Gelu", {x}, {{"approximate", "tanh"}});
+       const ValueId z = add(g, "Sum", {add(g, "HardSwish", {y}), row, x});
+       return add(g, "Sigmoid", {add(g, "PRelu", {z, row})});
+     },
+     {{"Elementwise", 1}}},
+    {"choices of what is given",
+     [](Graph& g, ValueId x, ValueId row, DType) {
+       return add(g, "Where", {add(g, "Less", {x, row}), x, row});
+     },
+     {{"Elementwise", 1}}},
+    {"floats in between",
+     [](Graph& g, ValueId x, ValueId row, DType type) {
+       const ValueId wide = add(g, "Cast", {x}, {{"to", int64_t{1}}});
+       const ValueId y = add(g, "Exp", {add(g, "Mul", {wide, wide})});
+       return add(g, "Mul", {add(g, "Cast", {y}, {{"to", static_cast<int64_t>(type)}}), row});
+     },
+     {{"Elementwise", 1}}},
+    {"truth values",
+     [](Graph& g, ValueId x, ValueId row, DType type) {
+       const ValueId above = add(g, "Cast", {add(g, "Greater", {x, row})}, {{"to", static_cast<int64_t>(type)}});
+       return add(g, "Mul", {add(g, "Sub", {half_number(g, 1, type), above}), half_number(g, -50000, type)});
+     },
+     {{"Elementwise", 1}}},
+    {"doubles",
+     [](Graph& g, ValueId x, ValueId, DType) {
+       return add(g, "Neg", {add(g, "Abs", {add(g, "Cast", {x}, {{"to", int64_t{11}}})})});
+     },
+     {{"Cast", 1}, {"Abs", 1}, {"Neg", 1}}},
+    {"one node",
+     [](Graph& g, ValueId x, ValueId row, DType) {
+       return add(g, "Mul", {x, row});
+     },
+     {{"Mul", 1}}},
+    {"a row that broadcasts",
+     [](Graph& g, ValueId x, ValueId row, DType) {
+       return add(g, "Mul", {x, add(g, "Exp", {row})});
+     },
+     {{"Exp", 1}, {"Mul", 1}}},
+    {"limits that are computed",
+     [](Graph& g, ValueId x, ValueId row, DType) {
+       return add(g, "Clip", {add(g, "Neg", {x}), add(g, "ReduceMin", {row}, {{"keepdims", int64_t{0}}})});
+     },
+     {{"Neg", 1}, {"ReduceMin", 1}, {"Clip", 1}}},
+};
+
+TEST(FuseElementwise, GivesTheBitsOfTheNodesIn16Bits) {
+  for (const DType type : {DType::f16, DType::bf16}) {
+    std::vector<Tensor> inputs = {make_tensor(type, {40, 7}).value(), make_tensor(type, {7}).value()};
+    for (Tensor& t : inputs)  // of all bits there are, and of those that are numbers near 1
+      for (int64_t i = 0; i < t.count(); ++i)
+        t.ptr<f16>()[i].bits = static_cast<uint16_t>(i % 2 == 0 ? i * 12007 : 0x3c00 + i * 31 - (i % 4 / 2 << 15));
+    for (const HalfCase& c : kHalfCases) {
+      SCOPED_TRACE(std::string(c.name) + " of " + std::string(dtype_name(type)));
+      Graph plain, chained;
+      for (Graph* g : {&plain, &chained}) {
+        const ValueId x = add_input(*g, "x", type, {Dim(40), Dim(7)}), row = add_input(*g, "row", type, {Dim(7)});
+        add_output(*g, "y", c.make(*g, x, row, type));
+        ASSERT_TRUE(g->sort().ok());
+      }
+      SymbolTable symbols(true);
+      ASSERT_TRUE(optimize(chained, symbols, only_chains()).ok());
+      EXPECT_EQ(operators(chained), c.left);
+      const auto before = model_of(plain), after = model_of(chained);
+      ASSERT_TRUE(before.ok() && after.ok()) << before.status().message() << after.status().message();
+      for_each_isa([&] { EXPECT_EQ(bytes_of(*before, inputs, 1), bytes_of(*after, inputs, 2)); });
+    }
+  }
+}
+
 TEST(FuseElementwise, ReportsWhatItDidNotTake) {
   const auto reasons = [](auto make) {
     Graph g;
@@ -365,6 +503,15 @@ TEST(FuseElementwise, RefusesWhatIsNoChain) {
   EXPECT_FALSE(status({"Cast"}, {0}, {0}, {{"parameters", std::vector<float>{NAN, 0}}}).ok());
   EXPECT_FALSE(status({"Neg"}, {0}, {0}, {{"parameters", std::vector<float>{1}}}).ok());
   EXPECT_TRUE(status({"Cast"}, {1}, {0}, {{"parameters", std::vector<float>{7, 0}}}).ok());
+  EXPECT_TRUE(status({"Neg", "Where"}, {0, 1, 2, 0}, {1}, {{"types", Ints{1, 1}}}).ok());
+  EXPECT_FALSE(status({"Neg", "Where"}, {0, 1, 2, 0}, {1}, {{"types", Ints{1}}}).ok());
+  EXPECT_FALSE(status({"Neg", "Where"}, {0, 1, 2, 0}, {1}, {{"types", Ints{1, 10}}}).ok());
+  EXPECT_FALSE(status({"Neg"}, {0}, {0}, {{"types", Ints{10}}}).ok());
+  EXPECT_FALSE(status({"Neg"}, {0}, {0}, {{"types", Ints{7}}}).ok());
+  EXPECT_FALSE(status({"Neg"}, {0}, {0}, {{"types", Ints{-1}}}).ok());
+  EXPECT_FALSE(status({"Not"}, {1}, {0}, {{"types", Ints{1}}}).ok());
+  EXPECT_TRUE(status({"Cast"}, {1}, {0}, {{"parameters", std::vector<float>{7, 0}}, {"types", Ints{9}}}).ok());
+  EXPECT_FALSE(status({"Cast"}, {1}, {0}, {{"parameters", std::vector<float>{7, 0}}, {"types", Ints{8}}}).ok());
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include "base/checked.h"
 #include "kernels/elementwise/binary_reference.h"
+#include "kernels/elementwise/half_convert.h"
 
 namespace linnet {
 namespace {
@@ -21,7 +22,9 @@ struct Place {
   std::byte* data = nullptr;
   size_t row_stride = 0;
   size_t stride = 1;
-  bool flat = true;  // its rows follow each other, or it is one element
+  bool flat = true;                 // its rows follow each other, or it is one element
+  const std::byte* from = nullptr;  // what it was converted from that the next strip may have, too
+  size_t elements = 0;              // so many
 };
 
 double step_ns(const ChainStep& step) noexcept {
@@ -29,8 +32,38 @@ double step_ns(const ChainStep& step) noexcept {
   return step.kind == ChainKind::binary && static_cast<BinaryFn>(step.fn) == BinaryFn::pow ? 3.0 : 0.15;
 }
 
+void convert(NumberType from, const std::byte* src, NumberType to, std::byte* dst, size_t count) noexcept {
+  float* floats = reinterpret_cast<float*>(dst);
+  const float* src_floats = reinterpret_cast<const float*>(src);
+  if (from == NumberType::f16 && to == NumberType::f32)
+    return to_float(reinterpret_cast<const f16*>(src), floats, count);
+  if (from == NumberType::bf16 && to == NumberType::f32)
+    return to_float(reinterpret_cast<const bf16*>(src), floats, count);
+  if (from == NumberType::f32 && to == NumberType::f16)
+    return from_float(src_floats, reinterpret_cast<f16*>(dst), count);
+  if (from == NumberType::f32 && to == NumberType::bf16)
+    return from_float(src_floats, reinterpret_cast<bf16*>(dst), count);
+  cast(from, src, to, dst, count, {}, Parallel());
+}
+
+// The elements of what broadcasts as they stand there; those that were converted for the strip before stay.
+void run_cast(const Chain& chain, const ChainStep& step, Place* at, size_t rows, size_t columns) noexcept {
+  const Place& src = at[step.operands[0]];
+  Place& dst = at[step.result];
+  dst.row_stride = src.row_stride;
+  dst.stride = src.stride;
+  dst.flat = src.flat;
+  const size_t count = (rows - 1) * src.row_stride + (columns - 1) * src.stride + 1;
+  if (dst.from == src.data && dst.elements == count) return;
+  const ChainBuffer& from = chain.buffers[step.operands[0]];
+  const bool lasts = from.layout == Layout::single || (from.layout == Layout::spread && src.data != src.strip);
+  dst.from = lasts ? src.data : nullptr;
+  dst.elements = count;
+  convert(from.type, src.data, chain.buffers[step.result].type, dst.data, count);
+}
+
 // `block` begins at the places' first elements.
-void run_step(const Chain& chain, const ChainStep& step, const Place* at, size_t rows, size_t columns,
+void run_step(const Chain& chain, const ChainStep& step, Place* at, size_t rows, size_t columns,
               BroadcastBlock& block) noexcept {
   const Place &a = at[step.operands[0]], &b = at[step.operands[1]], &c = at[step.operands[2]];
   std::byte* dst = at[step.result].data;
@@ -39,6 +72,7 @@ void run_step(const Chain& chain, const ChainStep& step, const Place* at, size_t
   if (step.kind == ChainKind::unary)
     return unary_range(static_cast<UnaryFn>(step.fn), step.params, floats(a), reinterpret_cast<float*>(dst),
                        rows * columns);
+  if (step.kind == ChainKind::cast) return run_cast(chain, step, at, rows, columns);
   const bool flat = a.flat && b.flat && c.flat;
   block.rows = flat ? 1 : rows;
   block.columns = flat ? rows * columns : columns;
@@ -48,7 +82,8 @@ void run_step(const Chain& chain, const ChainStep& step, const Place* at, size_t
     block.stride[k] = operands[k]->stride;
   }
   switch (step.kind) {
-    case ChainKind::unary: return;
+    case ChainKind::unary:
+    case ChainKind::cast: return;
     case ChainKind::binary:
       return binary_block(static_cast<BinaryFn>(step.fn), block, floats(a), floats(b), reinterpret_cast<float*>(dst));
     case ChainKind::compare:
@@ -64,9 +99,9 @@ void run_step(const Chain& chain, const ChainStep& step, const Place* at, size_t
     case ChainKind::select:
       return select_block(chain.buffers[step.result].width, block, reinterpret_cast<const bool*>(a.data), b.data,
                           c.data, dst);
-    case ChainKind::cast:
-      return cast(chain.buffers[step.operands[0]].type, a.data, chain.buffers[step.result].type, dst, rows * columns,
-                  {}, Parallel());
+    case ChainKind::round:
+      return (static_cast<NumberType>(step.fn) == NumberType::f16 ? round_to_f16 : round_to_bf16)(
+          floats(a), reinterpret_cast<float*>(dst), rows * columns);
   }
 }
 
@@ -112,7 +147,7 @@ void run_chain(const Chain& chain, FunctionRef<std::byte*(size_t buffer)> memory
     for (size_t k = 0; k < buffers; ++k) {
       const ChainBuffer& buffer = chain.buffers[k];
       std::byte* all = buffer.layout == Layout::strip ? free : memory(k);
-      at[k] = {all, free, all, 0, buffer.layout == Layout::single ? size_t{0} : size_t{1}, true};
+      at[k] = {all, free, all, 0, buffer.layout == Layout::single ? size_t{0} : size_t{1}, true, nullptr, 0};
       free += strip_bytes(buffer, strips);
     }
     BroadcastBlock block;

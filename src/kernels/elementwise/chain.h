@@ -17,12 +17,14 @@ enum class ChainKind : uint8_t {
   compare,  // of floats: CompareFn; gives bool
   logical,  // of bools: the logical forms of BinaryFn
   negate,   // of bool
-  select,   // bool ? float : float
+  select,   // bool ? x : y, both of four bytes or of two
+  round,    // of floats, to those that a smaller type has: `fn` is NumberType::f16 or bf16
   cast,     // between the types of its buffers
 };
 
 // One function. What it reads and writes are buffers, by their numbers; the only operand of a function of one is not
-// `single`, and not `spread`. The result may be an operand of the same type.
+// `single`, and not `spread`, unless it is a cast to a strip that no other step writes, which then is as its operand
+// is. The result may be an operand of the same type.
 struct ChainStep {
   ChainKind kind = ChainKind::unary;
   uint8_t fn = 0;

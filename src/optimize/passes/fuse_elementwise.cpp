@@ -4,6 +4,7 @@
 
 #include "ops/element_types.h"
 #include "ops/elementwise.h"
+#include "ops/float_scratch.h"
 #include "optimize/match.h"
 #include "optimize/optimizer.h"
 
@@ -30,30 +31,37 @@ struct Step {
 };
 using Steps = std::vector<Step>;
 
-bool is_float_value(const Graph& graph, ValueId value) {
-  return value != kNoValue && graph.value(value).info.dtype == DType::f32;
+DType type_of(const Graph& graph, ValueId value) { return graph.value(value).info.dtype; }
+// Of what a function of elements takes; for Where, of what it chooses from.
+DType taken_type(const Graph& graph, const Node& node) {
+  return type_of(graph, node.inputs[node.op_type == "Where" ? 1 : 0]);
 }
 
 Steps steps_of_pow(const Graph& graph, const Node& node) {
   const ValueId x = node.inputs[0];
   const Tensor* power = graph.constant(node.inputs[1]);
-  if (!power || power->count() != 1 || power->dtype != DType::f32) return {};
+  if (!power || power->count() != 1) return {};
   // As the operator itself has them.
   const double exponent = number_at(*power, 0);
   if (exponent == 2.0) return {{"Mul", {x, x}}};
-  if (exponent == 3.0) return {{"Mul", {x, x}}, {"Mul", {kPrevious, x}}};
+  if (exponent == 3.0 && type_of(graph, x) == DType::f32) return {{"Mul", {x, x}}, {"Mul", {kPrevious, x}}};
   if (exponent == 0.5) return {{"Sqrt", {x}}};
   if (exponent == -0.5) return {{"Rsqrt", {x}}};
   if (exponent == -1.0) return {{"Reciprocal", {x}}};
+  if (power->dtype != type_of(graph, x)) return {};
   return {{"Pow", {x, node.inputs[1]}}};
 }
 
 Steps steps_of_clip(const Graph& graph, const Node& node) {
-  float limits[] = {std::numeric_limits<float>::lowest(), std::numeric_limits<float>::max()};
+  const DType type = type_of(graph, node.inputs[0]);
+  const float greatest = type == DType::f16    ? 65504.0f
+                         : type == DType::bf16 ? 0x1.fep127f
+                                               : std::numeric_limits<float>::max();
+  float limits[] = {-greatest, greatest};
   for (const size_t i : {0, 1}) {
     if (node.input(i + 1) == kNoValue) continue;
     const Tensor* limit = graph.constant(node.input(i + 1));
-    if (!limit || limit->count() != 1 || limit->dtype != DType::f32) return {};
+    if (!limit || limit->count() != 1 || !is_float_or_half(limit->dtype)) return {};
     limits[i] = static_cast<float>(number_at(*limit, 0));
   }
   return {{"Clip", {node.inputs[0]}, limits[0], limits[1]}};
@@ -75,8 +83,7 @@ Steps steps_of(const Graph& graph, const Node& node) {
     return {{"Cast", {first}, static_cast<float>(to)}};
   }
   const bool logical = type == "And" || type == "Or" || type == "Xor" || type == "Not";
-  if (!logical && !is_float_value(graph, node.inputs.back() == kNoValue ? first : node.inputs.back())) return {};
-  if (!logical && type != "Where" && !is_float_value(graph, first)) return {};
+  if (!logical && !is_float_or_half(taken_type(graph, node))) return {};
   if (type == "Pow") return node.version >= 7 ? steps_of_pow(graph, node) : Steps();
   if (type == "Clip") return steps_of_clip(graph, node);
   if (type == "Gelu" || type == "BiasGelu" || type == "FastGelu") {
@@ -233,6 +240,7 @@ bool Grouping::fuse(NodeId seed) {
   std::vector<std::string> functions;
   std::vector<int64_t> operands, results;
   std::vector<float> parameters;
+  std::vector<int64_t> types;
   std::vector<std::pair<ValueId, int64_t>> made;  // by steps so far
   const auto inputs = static_cast<int64_t>(group->inputs.size());
   for (const NodeId id : members) {
@@ -246,6 +254,7 @@ bool Grouping::fuse(NodeId seed) {
       }
       functions.emplace_back(step.function);
       parameters.insert(parameters.end(), {step.alpha, step.beta});
+      types.push_back(static_cast<int64_t>(taken_type(graph_, graph_.node(id))));
     }
     made.emplace_back(graph_.node(id).outputs[0], static_cast<int64_t>(functions.size()) - 1);
   }
@@ -271,6 +280,7 @@ bool Grouping::fuse(NodeId seed) {
   node.set("operands", std::move(operands));
   node.set("parameters", std::move(parameters));
   node.set("results", std::move(results));
+  node.set("types", std::move(types));
   steps_[group->place].clear();
   return true;
 }
