@@ -179,6 +179,18 @@ Status resize_rounding(Graph& graph, NodeId id) {
   return {};
 }
 
+// Operator sets 11 and 12 want roi and scales, empty where they say nothing.
+void resize_inputs(Graph& graph, NodeId id, int version) {
+  if (graph.node(id).op_type != "Resize" || version < 11 || version >= 13) return;
+  for (const size_t i : {1, 2}) {
+    if (graph.node(id).input(i) != kNoValue) continue;
+    Tensor empty;
+    empty.dtype = DType::f32;
+    empty.shape = Shape{0};
+    graph.set_input(id, i, graph.add_constant(graph.node(id).name + "/empty", std::move(empty)));
+  }
+}
+
 Status none_newer(Graph&, NodeId, int) { return unsupported("it has no newer form"); }
 
 struct Raise {
@@ -221,6 +233,7 @@ Status raise_node(Graph& graph, NodeId id, int version) {
     if (raise.name == node.op_type && node.version < raise.below && raise.below <= version)
       LINNET_TRY(raise.rewrite(graph, id, version));
   LINNET_TRY(resize_rounding(graph, id));
+  resize_inputs(graph, id, version);
   graph.node(id).version = version;
   return {};
 }
