@@ -60,6 +60,65 @@ bool runs_any_type(const Node& node) {
          (node.op_type == "If" || node.op_type == "Loop" || node.op_type == "Scan" || node.op_type == "SequenceMap");
 }
 
+// The nodes that turn the sums of integer products into the numbers that they stand for. The sums, and often the
+// products of scales, lie outside the range of 16-bit floats.
+class SumScaling {
+ public:
+  explicit SumScaling(const Graph& graph) : graph_(graph) {
+    for (const NodeId id : graph.order()) {
+      const Node& node = graph.node(id);
+      if (node.is("ConvInteger") || node.is("MatMulInteger"))
+        sums_.insert(node.outputs[0]);
+      else if (node.is("DynamicQuantizeLinear"))
+        scales_.insert(node.output(1));
+      else if (node.is("Mul"))
+        visit_product(id, node);
+      else if (node.domain.empty() &&
+               std::find(std::begin(kKeepSums), std::end(kKeepSums), node.op_type) != std::end(kKeepSums))
+        visit(id, node);
+    }
+  }
+
+  bool has(NodeId id) const { return nodes_.contains(id); }
+
+ private:
+  static constexpr std::string_view kKeepSums[] = {"Add",       "Cast",    "Reshape",  "Sub",
+                                                   "Transpose", "Squeeze", "Unsqueeze"};
+
+  void visit(NodeId id, const Node& node) {
+    for (const ValueId value : node.inputs) {
+      if (!sums_.contains(value)) continue;
+      nodes_.insert(id);
+      sums_.insert(node.outputs[0]);
+    }
+  }
+
+  // A scaled sum may be scaled in further steps.
+  void visit_product(NodeId id, const Node& node) {
+    if (is_scale(node.inputs[0]) && is_scale(node.inputs[1])) scales_.insert(node.outputs[0]);
+    for (const size_t i : {0, 1}) {
+      const ValueId other = node.inputs[1 - i];
+      if (!sums_.contains(node.inputs[i]) && !(scaled_.contains(node.inputs[i]) && is_scale(other))) continue;
+      nodes_.insert(id);
+      scaled_.insert(node.outputs[0]);
+      if (is_scale(other)) keep_product(other);
+    }
+  }
+
+  bool is_scale(ValueId value) const { return graph_.constant(value) || scales_.contains(value); }
+
+  void keep_product(ValueId value) {
+    const NodeId maker = graph_.value(value).producer;
+    if (maker == kNoNode || !graph_.node(maker).is("Mul") || !nodes_.insert(maker).second) return;
+    for (const ValueId factor : graph_.node(maker).inputs) keep_product(factor);
+  }
+
+  const Graph& graph_;
+  std::set<ValueId> sums_, scaled_;
+  std::set<ValueId> scales_;  // of quantised inputs, and products of scales
+  std::set<NodeId> nodes_;
+};
+
 class Converter {
  public:
   explicit Converter(const FloatConversion& conversion) : conversion_(conversion) {}
@@ -70,7 +129,7 @@ class Converter {
   // `wanted`: what values of floats become, unless a node keeps them; the graph's own ports are for the caller.
   // `captured`: the types that the graph around has for what this one captures.
   Status convert(Graph& graph, const std::map<ValueId, DType>& fixed, bool keeps_ports) {
-    Scope scope{graph, {}, {}};
+    Scope scope{graph, SumScaling(graph), {}, {}};
     for (const auto& [value, type] : fixed) scope.types[value] = type;
     for (const GraphPort& port : graph.inputs) set_port(scope, port.value, keeps_ports);
     for (const GraphPort& port : graph.overridable) set_port(scope, port.value, keeps_ports);
@@ -89,6 +148,7 @@ class Converter {
  private:
   struct Scope {
     Graph& graph;
+    SumScaling scaling;
     std::map<ValueId, DType> types;  // of values that were floats: what they are now
     std::map<std::pair<ValueId, DType>, ValueId> made;
   };
@@ -167,7 +227,7 @@ class Converter {
 
   Status convert_node(Scope& scope, NodeId id) {
     Graph& graph = scope.graph;
-    const bool stays = keeps(graph, id);
+    const bool stays = keeps(graph, id) || scope.scaling.has(id);
     if (stays && has_floats(graph, graph.node(id))) report.kept.push_back(graph.node_path(id));
     const DType type = stays ? DType::f32 : conversion_.to;
     for (size_t i = 0; i < graph.node(id).inputs.size(); ++i) {

@@ -69,6 +69,13 @@ def made_here(folder):
         "upsample_7": (7, [1, 2, 4, 4], [node("Upsample", ["x"], ["u"], scales=[1.0, 1.0, 2.0, 2.0]), node("Relu", ["u"], ["y"])], []),
         "upsample_9": (9, [1, 2, 4, 4], [node("Upsample", ["x", "scales"], ["y"], mode="linear")], [scales]),
         "resize_10": (10, [1, 2, 4, 4], [node("Resize", ["x", "scales"], ["y"], mode="nearest")], [scales]),
+        # Sums of integers beyond the range of float16, scaled in one step and in two.
+        "integer_sums": (11, [2, 5, 256], [
+            node("DynamicQuantizeLinear", ["x"], ["q", "qs", "qz"]), node("MatMulInteger", ["q", "w8", "qz"], ["p"]), node("Cast", ["p"], ["f"], to=1),
+            node("Mul", ["qs", "w8_scale"], ["s"]), node("Mul", ["f", "s"], ["a"]), node("Relu", ["a"], ["ar"]),
+            node("Transpose", ["f"], ["ft"], perm=[1, 0, 2]), node("Mul", ["w8_scale", "ft"], ["b"]), node("Mul", ["b", "qs"], ["b2"]),
+            node("Transpose", ["b2"], ["b3"], perm=[1, 0, 2]), node("Sub", ["ar", "b3"], ["y"]),
+        ], [numpy_helper.from_array(random.integers(60, 127, (256, 8), dtype=np.int8), "w8"), number("w8_scale", 0.9)]),
     }  # fmt: skip
     for name, (opset, shape, nodes, initializers) in models.items():
         sizes = ["batch", *shape[1:]]
