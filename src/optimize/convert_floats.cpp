@@ -119,6 +119,20 @@ class SumScaling {
   std::set<NodeId> nodes_;
 };
 
+// A Transpose that brings the first axis into the matrices of a product behind it: ONNX Runtime 1.32 crashes when it
+// fuses the two in 16 bits.
+bool brings_first_axis_into_product(const Graph& graph, const Node& node) {
+  const std::vector<int64_t>* perm = node.is("Transpose") ? node.ints("perm") : nullptr;
+  if (!perm || perm->size() < 3) return false;
+  const size_t batch = perm->size() - 2;
+  for (size_t i = 0; i < batch; ++i)
+    if ((*perm)[i] != static_cast<int64_t>(i) + 1) return false;
+  const std::vector<NodeId>& users = graph.uses(node.outputs[0]);
+  return std::any_of(users.begin(), users.end(), [&](NodeId user) {
+    return graph.node(user).is("MatMul") || graph.node(user).is("FusedMatMul", "com.microsoft");
+  });
+}
+
 class Converter {
  public:
   explicit Converter(const FloatConversion& conversion) : conversion_(conversion) {}
@@ -170,7 +184,7 @@ class Converter {
       }
     }
     if (std::find(std::begin(kKept), std::end(kKept), node.op_type) != std::end(kKept) || node.domain == "ai.onnx.ml" ||
-        node.custom)
+        node.custom || brings_first_axis_into_product(graph, node))
       return true;
     if (!node.captures.empty() || !subgraphs_of(node).empty())
       if (!runs_any_type(node)) return true;

@@ -3,7 +3,7 @@
   run.py              a few of the shared models, where they are, and small ones made here
   run.py --all        every one of them
   run.py resnet       those whose name has this part
-  run.py --float16    the same models with 16-bit floats
+  run.py --float16    the same models with 16-bit floats, with which only the small ones run otherwise
 """
 
 import argparse
@@ -31,7 +31,8 @@ CHOSEN = [
 ]  # fmt: skip
 # ONNX Runtime makes their products ones of inputs rounded to 8 bits.
 ROUNDS_INPUTS = {"weights_int4", "weights_uint4"}
-OWN_DOMAINS = {"": {"none", "basic", "extended"}, "ai.onnx.ml": {"none", "basic", "extended"}, "com.microsoft": {"extended"}}
+OWN_DOMAINS = {"": {"none", "basic", "extended", "float16"}, "ai.onnx.ml": {"none", "basic", "extended", "float16"},
+               "com.microsoft": {"extended", "float16"}}  # fmt: skip
 
 
 def made_here(folder):
@@ -76,6 +77,11 @@ def made_here(folder):
             node("Transpose", ["f"], ["ft"], perm=[1, 0, 2]), node("Mul", ["w8_scale", "ft"], ["b"]), node("Mul", ["b", "qs"], ["b2"]),
             node("Transpose", ["b2"], ["b3"], perm=[1, 0, 2]), node("Sub", ["ar", "b3"], ["y"]),
         ], [numpy_helper.from_array(random.integers(60, 127, (256, 8), dtype=np.int8), "w8"), number("w8_scale", 0.9)]),
+        # In 16 bits ONNX Runtime 1.32 crashes over such a Transpose in front of a product.
+        "steps_first": (13, [2, 5, 16], [
+            node("Transpose", ["x"], ["t"], perm=[1, 0, 2]), node("MatMul", ["t", "w"], ["m"]), node("Transpose", ["m"], ["u"], perm=[1, 2, 0]),
+            node("Relu", ["u"], ["r"]), node("MatMul", ["w2", "u"], ["n"]), node("ReduceSum", ["r"], ["total"], keepdims=0), node("Add", ["n", "total"], ["y"]),
+        ], [weight("w", 16, 12), weight("w2", 3, 12)]),
     }  # fmt: skip
     for name, (opset, shape, nodes, initializers) in models.items():
         sizes = ["batch", *shape[1:]]
@@ -279,7 +285,6 @@ def main():
     parser.add_argument("--float16", action="store_true", help="with 16-bit floats, at the level extended")
     arguments = parser.parse_args()
     models = Path(os.environ.get("LINNET_SHARED", conformance.ROOT / "../shared")).resolve() / "models"
-    levels = ["extended"] if arguments.float16 else LEVELS
     skipped, complaints = 0, {}
     passed = check_commands(arguments.linnet, complaints) if not arguments.part else 0
     with tempfile.TemporaryDirectory() as scratch:
@@ -294,11 +299,12 @@ def main():
             names = [name for name in everything if any(part in name for part in arguments.part)]
         folders = {}
         for name in names:
-            for level in levels:
+            small = sources[name].parent == made
+            for level in ["float16"] if arguments.float16 else [*LEVELS, *(["float16"] if small else [])]:
                 folder = scratch / f"{name}.{level}"
                 folder.mkdir()
-                command = [arguments.linnet, "optimize", sources[name] / "model.onnx", "-o", folder / "model.onnx", "--level", level, "--json"]
-                done = subprocess.run([*command, *(["--float16"] if arguments.float16 else [])], capture_output=True, text=True)
+                command = [arguments.linnet, "optimize", sources[name] / "model.onnx", "-o", folder / "model.onnx", "--json", "--level"]
+                done = subprocess.run([*command, *(["extended", "--float16"] if level == "float16" else [level])], capture_output=True, text=True)
                 if done.returncode != 0:
                     complaints[folder.name] = done.stderr.strip() or f"ended with {done.returncode}"
                     continue
@@ -309,8 +315,9 @@ def main():
                     if path.is_dir() or path.name == "meta.json":
                         (folder / path.name).symlink_to(path)
                 folders[folder] = (sources[name], level)
-        options = ["--rtol", "0.05", "--atol", "0.05"] if arguments.float16 else []
-        results = conformance.check_all(arguments.linnet, list(folders), options)
+        half = [folder for folder, (_, level) in folders.items() if level == "float16"]
+        results = conformance.check_all(arguments.linnet, [folder for folder in folders if folder not in half], [])
+        results |= conformance.check_all(arguments.linnet, half, ["--rtol", "0.05", "--atol", "0.05"])
         for folder, (original, level) in folders.items():
             result = results.get(folder, {"status": "crash", "message": "no result"})
             if result["status"] != "pass":
@@ -326,7 +333,7 @@ def main():
             if complaint and not standard_complaint(original / "model.onnx"):
                 complaints.setdefault(folder.name, f"is no valid ONNX: {complaint}")
             meta = json.loads((original / "meta.json").read_text())
-            tolerance = (max(meta["rtol"], 2e-2), max(meta["atol"], 1e-3)) if arguments.float16 else (meta["rtol"], meta["atol"])
+            tolerance = (max(meta["rtol"], 2e-2), max(meta["atol"], 1e-3)) if level == "float16" else (meta["rtol"], meta["atol"])
             if original.name in ROUNDS_INPUTS:
                 tolerance = (0.05, 0.05)
             verdict = in_onnxruntime(original, folder, *tolerance)
