@@ -21,17 +21,19 @@
 #include "hwy/highway.h"
 #include "kernels/isa.h"
 
-// The function to call: `reference` for Isa::reference, else the target's `function`.
-#define LINNET_DISPATCH(function, reference) LINNET_DISPATCH_VNNI(function, function, reference)
-
-// For kernels whose targets AVX2 and AVX-512 have another function, `vnni`, for the levels with VNNI.
-#define LINNET_DISPATCH_VNNI(function, vnni, reference)                                             \
-  ([]() noexcept {                                                                                  \
-    static constexpr decltype(&HWY_STATIC_DISPATCH(function)) table[] = {&reference,                \
-                                                                         HWY_CHOOSE_SSE4(function), \
-                                                                         HWY_CHOOSE_AVX2(function), \
-                                                                         HWY_CHOOSE_AVX2(vnni),     \
-                                                                         HWY_CHOOSE_AVX3(function), \
-                                                                         HWY_CHOOSE_AVX3(vnni)};    \
-    return table[static_cast<int>(::linnet::current_isa())];                                        \
+#define LINNET_DISPATCH_TABLE(function, reference, avx2_vnni, avx512, avx512_vnni)                            \
+  ([]() noexcept {                                                                                            \
+    static constexpr decltype(&HWY_STATIC_DISPATCH(function)) table[] = {                                     \
+        &reference, HWY_CHOOSE_SSE4(function), HWY_CHOOSE_AVX2(function), HWY_CHOOSE_AVX2(avx2_vnni), avx512, \
+        avx512_vnni};                                                                                         \
+    return table[static_cast<int>(::linnet::current_isa())];                                                  \
   }())
+
+// The function to call: `reference` for Isa::reference, else the target's `function`.
+#define LINNET_DISPATCH(function, reference) \
+  LINNET_DISPATCH_TABLE(function, reference, function, HWY_CHOOSE_AVX3(function), HWY_CHOOSE_AVX3(function))
+
+// For kernels that sum products of small integers: AVX2 has another function, `vnni`, for its level with VNNI, and
+// AVX-512 has that one alone. The few processors with AVX-512 and no VNNI take AVX2's.
+#define LINNET_DISPATCH_VNNI(function, vnni, reference) \
+  LINNET_DISPATCH_TABLE(function, reference, vnni, HWY_CHOOSE_AVX2(function), HWY_CHOOSE_AVX3(vnni))

@@ -2,8 +2,8 @@
 //
 // Every kernel has a plain reference and one Highway form, compiled for each target below. The best one that the
 // machine has is chosen at the first use; LINNET_ISA=reference|sse4|avx2|avx2_vnni|avx512|avx512_vnni in the
-// environment lowers the choice. The levels with VNNI (AVX-VNNI, AVX-512 VNNI) differ from those before them in the
-// kernels that sum products of small integers.
+// environment lowers the choice. The levels with VNNI (AVX-VNNI, AVX-512 VNNI) have
+// other kernels that sum products of small integers, where avx512 takes those of avx2.
 #pragma once
 
 #include <optional>

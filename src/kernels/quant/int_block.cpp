@@ -308,6 +308,7 @@ void int_store_to(const IntStore& store, const int32_t* sums, size_t count, std:
   }
 }
 
+#if HWY_TARGET != HWY_AVX3
 void int_block_simd(const IntBlock& block) {
   switch (block.store.kind) {
     case IntOutput::i32: return int_block_to<Stored::integers>(block);
@@ -316,6 +317,7 @@ void int_block_simd(const IntBlock& block) {
     case IntOutput::s8: return int_block_to<Stored::codes>(block);
   }
 }
+#endif
 
 void int_store_simd(const IntStore& store, const int32_t* sums, size_t count, std::byte* c, size_t c_stride) {
   switch (store.kind) {

@@ -128,20 +128,22 @@ HWY_INLINE void start(const DepthwiseRow& row, SumVector (&sums)[kSumVectors]) {
     sums[v] = hn::Load(Ints(), row.store.epilogue->add + v * hn::MaxLanes(Ints()));
 }
 
+// In vectors of 64 bytes; in those of 32 it would be no faster.
+constexpr bool kVnni = HWY_TARGET == HWY_AVX3;
+
 // sums += a0 b0 + a1 b1 in each lane.
-template <bool kVnni>
 HWY_INLINE void add_taps(SumVector& sums, Taps a, Taps b) {
 #if HWY_TARGET == HWY_AVX3
-  if constexpr (kVnni) return add_short_products(sums, a, b);
-#endif
+  add_short_products(sums, a, b);
+#else
   sums = hn::Add(sums, madd_shorts(a, b));
+#endif
 }
 
 // Outputs that are summed together: they share the weights, and none waits for its own sums.
 constexpr size_t kTogether = kSumVectors == 4 ? 2 : 4;
 
 // Of outputs from i on; behind the last one, it again.
-template <bool kVnni>
 HWY_NOINLINE void sum_taps(const DepthwiseRow& row, size_t i, SumVector (&to)[kTogether][kSumVectors]) {
   SumVector sums[kTogether][kSumVectors];
   size_t offset[kTogether];
@@ -159,7 +161,7 @@ HWY_NOINLINE void sum_taps(const DepthwiseRow& row, size_t i, SumVector (&to)[kT
         const Taps w = hn::Load(Shorts(), weights + v * kTapLanes);
 #pragma GCC unroll 4
         for (size_t j = 0; j < kTogether; ++j)
-          add_taps<kVnni>(sums[j][v], w, hn::Load(Shorts(), taps + offset[j] + v * kTapLanes));
+          add_taps(sums[j][v], w, hn::Load(Shorts(), taps + offset[j] + v * kTapLanes));
       }
   }
 #pragma GCC unroll 4
@@ -168,18 +170,18 @@ HWY_NOINLINE void sum_taps(const DepthwiseRow& row, size_t i, SumVector (&to)[kT
     for (size_t v = 0; v < kSumVectors; ++v) to[j][v] = sums[j][v];
 }
 
-template <Stored kStored, bool kVnni>
+template <Stored kStored>
 void depthwise_row_of(const DepthwiseRow& row) {
   for (size_t i = 0; i < row.count; i += kTogether) {
     SumVector sums[kTogether][kSumVectors];
-    sum_taps<kVnni>(row, i, sums);
+    sum_taps(row, i, sums);
     for (size_t j = 0; j < HWY_MIN(kTogether, row.count - i); ++j)
       store_sums<kStored>(row.store, sums[j], row.c + (i + j) * row.c_stride);
   }
 }
 
 // A kernel of 3 x 3: its weights stay in registers.
-template <Stored kStored, bool kVnni>
+template <Stored kStored>
 void depthwise_3x3_of(const DepthwiseRow& row) {
   Taps weights[6][kSumVectors];
 #pragma GCC unroll 6
@@ -200,7 +202,7 @@ void depthwise_3x3_of(const DepthwiseRow& row) {
       SumVector more = hn::Zero(Ints());  // VNNI's sums wait long for each other
 #pragma GCC unroll 6
       for (size_t w = 0; w < 6; ++w)
-        add_taps<kVnni>(kVnni && w % 2 != 0 ? more : sums[v], weights[w][v], hn::Load(Shorts(), taps[w] + at));
+        add_taps(kVnni && w % 2 != 0 ? more : sums[v], weights[w][v], hn::Load(Shorts(), taps[w] + at));
       if constexpr (kVnni) sums[v] = hn::Add(sums[v], more);
     }
     r0 += stride, r1 += stride, r2 += stride;
@@ -221,27 +223,20 @@ void depthwise_3x3_of(const DepthwiseRow& row) {
   }
 }
 
-template <Stored kStored, bool kVnni>
+template <Stored kStored>
 void depthwise_row_to(const DepthwiseRow& row) {
-  if (row.row_count == 3 && row.pairs == 2) return depthwise_3x3_of<kStored, kVnni>(row);
-  depthwise_row_of<kStored, kVnni>(row);
+  if (row.row_count == 3 && row.pairs == 2) return depthwise_3x3_of<kStored>(row);
+  depthwise_row_of<kStored>(row);
 }
 
-template <bool kVnni>
-void depthwise_row(const DepthwiseRow& row) {
+void depthwise_row_simd(const DepthwiseRow& row) {
   switch (row.store.kind) {
-    case IntOutput::i32: return depthwise_row_to<Stored::integers, kVnni>(row);
-    case IntOutput::f32: return depthwise_row_to<Stored::floats, kVnni>(row);
+    case IntOutput::i32: return depthwise_row_to<Stored::integers>(row);
+    case IntOutput::f32: return depthwise_row_to<Stored::floats>(row);
     case IntOutput::u8:
-    case IntOutput::s8: return depthwise_row_to<Stored::codes, kVnni>(row);
+    case IntOutput::s8: return depthwise_row_to<Stored::codes>(row);
   }
 }
-
-void depthwise_row_simd(const DepthwiseRow& row) { depthwise_row<false>(row); }
-#if HWY_TARGET <= HWY_AVX2
-// In vectors of 32 bytes VNNI is no faster here.
-void depthwise_row_vnni(const DepthwiseRow& row) { depthwise_row<HWY_TARGET == HWY_AVX3>(row); }
-#endif
 
 }  // namespace
 }  // namespace linnet::HWY_NAMESPACE
@@ -377,7 +372,7 @@ void int_depthwise(const IntConv& c, const void* src, const std::byte* packed, c
 
   const auto spread = like.a_signed ? LINNET_DISPATCH(spread_row_s8, spread_row_reference<int8_t>)
                                     : LINNET_DISPATCH(spread_row_u8, spread_row_reference<uint8_t>);
-  const auto compute = LINNET_DISPATCH_VNNI(depthwise_row_simd, depthwise_row_vnni, depthwise_row_reference);
+  const auto compute = LINNET_DISPATCH_VNNI(depthwise_row_simd, depthwise_row_simd, depthwise_row_reference);
   const size_t width = element_bytes(like.output), blocks = channel_blocks(c);
   const size_t bands = ceil_div(c.dst[1], kTileRows), tiles = ceil_div(c.dst[2], kTileColumns);
   const double tile_ns = static_cast<double>(std::min(c.dst[1], kTileRows) * std::min(c.dst[2], kTileColumns)) *

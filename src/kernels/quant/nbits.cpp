@@ -310,10 +310,12 @@ void byte_rows_of(const NBitsFormat& f, const std::byte* panel, const ByteRows& 
   }
 }
 
+#if HWY_TARGET != HWY_AVX3
 void nbits_byte_rows(const NBitsFormat& f, const std::byte* panel, const ByteRows& rows, size_t count, float zero,
                      float* c) {
   (f.bits == 8 ? byte_rows_of<8, false> : byte_rows_of<4, false>)(f, panel, rows, count, zero, c);
 }
+#endif
 #if HWY_TARGET <= HWY_AVX2
 void nbits_byte_rows_vnni(const NBitsFormat& f, const std::byte* panel, const ByteRows& rows, size_t count, float zero,
                           float* c) {
