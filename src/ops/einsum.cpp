@@ -16,6 +16,8 @@ constexpr size_t kMaxOperands = 16;
 constexpr size_t kMaxAxes = 24;
 // Below so many multiply-adds a matrix is multiplied by plain loops.
 constexpr double kSmallProduct = 64.0;
+// Fewer rows or columns than so are not worth a product of their own, but copies that make them part of a larger one.
+constexpr size_t kLeast = kPanelWidth / 2;
 
 // A view of numbers by labelled axes. Plain data.
 struct View {
@@ -74,6 +76,19 @@ struct Axes {
     }
     return stride;
   }
+  bool merges(const View& one, const View& two) const noexcept { return merged_stride(one) && merged_stride(two); }
+  // The greatest run of axes that merges in both views; with `last`, among those that end with the last axis.
+  Axes merged_run(const View& one, const View& two, bool last) const noexcept {
+    Axes best;
+    for (size_t begin = 0; begin < rank; ++begin) {
+      Axes run;
+      for (size_t end = begin; end < rank; ++end) {
+        run.add(label[end], size[end]);
+        if ((!last || end + 1 == rank) && run.count() > best.count() && run.merges(one, two)) best = run;
+      }
+    }
+    return best;
+  }
 };
 
 // dst, dense in the order of `kept`, gets the sum over `summed`.
@@ -86,6 +101,7 @@ struct Copy {
 
 // One pair: a and b, copied first where their strides are awkward, multiplied into c.
 struct Pair {
+  bool swapped = false;  // a is the right operand
   Copy copy_a, copy_b;
   MatrixProduct product;
   size_t to = 0;
@@ -118,6 +134,13 @@ View dense(const Axes& axes) {
   return view;
 }
 
+Axes joined(std::initializer_list<const Axes*> parts) {
+  Axes all;
+  for (const Axes* part : parts)
+    for (size_t i = 0; i < part->rank; ++i) all.add(part->label[i], part->size[i]);
+  return all;
+}
+
 template <class T>
 T sum_over(const Copy& copy, const T* src, size_t axis) {
   using Sum = typename std::conditional_t<std::is_integral_v<T>, std::make_unsigned<T>, std::type_identity<T>>::type;
@@ -145,7 +168,13 @@ void run_copy(const Copy& copy, const T* src, T* dst, const Parallel& parallel) 
                            rest /= copy.kept.size[i];
                          }
                          T* to = dst + row * inner;
-                         for (size_t i = 0; i < inner; ++i) to[i] = sum_over(copy, from + i * step, 0);
+                         if (copy.summed.rank > 0) {
+                           for (size_t i = 0; i < inner; ++i) to[i] = sum_over(copy, from + i * step, 0);
+                         } else if (step == 1) {
+                           std::copy_n(from, inner, to);
+                         } else {
+                           for (size_t i = 0; i < inner; ++i) to[i] = from[i * step];
+                         }
                        }
                      });
 }
@@ -338,55 +367,86 @@ class Einsum final : public Op {
         *axes = sorted;
       }
     }
-    const auto joined = [](std::initializer_list<const Axes*> parts) {
-      Axes all;
-      for (const Axes* part : parts)
-        for (size_t i = 0; i < part->rank; ++i) all.add(part->label[i], part->size[i]);
-      return all;
-    };
-    const size_t m = rows.count(), n = columns.count(), k = inner.count();
     LINNET_REQUIRE(
         batch.rank + rows.rank + columns.rank + inner.rank + left_summed.rank + right_summed.rank <= kMaxAxes,
         unsupported("Einsum of more than ", kMaxAxes, " axes"));
+    // Columns of c are adjacent: where rows are so in the output, they become the columns.
+    const View out = output ? dense(*output) : View{};
+    const auto adjacent = [&](const Axes& axes) { return axes.count() <= 1 || axes.merged_stride(out) == 1; };
+    const Axes last_rows = output ? rows.merged_run(left, out, true) : Axes{};
+    pair.swapped = last_rows.count() >= kLeast && adjacent(last_rows);
+    if (pair.swapped) {
+      std::swap(left, right);
+      std::swap(rows, columns);
+      std::swap(left_summed, right_summed);
+    }
 
-    // One of a matrix's two strides must be 1.
-    const auto settle = [&](View& view, Copy& copy, const Axes& first, const Axes& second, const Axes& summed) {
-      const auto fits = [&] {
-        const std::optional<size_t> one = first.merged_stride(view), two = second.merged_stride(view);
-        return one && two && (*one == 1 || *two == 1 || first.count() <= 1 || second.count() <= 1);
-      };
-      if (summed.rank == 0 && fits()) return;
-      const Axes all = joined({&batch, &first, &second});
+    const auto copy_to = [&](Copy& copy, View& view, std::initializer_list<const Axes*> parts, const Axes& summed) {
+      const Axes all = joined(parts);
       set_copy(copy, view, all, summed);
       copy.to = take(all.checked_count());
       view = dense(all);
     };
-    settle(left, pair.copy_a, rows, inner, left_summed);
-    settle(right, pair.copy_b, inner, columns, right_summed);
+    if (left_summed.rank > 0 || !inner.merged_stride(left))
+      copy_to(pair.copy_a, left, {&batch, &rows, &inner}, left_summed);
+    if (right_summed.rank > 0 || !inner.merged_stride(right))
+      copy_to(pair.copy_b, right, {&batch, &inner, &columns}, right_summed);
 
-    MatrixProduct& p = pair.product;
-    p = MatrixProduct{};
-    p.m = m, p.n = n, p.k = k;
-    p.a = {rows.merged_stride(left).value_or(0), inner.merged_stride(left).value_or(0)};
-    p.b = {inner.merged_stride(right).value_or(0), columns.merged_stride(right).value_or(0)};
-    // A single row or column has no stride: give it the one that gemm wants.
-    if (k <= 1) p.a.column = p.b.row = 1;
-    if (m <= 1 && p.a.column != 1) p.a.row = 1;
-    if (n <= 1) p.b.column = 1;
-
+    // Rows that do not merge, in a or in c, are rows of several products, and so are columns. False where c is a copy.
+    Axes outer_rows, outer_columns;
+    const auto split = [&](Axes& axes, Axes& outer, const View& operand, const View& result, bool last) {
+      if (axes.merges(operand, result)) return true;
+      const Axes run = axes.merged_run(operand, result, last);
+      if (run.count() < kLeast || batch.rank + rows.rank + columns.rank > MatrixProduct::kMaxAxes)
+        return axes.merged_stride(result).has_value();
+      for (size_t i = 0; i < axes.rank; ++i)
+        if (std::find(run.label.begin(), run.label.begin() + run.rank, axes.label[i]) == run.label.begin() + run.rank)
+          outer.add(axes.label[i], axes.size[i]);
+      axes = run;
+      return true;
+    };
     const Axes all = joined({&batch, &rows, &columns});
     View result = dense(all);
     if (output) {
-      const View out = dense(*output);
-      const std::optional<size_t> row = rows.merged_stride(out), column = columns.merged_stride(out);
-      direct = row && column && (*column == 1 || n <= 1);
-      if (direct) result = out;
+      Axes some_rows = rows, some_columns = columns;
+      direct = split(some_rows, outer_rows, left, out, false) && split(some_columns, outer_columns, right, out, true) &&
+               adjacent(some_columns);
+      if (direct) {
+        rows = some_rows;
+        columns = some_columns;
+        result = out;
+      } else {
+        outer_rows = outer_columns = Axes{};
+      }
     }
-    if (!direct) pair.to = take(all.checked_count());
-    p.c_row = m <= 1 ? n : rows.merged_stride(result).value_or(0);
-    for (size_t i = batch.rank; i-- > 0;) {
-      const Label l = batch.label[i];
-      LINNET_REQUIRE(p.add_outer({batch.size[i], left.stride_of(l), right.stride_of(l), result.stride_of(l)}),
+    if (!direct) {
+      pair.to = take(all.checked_count());
+      split(rows, outer_rows, left, result, false);
+      split(columns, outer_columns, right, result, true);
+    }
+    // One of a matrix's two strides must be 1.
+    const auto fits = [](const View& view, const Axes& first, const Axes& second) {
+      const std::optional<size_t> one = first.merged_stride(view), two = second.merged_stride(view);
+      return one && two && (*one == 1 || *two == 1 || first.count() <= 1 || second.count() <= 1);
+    };
+    if (!fits(left, rows, inner)) copy_to(pair.copy_a, left, {&batch, &outer_rows, &rows, &inner}, left_summed);
+    if (!fits(right, inner, columns))
+      copy_to(pair.copy_b, right, {&batch, &outer_columns, &inner, &columns}, right_summed);
+
+    MatrixProduct& p = pair.product;
+    p = MatrixProduct{};
+    p.m = rows.count(), p.n = columns.count(), p.k = inner.count();
+    p.a = {rows.merged_stride(left).value_or(0), inner.merged_stride(left).value_or(0)};
+    p.b = {inner.merged_stride(right).value_or(0), columns.merged_stride(right).value_or(0)};
+    // A single row or column has no stride: give it the one that gemm wants.
+    if (p.k <= 1) p.a.column = p.b.row = 1;
+    if (p.m <= 1 && p.a.column != 1) p.a.row = 1;
+    if (p.n <= 1) p.b.column = 1;
+    p.c_row = p.m <= 1 ? p.n : rows.merged_stride(result).value_or(0);
+    const Axes around = joined({&batch, &outer_columns, &outer_rows});
+    for (size_t i = around.rank; i-- > 0;) {
+      const Label l = around.label[i];
+      LINNET_REQUIRE(p.add_outer({around.size[i], left.stride_of(l), right.stride_of(l), result.stride_of(l)}),
                      unsupported("Einsum over more than ", MatrixProduct::kMaxAxes, " batch axes"));
     }
     left = result;
@@ -423,6 +483,7 @@ class Einsum final : public Op {
     for (size_t i = 1; i < plan.operands; ++i) {
       const Pair& pair = plan.pairs[i - 1];
       const T* right = inputs[i];
+      if (pair.swapped) std::swap(left, right);
       if (pair.copy_a.needed) {
         run_copy(pair.copy_a, left, scratch + pair.copy_a.to, parallel);
         left = scratch + pair.copy_a.to;

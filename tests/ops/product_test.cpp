@@ -212,6 +212,46 @@ TEST(Einsum, AgreesWithTheSumOverAllIndices) {
   }
 }
 
+// Sizes of more than half a panel become products of their own where their axes are apart, in an operand or in the
+// output. The labels x and y are what an ellipsis stands for.
+TEST(Einsum, AxesThatAreApartAgreeWithTheSumOverAllIndices) {
+  std::mt19937 random(2);
+  const auto below = [&](size_t n) { return std::uniform_int_distribution<size_t>(0, n - 1)(random); };
+  constexpr int64_t kSizes[] = {1, 2, 3, 8, 9, 17};
+  for (int round = 0; round < 400; ++round) {
+    std::array<int64_t, 128> sizes;
+    for (const char c : {'a', 'b', 'c', 'd', 'e', 'x', 'y'})
+      sizes[static_cast<size_t>(c)] = below(60) == 0 ? 0 : kSizes[below(std::size(kSizes))];
+    const std::string dots = std::string("xy").substr(0, below(5) == 0 ? below(3) : 0);
+    const bool has_dots = !dots.empty();
+    Sum sum;
+    std::vector<Tensor> operands;
+    std::string equation, used;
+    for (size_t o = 0; o < 2; ++o) {
+      std::string term = has_dots ? "abc" : "abcde";
+      std::shuffle(term.begin(), term.end(), random);
+      term.resize(has_dots ? 2 : 3 + below(2));
+      if (below(12) == 0) term.back() = term.front();
+      for (const char c : term)
+        if (used.find(c) == std::string::npos) used += c;
+      equation += (o ? "," : "") + (has_dots ? "..." + term : term);
+      sum.terms.push_back(dots + term);
+      Shape shape;
+      for (const char c : sum.terms.back()) shape.push_back(below(15) == 0 ? 1 : sizes[static_cast<size_t>(c)]);
+      operands.push_back(noise(shape, static_cast<unsigned>(round * 10) + static_cast<unsigned>(o)));
+      if (round % 4 == 1) operands.back() = converted<double>(operands.back());
+    }
+    std::shuffle(used.begin(), used.end(), random);
+    used.resize(used.size() - below(std::min<size_t>(used.size(), 2) + 1));
+    sum.output = dots + used;
+    equation += "->" + (has_dots ? "..." + used : used);
+    const auto [shape, wanted] = sum.of(operands);
+    SCOPED_TRACE(equation);
+    expect_product({"Einsum", {operands[0], operands[1]}, {attribute("equation", equation)}}, shape, wanted, 1e-4);
+    if (HasFatalFailure()) return;
+  }
+}
+
 TEST(Einsum, EllipsesAlignFromTheRight) {
   const Tensor a = noise({2, 3, 4, 5}, 1), b = noise({3, 5, 20}, 2);
   const auto [shape, wanted] = Sum{{"xyij", "yjk"}, "xyik"}.of({a, b});
