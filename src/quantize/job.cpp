@@ -262,6 +262,7 @@ bool QuantizeJob::has(const Graph& graph, ValueId weight, std::string_view form)
 Result<QuantizeReport> QuantizeJob::write() {
   Graph& whole = graph();
   whole.remove_unused();
+  make_names_unique(whole);  // other runtimes refuse two nodes of one name
   if (options_.take) {
     LINNET_TRY(options_.take(take()));
     return std::move(report_);

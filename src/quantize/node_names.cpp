@@ -24,6 +24,17 @@ void name_nodes(Graph& graph, std::set<std::string>& names) {
   }
 }
 
+void make_names_unique(Graph& graph, std::set<std::string>& names) {
+  for (NodeId id = 0; id < graph.node_count(); ++id) {
+    if (!graph.alive(id)) continue;
+    std::string& name = graph.node(id).name;
+    const std::string own = name;
+    for (size_t i = 1; !name.empty() && !names.insert(name).second; ++i) name = concat(own, "_", i);
+  }
+  for (const NodeId id : graph.order())
+    for (const auto& body : subgraphs_of(graph.node(id))) make_names_unique(*body, names);
+}
+
 std::string in_graph(const Graph& graph, const std::string& name) {
   return graph.name.empty() ? name : concat(graph.name, "/", name);
 }
@@ -34,6 +45,11 @@ void name_nodes(Graph& graph) {
   std::set<std::string> names;
   collect_names(graph, names);
   name_nodes(graph, names);
+}
+
+void make_names_unique(Graph& graph) {
+  std::set<std::string> names;
+  make_names_unique(graph, names);
 }
 
 std::string_view NodeNames::without_operator(std::string_view path) { return path.substr(0, path.rfind(" (")); }

@@ -11,6 +11,8 @@ namespace linnet {
 
 // Nodes without a name, subgraphs' included, get that of their first output.
 void name_nodes(Graph& graph);
+// Of nodes of one name, subgraphs' included, the first added keeps it; the others' get a number behind it.
+void make_names_unique(Graph& graph);
 
 class NodeNames {
  public:

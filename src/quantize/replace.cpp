@@ -16,7 +16,6 @@ ValueId Replacement::add(std::string_view op_type, std::vector<ValueId> inputs, 
   Node node;
   node.op_type = op_type;
   node.domain = domain;
-  // Other runtimes refuse two nodes of one name.
   node.name = concat(name_, "_", op_type, made_ ? concat("_", made_) : std::string());
   ++made_;
   node.version = domain.empty() ? std::max(node_.domain.empty() ? node_.version : 0, 13) : 1;

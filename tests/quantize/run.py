@@ -95,9 +95,19 @@ def cosine(a, b):
     return float(a @ b / norm) if norm else float(np.array_equal(a, b))
 
 
+def graphs_of(graph):
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from graphs_of(attribute.g)
+
+
 def agree(context, model, quantized, feeds, least=0.999, linnet=True):
     """Both engines' answers of the quantised model are near the float model's."""
     onnx.checker.check_model(str(quantized))
+    names = [n.name for g in graphs_of(onnx.load(quantized, load_external_data=False).graph) for n in g.node if n.name]
+    assert len(names) == len(set(names)), sorted(n for n in set(names) if names.count(n) > 1)
     reference = session(model)
     expected = reference.run(None, feeds)
     names = [o.name for o in reference.get_outputs()]

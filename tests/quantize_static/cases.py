@@ -130,9 +130,16 @@ class Reader(CalibrationDataReader):
 EXACT = "--reduce-range"
 
 
+def check_names(graph):
+    """No two nodes have a name in common, bodies' included."""
+    names = [n.name for g in (graph, *bodies(graph)) for n in g.node if n.name]
+    assert len(names) == len(set(names)), sorted(n for n in set(names) if names.count(n) > 1)
+
+
 def check_runs(scratch, model, quantised, samples, least_cosine, ort_optimizes=True):
     """Both engines load and agree; the result is close to the float model's. Weights have 7 bits."""
     onnx.checker.check_model(onnx.load(quantised), full_check=True)
+    check_names(onnx.load(quantised).graph)
     for sample in samples:
         expected = run_ort(model, sample, optimized=False)[0]
         plain = run_ort(quantised, sample, optimized=False)[0]
@@ -274,6 +281,35 @@ def methods_choose_narrower_ranges(scratch):
                                          if t.name == "x_scale")
     full = scales.pop("")
     assert all(scale < full / 1.5 for scale in scales.values()), (full, scales)
+
+
+@case
+def a_bias_of_several_nodes_has_codes_for_each(scratch):
+    b = Builder(9)
+    b.bias("b", 8)
+    x = b.node("Conv", ["x", b.weight("w1", 8, 8, 3, 3), "b"], "c1", pads=[1] * 4)
+    b.node("Conv", [x, b.weight("w2", 8, 8, 1, 1), "b"], "y")
+    convs = b.save(scratch / "convs.onnx", [("x", ["n", 8, 6, 6])], [("y", ["n", 8, 6, 6])])
+    b = Builder(9)
+    b.bias("b", 16)
+    # A name that the first new node might have had.
+    x = b.node("Gemm", ["x", b.weight("w1", 16, 16), "b"], "c1")
+    b.nodes[-1].name = "b_DequantizeLinear"
+    x = b.node("Gemm", [x, b.weight("w2", 16, 16), "b"], "c2", transB=1)
+    value = helper.make_tensor_value_info("t", FLOAT, ["n", 16])
+    inner = [helper.make_graph([helper.make_node("Gemm", [x, w, "b"], ["t"], f"in_{w}")], w, [], [value]) for w in ("w1", "w2")]
+    b.node("Less", [b.node("ReduceSum", [x], "sum", keepdims=0), b.constant("zero", np.float32(0))], "choice")
+    b.node("If", ["choice"], "y", then_branch=inner[0], else_branch=inner[1])
+    gemms = b.save(scratch / "gemms.onnx", [("x", ["n", 16])], [("y", ["n", 16])])
+    rng = np.random.default_rng(3)
+    for model, shape in ((convs, (2, 8, 6, 6)), (gemms, (5, 16))):
+        samples = [{"x": rng.standard_normal(shape).astype(np.float32)} for _ in range(4)]
+        folder = write(scratch / model.stem, samples)
+        for options in ([], ["--format", "qoperator"]):
+            quantize("static", model, scratch / "out.onnx", "--calibrate", folder, EXACT, *options)
+            check_runs(scratch, model, scratch / "out.onnx", samples[:2], 0.999)
+            if options == [] and model is gemms:
+                assert "b_DequantizeLinear" in {n.name for n in onnx.load(scratch / "out.onnx").graph.node if n.op_type == "Gemm"}
 
 
 @case
