@@ -42,10 +42,13 @@ class Exporter {
       for (const Dim& dim : graph.value(port.value).info.shape)
         if (!dim.known() && !dim.unknown()) named_.insert(dim.symbol());
     Scope scope{graph, nullptr, {}, constants()};
-    for (const GraphPort& port : graph.overridable) take(scope, port.value, port.name);
+    std::vector<GraphPort> overridable;  // but what nothing uses any more is no initializer, and no input without one
+    for (const GraphPort& port : graph.overridable)
+      if (graph.constant(port.value)) overridable.push_back(port);
+    for (const GraphPort& port : overridable) take(scope, port.value, port.name);
     take_ports(scope);
     onnx::Graph exported = convert(scope);
-    for (const GraphPort& port : graph.overridable) exported.input.push_back(value_info(scope, port.value));
+    for (const GraphPort& port : overridable) exported.input.push_back(value_info(scope, port.value));
     model_.graph = std::move(exported);
     for (const auto& [domain, version] : opsets_) model_.opset_import.push_back({keep(domain), version});
     return std::move(model_);

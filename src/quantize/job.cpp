@@ -180,11 +180,21 @@ Status QuantizeJob::visit(Graph& graph, std::string_view scheme, Knows knows, Re
       const std::set<ValueId> before(inputs.begin(), inputs.end());
       if (Status status = rewrite(graph, id, row); !status.ok()) return std::move(status).at_node(row.node);
       LINNET_CHECK(row.result.empty() != row.reason.empty());
+      if (!row.result.empty()) fix_defaults(graph, before);
       release(graph, before);
     }
     report_.nodes.push_back(std::move(row));
   }
   return graph.sort();
+}
+
+// An initializer that is also an input, its default, counts as a constant. Where it has become codes, a caller's would
+// no longer count everywhere: it is no input any more.
+void QuantizeJob::fix_defaults(const Graph& graph, const std::set<ValueId>& values) {
+  std::erase_if(this->graph().overridable, [&](const GraphPort& port) {
+    const Tensor* tensor = this->graph().constant(port.value);
+    return std::any_of(values.begin(), values.end(), [&](ValueId v) { return tensor && graph.constant(v) == tensor; });
+  });
 }
 
 // Constants that nothing uses any more go at once: with those of all nodes a whole float model would be in memory.

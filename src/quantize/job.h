@@ -73,6 +73,7 @@ class QuantizeJob {
   QuantizeJob(const QuantizeOptions& options, std::filesystem::path path) : options_(options), path_(std::move(path)) {}
   Status visit(Graph& graph, std::string_view scheme, Knows knows, Rewrite rewrite, size_t total, size_t& done);
   NodeReport new_report(const Graph& graph, NodeId id) const;
+  void fix_defaults(const Graph& graph, const std::set<ValueId>& values);
   void release(Graph& graph, const std::set<ValueId>& values);
 
   const QuantizeOptions& options_;

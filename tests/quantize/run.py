@@ -379,6 +379,31 @@ def bad_paths(context):
     quantize(context, model, "--report", context.folder / "none" / "r.json", fails="there is no folder")
 
 
+@case
+def defaults_of_inputs_are_constants(context):
+    """The weight is an input, too: what becomes codes is none any more; what stays is."""
+    nodes = [helper.make_node("Gemm", ["x", "w"], ["h"], name="first"), helper.make_node("Gemm", ["h", "v"], ["y"], name="second")]
+    inputs = [info("x", FLOAT, ["n", 64]), info("w", FLOAT, [64, 64]), info("v", FLOAT, [64, 64])]
+    model = save(context.folder / "m.onnx", nodes, inputs, [info("y", FLOAT, ["n", 64])], [weight("w", 64, 64), weight("v", 64, 64)])
+    (context.folder / "samples").mkdir()
+    np.save(context.folder / "samples" / "0.npy", rows())
+    for scheme, *options in (["dynamic"], ["weights", "--bits", 8], ["static", "--calibrate", context.folder / "samples"]):
+        for left in [], ["--exclude", "second"]:
+            out = quantize(context, model, *options, *left, scheme=scheme)
+            assert [i.name for i in onnx.load(out).graph.input] == (["x", "v"] if left else ["x"])
+            agree(context, model, out, {"x": rows()}, least=0.99)
+    # A weight that one node reads as codes and another as floats has one meaning.
+    nodes[1].input[1] = "w"
+    model = save(context.folder / "m.onnx", nodes, inputs[:2], [info("y", FLOAT, ["n", 64])], [weight("w", 64, 64)])
+    out = quantize(context, model, "--exclude", "second")
+    assert [i.name for i in onnx.load(out).graph.input] == ["x"]
+    agree(context, model, out, {"x": rows()}, least=0.99)
+    half = context.folder / "half.onnx"
+    optimize = [context.linnet, "optimize", str(model), "-o", str(half), "--level", "all", "--float16", "--verify"]
+    subprocess.run(optimize, check=True, capture_output=True, timeout=120)
+    assert [i.name for i in onnx.load(half).graph.input] == ["x"]
+
+
 def correlated(rows, width, seed=3):
     """Rows whose elements depend on each other, as a layer's inputs do."""
     rng = np.random.default_rng(seed)
