@@ -279,6 +279,7 @@ class DynamicQuantizer {
 Result<QuantizeReport> quantize_dynamic(const ModelSource& source, const QuantizeOptions& options,
                                         const std::filesystem::path& path) {
   LINNET_ASSIGN(const auto job, QuantizeJob::open(source, options, path));
+  LINNET_TRY(refuse_own_forms(job->graph()));
   DynamicQuantizer quantizer(*job);
   const auto knows = [](const Graph& graph, const Node& node) { return DynamicQuantizer::knows(graph, node); };
   const auto rewrite = [&](Graph& graph, NodeId id, NodeReport& row) { return quantizer.rewrite(graph, id, row); };

@@ -22,6 +22,14 @@ void raise_opset(Graph& graph) {
     for (const auto& body : subgraphs_of(graph.node(id))) raise_opset(*body);
 }
 
+// A node that only this engine reads, as `optimize` writes at the level all; in an order of axes, too, which the
+// schemes of 8 bits do not know.
+bool is_own(const Node& node) {
+  const bool standard = node.domain.empty() || node.is("FusedConv", "com.microsoft");
+  return node.domain == "linnet" ||
+         (standard && (node.int_or("channels_last", 0) != 0 || node.int_or("src_channels_first", 0) != 0));
+}
+
 size_t count_known(const Graph& graph, QuantizeJob::Knows knows) {
   size_t count = 0;
   for (const NodeId id : graph.order()) {
@@ -99,6 +107,16 @@ std::shared_ptr<const Tensor> share(Tensor&& tensor) {
 }
 
 }  // namespace
+
+Status refuse_own_forms(const Graph& graph) {
+  for (const NodeId id : graph.order()) {
+    LINNET_REQUIRE(!is_own(graph.node(id)),
+                   invalid_argument(graph.node_path(id), " is in a form of this engine alone, as `optimize` writes at ",
+                                    "the level all: quantise the model's source"));
+    for (const auto& body : subgraphs_of(graph.node(id))) LINNET_TRY(refuse_own_forms(*body));
+  }
+  return {};
+}
 
 bool QuantizeJob::Key::operator<(const Key& other) const noexcept {
   const std::owner_less<> less;

@@ -16,6 +16,10 @@ struct QuantizedValues {
   ValueId codes = kNoValue, scale = kNoValue, zero_point = kNoValue;
 };
 
+// What `optimize` wrote for this engine alone is not for the schemes that take convolutions, which know one order of
+// axes.
+Status refuse_own_forms(const Graph& graph);
+
 class QuantizeJob {
  public:
   // Loads the model and rewrites it with the basic passes; large constants are not folded. The graph is inferred.

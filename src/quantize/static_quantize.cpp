@@ -186,6 +186,7 @@ Result<QuantizeReport> quantize_static(const std::shared_ptr<Engine>& engine, co
   LINNET_TRY(check(how));
   LINNET_ASSIGN(const auto job, QuantizeJob::open(source, options, path));
   Graph& graph = job->graph();
+  LINNET_TRY(refuse_own_forms(graph));
   LINNET_ASSIGN(auto twin, QuantizeJob::open(source, options, path));  // the same graph: running it takes it apart
   if (how.equalise)
     for (Graph* each : {&graph, &twin->graph()}) LINNET_TRY(equalise_graphs(*each));

@@ -98,6 +98,24 @@ TEST(FuseDynamicQuantize, AConvolution) {
   EXPECT_EQ(counts, (Counts{{"DynamicQuantizeLinear", 1}, {"ConvIntegerToFloat", 1}, {"Transpose", 2}}));
 }
 
+// The images of a convolution with channels last have their channels elsewhere.
+TEST(FuseDynamicQuantize, AConvolutionWithChannelsLast) {
+  for (const bool channels : {true, false}) {
+    const Counts counts = optimized({1, 12, 7, 12}, [&](Graph& g, ValueId x) {
+      const Quantised q = dynamic(g, x);
+      Node node;
+      node.op_type = "ConvInteger";
+      node.version = 10;
+      node.inputs = {q.codes, weights(g, {12, 12, 3, 3}), q.zero};
+      node.attributes = {{"pads", std::vector<int64_t>(4, 1)}, {"channels_last", int64_t{1}}};
+      const ValueId sum = g.add_node(std::move(node), "sum", ValueInfo::tensor(DType::i32));
+      const ValueId bias = floats(g, channels ? Shape{12} : Shape{12, 1, 1}, 1);
+      add_output(g, "y", add(g, "Add", {scaled(g, sum, q.scale, floats(g, {1}, 0.01f)), bias}));
+    });
+    EXPECT_EQ(counts.contains("Add"), !channels);
+  }
+}
+
 TEST(FuseDynamicQuantize, NearMissesStay) {
   // The sum is wanted as integers as well.
   Counts counts = optimized({5, 20}, [](Graph& g, ValueId x) {

@@ -380,6 +380,22 @@ def bad_paths(context):
 
 
 @case
+def what_is_for_linnet_alone_is_not_quantised(context):
+    nodes = [helper.make_node("Conv", ["x", "w1", "b"], ["h"], pads=[1] * 4), helper.make_node("Relu", ["h"], ["r"]),
+             helper.make_node("Conv", ["r", "w2", "b"], ["y"], pads=[1] * 4)]  # fmt: skip
+    constants = [weight("w1", 64, 3, 3, 3), weight("w2", 64, 64, 3, 3), weight("b", 64, 1)]
+    constants[2].dims[:] = [64]
+    model = save(context.folder / "m.onnx", nodes, [info("x", FLOAT, [1, 3, 64, 64])], [info("y", FLOAT, [1, 64, 64, 64])], constants)
+    (context.folder / "samples").mkdir()
+    np.save(context.folder / "samples" / "0.npy", RNG.standard_normal((1, 3, 64, 64)).astype(np.float32))
+    own = context.folder / "own.onnx"
+    optimize = [context.linnet, "optimize", str(model), "-o", str(own), "--level", "all"]
+    subprocess.run(optimize, check=True, capture_output=True, timeout=120)
+    quantize(context, own, fails="quantise the model's source")
+    quantize(context, own, "--calibrate", context.folder / "samples", scheme="static", fails="quantise the model's source")
+
+
+@case
 def defaults_of_inputs_are_constants(context):
     """The weight is an input, too: what becomes codes is none any more; what stays is."""
     nodes = [helper.make_node("Gemm", ["x", "w"], ["h"], name="first"), helper.make_node("Gemm", ["h", "v"], ["y"], name="second")]

@@ -54,7 +54,8 @@ std::optional<Chain> chain_of(const Graph& graph, ValueId sum, int64_t columns, 
   const Tensor* t = graph.constant(bias);
   if (!t || t->dtype != DType::f32 || t->count() != columns || t->shape.rank() > info.shape.size()) return chain;
   // Along the axis of the columns, alone.
-  const size_t from_end = conv ? info.shape.size() - 2 : 0;
+  const bool inner = conv && graph.producer(sum)->int_or("channels_last", 0) == 0;
+  const size_t from_end = inner ? info.shape.size() - 2 : 0;
   if (t->shape.rank() <= from_end || t->shape[t->shape.rank() - 1 - from_end] != columns) return chain;
   chain.add = add;
   chain.bias = bias;
