@@ -101,6 +101,42 @@ Status write_report(const QuantizeArguments& arguments, const QuantizeReport& re
   return write_file(arguments.report, std::as_bytes(std::span(text)));
 }
 
+// Whether both name one file, which need not be there.
+bool same_file(const std::filesystem::path& a, const std::filesystem::path& b) {
+  std::error_code failed;
+  if (std::filesystem::equivalent(a, b, failed)) return true;
+  const std::filesystem::path whole = std::filesystem::weakly_canonical(a, failed);
+  return !whole.empty() && whole == std::filesystem::weakly_canonical(b, failed);
+}
+
+// A file itself, or those in a folder.
+bool holds(const std::filesystem::path& sample, const std::filesystem::path& file) {
+  std::error_code failed;
+  if (!std::filesystem::is_directory(sample, failed)) return std::filesystem::equivalent(sample, file, failed);
+  for (const auto& entry : std::filesystem::directory_iterator(sample, failed))
+    if (std::filesystem::equivalent(entry.path(), file, failed)) return true;
+  return false;
+}
+
+// What is written must not replace what is read.
+Status refuse_replacing(const QuantizeArguments& arguments, const std::optional<Samples>& samples) {
+  const std::pair<const char*, const std::string&> written[] = {{"result", arguments.output},
+                                                                {"report", arguments.report}};
+  for (const auto& [what, path] : written) {
+    const auto refuse = [what = what](const std::string& file) {
+      return invalid_argument("the ", what, " would replace '", file, "', which is read for it");
+    };
+    if (path.empty()) continue;
+    for (const std::string& file : {arguments.model, arguments.labels})
+      if (!file.empty() && same_file(path, file)) return refuse(file);
+    for (size_t i = 0; samples && i < samples->count && std::filesystem::exists(path); ++i)
+      if (const std::string name = samples->name(i); holds(name, path)) return refuse(name);
+  }
+  LINNET_REQUIRE(arguments.report.empty() || !same_file(arguments.output, arguments.report),
+                 invalid_argument("the report would replace the result '", arguments.output, "': name another file"));
+  return {};
+}
+
 // What --sensitivity says: a number, or all.
 std::optional<size_t> nodes_alone(const std::string& text) {
   if (text == "all") return SIZE_MAX;
@@ -185,8 +221,10 @@ Result<QuantizeReport> quantize_with(const QuantizeArguments& arguments, const s
                                                  {"--sensitivity", !arguments.sensitivity.empty()},
                                                  {"--only-faster", arguments.only_faster}};
   const auto* first = std::find_if(std::begin(wanted), std::end(wanted), [](const auto& w) { return w.second; });
+  LINNET_TRY(refuse_replacing(arguments, samples));
   if (!arguments.samples.empty()) {
     LINNET_ASSIGN(samples, find_samples(arguments.samples));
+    LINNET_TRY(refuse_replacing(arguments, samples));
   } else {
     LINNET_REQUIRE(samples || first == std::end(wanted),
                    invalid_argument(first->first, " takes samples of inputs to run: name their folder with --samples"));

@@ -380,6 +380,31 @@ def bad_paths(context):
 
 
 @case
+def nothing_replaces_what_is_read(context):
+    model = layers(context.folder / "m.onnx")
+    samples = context.folder / "samples"
+    (samples / "1").mkdir(parents=True)
+    np.savez(samples / "0.npz", x=rows())
+    np.save(samples / "1" / "x.npy", rows())
+    labels = context.folder / "labels.json"
+    labels.write_text("0\n1\n")
+    read = {path: path.read_bytes() for path in (model, labels, samples / "0.npz", samples / "1" / "x.npy")}
+    out = context.folder / "both.json"
+    for report in out, context.folder / "samples" / ".." / "both.json":
+        quantize(context, model, "--report", report, out=out, fails="the report would replace the result")
+    for path in samples / "0.npz", samples / "1" / "x.npy":
+        quantize(context, model, "--calibrate", samples, scheme="static", out=path, fails="the result would replace")
+        quantize(context, model, "--samples", samples, out=path, fails="the result would replace")
+        quantize(context, model, "--samples", samples, scheme="weights", out=path, fails="the result would replace")
+    quantize(context, model, "--samples", samples, "--labels", labels, "--report", labels, fails="the report would replace")
+    quantize(context, model, "--samples", samples, "--labels", labels, out=labels, fails="the result would replace")
+    assert not out.exists() and all(path.read_bytes() == data for path, data in read.items())
+    # A result from before may lie beside the samples.
+    for _ in range(2):
+        quantize(context, model, "--samples", samples, "--report", context.folder / "r.html", out=samples / "out.onnx")
+
+
+@case
 def what_is_for_linnet_alone_is_not_quantised(context):
     nodes = [helper.make_node("Conv", ["x", "w1", "b"], ["h"], pads=[1] * 4), helper.make_node("Relu", ["h"], ["r"]),
              helper.make_node("Conv", ["r", "w2", "b"], ["y"], pads=[1] * 4)]  # fmt: skip
