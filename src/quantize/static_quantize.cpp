@@ -118,7 +118,9 @@ struct StaticPart {
       return;
     }
     ValueRange range = choose_range(observer, how.range, levels_of(how.activation_type));
-    if (const Node* producer = graph->producer(v); producer && producer->is("Softmax")) range = {0, 1};
+    // No probability is rare enough to be cut off, and 0 is exact.
+    if (const Node* producer = graph->producer(v); producer && producer->is("Softmax"))
+      range = {0, observer.greatest()};
     codes.set_range(v, range.least, range.greatest, how.activation_symmetric);
   }
 };

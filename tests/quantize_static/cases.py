@@ -226,6 +226,22 @@ def smoothing_takes_outliers_up(scratch):
 
 
 @case
+def small_probabilities_keep_their_ratios(scratch):
+    """Of many classes none need be near 1."""
+    b = Builder(6)
+    b.node("Softmax", [b.node("MatMul", ["x", b.weight("w", 32, 500)], "s")], "y", axis=-1)
+    model = b.save(scratch / "net.onnx", [("x", ["n", 32])], [("y", ["n", 500])])
+    rng = np.random.default_rng(6)
+    samples = [{"x": rng.standard_normal((4, 32)).astype(np.float32)} for _ in range(4)]
+    folder = write(scratch / "samples", samples)
+    for options in ([], ["--format", "qoperator"], ["--calibrate-method", "entropy", "--num-bins", "2048"], ["--activation-type", "uint8"]):
+        quantize("static", model, scratch / "out.onnx", "--calibrate", folder, EXACT, *options)
+        check_runs(scratch, model, scratch / "out.onnx", samples, 0.99)
+        numbers = {t.name: numpy_helper.to_array(t) for t in onnx.load(scratch / "out.onnx").graph.initializer}
+        assert numbers["y_zero_point"] == (0 if "uint8" in options else -128)
+
+
+@case
 def masks_do_not_drown_the_scores(scratch):
     model, samples = attention(scratch / "attention.onnx", masked=True), sentences(4, masked=True)
     folder = write(scratch / "samples", samples)
