@@ -127,7 +127,11 @@ Result<std::optional<StaticWriter::Operand>> StaticWriter::operand(Graph& graph,
     return std::optional(Operand{codes_.codes(value, root), p.scale, p.zero_point});
   }
   WeightScheme scheme = job_.scheme(job_.options().per_channel ? node.inputs[i].axis : std::nullopt);
-  if (scheme.axis) scheme.symmetric = true;  // operators on integers take one zero point for all channels
+  if (scheme.axis) scheme.symmetric = true;             // operators on integers take one zero point for all channels
+  if (i == 0 && format_ == StaticFormat::q_operator) {  // not every runtime multiplies int8 by uint8
+    scheme.type = codes_.type();
+    scheme.symmetric = scheme.type == DType::i8;
+  }
   if (node.inputs[i].kind == InputKind::constant) scheme = {codes_.type(), false, false, std::nullopt};
   LINNET_ASSIGN(const auto made, job_.quantize(graph, value, scheme, report));
   if (!made) return std::optional<Operand>();

@@ -242,6 +242,19 @@ def small_probabilities_keep_their_ratios(scratch):
 
 
 @case
+def constants_on_the_left_of_products(scratch):
+    b = Builder(7)
+    x = b.node("MatMul", [b.weight("w", 24, 32), "x"], "l")
+    b.node("MatMul", [x, b.weight("v", 16, 16)], "y")
+    model = b.save(scratch / "net.onnx", [("x", [32, 16])], [("y", [24, 16])])
+    samples = [{"x": np.random.default_rng(i).standard_normal((32, 16)).astype(np.float32)} for i in range(4)]
+    folder = write(scratch / "samples", samples)
+    for form, type_ in itertools.product(("qdq", "qoperator"), ("int8", "uint8")):
+        quantize("static", model, scratch / "out.onnx", "--calibrate", folder, EXACT, "--format", form, "--activation-type", type_)
+        check_runs(scratch, model, scratch / "out.onnx", samples[:2], 0.999)
+
+
+@case
 def masks_do_not_drown_the_scores(scratch):
     model, samples = attention(scratch / "attention.onnx", masked=True), sentences(4, masked=True)
     folder = write(scratch / "samples", samples)
