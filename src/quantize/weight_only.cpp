@@ -1,5 +1,6 @@
 // Weights in blocks of few bits, activations as they are: MatMul and Gemm become MatMulNBits, tables that Gather reads
 // GatherBlockQuantized.
+#include <algorithm>
 #include <bit>
 
 #include "quantize/block_products.h"
@@ -29,6 +30,13 @@ class WeightQuantizer {
   }
 
  private:
+  static bool is_table(const Graph& graph, ValueId weight) {
+    const std::vector<NodeId>& uses = graph.uses(weight);
+    return std::any_of(uses.begin(), uses.end(), [&](NodeId user) {
+      return graph.node(user).is("Gather") && graph.node(user).input(0) == weight;
+    });
+  }
+
   Status product(Graph& graph, NodeId id, NodeReport& report) {
     const auto found = find_block_product(graph, graph.node(id), scheme_.block, report.reason);
     if (!found) return {};
@@ -36,6 +44,9 @@ class WeightQuantizer {
     if (!weight) return {};
     if (inputs_ && !inputs_->knows(graph, found->weight, found->by_row))
       report.note = "rounded to nearest: the samples do not show its input";
+    if (!options_.embeddings && is_table(graph, found->weight))
+      report.note += concat(report.note.empty() ? "" : "; ",
+                            "the floats stay for Gather: with --embeddings there is one table for both");
     const int64_t n = found->n, k = found->k;
     Replacement to(graph, id);
     const DType type = graph.value(to.node().input(0)).info.dtype;

@@ -213,6 +213,9 @@ def a_table_tied_to_a_head(context):
         agree(context, model, out, feeds, least=0.98)
         assert results(context) == ["GatherBlockQuantized", "MatMulNBits"], context.report
         assert os.path.getsize(out) < 0.4 * os.path.getsize(model), "the table is there twice"
+        assert "note" not in context.report["nodes"][1]
+    quantize(context, model, scheme="weights")
+    assert "--embeddings" in context.report["nodes"][1]["note"]
 
 
 @case
