@@ -6,6 +6,7 @@
 
 #include "kernels/elementwise/half_convert.h"
 #include "kernels/gemm/plain_product.h"
+#include "kernels/transpose/transpose.h"
 #include "ops/einsum_equation.h"
 #include "ops/matrix_product.h"
 
@@ -96,7 +97,8 @@ struct Copy {
   bool needed = false;
   Axes kept, summed;
   std::array<size_t, kMaxAxes> kept_stride, summed_stride;
-  size_t to = 0;  // in scratch
+  std::optional<TransposePlan> transposition;  // that does the same
+  size_t to = 0;                               // in scratch
 };
 
 // One pair: a and b, copied first where their strides are awkward, multiplied into c.
@@ -115,12 +117,33 @@ struct Plan {
   size_t half_inputs[kMaxOperands], half_output = 0, gemm = 0;  // in elements of the type computed in
 };
 
-void set_copy(Copy& copy, const View& view, const Axes& kept, const Axes& summed) {
+// Where the copy has each number of its source once.
+std::optional<TransposePlan> plan_transposition(const Copy& copy, size_t width) {
+  if (copy.summed.rank > 0) return std::nullopt;
+  const size_t rank = copy.kept.rank;
+  std::array<int64_t, kMaxAxes> shape;  // of the source
+  std::array<size_t, kMaxAxes> order;
+  std::array<bool, kMaxAxes> taken{};
+  size_t stride = 1;
+  for (size_t axis = rank; axis-- > 0;) {
+    size_t i = 0;
+    while (i < rank && (taken[i] || (copy.kept.size[i] != 1 && copy.kept_stride[i] != stride))) ++i;
+    if (i == rank) return std::nullopt;
+    taken[i] = true;
+    order[i] = axis;
+    shape[axis] = static_cast<int64_t>(copy.kept.size[i]);
+    stride *= copy.kept.size[i];
+  }
+  return plan_transpose({shape.data(), rank}, {order.data(), rank}, width);
+}
+
+void set_copy(Copy& copy, const View& view, const Axes& kept, const Axes& summed, size_t width) {
   copy.needed = true;
   copy.kept = kept;
   copy.summed = summed;
   for (size_t i = 0; i < kept.rank; ++i) copy.kept_stride[i] = view.stride_of(kept.label[i]);
   for (size_t i = 0; i < summed.rank; ++i) copy.summed_stride[i] = view.stride_of(summed.label[i]);
+  copy.transposition = plan_transposition(copy, width);
 }
 
 View dense(const Axes& axes) {
@@ -153,6 +176,7 @@ T sum_over(const Copy& copy, const T* src, size_t axis) {
 
 template <class T>
 void run_copy(const Copy& copy, const T* src, T* dst, const Parallel& parallel) {
+  if (copy.transposition) return transpose(*copy.transposition, src, dst, parallel);
   // Rows of the innermost kept axis.
   const size_t rank = copy.kept.rank;
   const size_t inner = rank == 0 ? 1 : copy.kept.size[rank - 1], step = rank == 0 ? 0 : copy.kept_stride[rank - 1];
@@ -168,13 +192,7 @@ void run_copy(const Copy& copy, const T* src, T* dst, const Parallel& parallel) 
                            rest /= copy.kept.size[i];
                          }
                          T* to = dst + row * inner;
-                         if (copy.summed.rank > 0) {
-                           for (size_t i = 0; i < inner; ++i) to[i] = sum_over(copy, from + i * step, 0);
-                         } else if (step == 1) {
-                           std::copy_n(from, inner, to);
-                         } else {
-                           for (size_t i = 0; i < inner; ++i) to[i] = from[i * step];
-                         }
+                         for (size_t i = 0; i < inner; ++i) to[i] = sum_over(copy, from + i * step, 0);
                        }
                      });
 }
@@ -233,6 +251,7 @@ class Einsum final : public Op {
   Status bind(BindContext& context) const override {
     Plan& plan = context.state<Plan>();
     plan.operands = context.inputs();
+    const size_t width = half(context.dtype(0)) ? sizeof(float) : element_size(context.dtype(0));
     // Sizes of all labels, then views of the operands.
     std::array<size_t, kLabelCount> sizes;
     sizes.fill(1);
@@ -291,7 +310,8 @@ class Einsum final : public Op {
       for (size_t later = i + 1; later < plan.operands; ++later)
         for (size_t j = 0; j < views[later].rank; ++j) lives[views[later].label[j]] = true;
       const bool last = i + 1 == plan.operands;
-      LINNET_TRY(plan_pair(plan.pairs[i - 1], left, views[i], lives, last ? &output : nullptr, plan.direct, take));
+      LINNET_TRY(
+          plan_pair(plan.pairs[i - 1], left, views[i], lives, last ? &output : nullptr, plan.direct, width, take));
       if (context.dtype(0) == DType::f32 || half(context.dtype(0)))
         gemm_bytes =
             std::max(gemm_bytes, multiply_scratch_size(plan.pairs[i - 1].product,
@@ -303,11 +323,10 @@ class Einsum final : public Op {
         if (std::find(output.label.begin(), output.label.begin() + output.rank, left.label[i]) ==
             output.label.begin() + output.rank)
           summed.add(left.label[i], left.size[i]);
-      set_copy(plan.last, left, output, summed);
+      set_copy(plan.last, left, output, summed, width);
     }
     plan.gemm = elements;
-    const std::optional<size_t> own =
-        checked_mul(elements, half(context.dtype(0)) ? sizeof(float) : element_size(context.dtype(0)));
+    const std::optional<size_t> own = checked_mul(elements, width);
     const std::optional<size_t> bytes = own ? checked_add(*own, gemm_bytes) : std::nullopt;
     LINNET_REQUIRE(fits && bytes, error(Code::out_of_memory, "Einsum's scratch memory is too large"));
     context.request_scratch(*bytes);
@@ -324,9 +343,8 @@ class Einsum final : public Op {
       case DType::u8: return run_as<uint8_t>(context);  // wrapping sums of products know no sign
       case DType::i16:
       case DType::u16: return run_as<uint16_t>(context);
-      case DType::i32: return run_as<int32_t>(context);
+      case DType::i32:
       case DType::u32: return run_as<uint32_t>(context);
-      case DType::i64: return run_as<int64_t>(context);
       default: return run_as<uint64_t>(context);
     }
   }
@@ -348,7 +366,7 @@ class Einsum final : public Op {
   // Plans `left` times `right`; `left` becomes the view of the result. With `output`, the result may be written there.
   template <class Take>
   static Status plan_pair(Pair& pair, View& left, View& right, const std::array<bool, kLabelCount>& lives,
-                          const Axes* output, bool& direct, const Take& take) {
+                          const Axes* output, bool& direct, size_t width, const Take& take) {
     Axes batch, rows, columns, inner, left_summed, right_summed;
     for (size_t i = 0; i < left.rank; ++i) {
       const Label l = left.label[i];
@@ -383,7 +401,7 @@ class Einsum final : public Op {
 
     const auto copy_to = [&](Copy& copy, View& view, std::initializer_list<const Axes*> parts, const Axes& summed) {
       const Axes all = joined(parts);
-      set_copy(copy, view, all, summed);
+      set_copy(copy, view, all, summed, width);
       copy.to = take(all.checked_count());
       view = dense(all);
     };
