@@ -18,7 +18,7 @@ constexpr size_t kMaxAxes = 24;
 // Below so many multiply-adds a matrix is multiplied by plain loops.
 constexpr double kSmallProduct = 64.0;
 // Fewer rows or columns than so are not worth a product of their own, but copies that make them part of a larger one.
-constexpr size_t kLeast = kPanelWidth / 2;
+constexpr size_t kLeast = kPanelWidth;
 
 // A view of numbers by labelled axes. Plain data.
 struct View {
@@ -410,13 +410,20 @@ class Einsum final : public Op {
     if (right_summed.rank > 0 || !inner.merged_stride(right))
       copy_to(pair.copy_b, right, {&batch, &inner, &columns}, right_summed);
 
+    // One of a matrix's two strides must be 1.
+    const auto fits = [](const View& view, const Axes& first, const Axes& second) {
+      const std::optional<size_t> one = first.merged_stride(view), two = second.merged_stride(view);
+      return one && two && (*one == 1 || *two == 1 || first.count() <= 1 || second.count() <= 1);
+    };
     // Rows that do not merge, in a or in c, are rows of several products, and so are columns. False where c is a copy.
     Axes outer_rows, outer_columns;
     const auto split = [&](Axes& axes, Axes& outer, const View& operand, const View& result, bool last) {
       if (axes.merges(operand, result)) return true;
       const Axes run = axes.merged_run(operand, result, last);
-      if (run.count() < kLeast || batch.rank + rows.rank + columns.rank > MatrixProduct::kMaxAxes)
-        return axes.merged_stride(result).has_value();
+      const bool whole = axes.merged_stride(result).has_value();  // with a copy of the operand
+      if (run.count() < kLeast || (whole && !fits(operand, run, inner)) ||
+          batch.rank + rows.rank + columns.rank > MatrixProduct::kMaxAxes)
+        return whole;
       for (size_t i = 0; i < axes.rank; ++i)
         if (std::find(run.label.begin(), run.label.begin() + run.rank, axes.label[i]) == run.label.begin() + run.rank)
           outer.add(axes.label[i], axes.size[i]);
@@ -442,11 +449,6 @@ class Einsum final : public Op {
       split(rows, outer_rows, left, result, false);
       split(columns, outer_columns, right, result, true);
     }
-    // One of a matrix's two strides must be 1.
-    const auto fits = [](const View& view, const Axes& first, const Axes& second) {
-      const std::optional<size_t> one = first.merged_stride(view), two = second.merged_stride(view);
-      return one && two && (*one == 1 || *two == 1 || first.count() <= 1 || second.count() <= 1);
-    };
     if (!fits(left, rows, inner)) copy_to(pair.copy_a, left, {&batch, &outer_rows, &rows, &inner}, left_summed);
     if (!fits(right, inner, columns))
       copy_to(pair.copy_b, right, {&batch, &outer_columns, &inner, &columns}, right_summed);
