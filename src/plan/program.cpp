@@ -51,11 +51,17 @@ class Program::AlignedCopies {
   std::vector<std::shared_ptr<const Tensor>> replaced_;  // operators may still hold them while they prepare
 };
 
+// How many steps and ports read a constant, and how many of them in place, where it must be aligned. Those that release
+// it count no more.
+struct Program::Readers {
+  uint32_t all = 0, in_place = 0;
+};
+
 // Prepares one step. Packed buffers are shared by the tensor they come from and the form.
 class Preparation final : public PackingContext {
  public:
   Preparation(Program& program, const Step& step, const Program::Options& options, Program::AlignedCopies& copies,
-              std::vector<uint32_t>& readers)
+              std::vector<Program::Readers>& readers)
       : program_(program), step_(step), options_(options), copies_(copies), readers_(readers) {}
 
   // What went wrong in constant(), which cannot say so.
@@ -109,7 +115,9 @@ class Preparation final : public PackingContext {
   void release(size_t input) override {
     Slot& s = program_.slots[step_.in[input]];
     if (!s.constant) return;
-    if (--readers_[step_.in[input]] != 0) return;
+    Program::Readers& readers = readers_[step_.in[input]];
+    if (!step_.def->reads_bytes(input)) --readers.in_place;
+    if (--readers.all != 0) return;
     if (options_.discard) options_.discard(*s.constant);
     s.constant = std::make_shared<const Tensor>(Tensor{s.constant->dtype, s.constant->shape, nullptr, nullptr});
   }
@@ -143,7 +151,7 @@ class Preparation final : public PackingContext {
   const Program::Options& options_;
   Program::AlignedCopies& copies_;
   mutable Status failure_;
-  std::vector<uint32_t>& readers_;
+  std::vector<Program::Readers>& readers_;
   Parallel serial_;
 };
 
@@ -173,17 +181,10 @@ size_t Program::packed_bytes() const {
 }
 
 // What runs read. Bodies have been through this on their own.
-Status Program::align_constants(AlignedCopies& copies) {
-  std::vector<bool> wanted(slots.size(), false);
-  for (const Step& step : steps) {
-    for (size_t i = 0; i < step.in.size(); ++i)
-      if (step.in[i] != kNoSlot && !step.def->reads_bytes(i)) wanted[step.in[i]] = true;
-    for (const SlotId s : step.captures)
-      if (s != kNoSlot) wanted[s] = true;
-  }
-  for (const ProgramPort& port : outputs) wanted[port.slot] = true;
+Status Program::align_constants(std::span<const Readers> readers, AlignedCopies& copies) {
   for (SlotId s = 0; s < slots.size(); ++s)
-    if (wanted[s] && slots[s].constant && slots[s].constant->data) LINNET_TRY(copies.replace(slots[s].constant));
+    if (readers[s].in_place != 0 && slots[s].constant && slots[s].constant->data)
+      LINNET_TRY(copies.replace(slots[s].constant));
   copies.record(slots);
   return {};
 }
@@ -235,15 +236,18 @@ Result<std::unique_ptr<Program>> Program::build(Graph& graph, std::shared_ptr<Sy
     program->outputs.push_back({port.name, slot(port.value)});
   }
 
-  // How many readers each slot has: a constant goes once all of them have released it.
-  std::vector<uint32_t> readers(program->slots.size(), 0);
+  // A constant goes once all of its readers have released it.
+  std::vector<Readers> readers(program->slots.size());
+  const auto count = [&](SlotId s, bool in_place) {
+    if (s == kNoSlot) return;
+    ++readers[s].all;
+    readers[s].in_place += in_place;
+  };
   for (const Step& step : program->steps) {
-    for (const SlotId s : step.in)
-      if (s != kNoSlot) ++readers[s];
-    for (const SlotId s : step.captures)
-      if (s != kNoSlot) ++readers[s];
+    for (size_t i = 0; i < step.in.size(); ++i) count(step.in[i], !step.def->reads_bytes(i));
+    for (const SlotId s : step.captures) count(s, true);
   }
-  for (const ProgramPort& port : program->outputs) ++readers[port.slot];
+  for (const ProgramPort& port : program->outputs) count(port.slot, true);
   for (Step& step : program->steps) {
     Preparation preparation(*program, step, options, copies, readers);
     Status status = step.op->prepare(preparation);
@@ -252,10 +256,10 @@ Result<std::unique_ptr<Program>> Program::build(Graph& graph, std::shared_ptr<Sy
   }
   for (SlotId s = 0; s < program->slots.size(); ++s) {
     const Tensor* constant = program->slots[s].constant.get();
-    LINNET_REQUIRE(readers[s] == 0 || !constant || constant->data || constant->count() == 0,
+    LINNET_REQUIRE(readers[s].all == 0 || !constant || constant->data || constant->count() == 0,
                    invalid_model("the compiled model lacks the constant '", program->slots[s].name, "'"));
   }
-  LINNET_TRY(program->align_constants(copies));
+  LINNET_TRY(program->align_constants(readers, copies));
   return program;
 }
 

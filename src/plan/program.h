@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -72,10 +73,11 @@ class Program {
  private:
   friend class Preparation;
   class AlignedCopies;
+  struct Readers;
 
   static Result<std::unique_ptr<Program>> build(Graph& graph, std::shared_ptr<SymbolTable> symbols,
                                                 const Options& options, AlignedCopies& copies);
-  Status align_constants(AlignedCopies& copies);
+  Status align_constants(std::span<const Readers> readers, AlignedCopies& copies);
 
   PackedMemory packed_memory_;
   std::map<PackedForm, const std::byte*> packed_;  // by where the source's elements lie

@@ -200,6 +200,49 @@ TEST(FoldConstants, TakesWhatReplacesItsInputsBeyondItsBudget) {
   EXPECT_EQ(count_of(graph, "Sqrt"), 1u);
 }
 
+// The layer's weights, turned, are the next one's, too.
+void build_tied(Graph& graph, int64_t rows) {
+  const ValueId x = add_input(graph, "x", DType::f32, {Dim(5), Dim(96)});
+  const ValueId table = graph.add_constant("table", wave({rows, 96}, 0.1f));
+  const ValueId turned = add(graph, "Transpose", {table}, {{"perm", std::vector<int64_t>{1, 0}}});
+  const ValueId bias = graph.add_constant("bias", wave({rows}, 1, 2));
+  const ValueId h = add(graph, "Relu", {add(graph, "Add", {add(graph, "MatMul", {x, turned}), bias})});
+  add_output(graph, "y", add(graph, "MatMul", {h, table}));
+}
+
+TEST(FoldConstants, LeavesALargeTableThatOthersReadToItsProduct) {
+  for (const OptimizationLevel level :
+       {OptimizationLevel::basic, OptimizationLevel::extended, OptimizationLevel::all}) {
+    Graph plain, graph;
+    build_tied(plain, 200);
+    build_tied(graph, 200);
+    SymbolTable symbols(true);
+    OptimizeOptions options;
+    options.level = level;
+    ASSERT_TRUE(optimize(graph, symbols, options).ok());
+    EXPECT_EQ(count_of(graph, "Transpose"), level == OptimizationLevel::basic ? 1u : 0u);
+    EXPECT_EQ(count_of(graph, "FusedMatMul"), level == OptimizationLevel::basic ? 0u : 1u);
+    EXPECT_EQ(count_of(graph, "Relu"), level == OptimizationLevel::all ? 0u : 1u);
+    size_t bytes = 0;
+    for (ValueId v = 0; v < graph.value_count(); ++v)
+      if (graph.constant(v) && graph.use_count(v) != 0) bytes += graph.constant(v)->bytes();
+    EXPECT_EQ(bytes, (200u * 96 + 200) * sizeof(float));
+    const std::vector<float> a = numbers_of(plain, wave({5, 96}, 1, 3)), b = numbers_of(graph, wave({5, 96}, 1, 3));
+    ASSERT_EQ(a.size(), b.size());
+    for (size_t i = 0; i < a.size(); ++i) EXPECT_NEAR(a[i], b[i], 1e-5f * (1 + std::fabs(a[i]))) << i;
+  }
+}
+
+TEST(FoldConstants, CopiesASmallTable) {
+  Graph graph;
+  build_tied(graph, 20);
+  SymbolTable symbols(true);
+  OptimizeOptions options;
+  options.level = OptimizationLevel::basic;
+  ASSERT_TRUE(optimize(graph, symbols, options).ok());
+  EXPECT_EQ(count_of(graph, "Transpose"), 0u);
+}
+
 TEST(Optimize, RefusesAnUnknownPass) {
   Graph graph;
   SymbolTable symbols(true);

@@ -7,6 +7,8 @@
 namespace linnet {
 namespace {
 
+constexpr size_t kLargeTable = size_t{64} << 10;
+
 // Quantised constants stay as they are: integer operators want them, and they are a quarter of the size.
 bool keeps(const Node& node) { return node.op_type == "DequantizeLinear"; }
 
@@ -43,6 +45,21 @@ std::vector<ValueId> freed_with(const Graph& graph, const Node& node) {
   return freed;
 }
 
+// A table that is read elsewhere, too, as its transpose is by products: they read the table itself by columns once
+// merge_transposes has run, so that nobody holds it twice. Embeddings that are the last product's weights are such.
+bool leaves_to_products(const Graph& graph, const Node& node, const std::vector<ValueId>& freed) {
+  const Tensor* table = node.is("Transpose") ? graph.constant(node.inputs[0]) : nullptr;
+  if (!table || !freed.empty() || table->shape.rank() != 2 || table->bytes() < kLargeTable) return false;
+  if (table->dtype != DType::f32 && table->dtype != DType::f16 && table->dtype != DType::bf16) return false;
+  const ValueId out = node.outputs[0];
+  const std::vector<NodeId>& users = graph.uses(out);
+  return !graph.is_output(out) && std::all_of(users.begin(), users.end(), [&](NodeId user) {
+    const Node& product = graph.node(user);
+    return (product.is("MatMul") || (product.is("Gemm") && users.size() == 1)) && product.inputs[1] == out &&
+           product.inputs[0] != out;
+  });
+}
+
 }  // namespace
 
 Result<size_t> fold_constants(Graph& graph, PassContext& context) {
@@ -57,6 +74,7 @@ Result<size_t> fold_constants(Graph& graph, PassContext& context) {
         outputs.emplace().push_back(std::move(*tensor));
     }
     const std::vector<ValueId> freed = freed_with(graph, node);
+    if (leaves_to_products(graph, node, freed)) continue;
     size_t most = budget;
     for (const ValueId v : freed) most += graph.constant(v)->bytes();
     if (!outputs) outputs = evaluate(graph, id, most);

@@ -21,21 +21,22 @@ bool is_bias(const Graph& graph, ValueId value, DType type, int64_t columns) {
 
 // The product as linnet.FusedMatMul; nothing when it is none by a constant matrix.
 std::optional<Node> as_fused(const Graph& graph, const Node& node) {
-  const bool gemm = node.is("Gemm");
-  if (!gemm && !node.is("MatMul")) return std::nullopt;
+  const bool gemm = node.is("Gemm"), transposing = node.is("FusedMatMul", "com.microsoft");
+  if (!gemm && !transposing && !node.is("MatMul")) return std::nullopt;
   if (!is_float_matrix(graph, node.input(1))) return std::nullopt;
-  if (gemm && (node.int_or("transA", 0) != 0 || node.float_or("beta", 1.0f) != 1.0f)) return std::nullopt;
+  if (node.int_or("transA", 0) != 0 || node.float_or("beta", 1.0f) != 1.0f) return std::nullopt;
+  if (node.int_or("transBatchA", 0) != 0 || node.int_or("transBatchB", 0) != 0) return std::nullopt;
   const ValueInfo& a = graph.value(node.inputs[0]).info;
   if (!a.ranked || a.shape.size() < 2) return std::nullopt;
   const DType type = graph.constant(node.inputs[1])->dtype;
-  const int64_t columns = graph.constant(node.inputs[1])->shape[gemm && node.int_or("transB", 0) != 0 ? 0 : 1];
+  const int64_t columns = graph.constant(node.inputs[1])->shape[node.int_or("transB", 0) != 0 ? 0 : 1];
   if (gemm && node.input(2) != kNoValue && !is_bias(graph, node.input(2), type, columns)) return std::nullopt;
   Node fused = node;
   fused.domain = "linnet";
   fused.op_type = "FusedMatMul";
   fused.version = 1;
   fused.erase("beta");
-  fused.erase("transA");
+  for (const std::string_view name : {"transA", "transBatchA", "transBatchB"}) fused.erase(name);
   return fused;
 }
 

@@ -55,11 +55,12 @@ ValueId before_swap(const Graph& graph, ValueId value) {
 }
 
 // MatMul over the last two axes is FusedMatMul with transA or transB. A constant on the right keeps its MatMul, which
-// takes more of what is around it.
-bool merge_into_product(Graph& graph, NodeId id) {
+// takes more of what is around it. In 16 bits other runtimes may lack FusedMatMul; there only constants' are merged.
+bool merge_into_product(Graph& graph, NodeId id, OptimizationLevel level) {
   const Node& node = graph.node(id);
-  if (graph.value(node.outputs[0]).info.dtype != DType::f32) return false;
   const ValueId b = before_swap(graph, node.inputs[1]);
+  if (graph.value(node.outputs[0]).info.dtype != DType::f32 && (level < OptimizationLevel::all || !graph.constant(b)))
+    return false;
   const ValueId a = sole_user(graph, node.inputs[0]) != kNoNode && !graph.constant(node.inputs[1])
                         ? before_swap(graph, node.inputs[0])
                         : kNoValue;
@@ -96,8 +97,9 @@ Result<size_t> merge_transposes(Graph& graph, PassContext& context) {
     return (node.is("Transpose") && merge_pair(graph, id)) || (node.is("Gemm") && merge_into_gemm(graph, id));
   });
   if (context.options.level >= OptimizationLevel::extended)
-    changes +=
-        rewrite_nodes(graph, [&](NodeId id) { return graph.node(id).is("MatMul") && merge_into_product(graph, id); });
+    changes += rewrite_nodes(graph, [&](NodeId id) {
+      return graph.node(id).is("MatMul") && merge_into_product(graph, id, context.options.level);
+    });
   return changes;
 }
 
