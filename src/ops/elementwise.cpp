@@ -54,7 +54,7 @@ constexpr size_t kMostSteps = 1024, kMostInputs = 4096;
 constexpr TypeSet kCastable = kNumberTypes | TypeSet{DType::boolean};
 
 DType type_of(float number) noexcept {
-  return number >= 0 && number < 32 ? static_cast<DType>(static_cast<int>(number)) : DType::undefined;
+  return number >= 0 && number < kDTypeCount ? static_cast<DType>(static_cast<int>(number)) : DType::undefined;
 }
 
 // What a function can take; for a choice, what it chooses from.

@@ -509,6 +509,8 @@ TEST(FuseElementwise, RefusesWhatIsNoChain) {
   EXPECT_FALSE(status({"Neg"}, {0}, {0}, {{"types", Ints{10}}}).ok());
   EXPECT_FALSE(status({"Neg"}, {0}, {0}, {{"types", Ints{7}}}).ok());
   EXPECT_FALSE(status({"Neg"}, {0}, {0}, {{"types", Ints{-1}}}).ok());
+  for (const int64_t no_type : {int64_t{kDTypeCount}, int64_t{31}, INT64_MAX})
+    EXPECT_NE(status({"Neg"}, {0}, {0}, {{"types", Ints{no_type}}}).message().find("undefined"), std::string::npos);
   EXPECT_FALSE(status({"Not"}, {1}, {0}, {{"types", Ints{1}}}).ok());
   EXPECT_TRUE(status({"Cast"}, {1}, {0}, {{"parameters", std::vector<float>{7, 0}}, {"types", Ints{9}}}).ok());
   EXPECT_FALSE(status({"Cast"}, {1}, {0}, {{"parameters", std::vector<float>{7, 0}}, {"types", Ints{8}}}).ok());
